@@ -1,0 +1,84 @@
+# Every target sets up what it needs on a machine with Python >= 3.11, pip and make. Start with: make demo
+
+VENV      ?= .venv
+PYTHON    ?=
+# Outside the tree, so that clones share it and `git clean` does not cost a download.
+CACHE     ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stream-infer
+VERSITYGW_VERSION := v1.8.0
+VERSITYGW := $(CACHE)/bin/versitygw
+UPGRADE   ?=
+
+# Behind a company's proxy the machine's certificates count, not those that uv brings along.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
+
+PY        := $(VENV)/bin/python
+UV        := $(VENV)/bin/uv
+INSTALL   := $(UV) pip install --quiet --python $(PY)
+COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+             --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format bench lock clean versitygw
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.dev ## create .venv with everything a developer needs
+
+demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
+	$(PY) -m examples.image_classifier.demo
+
+test: $(VENV)/.dev versitygw ## all four kinds of tests
+	$(PY) -m pytest tests
+
+check: $(VENV)/.dev ## lint, format, types, the direction of the imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict $(CHECKED)
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev ## rewrite the sources as ruff wants them
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/.dev ## items/s beside a hand-written loop
+	$(PY) -m benchmarks
+
+lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
+	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
+	$(COMPILE) --all-extras -c requirements/dev.txt -o requirements/demo.txt
+	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
+	for lock in base demo dev; do \
+	  grep -v '^# Made by' requirements/$$lock.txt > requirements/new && \
+	  { echo '# Made by: make lock'; cat requirements/new; } > requirements/$$lock.txt; done; rm requirements/new
+
+clean: ## remove what the targets made inside the tree
+	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The S3 server of the tests. Without Go the tests use moto alone; in CI it must be there.
+versitygw:
+	@if [ -x "$(VERSITYGW)" ]; then :; \
+	elif command -v go >/dev/null 2>&1; then \
+	  echo "building versitygw $(VERSITYGW_VERSION) into $(CACHE)/bin (once, about a minute)"; \
+	  mkdir -p "$(CACHE)/bin" && new=$$(mktemp -d "$(CACHE)/bin/new.XXXXXX") && \
+	  { GOBIN="$$new" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) && mv "$$new/versitygw" "$(VERSITYGW)"; \
+	    rc=$$?; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to build versitygw" >&2; exit 1; fi
+
+# The stamps: each depends on its lock, so a second run costs nothing.
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps -e .
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/.uv
+	$(INSTALL) --require-hashes -r requirements/demo.txt
+	$(INSTALL) --no-deps -e .
+	@touch $@
+
+$(VENV)/.uv: requirements/uv.txt requirements/make-venv.sh
+	PYTHON="$(PYTHON)" sh requirements/make-venv.sh $(VENV) requirements/uv.txt
+	@touch $@

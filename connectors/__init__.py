@@ -1,0 +1,1 @@
+"""Everything outside Kafka: sources, stores, formats, fetchers. Knows records, errors and ports only."""

@@ -1,0 +1,1 @@
+"""Distributed inference over Kafka: every item ends exactly once."""

@@ -1,0 +1,115 @@
+"""Everything that can go wrong, placed on the item's way.
+
+    StreamInferError                exit 1
+    ├── ItemError                   this item ends as a dead letter, at its stage; the rest goes on
+    │   ├── UndecodableItem           its bytes are not what its content type says
+    │   ├── RefusedItem               its reference is gone, forbidden, too large or outside what is allowed
+    │   └── RefusedOutput             the predictor's answer for it cannot be written down
+    ├── RetryableError              nobody's fault: the same item may succeed later
+    ├── TransactionAborted          nothing of the transaction is visible; what was in it can be sent again
+    ├── FatalError                  this process cannot go on as it is
+    │   ├── Fenced                    another process has taken over; forget everything not committed
+    │   └── PredictorUnavailable      the model cannot be imported, loaded or warmed up
+    ├── UsageError                  exit 2: the user has to change something
+    │   ├── ConfigError               in stream-infer.yaml, the environment or the flags
+    │   ├── TopicMismatch             a topic is missing, or is not what the configuration says
+    │   └── SourceError               a job's source is missing, empty, forbidden or malformed
+    └── ServiceUnavailable          exit 3: Kafka, the object store or the gateway cannot be reached
+
+`kafka/errors.py` translates librdkafka's errors into these, `connectors/` those of boto3 and aiohttp.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where on its way an item failed. Written to `__connect.errors.stage`."""
+
+    FETCH = "fetch"
+    DECODE = "decode"
+    PREPROCESS = "preprocess"
+    PREDICT = "predict"
+    ENCODE = "encode"
+    DELIVER = "deliver"
+
+
+class StreamInferError(Exception):
+    """Base of all errors whose message is meant for a person: what, where, and what to do."""
+
+    exit_code = 1
+
+
+class ItemError(StreamInferError):
+    """One item cannot be served. A predictor may raise or return it too."""
+
+    stage = Stage.PREDICT
+
+
+class UndecodableItem(ItemError):
+    """The item's bytes are not what its content type says."""
+
+    stage = Stage.DECODE
+
+
+class RefusedItem(ItemError):
+    """The item's reference is gone, forbidden, too large, or outside what the settings allow."""
+
+    stage = Stage.FETCH
+
+
+class RefusedOutput(ItemError):
+    """The predictor's output for the item cannot be serialised."""
+
+    stage = Stage.ENCODE
+
+
+class RetryableError(StreamInferError):
+    """A passing fault. `retry_after` is the service's own wish in seconds, where it had one."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TransactionAborted(StreamInferError):
+    """Nothing of the transaction is visible; what was in it can be sent again."""
+
+
+class FatalError(StreamInferError):
+    """This process, or the component that raised it, cannot go on as it is."""
+
+
+class Fenced(FatalError):
+    """Another process has taken over this one's work, or its transaction outlived its timeout."""
+
+
+class PredictorUnavailable(FatalError):
+    """The predictor cannot be imported, loaded or warmed up: no item's fault."""
+
+    exit_code = 2
+
+
+class UsageError(StreamInferError):
+    """The user asked for something that cannot be done as it stands."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """stream-infer.yaml, the environment or a flag is wrong."""
+
+
+class TopicMismatch(UsageError):
+    """A topic is missing, or is not what the configuration says."""
+
+
+class SourceError(UsageError):
+    """A job's source is missing, empty, forbidden or malformed; fails the job, never the process."""
+
+
+class ServiceUnavailable(StreamInferError):
+    """Kafka, the object store or the gateway cannot be reached."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""What a job is: its spec, its events, its states, its manifest. No I/O."""

@@ -1,0 +1,24 @@
+"""How far a job's source has been published: written in the transaction that publishes the items."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Checkpoint(BaseModel):
+    """`cursor` resumes the source behind the last item published; `enqueued` is the ordinal of the next one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    cursor: str | None = None
+    enqueued: int = 0
+    exhausted: bool = False
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    return checkpoint.model_dump_json().encode()
+
+
+def decode_checkpoint(value: bytes) -> Checkpoint:
+    return Checkpoint.model_validate_json(value)

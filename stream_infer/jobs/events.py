@@ -1,0 +1,111 @@
+"""What is said on `{p}.progress`, the tracker's only input: count deltas and events, keyed by the job's id.
+
+A delta is written in the transaction that made it true, so a sum of deltas is never ahead of the records it counts.
+`at` is the writer's clock in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from stream_infer.jobs.counts import Counts
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job_id: str
+    at: float
+    generation: int = 1
+
+
+class Submitted(_Event):
+    """By the gateway, in the transaction that writes the job's spec."""
+
+    type: Literal["submitted"] = "submitted"
+    api: str
+    has_hook: bool = False
+    timeout_s: float | None = None
+
+
+class EnqueuingStarted(_Event):
+    """By the intake: it has opened the source."""
+
+    type: Literal["enqueuing_started"] = "enqueuing_started"
+
+
+class Counted(_Event):
+    """By intake, worker and sink: what their transaction changed."""
+
+    type: Literal["counted"] = "counted"
+    delta: Counts
+
+
+class Exhausted(_Event):
+    """By the intake: nothing more will be enqueued. `error` says why the source could not be read to its end."""
+
+    type: Literal["exhausted"] = "exhausted"
+    error: str | None = None
+
+
+class StopRequested(_Event):
+    """By the gateway, for a user."""
+
+    type: Literal["stop_requested"] = "stop_requested"
+
+
+class TimeoutReached(_Event):
+    """By the tracker's own timer, since its table changes in a stream only."""
+
+    type: Literal["timeout_reached"] = "timeout_reached"
+
+
+class HookPublished(_Event):
+    """By the finalizer, in the transaction that publishes the control record."""
+
+    type: Literal["hook_published"] = "hook_published"
+
+
+class HookEnded(_Event):
+    """By a worker. `error` is set where the hook failed for good."""
+
+    type: Literal["hook_ended"] = "hook_ended"
+    error: str | None = None
+
+
+class Finalized(_Event):
+    """By the finalizer, after `manifest.json` and `_SUCCESS`. `manifest` is its URI."""
+
+    type: Literal["finalized"] = "finalized"
+    manifest: str
+    objects: int
+    bytes: int
+
+
+Event: TypeAlias = (
+    Submitted
+    | EnqueuingStarted
+    | Counted
+    | Exhausted
+    | StopRequested
+    | TimeoutReached
+    | HookPublished
+    | HookEnded
+    | Finalized
+)
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def encode_event(event: Event) -> bytes:
+    return event.model_dump_json(exclude_defaults=False, exclude_none=True).encode()
+
+
+def decode_event(value: bytes) -> Event | None:
+    """The event, or None where the bytes are none: a stranger's record must not stop the tracker."""
+    try:
+        return _EVENT.validate_json(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,147 @@
+"""`(status, event) -> status`: the whole life of a job as a pure function.
+
+    validating -> enqueuing -> running -> finalizing -> succeeded | completed_with_failures
+    any of the first three -> stopping -> finalizing -> stopped | timed_out | failed
+"""
+
+from __future__ import annotations
+
+from stream_infer.jobs.events import (
+    Counted,
+    EnqueuingStarted,
+    Event,
+    Exhausted,
+    Finalized,
+    HookEnded,
+    HookPublished,
+    StopRequested,
+    Submitted,
+    TimeoutReached,
+)
+from stream_infer.jobs.status import Cause, JobStatus, Phase, State
+
+RATE_WINDOW_S = 1.0
+ERRORS_KEPT = 20
+
+
+def fold(status: JobStatus | None, event: Event, offset: int) -> JobStatus | None:
+    """The status after `event`, which lies at `offset` of the job's progress partition.
+
+    An event at or below the row's own offset was folded before and changes nothing; one of an unknown job, but for
+    its submission, neither.
+    """
+    if status is None:
+        return _submit(event, offset) if isinstance(event, Submitted) else None
+    if offset <= status.offset:
+        return status
+    changed = _apply(status, event)
+    return _advance(changed, event.at).model_copy(update={"offset": offset})
+
+
+def is_timed_out(status: JobStatus, now: float) -> bool:
+    """Whether the tracker's timer has to say so; `now` in seconds since the epoch."""
+    if status.state.is_final or status.deadline is None or status.cause is not None:
+        return False
+    return now >= status.deadline and status.phase is not Phase.ASSEMBLE
+
+
+def _submit(event: Submitted, offset: int) -> JobStatus:
+    return JobStatus(
+        job_id=event.job_id,
+        api=event.api,
+        generation=event.generation,
+        has_hook=event.has_hook,
+        submitted_at=event.at,
+        deadline=None if event.timeout_s is None else event.at + event.timeout_s,
+        times={State.VALIDATING: event.at},
+        rate_since=event.at,
+        offset=offset,
+    )
+
+
+def _apply(status: JobStatus, event: Event) -> JobStatus:
+    match event:
+        case Counted():
+            return _count(status, event)
+        case Exhausted():
+            changed = status.model_copy(update={"exhausted": True})
+            return changed if event.error is None else _end_early(changed, Cause.FAILURE, event.error)
+        case StopRequested():
+            return _end_early(status, Cause.STOP, None)
+        case TimeoutReached():
+            return _end_early(status, Cause.TIMEOUT, None) if is_timed_out(status, event.at) else status
+        case HookPublished() if status.phase is Phase.HOOK:
+            return status.model_copy(update={"phase": Phase.HOOK_RUNNING})
+        case HookEnded() if status.phase in (Phase.HOOK, Phase.HOOK_RUNNING):
+            return _end_hook(status, event)
+        case Finalized() if status.phase is Phase.ASSEMBLE and event.generation == status.generation:
+            return _finalize(status, event)
+        case EnqueuingStarted() if status.state is State.VALIDATING:
+            return _enter(status, State.ENQUEUING, event.at)
+        case _:
+            return status
+
+
+def _count(status: JobStatus, event: Counted) -> JobStatus:
+    counts = status.counts + event.delta
+    update: dict[str, object] = {"counts": counts}
+    elapsed = event.at - status.rate_since
+    if event.delta.ended > 0 and elapsed >= RATE_WINDOW_S:
+        update |= {
+            "rate": (counts.ended - status.rate_ended) / elapsed,
+            "rate_since": event.at,
+            "rate_ended": counts.ended,
+        }
+    return status.model_copy(update=update)
+
+
+def _end_early(status: JobStatus, cause: Cause, error: str | None) -> JobStatus:
+    """The first cause wins. Once assembly has begun nothing is left to end."""
+    if status.state.is_final or status.cause is not None or status.phase is Phase.ASSEMBLE:
+        return status
+    return _with_error(status.model_copy(update={"cause": cause}), error)
+
+
+def _end_hook(status: JobStatus, event: HookEnded) -> JobStatus:
+    changed = status.model_copy(update={"phase": Phase.ASSEMBLE, "hook_failed": event.error is not None})
+    return _with_error(changed, event.error)
+
+
+def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
+    if status.cause is not None:
+        state = State(status.cause.value)
+    elif status.counts.rejected or status.hook_failed:
+        state = State.COMPLETED_WITH_FAILURES
+    else:
+        state = State.SUCCEEDED
+    update = {"phase": None, "manifest": event.manifest, "objects": event.objects, "bytes": event.bytes}
+    return _enter(status.model_copy(update=update), state, event.at)
+
+
+def _advance(status: JobStatus, at: float) -> JobStatus:
+    """Moves on as far as the facts allow: one event may open several doors."""
+    if status.state.is_final:
+        return status
+    if status.state is State.FINALIZING:
+        in_hook = status.phase in (Phase.HOOK, Phase.HOOK_RUNNING)
+        return status.model_copy(update={"phase": Phase.ASSEMBLE}) if in_hook and status.cause else status
+    if status.cause is not None and status.state is not State.STOPPING:
+        status = _enter(status, State.STOPPING, at)
+    if status.state is State.VALIDATING and status.counts.enqueued:
+        status = _enter(status, State.ENQUEUING, at)
+    if status.state is State.ENQUEUING and status.counts.ended:
+        status = _enter(status, State.RUNNING, at)
+    if status.is_drained:
+        phase = Phase.HOOK if status.has_hook and status.cause is None else Phase.ASSEMBLE
+        status = _enter(status, State.FINALIZING, at).model_copy(update={"phase": phase})
+    return status
+
+
+def _enter(status: JobStatus, state: State, at: float) -> JobStatus:
+    return status.model_copy(update={"state": state, "times": {**status.times, state.value: at}})
+
+
+def _with_error(status: JobStatus, error: str | None) -> JobStatus:
+    if error is None:
+        return status
+    return status.model_copy(update={"errors": (*status.errors, error)[:ERRORS_KEPT]})

@@ -1,0 +1,79 @@
+"""The objects of a job that count: only those with a committed record here do; and what is left when it is done."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.status import Cause
+
+MANIFEST_NAME = "manifest.json"
+SUCCESS_NAME = "_SUCCESS"
+
+
+class Kind(StrEnum):
+    """What an object holds; also the folder it lies in."""
+
+    RESULTS = "results"
+    ERRORS = "errors"
+
+
+class ManifestRecord(BaseModel):
+    """One object. Offsets are those of the first and last record in it, ordinals the items' places in the source.
+
+    `count` records of Kafka lie in it, one a line; over all objects of a job they add up to `Counts.sunk`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    api: str
+    generation: int
+    kind: Kind
+    key: str
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    first_ordinal: int | None = None
+    last_ordinal: int | None = None
+    count: int
+    bytes: int
+    sha256: str
+
+
+class JobManifest(BaseModel):
+    """`manifest.json`: what a finished job left, the objects in the order of their items. Keys are below the store."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    api: str
+    generation: int
+    cause: Cause | None = None
+    counts: Counts
+    objects: tuple[ManifestRecord, ...]
+
+
+def job_folder(api: str, job_id: str) -> str:
+    """Where a job's objects lie below the store's root; ends with '/'."""
+    return f"{api}/{job_id}/"
+
+
+def manifest_key(record: ManifestRecord) -> bytes:
+    """`job/object`; the record lies in the partition of the job alone, so that one reader sees all of a job."""
+    return f"{record.job_id}/{record.key}".encode()
+
+
+def job_of_manifest_key(key: bytes) -> str:
+    return key.decode(errors="replace").partition("/")[0]
+
+
+def encode_manifest(record: ManifestRecord) -> bytes:
+    return record.model_dump_json(exclude_none=True).encode()
+
+
+def decode_manifest(value: bytes) -> ManifestRecord:
+    return ManifestRecord.model_validate_json(value)

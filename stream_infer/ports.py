@@ -1,0 +1,85 @@
+"""What the roles ask of the world outside Kafka. `connectors/` answers; cli and local wire the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_infer.records import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a payload lies: `uri` is s3://, file:// or http(s)://; `content_type` None asks the place itself."""
+
+    uri: str
+    content_type: str | None = None
+
+
+class Fetcher(Protocol):
+    """Brings a referenced payload.
+
+    Raises RefusedItem (gone, forbidden, outside what is allowed, too large) or RetryableError (may pass).
+    """
+
+    async def fetch(self, reference: Reference) -> Payload: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object of a store: its key below the store's root, its size in bytes."""
+
+    key: str
+    size: int
+
+
+class Store(Protocol):
+    """An object store, or a directory that behaves like one: an object is there whole or not at all.
+
+    Keys are relative to the store's root, '/' between the parts. Every method may block and raises
+    ServiceUnavailable when the store cannot be reached or refuses the credentials.
+    """
+
+    def uri(self, key: str) -> str:
+        """The address by which others reach the object."""
+        ...
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Writes the object, replacing one of the same key."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes; KeyError where there is none."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects whose key starts with `prefix`, in the order of their keys."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Removes the object; none of that key is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceItem:
+    """One item of a job's source. `cursor` resumes the source after this item; `source` is its URI or line."""
+
+    payload: Payload
+    source: str
+    cursor: str
+    key: bytes | None = None
+    custom_id: str | None = None
+
+
+class Source(Protocol):
+    """A job's items, lazily and in a stable order, in constant memory."""
+
+    def read(self, after: str | None) -> Iterator[SourceItem]:
+        """The items behind the cursor `after` (None: from the start). Raises SourceError."""
+        ...

@@ -1,0 +1,258 @@
+"""The vocabulary of an item's way: what is read from a topic, what becomes of it, and the headers it carries.
+
+Header names and values are bytes on the wire; a header that a producer set is carried on untouched. Reading never
+raises: a record whose headers cannot be understood is an `Item` with a `fault`, and ends as a dead letter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from stream_infer.errors import Stage
+
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
+JSON = "application/json"
+REFERENCE = "application/vnd.stream-infer.ref+json"
+
+
+class Header(StrEnum):
+    """Headers of an item, a result and a dead letter. All are optional on the way in."""
+
+    CONTENT_TYPE = "content-type"
+    JOB_ID = "si-job-id"
+    ITEM_ID = "si-item-id"
+    CUSTOM_ID = "si-custom-id"
+    SOURCE = "si-source"
+    ATTEMPT = "si-attempt"
+    NOT_BEFORE = "si-not-before"
+    DEADLINE = "si-deadline"
+    GENERATION = "si-generation"
+    TRACEPARENT = "traceparent"
+    CONTROL = "si-control"
+    WORKER = "si-worker"
+    API_VERSION = "si-api-version"
+    CLOUDEVENTS_ID = "ce_id"
+    CLOUDEVENTS_TYPE = "ce_datacontenttype"
+
+
+class Control(StrEnum):
+    """What a control record on an items topic asks of a worker."""
+
+    ON_JOB_COMPLETE = "on_job_complete"
+
+
+class Position(NamedTuple):
+    """The place of a record: one offset of one partition."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Message(NamedTuple):
+    """A record as it lies in Kafka, nothing interpreted. `timestamp_ms` is the broker's or the producer's."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+    @property
+    def position(self) -> Position:
+        return Position(self.topic, self.partition, self.offset)
+
+
+class EndOfPartition(NamedTuple):
+    """The reader has seen everything below `offset`, transaction markers included."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to be produced. `partition` None leaves the choice to the key (murmur2)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes and what they are. `data` is what the predictor's side decodes."""
+
+    data: bytes
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record of input, as a worker understands it.
+
+    `deadline` and `not_before` are seconds since the epoch. `attempt` starts at 1. `fault` says why the record cannot
+    be understood, where it cannot.
+    """
+
+    message: Message
+    item_id: str
+    content_type: str = JSON
+    job_id: str | None = None
+    generation: int = 1
+    attempt: int = 1
+    custom_id: str | None = None
+    source: str | None = None
+    not_before: float | None = None
+    deadline: float | None = None
+    control: str | None = None
+    fault: str | None = None
+
+    @property
+    def payload(self) -> Payload:
+        return Payload(self.message.value or b"", self.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the predictor said of one item. `value` None: counted as succeeded, nothing is written."""
+
+    value: bytes | None
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one item has no output.
+
+    `exception` is the class's full name, `stacktrace` the formatted traceback of the predictor's side.
+    `retryable`: nobody's fault, the same item may succeed later; `retry_after` in seconds where a service named it.
+    """
+
+    stage: Stage
+    exception: str
+    message: str
+    stacktrace: str = ""
+    retryable: bool = False
+    retry_after: float | None = None
+
+
+_DIGITS = re.compile(rb"\d{1,18}")
+_DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
+
+
+def read_item(message: Message) -> Item:
+    """The item that `message` is; one without an id is named after its first position."""
+    headers = {name.lower(): value for name, value in message.headers if value is not None}
+    if not headers:
+        return Item(message, f"{message.topic}-{message.partition}-{message.offset}")
+    faults: list[str] = []
+
+    def text(name: Header) -> str | None:
+        value = headers.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            faults.append(f"header {name} is not UTF-8: {value[:40]!r}")
+            return None
+
+    def integer(name: Header, default: int) -> int:
+        value = headers.get(name)
+        if value is None:
+            return default
+        if not _DIGITS.fullmatch(value) or int(value) < 1:
+            faults.append(f"header {name} is not a whole number above 0: {value[:40]!r}")
+            return default
+        return int(value)
+
+    def seconds(name: Header) -> float | None:
+        value = headers.get(name)
+        if value is None:
+            return None
+        if not _DECIMAL.fullmatch(value):
+            faults.append(f"header {name} is not a time in seconds since 1970: {value[:40]!r}")
+            return None
+        return float(value)
+
+    item_id = text(Header.ITEM_ID) or f"{message.topic}-{message.partition}-{message.offset}"
+    return Item(
+        message=message,
+        item_id=item_id,
+        content_type=text(Header.CONTENT_TYPE) or text(Header.CLOUDEVENTS_TYPE) or JSON,
+        job_id=text(Header.JOB_ID) or None,
+        generation=integer(Header.GENERATION, 1),
+        attempt=integer(Header.ATTEMPT, 1),
+        custom_id=text(Header.CUSTOM_ID) or text(Header.CLOUDEVENTS_ID),
+        source=text(Header.SOURCE),
+        not_before=seconds(Header.NOT_BEFORE),
+        deadline=seconds(Header.DEADLINE),
+        control=text(Header.CONTROL),
+        fault="; ".join(faults) or None,
+    )
+
+
+def item_headers(
+    *,
+    content_type: str = JSON,
+    job_id: str | None = None,
+    item_id: str | None = None,
+    custom_id: str | None = None,
+    source: str | None = None,
+    generation: int | None = None,
+    deadline: float | None = None,
+    control: Control | None = None,
+) -> Headers:
+    """The headers that say so; None leaves a header out."""
+    named = (
+        (Header.CONTENT_TYPE, content_type),
+        (Header.JOB_ID, job_id),
+        (Header.ITEM_ID, item_id),
+        (Header.CUSTOM_ID, custom_id),
+        (Header.SOURCE, source),
+        (Header.GENERATION, None if generation is None else str(generation)),
+        (Header.DEADLINE, None if deadline is None else f"{deadline:.3f}"),
+        (Header.CONTROL, control),
+    )
+    return tuple((name.value, value.encode()) for name, value in named if value is not None)
+
+
+def result_headers(item: Item, output: Output, *, jobless: bool = False) -> Headers:
+    """A result carries its item's ids and source; the key is carried by the record itself.
+
+    `jobless`: the item names a job that nobody submitted, so its result belongs to none.
+    """
+    job_id = None if jobless else item.job_id
+    headers = item_headers(
+        content_type=output.content_type,
+        job_id=job_id,
+        item_id=item.item_id,
+        custom_id=item.custom_id,
+        source=item.source,
+        generation=item.generation if job_id else None,
+    )
+    trace = tuple(pair for pair in item.message.headers if pair[0] == Header.TRACEPARENT)
+    return headers + trace
+
+
+def item_id_of(job_id: str, ordinal: int) -> str:
+    """Deterministic, so that an intake that starts again names its items alike. `ordinal` starts at 0."""
+    return f"{job_id}-{ordinal}"
+
+
+def ordinal_of(job_id: str | None, item_id: str) -> int | None:
+    """The item's place in its job's source, or None where its id was not made by `item_id_of`."""
+    if job_id is None or not item_id.startswith(f"{job_id}-"):
+        return None
+    digits = item_id[len(job_id) + 1 :]
+    return int(digits) if digits.isascii() and digits.isdecimal() else None

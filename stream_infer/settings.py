@@ -1,0 +1,181 @@
+"""`stream-infer.yaml`, the one configuration file, as typed values. `configuration.py` reads it.
+
+Times are in seconds and sizes in bytes unless the name says otherwise. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+MIB = 1024 * 1024
+_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SecuritySettings(_Settings):
+    """TLS and SASL towards Kafka, used by every role."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    ca_file: Path | None = None
+
+
+class KafkaSettings(_Settings):
+    """`bootstrap_servers` left out: `up` starts a local broker, every other command uses localhost:9092."""
+
+    bootstrap_servers: str | None = None
+    topic_prefix: str = Field(default="stream-infer", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,80}$")
+    replication_factor: int = Field(default=1, ge=1)
+    security: SecuritySettings = SecuritySettings()
+    session_timeout: float = Field(default=10.0, ge=1)
+    transaction_timeout: float = Field(default=10.0, ge=1)
+
+    @property
+    def bootstrap(self) -> str:
+        return self.bootstrap_servers or "localhost:9092"
+
+
+class FetchSettings(_Settings):
+    """What a worker may read by reference. Nothing on this machine or in S3 unless it is listed here."""
+
+    allowed_directories: list[Path] = Field(default_factory=list)
+    allowed_s3_prefixes: list[str] = Field(default_factory=list)
+    allow_private_addresses: bool = False
+    timeout: float = Field(default=30.0, gt=0)
+    max_bytes: int = Field(default=64 * MIB, gt=0)
+    concurrency: int = Field(default=32, ge=1)
+
+
+class LimitSettings(_Settings):
+    """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message."""
+
+    request_bytes: int = Field(default=32 * MIB, gt=0)
+    inline_items: int = Field(default=100_000, gt=0)
+    payload_bytes: int = Field(default=1 * MIB, gt=0)
+
+
+class GatewaySettings(_Settings):
+    listen: str = Field(default="127.0.0.1:8080", pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")
+
+
+class JobsSettings(_Settings):
+    """`partitions` of the job-keyed topics can never change; `retention` is how long a job is remembered."""
+
+    partitions: int = Field(default=4, ge=1)
+    retention: float = Field(default=30 * 86400.0, gt=0)
+
+
+class IntakeSettings(_Settings):
+    """`ahead_seconds` of work may wait in the topic; a transaction publishes at most `chunk_items`."""
+
+    ahead_seconds: float = Field(default=10.0, gt=0)
+    chunk_items: int = Field(default=1000, ge=1)
+
+
+class SinkSettings(_Settings):
+    """A flush happens at `flush_bytes`, at `flush_age`, or `eof_linger` after the first record once all is read."""
+
+    flush_bytes: int = Field(default=64 * MIB, gt=0)
+    flush_age: float = Field(default=10.0, gt=0)
+    eof_linger: float = Field(default=0.5, ge=0)
+
+
+class NativePredictor(_Settings):
+    """A class of the user's own: `path/to/file.py:Class`, or `package.module:Class`."""
+
+    type: Literal["native"] = "native"
+    target: str = Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")
+    config: dict[str, Any] = Field(default_factory=dict)
+    on_job_complete: bool = False
+
+
+class TorchvisionPredictor(_Settings):
+    """A torchvision classification model by name; `weights` is a file, or the name of torchvision's own."""
+
+    type: Literal["torchvision"] = "torchvision"
+    model: str
+    weights: str = "DEFAULT"
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def on_job_complete(self) -> bool:
+        return False
+
+
+PredictorSettings = Annotated[NativePredictor | TorchvisionPredictor, Field(discriminator="type")]
+
+
+class BatchingSettings(_Settings):
+    """When a micro-batch closes, and how long one call of the predictor and its loading may take."""
+
+    max_batch_size: int = Field(default=32, ge=1)
+    max_batch_bytes: int = Field(default=64 * MIB, ge=1)
+    max_wait_ms: float = Field(default=20.0, ge=0)
+    call_timeout: float = Field(default=60.0, gt=0)
+    load_timeout: float = Field(default=300.0, gt=0)
+    preprocess_threads: int = Field(default=2, ge=1)
+
+
+class WorkerSettings(_Settings):
+    """`max_in_flight` items and `max_in_flight_bytes` bound what one worker has read and not committed."""
+
+    min: int = Field(default=1, ge=0)
+    max: int = Field(default=1, ge=1)
+    max_in_flight: int = Field(default=50_000, ge=1)
+    max_in_flight_bytes: int = Field(default=256 * MIB, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WorkerSettings:
+        if self.min > self.max:
+            raise ValueError(f"workers.min ({self.min}) is above workers.max ({self.max})")
+        return self
+
+
+class RetrySettings(_Settings):
+    max_attempts: int = Field(default=3, ge=1, le=10)
+
+
+class ApiSettings(_Settings):
+    """One named deployment: a predictor, its batching, its topics, its workers."""
+
+    name: str = Field(pattern=_NAME)
+    predictor: PredictorSettings
+    batching: BatchingSettings = BatchingSettings()
+    partitions: int = Field(default=4, ge=1)
+    workers: WorkerSettings = WorkerSettings()
+    retry: RetrySettings = RetrySettings()
+
+
+class Settings(_Settings):
+    """The whole file. `store` is s3://bucket/prefix or file:///path; `state_dir` holds locks and the local broker."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    store: str = Field(default="file://./.stream-infer/store", pattern=r"^(s3|file)://")
+    state_dir: Path = Path(".stream-infer")
+    gateway: GatewaySettings = GatewaySettings()
+    jobs: JobsSettings = JobsSettings()
+    fetch: FetchSettings = FetchSettings()
+    limits: LimitSettings = LimitSettings()
+    intake: IntakeSettings = IntakeSettings()
+    sink: SinkSettings = SinkSettings()
+    apis: list[ApiSettings] = Field(default_factory=list)
+
+    @field_validator("apis")
+    @classmethod
+    def _distinct(cls, apis: list[ApiSettings]) -> list[ApiSettings]:
+        names = [api.name for api in apis]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two APIs are named {twice[0]!r}; names are unique")
+        return apis
+
+    def api(self, name: str) -> ApiSettings | None:
+        return next((api for api in self.apis if api.name == name), None)
