@@ -1,0 +1,1 @@
+"""Publishes a job's source, resumable and fenced."""

@@ -1,0 +1,81 @@
+"""What one transaction of an intake says: items, checkpoint, count and events. Pure but for big payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from stream_infer.jobs.checkpoints import Checkpoint, encode_checkpoint
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Counted, EnqueuingStarted, Event, Exhausted, encode_event
+from stream_infer.jobs.spec import Job
+from stream_infer.ports import SourceItem, Store
+from stream_infer.records import REFERENCE, OutgoingRecord, Payload, item_headers, item_id_of
+from stream_infer.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What came of a source in one go. `ended`: nothing is behind it; `error` says why, where it broke off."""
+
+    items: Sequence[SourceItem]
+    ended: bool = False
+    error: str | None = None
+
+
+def next_checkpoint(before: Checkpoint, chunk: Chunk) -> Checkpoint:
+    return Checkpoint(
+        job_id=before.job_id,
+        cursor=chunk.items[-1].cursor if chunk.items else before.cursor,
+        enqueued=before.enqueued + len(chunk.items),
+        exhausted=chunk.ended,
+    )
+
+
+class Publication:
+    """Turns chunks into records. Item ids follow from job and ordinal alone: a second run names them alike."""
+
+    def __init__(self, topics: Topics, store: Store, max_item_bytes: int) -> None:
+        self._topics = topics
+        self._store = store
+        self._max_item_bytes = max_item_bytes
+
+    def records(self, job: Job, before: Checkpoint, chunk: Chunk, *, first: bool, now: float) -> list[OutgoingRecord]:
+        """All records of one transaction. `now` in seconds since the epoch.
+
+        Raises ServiceUnavailable where a payload has to go to the store and cannot.
+        """
+        topic = self._topics.api(job.api).items
+        items = [self._item(topic, job, before.enqueued + n, item) for n, item in enumerate(chunk.items)]
+        checkpoint = encode_checkpoint(next_checkpoint(before, chunk))
+        events: list[Event] = [EnqueuingStarted(job_id=job.job_id, at=now)] if first else []
+        if chunk.items:
+            events.append(Counted(job_id=job.job_id, at=now, delta=Counts(enqueued=len(chunk.items))))
+        if chunk.ended:
+            events.append(Exhausted(job_id=job.job_id, at=now, error=chunk.error))
+        key = job.job_id.encode()
+        said = [OutgoingRecord(self._topics.progress, key, encode_event(event)) for event in events]
+        return [*items, OutgoingRecord(self._topics.checkpoints, key, checkpoint), *said]
+
+    def _item(self, topic: str, job: Job, ordinal: int, item: SourceItem) -> OutgoingRecord:
+        payload = self._fitting(job, ordinal, item.payload)
+        headers = item_headers(
+            content_type=payload.content_type,
+            job_id=job.job_id,
+            item_id=item_id_of(job.job_id, ordinal),
+            custom_id=item.custom_id,
+            source=item.source,
+            generation=1,
+        )
+        return OutgoingRecord(topic, item.key, payload.data, headers)
+
+    def _fitting(self, job: Job, ordinal: int, payload: Payload) -> Payload:
+        """A payload too big for a message travels as a reference."""
+        if len(payload.data) <= self._max_item_bytes:
+            return payload
+        key = f"_payloads/items/{job.job_id}/{ordinal}"
+        self._store.put(key, payload.data, payload.content_type)
+        reference = {"uri": self._store.uri(key), "content_type": payload.content_type}
+        return Payload(orjson.dumps(reference), REFERENCE)

@@ -1,0 +1,149 @@
+"""The role: one intake, member of the group that shares the partitions of `{p}.jobs`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+import structlog
+
+from stream_infer.errors import Fenced
+from stream_infer.intake.flow import allowance, flow_policy
+from stream_infer.intake.partition import JobsPartition, OpenSource, Run
+from stream_infer.intake.publication import Publication
+from stream_infer.jobs.checkpoints import decode_checkpoint
+from stream_infer.jobs.spec import decode_job
+from stream_infer.jobs.status import JobStatus, decode_status
+from stream_infer.kafka.admin import check_topics
+from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.views import CompactedView, read_compacted
+from stream_infer.ports import Store
+from stream_infer.records import EndOfPartition, Message
+from stream_infer.settings import MIB, Settings
+from stream_infer.topics import Topics
+
+_LOG = structlog.get_logger(__name__)
+_IDLE_S = 0.1
+
+
+class StatusView(Protocol):
+    def get(self, key: str) -> JobStatus | None: ...
+
+    def snapshot(self) -> dict[str, JobStatus]: ...
+
+    def catch_up(self) -> Future[None]: ...
+
+
+def run(
+    settings: Settings,
+    store: Store,
+    open_source: OpenSource,
+    *,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+) -> None:
+    """Publishes jobs until `stop`. Raises TopicMismatch or ServiceUnavailable."""
+    check_topics(settings)
+    topics = Topics(settings.kafka.topic_prefix)
+    status = CompactedView(settings.kafka, topics.status, decode_status)
+    status.start()
+    intake = Intake(settings, Publication(topics, store, settings.limits.payload_bytes), open_source, status)
+    consumer = GroupConsumer(settings.kafka, topics.intake_group, topics.intake_group, intake, from_start=True)
+    consumer.subscribe([topics.jobs])
+    on_ready()
+    try:
+        intake.serve(consumer, stop)
+    finally:
+        consumer.close()
+        status.close()
+
+
+class Intake:
+    """Takes turns among all jobs of the partitions it owns, one transaction a turn."""
+
+    def __init__(
+        self, settings: Settings, publication: Publication, open_source: OpenSource, status: StatusView
+    ) -> None:
+        self._settings = settings
+        self._publication = publication
+        self._open_source = open_source
+        self._status = status
+        self._topics = Topics(settings.kafka.topic_prefix)
+        self._partitions: dict[int, JobsPartition] = {}
+
+    def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
+        published = 0
+        while not stop.is_set():
+            for record in consumer.poll(1000, 0.0 if published else _IDLE_S):
+                self._learn(record)
+            published = self._take_turns()
+
+    def _learn(self, record: Message | EndOfPartition) -> None:
+        if isinstance(record, EndOfPartition) or record.partition not in self._partitions:
+            return
+        if record.value is None:
+            self._partitions[record.partition].forget((record.key or b"").decode(errors="replace"))
+            return
+        try:
+            job = decode_job(record.value)
+        except ValueError as error:
+            _LOG.error("job_unreadable", partition=record.partition, offset=record.offset, reason=str(error))
+            return
+        self._partitions[record.partition].learn(job)
+
+    def _take_turns(self) -> int:
+        """One turn for each job; answers how many items were published."""
+        active = [status for status in self._status.snapshot().values() if not status.state.is_final]
+        published = 0
+        for number, partition in list(self._partitions.items()):
+            try:
+                published += sum(self._turn(partition, run, active) for run in partition.runs())
+            except Fenced as error:
+                _LOG.warning("intake_fenced", partition=number, reason=str(error))
+                partition.close()
+                self._partitions[number] = self._take_over(number)
+        return published
+
+    def _turn(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus]) -> int:
+        """A job begins once the tracker knows it: what an intake says of an unknown job would be lost."""
+        status = self._status.get(run.job.job_id)
+        api = self._settings.api(run.job.api)
+        if status is None or api is None:
+            return 0
+        if status.state.is_final:
+            partition.forget(run.job.job_id)
+            return 0
+        if status.is_skipping:
+            partition.end(run)
+            return 0
+        peers = [other for other in active if other.api == api.name]
+        policy = flow_policy(api, self._settings.intake.ahead_seconds)
+        allowed = allowance(policy, status, run.checkpoint.enqueued, peers)
+        return partition.publish(run, min(allowed, self._settings.intake.chunk_items)) if allowed else 0
+
+    def _take_over(self, number: int) -> JobsPartition:
+        """First fence the predecessor, then read how far it came: in this order."""
+        kafka = self._settings.kafka
+        name = f"{self._topics.prefix}.intake.{number}"
+        producer = TransactionalProducer(kafka, name, max_bytes=self._settings.limits.payload_bytes + 4 * MIB)
+        producer.initialise()
+        checkpoints = read_compacted(kafka, self._topics.checkpoints, number, decode_checkpoint)
+        return JobsPartition(producer, checkpoints, self._publication, self._open_source)
+
+    # What the group says, inside `poll` and on its thread.
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        for _, number in partitions:
+            self._partitions[number] = self._take_over(number)
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        for _, number in partitions:
+            partition = self._partitions.pop(number, None)
+            if partition is not None:
+                partition.close()
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.revoked(partitions)

@@ -1,0 +1,41 @@
+"""Offsets as the broker knows them: where partitions begin and end. Vendor errors are translated here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from stream_infer.kafka.errors import translate
+
+Partition: TypeAlias = tuple[str, int]
+
+_TIMEOUT_S = 10.0
+
+
+def first_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str) -> dict[Partition, int]:
+    """The offset of the first record that retention has left, or the end of an empty partition."""
+    return _list(admin, partitions, OffsetSpec.earliest(), where)  # type: ignore[no-untyped-call]
+
+
+def end_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str) -> dict[Partition, int]:
+    """The log end offset, as Kafka's own tools compute lag with it: open transactions and their markers count.
+
+    Measured: a read_committed consumer is told the last stable offset instead, which an open transaction of anybody
+    holds back behind records that others have committed since.
+    """
+    return _list(admin, partitions, OffsetSpec.latest(), where)  # type: ignore[no-untyped-call]
+
+
+def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str) -> dict[Partition, int]:
+    wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
+    if not wanted:
+        return {}
+    try:
+        futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
+        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+    except KafkaException as error:
+        raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error

@@ -1,0 +1,174 @@
+"""Writing to Kafka: in transactions, all or nothing, or one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from stream_infer.errors import Fenced, ServiceUnavailable, StreamInferError, TransactionAborted
+from stream_infer.kafka.client import client_config
+from stream_infer.kafka.consumer import Membership
+from stream_infer.kafka.errors import is_retriable, translate
+from stream_infer.kafka.partitioner import PARTITIONER
+from stream_infer.records import OutgoingRecord
+from stream_infer.settings import MIB, KafkaSettings
+
+Offsets: TypeAlias = Mapping[tuple[str, int], int]
+
+_CALL_TIMEOUT_S = 10.0
+_CALL_TRIES = 6
+PARTITION_BY_KEY = -1
+
+
+def _producer_config(kafka: KafkaSettings, client_id: str, max_bytes: int) -> dict[str, Any]:
+    return {
+        **client_config(kafka, client_id),
+        "partitioner": PARTITIONER,
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        "message.max.bytes": max_bytes,
+        "queue.buffering.max.messages": 500_000,
+    }
+
+
+class TransactionalProducer:
+    """Writes records and group offsets in one transaction. One thread uses it.
+
+    `transactional_id` names the slot, so that a restart aborts what its predecessor left open: measured, a kill -9
+    inside a transaction stalls read_committed readers 0.6 s with the same id, 20 s and more with a new one.
+    """
+
+    def __init__(self, kafka: KafkaSettings, transactional_id: str, *, max_bytes: int = 8 * MIB) -> None:
+        self._where = kafka.bootstrap
+        self._producer = Producer(
+            {
+                **_producer_config(kafka, transactional_id, max_bytes),
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": int(kafka.transaction_timeout * 1000),
+                "linger.ms": 5,
+            }
+        )
+
+    def initialise(self) -> None:
+        """Fences every earlier producer of this id and aborts what it left open.
+
+        Raises ServiceUnavailable, or Fenced where a later one has come already.
+        """
+        self._persist(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S), "starting a transactional producer")
+
+    def transact(
+        self, records: Sequence[OutgoingRecord], offsets: Offsets, membership: Membership | None = None
+    ) -> None:
+        """Commits `records` and, for the group of `membership`, `offsets`: all of it or nothing.
+
+        Raises TransactionAborted (send it again), RecordTooLarge (nothing is visible, and sending it again cannot
+        help), Fenced (forget this producer) or ServiceUnavailable.
+        """
+        self._producer.poll(0)  # hands on what librdkafka has logged
+        try:
+            self._producer.begin_transaction()
+            for record in records:
+                self._produce(record)
+            if offsets:
+                assert membership is not None, "offsets belong to a group"
+                group = membership.raw
+                places = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+                self._persist(
+                    lambda: self._producer.send_offsets_to_transaction(places, group, _CALL_TIMEOUT_S),
+                    "adding offsets to a transaction",
+                )
+            self._persist(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S), "committing a transaction")
+        except KafkaException as error:
+            self._settle(translate(error, "writing in a transaction", self._where))
+        except StreamInferError as error:
+            self._settle(error)
+
+    def _produce(self, record: OutgoingRecord) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, record.value, record.key, _partition(record), headers=list(record.headers)
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def _persist(self, call: Callable[[], object], doing: str) -> None:
+        """Calls again while librdkafka says that the same call may succeed; each try blocks at most 10 s."""
+        for last in (*(False,) * (_CALL_TRIES - 1), True):
+            try:
+                call()
+                return
+            except KafkaException as error:
+                if last or not is_retriable(error):
+                    raise translate(error, doing, self._where) from error
+
+    def _settle(self, error: StreamInferError) -> None:
+        """Aborts, so that the next transaction can begin, and raises what happened. A fenced producer cannot abort."""
+        if isinstance(error, Fenced):
+            raise error
+        self._persist(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S), "aborting a transaction")
+        if isinstance(error, ServiceUnavailable):
+            raise TransactionAborted(str(error)) from error
+        raise error
+
+    def close(self) -> None:
+        """Forgets what is not committed; librdkafka's threads end."""
+        self._producer.purge()
+        self._producer.close()
+
+
+class Publisher:
+    """Writes records one by one, idempotently: for those who have no transaction to put them in. Thread-safe."""
+
+    def __init__(self, kafka: KafkaSettings, client_id: str, *, max_bytes: int = 8 * MIB) -> None:
+        self._where = kafka.bootstrap
+        self._producer = Producer({**_producer_config(kafka, client_id, max_bytes), "linger.ms": 5})
+
+    def publish(self, records: Sequence[OutgoingRecord], timeout_s: float = 30.0) -> None:
+        """Blocks until every record is acknowledged; raises ServiceUnavailable, or what else became of one."""
+        failures: list[StreamInferError] = []
+
+        def delivered(error: Any, _message: Any) -> None:
+            if error is not None:
+                failures.append(translate(error, "producing a record", self._where))
+
+        deadline = time.monotonic() + timeout_s
+        try:
+            for record in records:
+                self._produce(record, delivered, deadline)
+        except KafkaException as error:
+            raise translate(error, "producing a record", self._where) from error
+        left = self._producer.flush(max(0.0, deadline - time.monotonic()))
+        if failures:
+            raise failures[0]
+        if left:
+            raise ServiceUnavailable(f"producing to {self._where}: {left} records unconfirmed after {timeout_s:.0f} s")
+
+    def _produce(self, record: OutgoingRecord, delivered: Callable[[Any, Any], None], deadline: float) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic,
+                    record.value,
+                    record.key,
+                    _partition(record),
+                    on_delivery=delivered,
+                    headers=list(record.headers),
+                )
+                return
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise ServiceUnavailable(f"producing to {self._where}: its queue stays full") from None
+                self._producer.poll(0.1)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+def _partition(record: OutgoingRecord) -> int:
+    """librdkafka's word for "by the key" is -1."""
+    return PARTITION_BY_KEY if record.partition is None else record.partition

@@ -1,0 +1,280 @@
+"""Compacted topics as dictionaries: read from their start to their current end, then followed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stream_infer.errors import ServiceUnavailable, StreamInferError
+from stream_infer.kafka.client import client_config
+from stream_infer.kafka.consumer import as_record
+from stream_infer.kafka.errors import translate
+from stream_infer.kafka.offsets import end_offsets
+from stream_infer.records import Message
+from stream_infer.settings import KafkaSettings
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+_QUERY_TIMEOUT_S = 10.0
+_PAUSE_AFTER_ERROR_S = 1.0
+
+
+class TopicReader:
+    """Reads partitions of a topic from `start` on, without a group, committed records only. One thread uses it."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topic: str,
+        partitions: Sequence[int] | None = None,
+        *,
+        start: int = OFFSET_BEGINNING,
+    ) -> None:
+        """`partitions` None means all. Raises TopicMismatch or ServiceUnavailable."""
+        self._where = kafka.bootstrap
+        self._topic = topic
+        self._consumer = Consumer(
+            {
+                **client_config(kafka, f"read-{topic}"),
+                "group.id": f"read-{topic}",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        self._admin = AdminClient(client_config(kafka, f"read-{topic}"))
+        try:
+            numbers = self._all_partitions() if partitions is None else partitions
+            self._consumer.assign([TopicPartition(topic, number, start) for number in numbers])
+        except BaseException:
+            self._consumer.close()
+            raise
+        # Where reading has come to: past the last record seen, or at an end-of-partition event, which counts the
+        # transaction markers that records do not.
+        self._reached = dict.fromkeys(numbers, 0)
+
+    def _all_partitions(self) -> list[int]:
+        try:
+            metadata = self._consumer.list_topics(self._topic, timeout=_QUERY_TIMEOUT_S).topics[self._topic]
+        except KafkaException as error:
+            raise translate(error, f"looking up topic {self._topic}", self._where) from error
+        if metadata.error is not None:
+            raise translate(metadata.error, f"looking up topic {self._topic}", self._where)
+        return sorted(metadata.partitions)
+
+    def ends(self) -> dict[int, int]:
+        """The log end of each partition now: at or behind everything committed so far, whoever else is writing."""
+        ends = end_offsets(self._admin, ((self._topic, number) for number in self._reached), self._where)
+        return {number: end for (_, number), end in ends.items()}
+
+    def has_reached(self, ends: dict[int, int]) -> bool:
+        return all(self._reached[number] >= end for number, end in ends.items())
+
+    def poll(self, timeout_s: float, max_records: int = 1000) -> list[Message]:
+        """Records that have come; waits at most `timeout_s` for the first."""
+        try:
+            first = self._consumer.poll(timeout_s)
+            raw = [] if first is None else [first, *self._consumer.consume(max_records, 0)]
+        except KafkaException as error:
+            raise translate(error, f"reading {self._topic}", self._where) from error
+        messages = []
+        for one in raw:
+            record = as_record(one, self._where)
+            if isinstance(record, Message):
+                messages.append(record)
+                self._reached[record.partition] = record.offset + 1
+            elif record is not None:
+                self._reached[record.partition] = record.offset
+        return messages
+
+    def read_to_end(self, timeout_s: float = 60.0) -> list[Message]:
+        """Every record below the end that the broker names now. Raises ServiceUnavailable at the timeout."""
+        deadline = time.monotonic() + timeout_s
+        ends = self.ends()
+        messages: list[Message] = []
+        while not self.has_reached(ends):
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(f"reading {self._topic} to its end took more than {timeout_s:.0f} s")
+            messages += self.poll(0.1)
+        return messages
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def read_compacted(
+    kafka: KafkaSettings, topic: str, partition: int, decode: Callable[[bytes], T], timeout_s: float = 60.0
+) -> dict[str, T]:
+    """One partition's state, read from its start to its current end."""
+    reader = TopicReader(kafka, topic, [partition])
+    try:
+        state: dict[str, T] = {}
+        for message in reader.read_to_end(timeout_s):
+            _apply(state, message, decode)
+        return state
+    finally:
+        reader.close()
+
+
+class CompactedView(Generic[T]):
+    """A compacted topic as a live dictionary, followed by a thread of its own.
+
+    Readers of any thread see a consistent value per key. `on_change(key, value | None)` is called on the view's
+    thread, after the change can be seen.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topic: str,
+        decode: Callable[[bytes], T],
+        on_change: Callable[[str, T | None], None] | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._decode = decode
+        self._on_change = on_change
+        self._values: dict[str, T] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._waiting: list[Future[None]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"view-{topic}", daemon=True)
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Returns once the current end is read. Raises TopicMismatch or ServiceUnavailable; then it is closed."""
+        reached = self.catch_up()
+        self._thread.start()
+        try:
+            reached.result(timeout_s)
+        except TimeoutError:
+            self.close()
+            raise ServiceUnavailable(f"reading {self._topic} to its end took more than {timeout_s:.0f} s") from None
+        except StreamInferError:
+            self.close()
+            raise
+
+    def get(self, key: str) -> T | None:
+        return self._values.get(key)
+
+    def snapshot(self) -> dict[str, T]:
+        return self._values.copy()
+
+    def catch_up(self) -> Future[None]:
+        """Done once every record that was committed before this call is seen; fails with the reader's error.
+
+        Usually within 100 ms. A transaction that is open at the time of the call is waited for: whether records behind
+        it count is known only when it ends, at most `kafka.transaction_timeout` seconds later.
+        """
+        reached: Future[None] = Future()
+        reached.set_running_or_notify_cancel()  # asyncio.wait_for would cancel it under the view's hands
+        with self._lock:
+            if not self._closed:
+                self._waiting.append(reached)
+                return reached
+        reached.set_exception(ServiceUnavailable(f"the view of {self._topic} is closed"))
+        return reached
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        try:
+            self._follow()
+        finally:
+            with self._lock:
+                self._closed = True
+            self._fail_waiting(ServiceUnavailable(f"the view of {self._topic} is closed"))
+
+    def _follow(self) -> None:
+        """Reads until closed. A broker or topic that is not there yet is waited for; those who wait are told."""
+        while not self._stop.is_set():
+            try:
+                reader = TopicReader(self._kafka, self._topic)
+            except StreamInferError as error:
+                self._pause(error)
+                continue
+            try:
+                self._read(reader)
+            finally:
+                reader.close()
+
+    def _read(self, reader: TopicReader) -> None:
+        """The reader outlives every fault: librdkafka reconnects by itself and goes on where it was."""
+        pending: list[tuple[dict[int, int], list[Future[None]]]] = []
+        while not self._stop.is_set():
+            with self._lock:
+                asked, self._waiting = self._waiting, []
+            try:
+                if asked:
+                    # Kept before the call, so that whoever fails it fails these too.
+                    pending.append(({}, asked))
+                    pending[-1] = (reader.ends(), asked)
+                messages = reader.poll(0.01 if pending else 0.05)
+            except StreamInferError as error:
+                _fail(pending, error)
+                pending = []
+                self._pause(error)
+                continue
+            for message in messages:
+                self._see(message)
+            reached = [entry for entry in pending if reader.has_reached(entry[0])]
+            pending = [entry for entry in pending if entry not in reached]
+            for _, futures in reached:
+                for future in futures:
+                    future.set_result(None)
+        _fail(pending, ServiceUnavailable(f"the view of {self._topic} is closed"))
+
+    def _see(self, message: Message) -> None:
+        key = _apply(self._values, message, self._decode)
+        if key is None or self._on_change is None:
+            return
+        try:
+            self._on_change(key, self._values.get(key))
+        except Exception:
+            # A listener's fault must not leave the view behind for good.
+            log.exception("listener failed", topic=self._topic, key=key)
+
+    def _pause(self, error: StreamInferError) -> None:
+        if not self._stop.is_set():
+            log.warning("cannot read, trying again", topic=self._topic, error=str(error))
+        self._fail_waiting(error)
+        self._stop.wait(_PAUSE_AFTER_ERROR_S)
+
+    def _fail_waiting(self, error: StreamInferError) -> None:
+        with self._lock:
+            asked, self._waiting = self._waiting, []
+        _fail([({}, asked)], error)
+
+
+def _fail(pending: Sequence[tuple[dict[int, int], list[Future[None]]]], error: StreamInferError) -> None:
+    for _, futures in pending:
+        for future in futures:
+            future.set_exception(error)
+
+
+def _apply(state: dict[str, T], message: Message, decode: Callable[[bytes], T]) -> str | None:
+    """Folds one record in; a value that nobody can read is skipped, so that it cannot stop all who follow."""
+    key = (message.key or b"").decode(errors="replace")
+    if message.value is None:
+        state.pop(key, None)
+        return key
+    try:
+        state[key] = decode(message.value)
+    except ValueError as error:
+        place = f"{message.topic}[{message.partition}]@{message.offset}"
+        log.warning("unreadable record skipped", record=place, error=str(error))
+        return None
+    return key

@@ -1,0 +1,187 @@
+"""Everything on this machine: Kafka, its topics, and one process a role, under one owner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from stream_infer.errors import ConfigError, ServiceUnavailable, UsageError
+from stream_infer.kafka import admin
+from stream_infer.local.broker import BrokerConfig, LocalBroker
+from stream_infer.local.data_lock import DataLock
+from stream_infer.local.free_ports import is_free
+from stream_infer.local.kept_broker import keep_alive
+from stream_infer.local.role_process import LeashedRole, OnLine
+from stream_infer.local.supervision import RoleSpec, role_specs
+from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
+from stream_infer.settings import Settings
+
+KAFKA = "kafka"
+# A killed predecessor's roles have their own deadlines to end in; the longest is 20 s.
+_PREDECESSOR_S = 25.0
+
+_ADD_AN_API = """\
+{file} defines no API, so there is nothing to serve. Add one:
+
+    apis:
+      - name: my-model
+        predictor: {{type: native, target: "predictor.py:MyPredictor"}}"""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """`workers`: processes an API, instead of its `workers.max`. `environment`: what the roles' begins with."""
+
+    config_file: Path
+    workers: int | None
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where everything is. `pids` holds each role's by its name, and Kafka's where it is ours."""
+
+    gateway: str
+    store: str
+    bootstrap_servers: str
+    apis: list[str]
+    pids: dict[str, int]
+
+    def write(self, file: Path) -> None:
+        """Writes it as JSON; the file is there whole or not at all."""
+        part = file.with_name(f".{file.name}.{os.getpid()}")
+        part.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        part.replace(file)
+
+
+def up(settings: Settings, options: UpOptions, report: Report, on_ready: Callable[[Ready], None]) -> None:
+    """Serves until SIGINT, SIGTERM or SIGHUP, then ends all in order; a second one ends all at once.
+
+    Call it in the main thread. Raises ConfigError or UsageError for what the user has to mend (a role that ended
+    with status 2 too), ServiceUnavailable when Kafka cannot be had, KeyboardInterrupt when interrupted before the
+    roles were started. Nothing it has started is left running.
+    """
+    if not settings.apis:
+        raise ConfigError(_ADD_AN_API.format(file=options.config_file))
+    with (
+        _interrupted_by_sigterm(),
+        _only_owner(settings.state_dir) as lock,
+        contextlib.ExitStack() as stack,
+    ):
+        _check_gateway_port(settings.gateway.listen)
+        broker = stack.enter_context(_kafka(settings, report))
+        if broker is not None:
+            kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+            settings = settings.model_copy(update={"kafka": kafka})
+        admin.apply(settings)
+        asyncio.run(_supervise(settings, options, lock, broker, report, on_ready))
+
+
+async def _supervise(
+    settings: Settings,
+    options: UpOptions,
+    lock: DataLock,
+    broker: LocalBroker | None,
+    report: Report,
+    on_ready: Callable[[Ready], None],
+) -> None:
+    environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
+    program = (sys.executable, "-m", "stream_infer")
+    specs = role_specs(program, ("-f", str(options.config_file)), settings.apis, options.workers)
+
+    async def launch(spec: RoleSpec, on_line: OnLine) -> LeashedRole:
+        return await LeashedRole.launch(spec, on_line, environment=environment, keep_fds=[lock.fd])
+
+    supervisor = Supervisor(specs, launch, report)
+    stop = _stop_on_signals(supervisor)
+    ready = Ready(
+        gateway=f"http://{settings.gateway.listen}",
+        store=settings.store,
+        bootstrap_servers=settings.kafka.bootstrap,
+        apis=[api.name for api in settings.apis],
+        pids={KAFKA: broker.pid} if broker is not None else {},
+    )
+    all_ended = asyncio.Event()
+    keeper = None
+    if broker is not None:
+        keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
+    try:
+        await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
+    finally:
+        all_ended.set()
+        if keeper is not None:
+            await keeper
+
+
+def _stop_on_signals(supervisor: Supervisor) -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            supervisor.hurry()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Before and after the event loop SIGTERM and SIGHUP do what Ctrl-C does: the `with` blocks clean up."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _only_owner(state_dir: Path) -> Iterator[DataLock]:
+    state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = DataLock.take(state_dir.absolute(), _PREDECESSOR_S)
+    except ServiceUnavailable as error:
+        raise UsageError(f"there is a `stream-infer up` here already: {error}") from None
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _kafka(settings: Settings, report: Report) -> Iterator[LocalBroker | None]:
+    """A local broker, unless the settings name one."""
+    if settings.kafka.bootstrap_servers is not None:
+        yield None
+        return
+    broker = LocalBroker(BrokerConfig(settings.state_dir / "kafka"), lambda line: report(KAFKA, line))
+    report(SUPERVISOR, "starting Kafka")
+    broker.start()
+    try:
+        report(KAFKA, f"serves on {broker.bootstrap_servers}")
+        yield broker
+    finally:
+        report(SUPERVISOR, "stopping Kafka")
+        broker.stop()
+
+
+def _check_gateway_port(listen: str) -> None:
+    host, _, port = listen.rpartition(":")
+    if port != "0" and host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
+        raise ConfigError(
+            f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another port"
+        )

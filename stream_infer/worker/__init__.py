@@ -1,0 +1,1 @@
+"""fetch -> batch -> predict -> ledger -> one transaction. Read the modules in that order."""

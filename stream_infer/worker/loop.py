@@ -1,0 +1,215 @@
+"""The worker: read, admit, predict, deliver. One thread owns consumer, ledger and producer.
+
+A transaction is opened and ended between two polls, so no rebalance comes between its parts: partitions that were ours
+at its beginning are ours at its end, since others get them only after our revoke callback, which runs inside `poll`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from stream_infer.engine.engine import Engine
+from stream_infer.engine.task import Answer
+from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
+from stream_infer.jobs.events import HookEnded
+from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.records import EndOfPartition, Failure, Message
+from stream_infer.worker.admission import Admission
+from stream_infer.worker.delivery import Delivery
+from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.pace import Pace
+
+_LOG = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTimes:
+    """How long the loop waits, in seconds: for records when idle, for answers when busy, and at a revocation."""
+
+    idle: float = 0.1
+    busy: float = 0.005
+    full: float = 0.05
+    drain: float = 10.0
+    full_before_pause: float = 5.0
+
+
+class WorkerLoop:
+    """One member of an API's group, from its first poll to its leave."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        admission: Admission,
+        engine: Engine,
+        delivery: Delivery,
+        pace: Pace,
+        new_producer: Callable[[], TransactionalProducer],
+        hook_attempts: int,
+        times: LoopTimes = LoopTimes(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._admission = admission
+        self._engine = engine
+        self._delivery = delivery
+        self._pace = pace
+        self._new_producer = new_producer
+        self._producer = new_producer()
+        self._hook_attempts = hook_attempts
+        self._times = times
+        self._clock = clock
+        self._full_since: float | None = None
+        self._paused = False
+        self._consumer: GroupConsumer | None = None
+
+    def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
+        """Works until `stop`. Raises what cannot be mended here: TopicMismatch, PredictorUnavailable."""
+        self._consumer = consumer
+        while not stop.is_set():
+            self._tick(consumer)
+
+    def _tick(self, consumer: GroupConsumer) -> None:
+        ledger = self._ledger
+        room = self._pace.room(ledger.pending(), ledger.held, ledger.held_bytes)
+        busy = ledger.held > 0
+        polled = self._read(consumer, room, 0.0 if busy else self._times.idle)
+        self._admit(polled)
+        if ledger.pending():
+            waits = self._times.full if not room else self._times.busy
+            self._work(0.0 if polled else waits)
+        idle = not polled and not ledger.pending()
+        if ledger.has_deliverable and self._pace.is_commit_due(time.monotonic(), idle=idle, held=ledger.held):
+            self._deliver()
+        elif idle and ledger.held:
+            time.sleep(self._times.busy)
+
+    def _read(self, consumer: GroupConsumer, room: int, timeout_s: float) -> list[Message | EndOfPartition]:
+        """Polls for at most `room` records. Full for long: paused and polled, so that the group keeps this member.
+
+        Pausing drops what librdkafka has prefetched, so a moment's fullness just leaves the queue alone.
+        """
+        now = time.monotonic()
+        if room:
+            self._full_since = None
+            if self._paused:
+                consumer.resume(self._ledger.partitions())
+                self._paused = False
+            return consumer.poll(room, timeout_s)
+        self._full_since = self._full_since or now
+        if not self._paused and now - self._full_since < self._times.full_before_pause:
+            return []
+        if not self._paused:
+            consumer.pause(self._ledger.partitions())
+            self._paused = True
+        return consumer.poll(1, 0.0)
+
+    def _admit(self, polled: Iterable[Message | EndOfPartition]) -> None:
+        """In the order of reading: an end mark stands behind the records before it."""
+        messages: list[Message] = []
+        ends: list[EndOfPartition] = []
+        for record in polled:
+            if isinstance(record, EndOfPartition):
+                ends.append(record)
+            else:
+                messages.append(record)
+        tasks = self._admission.admit(messages, self._clock())
+        for end in ends:
+            self._ledger.mark_end((end.topic, end.partition), end.offset)
+        if tasks:
+            self._engine.submit_many(tasks)
+
+    def _work(self, timeout_s: float) -> None:
+        """Passes on what is ready, and takes the predictor's answers; waits at most `timeout_s` for one."""
+        tasks = self._admission.advance(self._clock())
+        if tasks:
+            self._engine.submit_many(tasks)
+        upstream = self._ledger.pending() - self._engine.in_flight
+        for answer in self._engine.poll(timeout_s, upstream):
+            self._finish(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        entry = self._ledger.get(answer.token)
+        if entry is None:
+            return
+        item = entry.item
+        if item is None or item.control is None or item.job_id is None:
+            self._ledger.finish(answer.token, answer.outcome)
+            return
+        error = answer.outcome.message if isinstance(answer.outcome, Failure) else None
+        entry.tries += 1
+        if error is not None and entry.tries < self._hook_attempts:
+            self._engine.submit_many([self._admission.hook(entry.token, item.job_id)])
+            return
+        event = HookEnded(job_id=item.job_id, generation=item.generation, at=self._clock(), error=error)
+        self._ledger.finish(answer.token, event)
+
+    def _deliver(self) -> None:
+        """Commits every ended prefix in one transaction: results, dead letters, progress and offsets."""
+        if self._consumer is None:
+            return
+        prefixes = self._ledger.prefixes(self._pace.policy.max_transaction_entries)
+        offsets = {prefix.partition: prefix.offset for prefix in prefixes}
+        try:
+            records = self._delivery.records(prefixes, self._clock())
+            self._producer.transact(records, offsets, self._consumer.membership())
+        except (TransactionAborted, ServiceUnavailable) as error:
+            delay = self._pace.aborted(time.monotonic())
+            _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
+        except Fenced as error:
+            _LOG.warning("producer_fenced", reason=str(error))
+            self._begin_anew(self._consumer)
+        else:
+            self._ledger.delivered(prefixes)
+            self._pace.committed(time.monotonic())
+
+    def _begin_anew(self, consumer: GroupConsumer) -> None:
+        """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands."""
+        self._producer.close()
+        self._producer = self._new_producer()
+        partitions = self._ledger.rewind()
+        consumer.seek(consumer.committed(partitions))
+
+    # What the group says, inside `poll` and on its thread.
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        self._ledger.assign(partitions)
+        if self._paused:
+            self._full_since, self._paused = None, False
+        if partitions:
+            _LOG.info("partitions_assigned", partitions=_names(partitions))
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
+        deadline = time.monotonic() + self._times.drain
+        while self._ledger.pending(partitions) and time.monotonic() < deadline:
+            self._work(self._times.full)
+        self._deliver_all(deadline)
+        left = self._ledger.pending(partitions)
+        self._ledger.revoke(partitions)
+        _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self._ledger.revoke(partitions)
+        _LOG.warning("partitions_lost", partitions=_names(partitions))
+
+    def _deliver_all(self, deadline: float) -> None:
+        while self._ledger.has_deliverable and time.monotonic() < deadline:
+            if self._pace.is_commit_due(time.monotonic(), idle=True, held=self._ledger.held):
+                self._deliver()
+            else:
+                time.sleep(self._times.busy)
+
+    def close(self) -> None:
+        """After the consumer has left the group: what was not committed is somebody else's."""
+        self._producer.close()
+
+
+def _names(partitions: Sequence[Partition]) -> list[str]:
+    return [f"{topic}[{number}]" for topic, number in sorted(partitions)]

@@ -1,0 +1,57 @@
+"""How much a worker reads ahead, and when it commits. Pure: time is passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PacePolicy:
+    """Bounds of one worker. Times in seconds.
+
+    `max_pending` items are at most between reading and the model's answer; `max_held` entries and `max_held_bytes` at
+    most between reading and commit. `commit_interval`: under load at most one transaction in that time, so that a
+    hundred workers make 500 deltas a second, where the tracker takes some 2,000. `retry_delay` after a transaction that
+    was aborted, doubling up to `retry_delay_cap`.
+    """
+
+    max_pending: int
+    max_held: int
+    max_held_bytes: int
+    commit_interval: float = 0.2
+    max_transaction_entries: int = 20_000
+    retry_delay: float = 0.2
+    retry_delay_cap: float = 5.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """When the last transaction was, and how it went."""
+
+    policy: PacePolicy
+    _next_commit: float = 0.0
+    _aborted_in_a_row: int = 0
+
+    def room(self, pending: int, held: int, held_bytes: int) -> int:
+        """How many more records may be read now."""
+        if held_bytes >= self.policy.max_held_bytes:
+            return 0
+        return max(0, min(self.policy.max_pending - pending, self.policy.max_held - held))
+
+    def is_commit_due(self, now: float, *, idle: bool, held: int) -> bool:
+        """At once when there is nothing else to do or no room left, else once an interval; after an abort, when its
+        delay is over."""
+        if now >= self._next_commit:
+            return True
+        return self._aborted_in_a_row == 0 and (idle or held >= self.policy.max_held)
+
+    def committed(self, now: float) -> None:
+        self._aborted_in_a_row = 0
+        self._next_commit = now + self.policy.commit_interval
+
+    def aborted(self, now: float) -> float:
+        """Notes that it has to be done again; answers the delay."""
+        delay = min(self.policy.retry_delay * 2.0**self._aborted_in_a_row, self.policy.retry_delay_cap)
+        self._aborted_in_a_row += 1
+        self._next_commit = now + delay
+        return delay

@@ -1,0 +1,117 @@
+"""The role: one worker of one API."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from stream_infer.engine.engine import Engine
+from stream_infer.engine.configured import engine_policy, predictor_spec
+from stream_infer.jobs.spec import decode_job
+from stream_infer.jobs.status import decode_status
+from stream_infer.kafka.admin import check_topics
+from stream_infer.kafka.consumer import GroupConsumer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.views import CompactedView
+from stream_infer.ports import Fetcher, Store
+from stream_infer.settings import MIB, ApiSettings, Settings
+from stream_infer.slots import Slot, hold_slot
+from stream_infer.topics import Topics
+from stream_infer.worker.admission import Admission
+from stream_infer.worker.delivery import Delivery, DeliveryPolicy
+from stream_infer.worker.fetch import FetchStage
+from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.loop import WorkerLoop
+from stream_infer.worker.pace import Pace, PacePolicy
+
+_LOG = structlog.get_logger(__name__)
+_SHUTDOWN_S = 10.0
+# Enough for the model never to wait for the reader, and little enough for a stop to be felt at once.
+_BATCHES_AHEAD = 4
+
+
+def run(
+    settings: Settings,
+    api: ApiSettings,
+    fetcher: Fetcher,
+    store: Store,
+    *,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    slot: int | None = None,
+) -> None:
+    """Serves `api` until `stop`. Raises PredictorUnavailable, TopicMismatch, ServiceUnavailable or UsageError."""
+    topics = Topics(settings.kafka.topic_prefix)
+    held = hold_slot(f"{topics.prefix}.{api.name}.worker", settings.kafka.bootstrap, slot)
+    engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
+    engine.start()
+    try:
+        check_topics(settings)
+        jobs = CompactedView(settings.kafka, topics.jobs, decode_job)
+        status = CompactedView(settings.kafka, topics.status, decode_status)
+        jobs.start()
+        status.start()
+        engine.wait_ready(api.batching.load_timeout)
+        _LOG.info("predictor_ready", predictor=engine.predictor_name)
+        fetch = FetchStage(fetcher, settings.fetch.concurrency, engine.wake)
+        fetch.start()
+        ledger = Ledger()
+        loop = WorkerLoop(
+            ledger=ledger,
+            admission=Admission(ledger, fetch, jobs, status),
+            engine=engine,
+            delivery=Delivery(_delivery_policy(settings, api, held), store, engine.predictor_name),
+            pace=Pace(_pace_policy(api)),
+            new_producer=lambda: _producer(settings, held),
+            hook_attempts=api.retry.max_attempts,
+        )
+        names = topics.api(api.name)
+        consumer = GroupConsumer(settings.kafka, names.worker_group, held.name, loop)
+        consumer.subscribe([names.items])
+        on_ready()
+        _serve(loop, consumer, stop)
+        fetch.close()
+        for view in (jobs, status):
+            view.close()
+    finally:
+        engine.close(_SHUTDOWN_S)
+        held.release()
+
+
+def _serve(loop: WorkerLoop, consumer: GroupConsumer, stop: threading.Event) -> None:
+    """Works in the group, and leaves it: leaving drains and delivers in the revoke callback."""
+    try:
+        loop.run(consumer, stop)
+    finally:
+        _LOG.info("leaving")
+        consumer.close()
+        loop.close()
+
+
+def _producer(settings: Settings, slot: Slot) -> TransactionalProducer:
+    producer = TransactionalProducer(settings.kafka, slot.name, max_bytes=settings.limits.payload_bytes + 4 * MIB)
+    producer.initialise()
+    return producer
+
+
+def _pace_policy(api: ApiSettings) -> PacePolicy:
+    return PacePolicy(
+        max_pending=_BATCHES_AHEAD * api.batching.max_batch_size,
+        max_held=api.workers.max_in_flight,
+        max_held_bytes=api.workers.max_in_flight_bytes,
+    )
+
+
+def _delivery_policy(settings: Settings, api: ApiSettings, slot: Slot) -> DeliveryPolicy:
+    topics = Topics(settings.kafka.topic_prefix)
+    return DeliveryPolicy(
+        topics=topics.api(api.name),
+        progress_topic=topics.progress,
+        worker=slot.name,
+        api_version=hashlib.sha256(api.model_dump_json().encode()).hexdigest()[:12],
+        max_result_bytes=settings.limits.payload_bytes,
+        max_dead_letter_bytes=settings.limits.payload_bytes + MIB,
+    )

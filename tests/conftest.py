@@ -1,0 +1,24 @@
+"""The fixtures that every kind of test shares, and a test's kind by its folder."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.kafka_fixture import bootstrap_servers, kafka, topic_prefix
+from tests.support.s3_fixture import s3, s3_server
+
+__all__ = ["bootstrap_servers", "kafka", "s3", "s3_server", "topic_prefix"]
+
+KINDS = ("unit", "contract", "integration", "acceptance")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its folder's kind, and run the quick kinds first."""
+    tests = Path(__file__).parent
+    kinds = {item.nodeid: item.path.relative_to(tests).parts[0] for item in items}
+    for item in items:
+        kind = kinds[item.nodeid]
+        if kind not in KINDS:
+            raise pytest.UsageError(f"{item.path} is in none of the folders {', '.join(KINDS)}")
+        item.add_marker(kind)
+    items.sort(key=lambda item: KINDS.index(kinds[item.nodeid]))

@@ -1,0 +1,87 @@
+"""Predictors that do what they should."""
+
+import threading
+import time
+
+from stream_infer.errors import ItemError, RetryableError
+
+
+class Echo:
+    def __init__(self, config):
+        self.config = config
+
+    def predict(self, items):
+        return list(items)
+
+
+class Sizes:
+    """Says how large the micro-batch was in which the item came."""
+
+    def __init__(self, config):
+        self.pause = config.get("pause", 0)
+
+    def predict(self, items):
+        time.sleep(self.pause)
+        return [len(items)] * len(items)
+
+
+class Null:
+    def __init__(self, config):
+        pass
+
+    def predict(self, items):
+        return [{"label": "null"}] * len(items)
+
+
+class Preprocessing:
+    def __init__(self, config):
+        self.threads = set()
+
+    def preprocess(self, item):
+        self.threads.add(threading.current_thread().name)
+        if item == "bad":
+            raise ValueError("bad item")
+        if item == "refused":
+            raise ItemError("refused item")
+        if item == "later":
+            raise RetryableError("come back", retry_after=7.0)
+        return item.upper()
+
+    def predict(self, items):
+        assert "MainThread" not in self.threads
+        return items
+
+
+class Hooked:
+    def __init__(self, config):
+        self.seen = 0
+
+    def predict(self, items):
+        self.seen += len(items)
+        return items
+
+    def on_job_complete(self, job):
+        print(f"job {job.id} is complete after {self.seen} items with {job.config}")
+        if job.config.get("fail"):
+            raise ValueError("the hook fails")
+
+
+class Assorted:
+    """Each item names the output that it wants."""
+
+    def __init__(self, config):
+        pass
+
+    def predict(self, items):
+        wanted = {
+            "text": "plain",
+            "bytes": b"\x00\x01",
+            "none": None,
+            "set": {"deep": [1, {2}]},
+            "nan": {"score": float("nan")},
+            "null": {"score": None},
+            "keys": {1: "one"},
+            "reject": ValueError("this one not"),
+            "retry": RetryableError("busy", retry_after=3.0),
+        }
+        return [wanted[item] for item in items]

@@ -1,0 +1,101 @@
+"""Predictors that fail on items of their name, each in its own way."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from stream_infer.errors import RetryableError
+
+
+class Failing:
+    """Does to the process what an item asks for; other items are echoed."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def predict(self, items):
+        for item in items:
+            self.suffer(item)
+        return items
+
+    def suffer(self, item):
+        match item:
+            case "raise":
+                raise ValueError("poison in the batch")
+            case "segfault":
+                print("about to read address 0", file=sys.stderr, flush=True)
+                ctypes.string_at(0)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                sys.exit(3)
+            case "hang":
+                self.hang_here()
+            case "freeze":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            case "close":
+                os.closerange(3, 1000)
+                time.sleep(60)
+            case "retry":
+                raise RetryableError("the service is busy", retry_after=12.0)
+
+    def hang_here(self):
+        time.sleep(3600)
+
+    def on_job_complete(self, job):
+        self.suffer(job.config.get("do"))
+
+
+class CrashingOnce(Failing):
+    """Dies on the first call after a file was asked for; the next process lives."""
+
+    def predict(self, items):
+        try:
+            os.unlink(self.config["trap"])
+        except FileNotFoundError:
+            return items
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+class CrashingInPreprocess(Failing):
+    def preprocess(self, item):
+        self.suffer(item)
+        return item
+
+    def predict(self, items):
+        return items
+
+
+class OneShort:
+    """Forgets the last output of every micro-batch that has more than `least` items."""
+
+    def __init__(self, config):
+        self.least = config.get("least", 1)
+
+    def predict(self, items):
+        return items[:-1] if len(items) > self.least else items
+
+
+class NoList:
+    def __init__(self, config):
+        pass
+
+    def predict(self, items):
+        return None
+
+
+class WithGrandchild:
+    """Has a process of its own that keeps every descriptor open."""
+
+    def __init__(self, config):
+        pass
+
+    def warmup(self):
+        self.grandchild = subprocess.Popen(["sleep", "600"], close_fds=False)
+
+    def predict(self, items):
+        return [self.grandchild.pid] * len(items)

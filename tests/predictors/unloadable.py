@@ -1,0 +1,72 @@
+"""Predictors that never come up."""
+
+import ctypes
+import sys
+import time
+
+
+class Raising:
+    def __init__(self, config):
+        raise OSError("no such weights: model.bin")
+
+    def predict(self, items):
+        return items
+
+
+class ColdOnly:
+    def __init__(self, config):
+        pass
+
+    def warmup(self):
+        raise RuntimeError("the warm-up batch does not fit")
+
+    def predict(self, items):
+        return items
+
+
+class Slow:
+    def __init__(self, config):
+        time.sleep(3600)
+
+    def predict(self, items):
+        return items
+
+
+class Crashing:
+    def __init__(self, config):
+        print("loading the library", file=sys.stderr, flush=True)
+        ctypes.string_at(0)
+
+    def predict(self, items):
+        return items
+
+
+class WithoutConfig:
+    def __init__(self):
+        pass
+
+    def predict(self, items):
+        return items
+
+
+class WithoutPredict:
+    def __init__(self, config):
+        pass
+
+    def predicts(self, items):
+        return items
+
+
+class Fickle:
+    """Cannot be loaded while the file `obstacle` is there."""
+
+    def __init__(self, config):
+        with open(config["obstacle"]) as obstacle:
+            if obstacle.read():
+                raise RuntimeError("an obstacle")
+
+    def predict(self, items):
+        return items
+
+
+not_a_class = 1

@@ -1,0 +1,30 @@
+"""A store in memory, held to the same contract as the real ones (tests/contract/test_store_contract.py)."""
+
+from collections.abc import Iterator
+
+from stream_infer.ports import StoredObject
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def uri(self, key: str) -> str:
+        return f"memory:///{key}"
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        self.objects[key] = data
+
+    def get(self, key: str) -> bytes:
+        return self.objects[key]
+
+    def exists(self, key: str) -> bool:
+        return key in self.objects
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        for key in sorted(self.objects):
+            if key.startswith(prefix):
+                yield StoredObject(key, len(self.objects[key]))
+
+    def delete(self, key: str) -> None:
+        self.objects.pop(key, None)

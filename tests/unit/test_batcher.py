@@ -1,0 +1,66 @@
+"""The batcher: what closes a micro-batch, and what never shares one."""
+
+import math
+
+from stream_infer.engine.batcher import Batcher
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.task import Task
+from stream_infer.records import Payload
+
+
+def task(token, size=1, scope=None):
+    return Task(token, Payload(b"x" * size), scope)
+
+
+def tokens(batches):
+    return [[each.token for each in batch] for batch in batches]
+
+
+def batcher(**changes):
+    return Batcher(EnginePolicy(**{"max_batch_size": 3, "max_batch_bytes": 10, "max_wait_s": 0.5, **changes}))
+
+
+def test_a_full_micro_batch_is_closed_at_once():
+    assert tokens(batcher().add(map(task, range(7)), now=0.0)) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_what_is_left_over_waits_for_its_time():
+    waiting = batcher()
+    waiting.add(map(task, range(4)), now=10.0)
+    assert waiting.next_deadline() == 10.5
+    assert waiting.close_due(10.4) == []
+    assert tokens(waiting.close_due(10.5)) == [[3]]
+    assert not waiting
+    assert waiting.next_deadline() == math.inf
+
+
+def test_the_wait_counts_from_the_first_item_of_the_micro_batch():
+    waiting = batcher()
+    waiting.add([task(1)], now=10.0)
+    waiting.add([task(2)], now=10.4)
+    assert tokens(waiting.close_due(10.5)) == [[1, 2]]
+
+
+def test_a_micro_batch_never_exceeds_its_bytes():
+    assert tokens(batcher().add([task(1, 6), task(2, 6), task(3, 4)], now=0.0)) == [[1], [2, 3]]
+
+
+def test_an_item_beyond_the_bytes_goes_alone():
+    waiting = batcher()
+    assert tokens(waiting.add([task(1, 2), task(2, 99), task(3, 2)], now=0.0)) == [[1], [2]]
+    assert tokens(waiting.close_all()) == [[3]]
+
+
+def test_scopes_never_share_a_micro_batch():
+    waiting = batcher(max_batch_size=2)
+    given = [task(1, scope="a"), task(2, scope="b"), task(3, scope="a"), task(4), task(5, scope="b")]
+    assert tokens(waiting.add(given, now=0.0)) == [[1, 3], [2, 5]]
+    assert tokens(waiting.close_all()) == [[4]]
+
+
+def test_an_idle_model_gets_the_micro_batch_that_was_opened_first():
+    waiting = batcher()
+    waiting.add([task(1, scope="a"), task(2, scope="b"), task(3, scope="a")], now=0.0)
+    assert [each.token for each in waiting.close_oldest()] == [1, 3]
+    assert [each.token for each in waiting.close_oldest()] == [2]
+    assert waiting.close_oldest() is None

@@ -1,0 +1,127 @@
+"""What one transaction of a worker says."""
+
+from stream_infer.dead_letters import read_dead_letter
+from stream_infer.errors import Stage
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Counted, HookEnded, decode_event
+from stream_infer.records import (
+    REFERENCE,
+    Failure,
+    Headers,
+    Message,
+    OutgoingRecord,
+    Output,
+    item_headers,
+)
+from stream_infer.topics import ApiTopics
+from stream_infer.worker.delivery import Delivery, DeliveryPolicy
+from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended, Ledger
+from tests.support.items import item_at
+from tests.support.memory_store import MemoryStore
+
+PARTITION = ("p.api.items", 0)
+TOPICS = ApiTopics("p", "api")
+POLICY = DeliveryPolicy(TOPICS, "p.progress", "worker-1", "v1", max_result_bytes=100, max_dead_letter_bytes=2000)
+BOOM = Failure(Stage.PREDICT, "builtins.ValueError", "boom", "Traceback ...")
+
+
+def delivered(
+    *ends: tuple[Headers, Ended], store: MemoryStore | None = None, value: bytes = b"{}"
+) -> list[OutgoingRecord]:
+    ledger = Ledger()
+    ledger.assign([PARTITION])
+    for offset, (headers, ended) in enumerate(ends):
+        entry = ledger.admit(PARTITION, item_at(*PARTITION, offset, value, headers, b"key"))
+        assert entry is not None
+        ledger.finish(entry.token, ended)
+    return Delivery(POLICY, store or MemoryStore(), "Model").records(ledger.prefixes(100), 12.0)
+
+
+def counts(records: list[OutgoingRecord]) -> dict[tuple[str, int], Counts]:
+    events = [decode_event(record.value or b"") for record in records if record.topic == "p.progress"]
+    return {(event.job_id, event.generation): event.delta for event in events if isinstance(event, Counted)}
+
+
+def test_a_result_keeps_its_items_key_ids_and_source() -> None:
+    headers = item_headers(job_id="j", item_id="j-7", custom_id="mine", source="file:///a.jpg", generation=2)
+
+    [result, _] = delivered((headers, Output(b'"cat"')))
+
+    assert (result.topic, result.key, result.value) == ("p.api.results", b"key", b'"cat"')
+    assert dict(result.headers) == {
+        "content-type": b"application/json",
+        "si-job-id": b"j",
+        "si-item-id": b"j-7",
+        "si-custom-id": b"mine",
+        "si-source": b"file:///a.jpg",
+        "si-generation": b"2",
+    }
+
+
+def test_an_item_without_an_id_is_named_after_its_place() -> None:
+    [result] = delivered(((), Output(b"1")))
+
+    assert dict(result.headers)["si-item-id"] == b"p.api.items-0-0"
+
+
+def test_each_job_and_generation_gets_one_delta_with_all_its_ends() -> None:
+    one, two = item_headers(job_id="one"), item_headers(job_id="two", generation=3)
+
+    records = delivered((one, Output(b"1")), (one, Output(None)), (one, BOOM), (two, SKIPPED), (one, NOTHING))
+
+    assert counts(records) == {
+        ("one", 1): Counts(succeeded=2, rejected=1, written=2),
+        ("two", 3): Counts(skipped=1),
+    }
+
+
+def test_a_none_output_succeeds_and_writes_no_record() -> None:
+    records = delivered((item_headers(job_id="j"), Output(None)))
+
+    assert [record.topic for record in records] == ["p.progress"]
+
+
+def test_items_without_a_job_have_no_delta() -> None:
+    assert [record.topic for record in delivered(((), Output(b"1")), ((), BOOM))] == ["p.api.results", "p.api.dlq"]
+
+
+def test_a_dead_letter_keeps_the_original_and_adds_the_reason() -> None:
+    headers = (("mine", b"1"), ("si-custom-id", b"c"))
+
+    [letter] = delivered((headers, BOOM), value=b'{"x":1}')
+
+    assert (letter.topic, letter.key, letter.value) == ("p.api.dlq", b"key", b'{"x":1}')
+    assert letter.headers[:2] == headers
+    read = read_dead_letter(Message(letter.topic, 0, 5, letter.key, letter.value, letter.headers, 0))
+    assert read.failure == BOOM
+    assert read.origin == ("p.api.items", 0, 0)
+    assert (read.worker, read.api_version, read.item.item_id) == ("worker-1", "v1", "p.api.items-0-0")
+
+
+def test_an_output_too_big_for_a_message_goes_to_the_store() -> None:
+    store = MemoryStore()
+
+    [result] = delivered(((), Output(b"x" * 101, "image/png")), store=store)
+
+    assert dict(result.headers)["content-type"] == REFERENCE.encode()
+    assert result.value == b'{"uri":"memory:///_payloads/results/p.api.items-0-0","content_type":"image/png"}'
+    assert store.get("_payloads/results/p.api.items-0-0") == b"x" * 101
+
+
+def test_a_dead_letter_too_big_for_its_topic_keeps_its_payload_in_the_store() -> None:
+    store = MemoryStore()
+
+    [letter] = delivered(((), BOOM), store=store, value=b"y" * 2000)
+
+    assert store.get("_payloads/dead-letters/p.api.items-0-0") == b"y" * 2000
+    read = read_dead_letter(Message(letter.topic, 0, 5, letter.key, letter.value, letter.headers, 0))
+    assert read.item.content_type == REFERENCE
+    assert read.failure == BOOM
+
+
+def test_the_end_of_a_hook_is_said_in_the_same_transaction() -> None:
+    event = HookEnded(job_id="j", at=1.0, error=None)
+
+    [record] = delivered((item_headers(job_id="j"), event))
+
+    assert decode_event(record.value or b"") == event

@@ -1,0 +1,113 @@
+"""What the child gets next, and when it has had it for too long."""
+
+import math
+
+import pytest
+
+from stream_infer.engine.dispatch import Dispatch
+from stream_infer.engine.isolation import Died, judge
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.task import Task
+from stream_infer.records import Payload
+
+CRASH = Died("was killed by SIGSEGV", "")
+
+
+def task(token, hook=None):
+    return Task(token, Payload(b""), hook=hook)
+
+
+def tokens(call):
+    return call and [each.token for each in call.tasks]
+
+
+@pytest.fixture
+def dispatch():
+    return Dispatch(EnginePolicy(pipeline_depth=2, call_timeout_s=10, hook_timeout_s=100))
+
+
+def fill(dispatch, count):
+    for token in range(count):
+        dispatch.add([task(token)])
+
+
+def test_no_more_calls_than_the_depth_are_in_the_child(dispatch):
+    fill(dispatch, 3)
+    first = dispatch.take(0.0)
+    assert tokens(dispatch.take(0.0)) == [1]
+    assert dispatch.take(0.0) is None
+    dispatch.finish(first.id, 1.0)
+    assert tokens(dispatch.take(1.0)) == [2]
+
+
+def test_a_hook_waits_until_all_before_it_is_answered_and_nothing_passes_it(dispatch):
+    fill(dispatch, 1)
+    dispatch.add([task(1, hook="job")])
+    dispatch.add([task(2)])
+    first = dispatch.take(0.0)
+    assert dispatch.take(0.0) is None
+    dispatch.finish(first.id, 1.0)
+    hook = dispatch.take(1.0)
+    assert tokens(hook) == [1]
+    assert dispatch.take(1.0) is None
+    assert dispatch.next_deadline() == 101.0
+    dispatch.finish(hook.id, 2.0)
+    assert tokens(dispatch.take(2.0)) == [2]
+
+
+def test_the_deadline_counts_from_the_announcement_of_the_first_call(dispatch):
+    fill(dispatch, 2)
+    first, second = dispatch.take(0.0), dispatch.take(0.0)
+    dispatch.begin(first.id, 3.0)
+    dispatch.begin(second.id, 4.0)  # it is prepared while the first one is predicted
+    assert dispatch.next_deadline() == 13.0
+    assert dispatch.overrun(12.9) is None
+    assert dispatch.overrun(13.0) is first
+    dispatch.finish(first.id, 9.0)
+    assert dispatch.next_deadline() == 19.0
+    dispatch.finish(second.id, 9.5)
+    assert dispatch.next_deadline() == math.inf
+
+
+def test_a_crash_blames_only_what_had_begun(dispatch):
+    fill(dispatch, 3)
+    first, _ = dispatch.take(0.0), dispatch.take(0.0)
+    dispatch.begin(first.id, 0.0)
+    assert dispatch.lose(None) == [first]
+    assert [tokens(dispatch.take(1.0)), tokens(dispatch.take(1.0))] == [[1], [2]]
+
+
+def test_a_timeout_blames_only_what_overran(dispatch):
+    fill(dispatch, 2)
+    first, second = dispatch.take(0.0), dispatch.take(0.0)
+    dispatch.begin(first.id, 0.0)
+    dispatch.begin(second.id, 0.0)
+    assert dispatch.lose(dispatch.overrun(10.0)) == [first]
+    assert dispatch.take(11.0) is second
+
+
+def test_suspects_run_alone_and_before_all_others(dispatch):
+    dispatch.add([task(0), task(1)])
+    dispatch.add([task(2)])
+    first = dispatch.take(0.0)
+    dispatch.begin(first.id, 0.0)
+    (blamed,) = dispatch.lose(None)
+    dispatch.again(judge(blamed, CRASH))
+    for expected in ([0], [1]):
+        suspect = dispatch.take(1.0)
+        assert tokens(suspect) == expected
+        assert suspect.suspect
+        assert dispatch.take(1.0) is None
+        dispatch.finish(suspect.id, 2.0)
+    assert tokens(dispatch.take(3.0)) == [2]
+
+
+def test_a_suspect_that_had_not_begun_when_the_child_died_is_still_one(dispatch):
+    dispatch.add([task(0)])
+    first = dispatch.take(0.0)
+    dispatch.begin(first.id, 0.0)
+    for blamed in dispatch.lose(None):
+        dispatch.again(judge(blamed, CRASH))
+    suspect = dispatch.take(1.0)
+    assert dispatch.lose(None) == []
+    assert dispatch.take(2.0) is suspect

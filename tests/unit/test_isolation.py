@@ -1,0 +1,71 @@
+"""Who is to blame for a failed call: a table of calls, endings and verdicts."""
+
+import pytest
+
+from stream_infer.engine.isolation import Call, Died, Miscounted, Raised, judge
+from stream_infer.engine.task import Task
+from stream_infer.errors import Stage
+from stream_infer.records import Failure, Payload
+
+RAISED = Failure(Stage.PREDICT, "ValueError", "poison")
+BUSY = Failure(Stage.PREDICT, "stream_infer.errors.RetryableError", "busy", retryable=True, retry_after=12.0)
+GARBLED = Failure(Stage.DECODE, "stream_infer.errors.UndecodableItem", "not JSON")
+SEGFAULT = Died("was killed by SIGSEGV", "Fatal Python error")
+
+
+def call(count, **state):
+    return Call(1, [Task(token, Payload(b"")) for token in range(count)], **state)
+
+
+@pytest.mark.parametrize(
+    ("given", "ending", "answered", "again", "suspect"),
+    [
+        pytest.param(call(4), Raised(RAISED), [], [[0, 1], [2, 3]], False, id="a batch that raised runs in halves"),
+        pytest.param(call(3), Raised(RAISED), [], [[0, 1], [2]], False, id="the first half is the larger one"),
+        pytest.param(call(1), Raised(RAISED), [(0, RAISED)], [], False, id="an item that raised alone is guilty"),
+        pytest.param(call(2), Raised(BUSY), [(0, BUSY), (1, BUSY)], [], False, id="retryable: all, without splitting"),
+        pytest.param(
+            call(3), Raised(RAISED, {1: GARBLED}), [(1, GARBLED)], [[0], [2]], False, id="what failed before is out"
+        ),
+        pytest.param(
+            call(2), Raised(RAISED, {0: GARBLED}), [(0, GARBLED), (1, RAISED)], [], False, id="the only one left is guilty"
+        ),
+        pytest.param(
+            call(2), Miscounted("p.P", "1 output for 2 items"), [], [[0], [1]], False, id="a wrong number splits, too"
+        ),
+        pytest.param(call(3), SEGFAULT, [], [[0], [1], [2]], True, id="after a crash all run alone, as suspects"),
+        pytest.param(call(1), SEGFAULT, [], [[0]], True, id="one crash may be bad luck, even alone"),
+    ],
+)
+def test_verdict(given, ending, answered, again, suspect):
+    verdict = judge(given, ending)
+    assert [tuple(answer) for answer in verdict.answers] == answered
+    assert [[task.token for task in tasks] for tasks in verdict.again] == again
+    assert verdict.suspect is suspect
+
+
+def test_a_suspect_that_kills_the_child_again_is_rejected_with_the_signal_and_the_last_words():
+    verdict = judge(call(1, suspect=True), SEGFAULT)
+    (answer,) = verdict.answers
+    assert answer.outcome.exception == "stream_infer.engine.isolation.PredictorCrashed"
+    assert "killed by SIGSEGV" in answer.outcome.message
+    assert answer.outcome.stacktrace == "Fatal Python error"
+    assert not answer.outcome.retryable
+    assert not verdict.again
+
+
+def test_a_suspect_that_hangs_again_is_rejected_as_timed_out():
+    (answer,) = judge(call(1, suspect=True), Died("hung for 2 s", "", timed_out=True)).answers
+    assert answer.outcome.exception == "stream_infer.engine.isolation.PredictorTimedOut"
+    assert "hung for 2 s" in answer.outcome.message
+
+
+def test_a_wrong_number_of_outputs_is_told_as_it_was_first_seen():
+    whole = judge(call(32), Miscounted("p.P", "31 outputs for 32 items"))
+    half = judge(call(2, miscounted=whole.miscounted), Miscounted("p.P", "1 output for 2 items"))
+    (answer,) = judge(call(1, miscounted=half.miscounted), Miscounted("p.P", "0 outputs for 1 item")).answers
+    assert answer.outcome.exception == "stream_infer.predictors.protocol.WrongNumberOfOutputs"
+    assert answer.outcome.message == (
+        "predictor p.P returned 31 outputs for 32 items, and 0 outputs for 1 item when this one was alone: "
+        "predict must return one output per item"
+    )

@@ -1,0 +1,169 @@
+"""Offsets follow completion: only the contiguous ended prefix of a partition is delivered."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_infer.records import Output
+from stream_infer.worker.ledger import SKIPPED, Entry, Ledger
+from tests.support.items import item_at
+
+A = ("items", 0)
+B = ("items", 1)
+DONE = Output(b"1")
+
+
+def ledger_with(partition: tuple[str, int], offsets: list[int]) -> tuple[Ledger, list[Entry]]:
+    ledger = Ledger()
+    ledger.assign([partition])
+    entries = [ledger.admit(partition, item_at(*partition, offset)) for offset in offsets]
+    return ledger, [entry for entry in entries if entry is not None]
+
+
+def test_an_item_that_ends_before_its_predecessor_waits_for_it() -> None:
+    ledger, (first, second) = ledger_with(A, [0, 1])
+
+    ledger.finish(second.token, DONE)
+
+    assert ledger.prefixes(10) == []
+    ledger.finish(first.token, SKIPPED)
+    [prefix] = ledger.prefixes(10)
+    assert prefix.entries == [first, second]
+    assert prefix.offset == 2
+
+
+def test_gaps_between_offsets_are_tolerated() -> None:
+    ledger, entries = ledger_with(A, [3, 7, 20])
+
+    for entry in entries:
+        ledger.finish(entry.token, DONE)
+
+    assert ledger.prefixes(10)[0].offset == 21
+
+
+def test_the_end_mark_carries_the_offset_behind_transaction_markers() -> None:
+    ledger, [entry] = ledger_with(A, [4])
+    ledger.mark_end(A, 6)
+
+    assert ledger.prefixes(10) == []
+    ledger.finish(entry.token, DONE)
+
+    assert ledger.prefixes(10)[0].offset == 6
+
+
+def test_an_end_mark_alone_is_deliverable() -> None:
+    ledger = Ledger()
+    ledger.assign([A])
+
+    ledger.mark_end(A, 9)
+
+    assert ledger.has_deliverable
+    assert ledger.prefixes(10)[0].offset == 9
+
+
+def test_what_was_not_delivered_is_offered_again() -> None:
+    ledger, [entry] = ledger_with(A, [0])
+    ledger.finish(entry.token, DONE)
+
+    assert ledger.prefixes(10) == ledger.prefixes(10)
+    ledger.delivered(ledger.prefixes(10))
+
+    assert not ledger.has_deliverable
+    assert (ledger.held, ledger.held_bytes) == (0, 0)
+
+
+def test_an_answer_for_a_revoked_partition_finds_nothing() -> None:
+    ledger, [entry] = ledger_with(A, [0])
+    ledger.revoke([A])
+    ledger.assign([A])
+
+    assert ledger.finish(entry.token, DONE) is None
+    assert not ledger.has_deliverable
+
+
+def test_an_answer_from_before_a_rewind_finds_nothing() -> None:
+    ledger, [entry] = ledger_with(A, [0])
+
+    assert ledger.rewind() == [A]
+    again = ledger.admit(A, item_at(*A, 0))
+
+    assert again is not None
+    assert ledger.finish(entry.token, DONE) is None
+    assert ledger.pending() == 1
+
+
+def test_records_of_a_partition_that_is_not_ours_are_refused() -> None:
+    ledger, _ = ledger_with(A, [])
+
+    assert ledger.admit(B, item_at(*B, 0)) is None
+
+
+def test_a_transaction_takes_no_more_entries_than_allowed() -> None:
+    ledger, entries = ledger_with(A, list(range(5)))
+    for entry in entries:
+        ledger.finish(entry.token, DONE)
+
+    assert ledger.prefixes(3)[0].offset == 3
+
+
+def test_pending_counts_the_items_of_the_partitions_asked_for() -> None:
+    ledger, _ = ledger_with(A, [0, 1])
+    ledger.assign([B])
+    ledger.admit(B, item_at(*B, 0))
+
+    assert ledger.pending() == 3
+    assert ledger.pending([B]) == 1
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("admit"), st.integers(0, 1), st.integers(1, 3)),
+        st.tuples(st.just("finish"), st.integers(0, 1), st.integers(0, 9)),
+        st.tuples(st.just("end"), st.integers(0, 1), st.integers(0, 2)),
+        st.tuples(st.just("deliver"), st.integers(0, 1), st.integers(1, 4)),
+        st.tuples(st.just("revoke"), st.integers(0, 1), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_whatever_the_order_nothing_is_delivered_twice_or_before_what_stands_before_it(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    ledger = Ledger()
+    ledger.assign([A, B])
+    partitions = [A, B]
+    read = {A: 0, B: 0}
+    committed = {A: 0, B: 0}
+    open_offsets: dict[tuple[str, int], dict[int, int]] = {A: {}, B: {}}
+    for action, which, number in steps:
+        partition = partitions[which]
+        if action == "admit":
+            offset = read[partition] + number - 1
+            entry = ledger.admit(partition, item_at(*partition, offset))
+            assert entry is not None
+            open_offsets[partition][offset] = entry.token
+            read[partition] = offset + 1
+        elif action == "finish" and open_offsets[partition]:
+            offset = sorted(open_offsets[partition])[number % len(open_offsets[partition])]
+            ledger.finish(open_offsets[partition].pop(offset), DONE)
+        elif action == "end":
+            read[partition] += number
+            ledger.mark_end(partition, read[partition])
+        elif action == "deliver":
+            prefixes = ledger.prefixes(number)
+            for prefix in prefixes:
+                assert prefix.offset >= committed[prefix.partition]
+                assert all(offset >= prefix.offset for offset in open_offsets[prefix.partition])
+                committed[prefix.partition] = prefix.offset
+            ledger.delivered(prefixes)
+        elif action == "revoke":
+            ledger.revoke([partition])
+            ledger.assign([partition])
+            read[partition] = committed[partition]
+            open_offsets[partition] = {}
+    for tokens in open_offsets.values():
+        for token in tokens.values():
+            ledger.finish(token, DONE)
+    ledger.delivered(ledger.prefixes(10_000))
+    assert (ledger.held, ledger.held_bytes, ledger.pending()) == (0, 0, 0)

@@ -1,0 +1,221 @@
+"""The supervisor with processes that the test plays itself."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from stream_infer.errors import UsageError
+from stream_infer.local.supervision import RestartPolicy, RoleKind, RoleSpec
+from stream_infer.local.supervisor import SUPERVISOR, Supervisor
+from tests.support.fake_role import FakeLauncher, FakeRole
+
+AT_ONCE = RestartPolicy(first=0.0, longest=0.0)
+NAMES = {
+    "gateway": RoleKind.GATEWAY,
+    "intake": RoleKind.INTAKE,
+    "tracker": RoleKind.TRACKER,
+    "worker cats/0": RoleKind.WORKER,
+    "worker cats/1": RoleKind.WORKER,
+    "sink": RoleKind.SINK,
+}
+SPECS = [RoleSpec(kind, name, ("true",)) for name, kind in NAMES.items()]
+
+
+class Run:
+    """One supervision and what it said."""
+
+    def __init__(self, launcher: FakeLauncher, policy: RestartPolicy = AT_ONCE) -> None:
+        self.said: list[tuple[str, str]] = []
+        self.stop = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.heard_more = asyncio.Event()
+        self.times_ready = 0
+        self.supervisor = Supervisor(SPECS, launcher, self._hear, policy)
+        self.task = asyncio.create_task(self.supervisor.run(self.stop, self._on_ready))
+
+    def _on_ready(self) -> None:
+        self.times_ready += 1
+        self.ready.set()
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+    async def heard(self, words: str) -> None:
+        while words not in self.notices():
+            self.heard_more.clear()
+            await self.heard_more.wait()
+
+    def _hear(self, who: str, line: str) -> None:
+        self.said.append((who, line))
+        self.heard_more.set()
+
+    def notices(self) -> str:
+        return "\n".join(line for who, line in self.said if who == SUPERVISOR)
+
+
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(5):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def test_it_is_ready_once_when_the_last_role_is() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(lambda spec, role: None if spec.name == "sink" else role.say_ready())
+        run = Run(launcher)
+        sink = await launcher.nth("sink", 1)
+        await (await launcher.nth("gateway", 1)).ready()
+        assert not run.ready.is_set()
+        sink.say_ready()
+        await run.ready.wait()
+        assert run.times_ready == 1
+        assert set(run.supervisor.pids) == set(NAMES)
+        await run.end()
+
+    play(scenario)
+
+
+def test_a_role_that_dies_is_started_again_and_the_others_are_left_alone() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        await run.ready.wait()
+        (await launcher.nth("worker cats/1", 1)).die(137)
+        await (await launcher.nth("worker cats/1", 2)).ready()
+        await run.end()
+        assert {name: len(roles) for name, roles in launcher.started.items()} == {
+            name: 2 if name == "worker cats/1" else 1 for name in NAMES
+        }
+        assert run.times_ready == 1
+        assert "worker cats/1 ended with signal 9; starting it again in 0.0 s" in run.notices()
+
+    play(scenario)
+
+
+def test_a_role_that_ends_with_0_unasked_is_started_again() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        (await launcher.nth("tracker", 1)).die(0)
+        await launcher.nth("tracker", 2)
+        await run.end()
+
+    play(scenario)
+
+
+def test_a_crash_loop_is_called_one() -> None:
+    def crash(spec: RoleSpec, role: FakeRole) -> None:
+        if spec.name == "intake" and role.pid < 1010:
+            role.die(1)
+        role.say_ready()
+
+    async def scenario() -> None:
+        run = Run(FakeLauncher(crash))
+        await run.ready.wait()
+        await run.end()
+        assert "intake keeps dying: status 1, 3 times in a row" in run.notices()
+
+    play(scenario)
+
+
+def test_status_2_ends_everything_and_says_what_the_role_said() -> None:
+    def refuse(spec: RoleSpec, role: FakeRole) -> None:
+        if spec.name == "worker cats/0":
+            role.on_line("predictor.py: there is no class Cats; did you mean Cat?")
+            role.die(2)
+
+    async def scenario() -> None:
+        launcher = FakeLauncher(refuse)
+        run = Run(launcher)
+        with pytest.raises(UsageError, match=r"(?s)worker cats/0 cannot start .*did you mean Cat\?"):
+            await run.task
+        assert len(launcher.started["worker cats/0"]) == 1
+        assert run.supervisor.pids == {}
+
+    play(scenario)
+
+
+def test_all_end_in_the_order_of_the_items_way() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        await run.ready.wait()
+        await run.end()
+        assert launcher.ended == ["gateway", "intake", "worker cats/0", "worker cats/1", "sink", "tracker"]
+        assert "stopping 3/5: worker cats/0, worker cats/1" in run.notices()
+
+    play(scenario)
+
+
+def test_a_role_that_does_not_end_is_killed_when_the_next_hurry_comes() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        launcher.deaf = {"gateway", "sink"}
+        run = Run(launcher)
+        await run.ready.wait()
+        run.stop.set()
+        await asyncio.sleep(0)
+        run.supervisor.hurry()
+        await run.task
+        assert sorted(launcher.ended) == sorted(NAMES)
+
+    play(scenario)
+
+
+def test_a_role_that_does_not_end_is_killed_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream_infer.local import supervisor
+    from stream_infer.local.supervision import Phase
+
+    monkeypatch.setattr(supervisor, "STOP_PHASES", tuple(Phase(kind, 0.0) for kind in RoleKind))
+
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        launcher.deaf = {"worker cats/0"}
+        run = Run(launcher)
+        await run.ready.wait()
+        await run.end()
+        assert "worker cats/0 did not end within 0 s; killed" in run.notices()
+        assert sorted(launcher.ended) == sorted(NAMES)
+
+    play(scenario)
+
+
+def test_no_role_is_started_again_while_all_are_ending() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        await run.ready.wait()
+        run.stop.set()
+        (await launcher.nth("sink", 1)).die(137)
+        await run.task
+        assert len(launcher.started["sink"]) == 1
+
+    play(scenario)
+
+
+def test_a_stop_during_a_backoff_does_not_wait_for_it() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher, RestartPolicy(first=3600.0, longest=3600.0))
+        await run.ready.wait()
+        (await launcher.nth("sink", 1)).die(1)
+        await run.heard("sink ended")
+        await run.end()
+
+    play(scenario)
+
+
+def test_what_a_role_says_is_reported_under_its_name() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        (await launcher.nth("sink", 1)).on_line("flushed objects=3")
+        await run.end()
+        assert ("sink", "flushed objects=3") in run.said
+
+    play(scenario)

@@ -1,0 +1,102 @@
+"""What becomes of an item that has just been read."""
+
+from typing import Any
+
+import pytest
+
+from stream_infer.errors import Stage
+from stream_infer.jobs.status import Cause, JobStatus, Phase, State
+from stream_infer.ports import Reference
+from stream_infer.records import REFERENCE, Control, Failure, Headers, Payload, item_headers
+from stream_infer.worker.ledger import NOTHING, SKIPPED
+from stream_infer.worker.triage import RunHook, Verdict, Wait, triage
+from tests.support.items import item_at
+
+NOW = 1000.0
+RUNNING = JobStatus(job_id="j", api="a", state=State.RUNNING)
+
+
+def judged(
+    headers: Headers = (),
+    value: bytes | None = b"{}",
+    status: JobStatus | None = RUNNING,
+    *,
+    jobs_are_current: bool = True,
+) -> Verdict:
+    return triage(item_at(value=value, headers=headers), lambda _: status, jobs_are_current=jobs_are_current, now=NOW)
+
+
+def test_a_plain_record_is_json_for_the_predictor() -> None:
+    assert judged(value=b'{"a": 1}') == Payload(b'{"a": 1}', "application/json")
+
+
+def test_an_item_of_an_unknown_job_waits_until_the_view_is_current_and_then_counts_as_jobless() -> None:
+    headers = item_headers(job_id="j")
+
+    assert judged(headers, status=None, jobs_are_current=False) is Wait.FOR_JOB
+    assert isinstance(judged(headers, status=None), Payload)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_an_item_of_a_job_that_ends_early_is_skipped(cause: Cause) -> None:
+    status = RUNNING.model_copy(update={"cause": cause, "state": State.STOPPING})
+
+    assert judged(item_headers(job_id="j"), status=status) is SKIPPED
+
+
+def test_a_skipped_item_is_not_even_read() -> None:
+    status = RUNNING.model_copy(update={"cause": Cause.STOP})
+
+    assert judged((("si-job-id", b"j"), ("si-attempt", b"x")), status=status) is SKIPPED
+
+
+def test_a_header_that_cannot_be_understood_rejects_its_item() -> None:
+    verdict = judged((("si-attempt", b"first"),))
+
+    assert isinstance(verdict, Failure)
+    assert verdict.stage is Stage.DECODE
+    assert "si-attempt" in verdict.message
+
+
+def test_an_item_past_its_deadline_is_rejected() -> None:
+    verdict = judged(item_headers(deadline=NOW - 5))
+
+    assert isinstance(verdict, Failure)
+    assert "5.0 s ago" in verdict.message
+    assert isinstance(judged(item_headers(deadline=NOW + 5)), Payload)
+
+
+def test_a_reference_is_to_be_fetched() -> None:
+    value = b'{"uri": "s3://bucket/key", "content_type": "image/png"}'
+
+    assert judged(item_headers(content_type=REFERENCE), value) == Reference("s3://bucket/key", "image/png")
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"[]", b'{"url": "s3://x"}', b'{"uri": 3}', b'{"uri":"x","content_type":1}']
+)
+def test_a_reference_that_is_none_rejects_its_item(value: bytes) -> None:
+    verdict = judged(item_headers(content_type=REFERENCE), value)
+
+    assert isinstance(verdict, Failure)
+    assert verdict.stage is Stage.DECODE
+    assert '"uri"' in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("phase", "verdict"),
+    [
+        (Phase.HOOK, RunHook("j")),
+        (Phase.HOOK_RUNNING, RunHook("j")),
+        (Phase.ASSEMBLE, NOTHING),
+        (None, NOTHING),
+    ],
+)
+def test_a_hook_runs_only_while_its_job_waits_for_it(phase: Phase | None, verdict: Any) -> None:
+    headers = item_headers(job_id="j", control=Control.ON_JOB_COMPLETE)
+
+    assert judged(headers, status=RUNNING.model_copy(update={"phase": phase})) == verdict
+
+
+def test_a_control_record_of_an_unknown_job_asks_for_nothing() -> None:
+    assert judged(item_headers(job_id="j", control=Control.ON_JOB_COMPLETE), status=None) is NOTHING
