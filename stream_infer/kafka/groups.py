@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream_infer.errors import Fenced, StreamInferError, TransactionAborted
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import Membership
 from stream_infer.kafka.errors import translate
-from stream_infer.kafka.offsets import Partition, end_offsets, first_offsets
+from stream_infer.kafka.offsets import Partition, end_offsets, first_offsets, partitions_of
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.settings import KafkaSettings, Settings
 
@@ -27,7 +28,7 @@ def group_lag(settings: Settings, group: str, topics: Sequence[str]) -> dict[Par
     """
     kafka = settings.kafka
     admin = AdminClient(client_config(kafka, f"lag-{group}"))
-    partitions = _partitions(admin, topics, kafka.bootstrap)
+    partitions = partitions_of(admin, topics, kafka.bootstrap)
     ends = end_offsets(admin, partitions, kafka.bootstrap)
     firsts = first_offsets(admin, partitions, kafka.bootstrap)
     with _Bystander(kafka, group) as bystander:
@@ -41,44 +42,45 @@ def write_first_offsets(settings: Settings, group: str, topics: Iterable[str]) -
     A place that lies outside of what the topic holds (retention, or the topic was made anew) is written too while
     nobody is in the group. Places that are right are never touched: the offsets are read and written under one
     transactional id, so that of two processes at once the later one sees what the earlier one wrote, and a worker
-    that starts in between is not set back. Unlike AdminClient.alter_consumer_group_offsets (measured: UNKNOWN_MEMBER_ID)
-    this works while the group has members.
+    that starts in between is not set back. Works while the group has members, where an admin client's request is
+    refused (measured: UNKNOWN_MEMBER_ID).
 
     Raises TopicMismatch (a topic is missing), ServiceUnavailable or StreamInferError (the broker refuses).
     """
     kafka = settings.kafka
     admin = AdminClient(client_config(kafka, f"first-offsets-{group}"))
-    partitions = _partitions(admin, list(topics), kafka.bootstrap)
-    for last in (*(False,) * (_TRIES - 1), True):
-        producer = TransactionalProducer(kafka, f"{group}.first-offsets")
-        try:
-            with _Bystander(kafka, group) as bystander:
-                return _write_missing(admin, producer, bystander, partitions)
-        except (Fenced, TransactionAborted) as error:
-            # Another 'topics apply' is at work: what it has written is found at the next try.
-            if last:
-                raise StreamInferError(
-                    f"the first offsets of group {group} cannot be written: {error}. "
-                    "If no other 'topics apply' is running, stop the group's members and run it again."
-                ) from error
-        finally:
-            producer.close()
-    raise AssertionError("unreachable")
+    partitions = partitions_of(admin, topics, kafka.bootstrap)
+    with _Bystander(kafka, group) as bystander:
+        if not _missing(admin, bystander, partitions):
+            return 0
+        for last in (*(False,) * (_TRIES - 1), True):
+            producer = TransactionalProducer(kafka, f"{group}.first-offsets")
+            try:
+                producer.initialise()
+                missing = _missing(admin, bystander, partitions)
+                producer.transact([], missing, bystander.membership())
+                return len(missing)
+            except (Fenced, TransactionAborted) as error:
+                # Another 'topics apply' is at work: what it has written is found at the next try.
+                if last:
+                    raise StreamInferError(
+                        f"the first offsets of group {group} cannot be written: {error}. If no other 'topics apply' "
+                        "is running, stop the group's members and run it again."
+                    ) from error
+            finally:
+                producer.close()
+    raise AssertionError("the last try returns or raises")
 
 
-def _write_missing(
-    admin: AdminClient, producer: TransactionalProducer, bystander: _Bystander, partitions: Sequence[Partition]
-) -> int:
-    producer.initialise()
+def _missing(admin: AdminClient, bystander: _Bystander, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    """The offsets to write: where a place is missing or, in an empty group, outside of what the partition holds."""
     places = bystander.places(partitions)
     firsts = first_offsets(admin, partitions, bystander.where)
-    missing = [one for one in partitions if one not in places]
-    if _is_empty(admin, bystander.group, bystander.where):
+    missing = {one: firsts[one] for one in partitions if one not in places}
+    if places and _is_empty(admin, bystander.group, bystander.where):
         ends = end_offsets(admin, places, bystander.where)
-        missing += [one for one, place in places.items() if not firsts[one] <= place <= ends[one]]
-    if missing:
-        producer.transact([], {one: firsts[one] for one in missing}, bystander.membership())
-    return len(missing)
+        missing |= {one: firsts[one] for one, place in places.items() if not firsts[one] <= place <= ends[one]}
+    return missing
 
 
 class _Bystander:
@@ -101,7 +103,7 @@ class _Bystander:
             }
         )
 
-    def __enter__(self) -> _Bystander:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,23 +123,10 @@ class _Bystander:
 
 
 def _is_empty(admin: AdminClient, group: str, where: str) -> bool:
+    """Whether nobody is in the group; one that does not exist is empty."""
     try:
-        description = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result()
+        return not admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result().members
     except KafkaException as error:
-        failure = translate(error, f"describing group {group}", where)
-        if _is_unknown(error):
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return True
-        raise failure from error
-    return not description.members
-
-
-def _is_unknown(error: KafkaException) -> bool:
-    return bool(error.args[0].name() == "GROUP_ID_NOT_FOUND")
-
-
-def _partitions(admin: AdminClient, topics: Sequence[str], where: str) -> list[Partition]:
-    try:
-        metadata = admin.list_topics(timeout=_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise translate(error, "listing topics", where) from error
-    return [(topic, number) for topic in topics for number in _numbers(metadata, topic)]
+        raise translate(error, f"describing group {group}", where) from error

@@ -1,19 +1,37 @@
-"""Offsets as the broker knows them: where partitions begin and end. Vendor errors are translated here."""
+"""Partitions as the broker knows them: which there are, where they begin and end."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
+from stream_infer.errors import TopicMismatch
 from stream_infer.kafka.errors import translate
 
 Partition: TypeAlias = tuple[str, int]
 
 _TIMEOUT_S = 10.0
+_AGAIN_AFTER_S = 0.05
+_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+
+
+def partitions_of(admin: AdminClient, topics: Iterable[str], where: str) -> list[Partition]:
+    """Every partition of `topics`. Raises TopicMismatch where one is missing, or ServiceUnavailable."""
+    try:
+        metadata = admin.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise translate(error, "listing topics", where) from error
+    found = []
+    for topic in topics:
+        if topic not in metadata:
+            raise TopicMismatch(f"topic {topic} is missing at {where}: run 'stream-infer topics apply' to create it.")
+        found += [(topic, number) for number in sorted(metadata[topic].partitions)]
+    return found
 
 
 def first_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str) -> dict[Partition, int]:
@@ -31,11 +49,14 @@ def end_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str)
 
 
 def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str) -> dict[Partition, int]:
+    """A partition that is being moved, or was made a moment ago (measured), has no leader yet: it is asked again."""
     wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
-    if not wanted:
-        return {}
-    try:
-        futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-    except KafkaException as error:
-        raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S) if wanted else {}
+            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error
+        time.sleep(_AGAIN_AFTER_S)

@@ -103,16 +103,12 @@ def _step(spec: TopicSpec, existing: ExistingTopic | None, replication_factor: i
 
 
 def _refusal(spec: TopicSpec, existing: ExistingTopic, replication_factor: int) -> str | None:
-    has, wants = existing.partitions, spec.partitions
-    if spec.fixed and has != wants:
-        return (
-            f"{spec.name} has {_count(has)}, the configuration wants {wants}. Its records are keyed by job and would no "
-            f"longer be found: {_keep(has, spec)}, or use another kafka.topic_prefix."
-        )
-    if has > wants:
-        return f"{spec.name} has {_count(has)}, the configuration wants {wants}. Kafka cannot take partitions away: " + (
-            f"{_keep(has, spec)}, or use another kafka.topic_prefix."
-        )
+    counts = f"{spec.name} has {_count(existing.partitions)}, the configuration wants {spec.partitions}"
+    instead = f"{_keep(existing.partitions, spec)}, or use another kafka.topic_prefix."
+    if spec.fixed and existing.partitions != spec.partitions:
+        return f"{counts}. Its records are keyed by job and would no longer be found: {instead}"
+    if existing.partitions > spec.partitions:
+        return f"{counts}. Kafka cannot take partitions away: {instead}"
     if existing.replication_factor != replication_factor:
         return (
             f"{spec.name} has replication factor {existing.replication_factor}, the configuration wants "

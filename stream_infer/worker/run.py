@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import structlog
 
-from stream_infer.engine.engine import Engine
 from stream_infer.engine.configured import engine_policy, predictor_spec
+from stream_infer.engine.engine import Engine
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
 from stream_infer.kafka.admin import check_topics
@@ -45,19 +46,23 @@ def run(
 ) -> None:
     """Serves `api` until `stop`. Raises PredictorUnavailable, TopicMismatch, ServiceUnavailable or UsageError."""
     topics = Topics(settings.kafka.topic_prefix)
-    held = hold_slot(f"{topics.prefix}.{api.name}.worker", settings.kafka.bootstrap, slot)
-    engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
-    engine.start()
-    try:
+    with ExitStack() as opened:
+        held = hold_slot(f"{topics.prefix}.{api.name}.worker", settings.kafka.bootstrap, slot)
+        opened.callback(held.release)
+        engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
+        opened.callback(engine.close, _SHUTDOWN_S)
+        engine.start()
         check_topics(settings)
         jobs = CompactedView(settings.kafka, topics.jobs, decode_job)
         status = CompactedView(settings.kafka, topics.status, decode_status)
-        jobs.start()
-        status.start()
+        for view in (jobs, status):
+            opened.callback(view.close)
+            view.start()
+        fetch = FetchStage(fetcher, settings.fetch.concurrency, engine.wake)
+        opened.callback(fetch.close)
+        fetch.start()
         engine.wait_ready(api.batching.load_timeout)
         _LOG.info("predictor_ready", predictor=engine.predictor_name)
-        fetch = FetchStage(fetcher, settings.fetch.concurrency, engine.wake)
-        fetch.start()
         ledger = Ledger()
         loop = WorkerLoop(
             ledger=ledger,
@@ -73,12 +78,6 @@ def run(
         consumer.subscribe([names.items])
         on_ready()
         _serve(loop, consumer, stop)
-        fetch.close()
-        for view in (jobs, status):
-            view.close()
-    finally:
-        engine.close(_SHUTDOWN_S)
-        held.release()
 
 
 def _serve(loop: WorkerLoop, consumer: GroupConsumer, stop: threading.Event) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from connectors.fetchers.by_scheme import FetcherByScheme
+from connectors.fetchers.by_scheme import open_fetcher
 from connectors.policy import FetchPolicy
 from connectors.stores import open_store
 from stream_infer.dead_letters import read_dead_letter
@@ -34,7 +34,7 @@ WAIT_S = 30.0
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
     [api] = settings.apis
-    fetcher = FetcherByScheme(FetchPolicy(allowed_directories=tuple(settings.fetch.allowed_directories)))
+    fetcher = open_fetcher(FetchPolicy(allowed_directories=tuple(settings.fetch.allowed_directories)))
     store = open_store(settings.store)
     with running(lambda stop, ready: run(settings, api, fetcher, store, stop=stop, on_ready=ready)):
         yield
@@ -136,8 +136,8 @@ def test_lag_is_exactly_zero_once_all_is_done_whatever_markers_lie_in_the_topic(
 
 
 def test_a_bad_item_fails_alone_and_its_neighbours_succeed(harness_for: Callable[..., Harness]) -> None:
-    harness = harness_for("failing.py:Poisonable", batching={"max_batch_size": 16, "max_wait_ms": 50})
-    harness.produce(*["good"] * 7, "poison", *["good"] * 8)
+    harness = harness_for("failing.py:Failing", batching={"max_batch_size": 16, "max_wait_ms": 50})
+    harness.produce(*["good"] * 7, "raise", *["good"] * 8)
 
     with worker(harness.settings):
         results, dead = harness.ends(16)
@@ -146,13 +146,15 @@ def test_a_bad_item_fails_alone_and_its_neighbours_succeed(harness_for: Callable
     [letter] = map(read_dead_letter, dead)
     assert letter.failure.stage is Stage.PREDICT
     assert letter.origin.topic == harness.names.items
-    assert letter.item.message.value == b'"poison"'
+    assert letter.item.message.value == b'"raise"'
 
 
 def test_thirty_one_outputs_for_thirty_two_items_are_named_as_what_they_are(
     harness_for: Callable[..., Harness],
 ) -> None:
-    harness = harness_for("failing.py:OneShort", batching={"max_batch_size": 32, "max_wait_ms": 50})
+    harness = harness_for(
+        "failing.py:OneShort", config={"least": 0}, batching={"max_batch_size": 32, "max_wait_ms": 50}
+    )
     harness.produce(1)
 
     with worker(harness.settings):
@@ -206,7 +208,7 @@ def test_a_referenced_file_is_fetched_and_a_file_that_is_gone_is_a_dead_letter(
 
 
 def test_a_segfault_costs_one_item(harness_for: Callable[..., Harness]) -> None:
-    harness = harness_for("failing.py:Segfaulting", batching={"max_batch_size": 8, "max_wait_ms": 50})
+    harness = harness_for("failing.py:Failing", batching={"max_batch_size": 8, "max_wait_ms": 50})
     harness.produce(*["good"] * 3, "segfault", *["good"] * 4)
 
     with worker(harness.settings):
@@ -217,9 +219,9 @@ def test_a_segfault_costs_one_item(harness_for: Callable[..., Harness]) -> None:
 
 
 def test_a_jobs_counts_are_told_with_its_results(harness_for: Callable[..., Harness]) -> None:
-    harness = harness_for("failing.py:Poisonable")
+    harness = harness_for("failing.py:Failing")
     harness.status()
-    harness.produce("good", "poison", "good", headers=item_headers(job_id="j"))
+    harness.produce("good", "raise", "good", headers=item_headers(job_id="j"))
 
     with worker(harness.settings):
         harness.ends(3)
@@ -278,7 +280,7 @@ def test_two_workers_share_the_partitions_and_none_is_done_twice(harness_for: Ca
     assert sorted(int(m.key or b"") for m in results) == list(range(200))
 
 
-@pytest.mark.parametrize("target", ["unloadable.py:Unloadable", "unimportable.py:Any", "behaving.py:Ecko", "gone.py:X"])
+@pytest.mark.parametrize("target", ["unloadable.py:Raising", "unimportable.py:Any", "behaving.py:Ecko", "gone.py:X"])
 def test_a_predictor_that_cannot_be_had_stops_its_worker_with_the_reason(
     harness_for: Callable[..., Harness], target: str
 ) -> None:

@@ -1,0 +1,61 @@
+"""Where the roles meet the world outside Kafka: the only place that knows both `stream_infer` and `connectors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from connectors.fetchers.by_scheme import open_fetcher
+from connectors.policy import FetchPolicy
+from connectors.sources import DirectorySource, InlineSource, JsonlSource, file_at
+from connectors.stores import open_store
+from stream_infer.errors import SourceError
+from stream_infer.intake.partition import OpenSource
+from stream_infer.jobs.spec import Job
+from stream_infer.ports import Fetcher, Source, Store
+from stream_infer.settings import Settings
+
+
+def store_of(settings: Settings) -> Store:
+    return open_store(settings.store)
+
+
+def fetcher_of(settings: Settings) -> Fetcher:
+    """What a worker fetches with: what the settings allow, and payloads that stream-infer itself has stored."""
+    fetch = settings.fetch
+    directories, prefixes = list(fetch.allowed_directories), list(fetch.allowed_s3_prefixes)
+    payloads = f"{settings.store.rstrip('/')}/_payloads"
+    if payloads.startswith("file://"):
+        directories.append(Path(unquote(urlsplit(payloads).path)))
+    else:
+        prefixes.append(payloads)
+    return open_fetcher(_policy(settings, directories, prefixes))
+
+
+def source_opener(settings: Settings, store: Store) -> OpenSource:
+    """Opens a job's source. What a job may name is what `fetch` allows, as for items."""
+    policy = _policy(settings, settings.fetch.allowed_directories, settings.fetch.allowed_s3_prefixes)
+
+    def open_source(job: Job) -> Source:
+        if job.submission is not None:
+            return InlineSource(store, job.submission)
+        if job.jsonl is not None:
+            return JsonlSource(file_at(job.jsonl.uri, policy), max_line_bytes=settings.fetch.max_bytes)
+        if job.directory is not None:
+            chosen = job.directory
+            return DirectorySource(Path(chosen.path), policy, includes=chosen.includes, excludes=chosen.excludes)
+        raise SourceError(f"job {job.job_id} names no source that this version knows")
+
+    return open_source
+
+
+def _policy(settings: Settings, directories: list[Path], s3_prefixes: list[str]) -> FetchPolicy:
+    fetch = settings.fetch
+    return FetchPolicy(
+        allowed_directories=tuple(directories),
+        allowed_s3_prefixes=tuple(s3_prefixes),
+        allow_private_addresses=fetch.allow_private_addresses,
+        timeout_s=fetch.timeout,
+        max_bytes=fetch.max_bytes,
+        concurrency=fetch.concurrency,
+    )

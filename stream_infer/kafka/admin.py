@@ -1,0 +1,207 @@
+"""Topics and first offsets brought to what the configuration says, and checked at each role's start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from stream_infer.errors import ServiceUnavailable, TopicMismatch
+from stream_infer.kafka.client import client_config
+from stream_infer.kafka.errors import translate
+from stream_infer.kafka.groups import group_lag, write_first_offsets
+from stream_infer.kafka.topic_plan import ExistingTopic, TopicPlan, TopicStep, mismatch, plan_topics
+from stream_infer.settings import KafkaSettings, Settings
+from stream_infer.topics import Topics, group_specs, topic_specs
+
+__all__ = ["Applied", "apply", "check_topics", "group_lag", "plan", "retention_conflicts"]
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT_S = 10.0
+_APPLY_TIMEOUT_S = 60.0
+_AGAIN_AFTER_S = 0.1
+# Another process has just done the same: the next look at the topics tells whether it did it as we want it.
+_DONE_ALREADY = frozenset({KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.INVALID_PARTITIONS})
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` has changed: the plan that it carried out, and how many first offsets it wrote per group."""
+
+    plan: TopicPlan
+    first_offsets: Mapping[str, int]
+
+
+def plan(settings: Settings) -> TopicPlan:
+    """What `apply` would do to the topics. Changes nothing. Raises ServiceUnavailable."""
+    return _Admin(settings.kafka).plan(settings)
+
+
+def apply(settings: Settings) -> Applied:
+    """Creates, grows and alters topics, then writes the groups' first offsets. Can be run again, and by two at once.
+
+    Raises TopicMismatch before anything is changed where a topic cannot be brought to what is asked, and
+    ServiceUnavailable.
+    """
+    admin = _Admin(settings.kafka)
+    first = admin.plan(settings)
+    deadline = time.monotonic() + _APPLY_TIMEOUT_S
+    current = first
+    while True:
+        if current.refusals:
+            raise TopicMismatch("\n".join(current.refusals))
+        if current.is_done:
+            break
+        if time.monotonic() > deadline:
+            left = ", ".join(step.spec.name for step in current.steps if step.action != "ok")
+            raise ServiceUnavailable(
+                f"these topics are not there {_APPLY_TIMEOUT_S:.0f} s after the broker took: {left}"
+            )
+        admin.carry_out(current)
+        current = admin.plan(settings)
+        if not current.is_done:
+            time.sleep(_AGAIN_AFTER_S)  # the broker's metadata follows the controller
+    written = {group.name: write_first_offsets(settings, group.name, group.topics) for group in group_specs(settings)}
+    log.info("topics applied", topics=len(first.steps), first_offsets=sum(written.values()))
+    return Applied(first, written)
+
+
+def check_topics(settings: Settings) -> None:
+    """For a role to call at its start. Raises TopicMismatch with a line a topic, or ServiceUnavailable."""
+    partitions = _Admin(settings.kafka).partition_counts()
+    faults = [mismatch(spec, partitions.get(spec.name)) for spec in topic_specs(settings)]
+    said = [fault for fault in faults if fault is not None]
+    if said:
+        raise TopicMismatch("\n".join(said))
+
+
+def retention_conflicts(settings: Settings) -> list[str]:
+    """Why an idle group could forget its place: the broker keeps offsets for less long than the items themselves.
+
+    A worker group scaled to zero would lose its place while its items still wait. One sentence per API; empty is well.
+    Raises ServiceUnavailable, or StreamInferError where the broker does not let us read its configuration.
+    """
+    admin = _Admin(settings.kafka)
+    kept_ms = admin.offsets_retention_minutes() * 60_000
+    topics = Topics(settings.kafka.topic_prefix)
+    names = [topics.api(api.name).items for api in settings.apis]
+    conflicts = []
+    for name, config in admin.topic_configs(names).items():
+        retention_ms = int(config.get("retention.ms", "-1"))
+        if retention_ms < 0 or retention_ms > kept_ms:
+            kept = "for ever" if retention_ms < 0 else f"for {retention_ms / 60_000:.0f} minutes"
+            conflicts.append(
+                f"{name} keeps items {kept}, the broker keeps the offsets of an idle group for {kept_ms // 60_000} "
+                "minutes: raise offsets.retention.minutes on the brokers, or lower the topic's retention.ms."
+            )
+    return conflicts
+
+
+class _Admin:
+    """The admin requests that are made here, in our words."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._where = kafka.bootstrap
+        self._client = AdminClient(client_config(kafka, "stream-infer-admin"))
+
+    def plan(self, settings: Settings) -> TopicPlan:
+        specs = topic_specs(settings)
+        existing = self._existing([spec.name for spec in specs])
+        return plan_topics(specs, existing, settings.kafka.replication_factor)
+
+    def partition_counts(self) -> dict[str, int]:
+        return {name: topic[0] for name, topic in self._topics().items()}
+
+    def carry_out(self, todo: TopicPlan) -> None:
+        self._create([step for step in todo.steps if step.existing is None], todo.replication_factor)
+        self._grow([step for step in todo.steps if step.grow_to is not None])
+        self._alter([step for step in todo.steps if step.alter])
+
+    def topic_configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        return {resource.name: config for resource, config in self._describe(resources).items()}
+
+    def offsets_retention_minutes(self) -> int:
+        broker = min(self._metadata().brokers)
+        [config] = self._describe([ConfigResource(ConfigResource.Type.BROKER, str(broker))]).values()
+        return int(config["offsets.retention.minutes"])
+
+    def _existing(self, names: Iterable[str]) -> dict[str, ExistingTopic]:
+        there = self._topics()
+        found = [name for name in names if name in there]
+        configs = self.topic_configs(found)
+        return {name: ExistingTopic(name, *there[name], configs[name]) for name in found if name in configs}
+
+    def _topics(self) -> dict[str, tuple[int, int]]:
+        """Each topic's number of partitions and replication factor."""
+        topics = self._metadata().topics
+        return {
+            name: (len(topic.partitions), min(len(one.replicas) for one in topic.partitions.values()))
+            for name, topic in topics.items()
+            if topic.partitions
+        }
+
+    def _metadata(self) -> ClusterMetadata:
+        try:
+            return self._client.list_topics(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise translate(error, "listing topics", self._where) from error
+
+    def _describe(self, resources: list[ConfigResource]) -> dict[ConfigResource, dict[str, str]]:
+        if not resources:
+            return {}
+        futures = self._client.describe_configs(resources, request_timeout=_TIMEOUT_S)
+        try:
+            return {
+                resource: {name: entry.value for name, entry in future.result().items() if entry.value is not None}
+                for resource, future in futures.items()
+            }
+        except KafkaException as error:
+            raise translate(error, "reading the configuration of topics and brokers", self._where) from error
+
+    def _create(self, steps: list[TopicStep], replication_factor: int) -> None:
+        topics = [
+            NewTopic(step.spec.name, step.spec.partitions, replication_factor, config=dict(step.spec.config))
+            for step in steps
+        ]
+        if topics:
+            self._await(self._client.create_topics(topics, request_timeout=_TIMEOUT_S), "creating topic")
+
+    def _grow(self, steps: list[TopicStep]) -> None:
+        grown = [NewPartitions(step.spec.name, step.grow_to) for step in steps if step.grow_to is not None]
+        if grown:
+            self._await(self._client.create_partitions(grown, request_timeout=_TIMEOUT_S), "adding partitions to")
+
+    def _alter(self, steps: list[TopicStep]) -> None:
+        resources = [
+            ConfigResource(
+                ConfigResource.Type.TOPIC,
+                step.spec.name,
+                incremental_configs=[
+                    ConfigEntry(name, new, incremental_operation=AlterConfigOpType.SET)
+                    for name, (_, new) in step.alter.items()
+                ],
+            )
+            for step in steps
+        ]
+        if resources:
+            futures = self._client.incremental_alter_configs(resources, request_timeout=_TIMEOUT_S)
+            self._await({resource.name: future for resource, future in futures.items()}, "altering topic")
+
+    def _await(self, futures: Mapping[str, Future[None]], doing: str) -> None:
+        for name, future in futures.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() not in _DONE_ALREADY:
+                    raise translate(error, f"{doing} {name}", self._where) from error
