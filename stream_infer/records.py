@@ -88,8 +88,7 @@ class OutgoingRecord:
     partition: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """Bytes and what they are. `data` is what the predictor's side decodes."""
 
     data: bytes
@@ -122,8 +121,7 @@ class Item:
         return Payload(self.message.value or b"", self.content_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """What the predictor said of one item. `value` None: counted as succeeded, nothing is written."""
 
     value: bytes | None

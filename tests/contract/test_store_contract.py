@@ -11,6 +11,7 @@ from connectors.s3 import S3Access
 from connectors.stores import DirectoryStore, S3Store, open_store
 from stream_infer.errors import ConfigError, ServiceUnavailable
 from stream_infer.ports import StoredObject
+from tests.support.memory_store import MemoryStore
 
 IN_ORDER = ["a-b", "a/b", "a/b-c/d", "a/b.c", "a0", "b/ü 1#%?&+.jsonl", "b/日本", "job-1/_SUCCESS"]
 
@@ -90,18 +91,6 @@ class StoreContract:
 
         assert listed(store) == ["job/b"]
 
-    def test_a_key_that_escapes_or_fits_not_every_store_is_refused(self, store):
-        outside = ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/./b", "a//b", "a/", ".uncommitted/x"]
-        unwritable = ["a\0b", "a\nb", "\udcff", "x" * 241, "y/" * 600 + "y"]
-        for key in outside + unwritable:
-            for use in (store.get, store.exists, store.delete, store.uri, lambda key: store.put(key, b"1")):
-                with pytest.raises(ValueError, match="no key of a store"):
-                    use(key)
-
-    def test_a_prefix_that_escapes_is_refused(self, store):
-        with pytest.raises(ValueError, match="no key of a store"):
-            list(store.list("../"))
-
     def test_writers_of_one_key_leave_one_of_their_versions(self, store):
         versions = [bytes([number]) * 100_000 for number in range(8)]
         writers = [threading.Thread(target=store.put, args=("contended", data)) for data in versions]
@@ -114,7 +103,31 @@ class StoreContract:
         assert listed(store) == ["contended"]
 
 
-class TestDirectoryStore(StoreContract):
+class RealStoreContract(StoreContract):
+    """What keeps one kind of store exchangeable for the other."""
+
+    def test_a_key_that_escapes_or_fits_not_every_store_is_refused(self, store):
+        outside = ["", "/", "/etc/passwd", "..", "../x", "a/../../x", "a/./b", "a//b", "a/", ".uncommitted/x"]
+        unwritable = ["a\0b", "a\nb", "\udcff", "x" * 241, "y/" * 600 + "y"]
+        for key in outside + unwritable:
+            for use in (store.get, store.exists, store.delete, store.uri, lambda key: store.put(key, b"1")):
+                with pytest.raises(ValueError, match="no key of a store"):
+                    use(key)
+
+    def test_a_prefix_that_escapes_is_refused(self, store):
+        with pytest.raises(ValueError, match="no key of a store"):
+            list(store.list("../"))
+
+
+class TestMemoryStore(StoreContract):
+    """The fake that other tests use in place of a store."""
+
+    @pytest.fixture
+    def store(self):
+        return MemoryStore()
+
+
+class TestDirectoryStore(RealStoreContract):
     @pytest.fixture
     def store(self, tmp_path):
         return open_store((tmp_path / "made by the first put" / "store").as_uri())
@@ -173,7 +186,7 @@ class TestDirectoryStore(StoreContract):
         assert listed(store) == ["a"]
 
 
-class TestS3Store(StoreContract):
+class TestS3Store(RealStoreContract):
     @pytest.fixture
     def environment(self, s3, monkeypatch):
         for name, value in s3.environment().items():

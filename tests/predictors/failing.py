@@ -1,11 +1,14 @@
 """Predictors that fail on items of their name, each in its own way."""
 
+import contextlib
 import ctypes
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from stream_infer.errors import RetryableError
 
@@ -39,6 +42,12 @@ class Failing:
             case "close":
                 os.closerange(3, 1000)
                 time.sleep(60)
+            case "garble":
+                for fd in range(3, 20):
+                    with contextlib.suppress(OSError):
+                        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                            os.write(fd, b"GET / HTTP/1.1\r\n")
+                time.sleep(60)
             case "retry":
                 raise RetryableError("the service is busy", retry_after=12.0)
 
@@ -54,7 +63,7 @@ class CrashingOnce(Failing):
 
     def predict(self, items):
         try:
-            os.unlink(self.config["trap"])
+            Path(self.config["trap"]).unlink()
         except FileNotFoundError:
             return items
         os.kill(os.getpid(), signal.SIGKILL)

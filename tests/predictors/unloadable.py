@@ -3,6 +3,7 @@
 import ctypes
 import sys
 import time
+from pathlib import Path
 
 
 class Raising:
@@ -61,9 +62,8 @@ class Fickle:
     """Cannot be loaded while the file `obstacle` is there."""
 
     def __init__(self, config):
-        with open(config["obstacle"]) as obstacle:
-            if obstacle.read():
-                raise RuntimeError("an obstacle")
+        if Path(config["obstacle"]).read_text():
+            raise RuntimeError("an obstacle")
 
     def predict(self, items):
         return items

@@ -28,7 +28,12 @@ def call(count, **state):
             call(3), Raised(RAISED, {1: GARBLED}), [(1, GARBLED)], [[0], [2]], False, id="what failed before is out"
         ),
         pytest.param(
-            call(2), Raised(RAISED, {0: GARBLED}), [(0, GARBLED), (1, RAISED)], [], False, id="the only one left is guilty"
+            call(2),
+            Raised(RAISED, {0: GARBLED}),
+            [(0, GARBLED), (1, RAISED)],
+            [],
+            False,
+            id="the only one left is guilty",
         ),
         pytest.param(
             call(2), Miscounted("p.P", "1 output for 2 items"), [], [[0], [1]], False, id="a wrong number splits, too"

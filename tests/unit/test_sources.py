@@ -188,18 +188,3 @@ def test_a_file_removed_at_the_cursor_does_not_change_what_follows(tmp_path):
     (tmp_path / "b" / "c").unlink()
 
     assert [item.key for item in directory(tmp_path).read(cursor)] == [b"d"]
-
-
-def test_a_tree_deeper_than_the_stack_of_python_is_walked(tmp_path, monkeypatch):
-    deep = tmp_path
-    monkeypatch.chdir(tmp_path)
-    for _ in range(1500):
-        os.mkdir("d")
-        os.chdir("d")
-        deep = deep / "d"
-        if len(str(deep)) > 3000:
-            break
-    Path("leaf").touch()
-
-    [item] = directory(tmp_path).read(None)
-    assert item.key.endswith(b"d/leaf")

@@ -1,0 +1,1 @@
+"""Formats: how results and dead letters are written into objects."""

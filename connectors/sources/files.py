@@ -1,0 +1,114 @@
+"""The file that a job's source reads, wherever it lies."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from connectors.local_files import open_allowed
+from connectors.policy import FetchPolicy
+from connectors.s3 import S3Access, S3Error, S3Fault, s3_client
+from connectors.s3_reader import open_object
+from connectors.uris import RefusedPlace, S3Place, path_of, redacted, s3_place_of, scheme_of
+from stream_infer.errors import ServiceUnavailable, SourceError
+from stream_infer.ports import Store
+
+_PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
+
+
+class SourceFile(Protocol):
+    """A file that can be opened again and again, also after a restart."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def open(self) -> BinaryIO:
+        """For reading and seeking. Raises SourceError (missing, forbidden) or ServiceUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file below the allowed directories."""
+
+    path: Path
+    policy: FetchPolicy
+
+    @property
+    def uri(self) -> str:
+        return self.path.as_uri()
+
+    def open(self) -> BinaryIO:
+        try:
+            return open_allowed(self.path, self.policy)
+        except RefusedPlace as error:
+            raise SourceError(str(error)) from None
+        except OSError as error:
+            raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class S3File:
+    """An object below the allowed prefixes, read in windows. Reading it on may raise S3Error: see `source_errors`."""
+
+    place: S3Place
+    policy: FetchPolicy
+    access: S3Access
+
+    @property
+    def uri(self) -> str:
+        return self.place.uri
+
+    def open(self) -> BinaryIO:
+        with source_errors(self.uri):
+            self.policy.check_s3(self.place)
+            return open_object(s3_client(self.access), self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """An object of the store, which no policy restricts. It is read whole: meant for submissions, which are limited."""
+
+    store: Store
+    key: str
+
+    @property
+    def uri(self) -> str:
+        return self.store.uri(self.key)
+
+    def open(self) -> BinaryIO:
+        try:
+            return io.BytesIO(self.store.get(self.key))
+        except KeyError:
+            raise SourceError(f"{self.uri} is not there: it was removed; submit the job again") from None
+
+
+def file_at(place: str, policy: FetchPolicy, access: S3Access | None = None) -> SourceFile:
+    """The file at file:///absolute/path, /absolute/path or s3://bucket/key. Opens nothing yet. Raises SourceError."""
+    try:
+        match scheme_of(place):
+            case "file":
+                return LocalFile(path_of(place), policy)
+            case "s3":
+                return S3File(s3_place_of(place), policy, access or S3Access())
+            case _ if place.startswith("/") and "\0" not in place:
+                return LocalFile(Path(place), policy)
+    except RefusedPlace as error:
+        raise SourceError(str(error)) from None
+    raise SourceError(f"{redacted(place)} is no source: give /absolute/path, file:///absolute/path or s3://bucket/key")
+
+
+@contextmanager
+def source_errors(uri: str) -> Iterator[None]:
+    """Raises what goes wrong between here and a file as SourceError, or as ServiceUnavailable where it may pass."""
+    try:
+        yield
+    except RefusedPlace as error:
+        raise SourceError(str(error)) from None
+    except S3Error as error:
+        kind = ServiceUnavailable if error.fault in _PASSES else SourceError
+        raise kind(f"{redacted(uri)} cannot be read: {error}") from error

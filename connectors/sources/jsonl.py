@@ -1,0 +1,52 @@
+"""A file of JSON lines: each line that is not blank is an item."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO, cast
+
+from connectors.sources.files import SourceFile, source_errors
+from connectors.sources.lines import MAX_LINE_BYTES, Line, read_cursor, read_lines
+from stream_infer.errors import SourceError
+from stream_infer.ports import SourceItem
+from stream_infer.records import JSON, Payload
+
+
+class JsonlSource:
+    """Reads line by line in constant memory; a name that ends in .gz is unpacked on the way.
+
+    A line that is not JSON is an item all the same: the worker rejects it, and the others are served. An item's source
+    is the file's URI with `#line=` and its number from 1.
+    """
+
+    def __init__(self, file: SourceFile, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._file = file
+        self._max_line_bytes = max_line_bytes
+
+    def read(self, after: str | None) -> Iterator[SourceItem]:
+        """The items behind `after`. Raises SourceError, and ServiceUnavailable where S3 cannot be reached."""
+        uri = self._file.uri
+        line: Line | None = None
+        with ExitStack() as stack:
+            stack.enter_context(_reading(uri))
+            file = stack.enter_context(self._file.open())
+            if uri.endswith(".gz"):
+                file = stack.enter_context(cast("BinaryIO", gzip.GzipFile(fileobj=file)))
+            for line in read_lines(file, uri, read_cursor(after), self._max_line_bytes):
+                yield SourceItem(Payload(line.data, JSON), f"{uri}#line={line.cursor.line}", str(line.cursor))
+        if line is None and after is None:
+            raise SourceError(f"{uri} is empty: it needs one line of JSON an item")
+
+
+@contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    try:
+        with source_errors(uri):
+            yield
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise SourceError(f"{uri} is named .gz and cannot be unpacked: {error}") from error
+    except OSError as error:
+        raise SourceError(f"{uri} cannot be read on: {error.strerror or error}") from error

@@ -1,0 +1,61 @@
+"""Lines of a file that may be larger than memory, and the cursor behind each of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from stream_infer.errors import SourceError
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+_CURSOR = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)
+
+
+class LineCursor(NamedTuple):
+    """Behind a line: how many bytes (uncompressed) and how many lines are done. Written "bytes:lines"."""
+
+    offset: int = 0
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.offset}:{self.line}"
+
+
+def read_cursor(text: str | None) -> LineCursor:
+    """Raises SourceError."""
+    if text is None:
+        return LineCursor()
+    if (match := _CURSOR.fullmatch(text)) is None:
+        raise SourceError(f"cursor {text!r} is not one of a file with lines: it reads bytes:lines")
+    return LineCursor(int(match[1]), int(match[2]))
+
+
+class Line(NamedTuple):
+    """A line that is not blank, without its end and the blanks around it; `cursor.line` is its number from 1."""
+
+    data: bytes
+    cursor: LineCursor
+
+
+def read_lines(file: BinaryIO, name: str, after: LineCursor, max_line_bytes: int) -> Iterator[Line]:
+    """The lines behind `after`; holds one. `name` is the file's in messages. Raises SourceError."""
+    offset, number = after
+    if offset:
+        file.seek(offset - 1)
+        if not file.read(1):
+            raise SourceError(f"{name} was read up to byte {offset} and is shorter now: submit the job again")
+    while raw := file.readline(max_line_bytes + 2):
+        offset += len(raw)
+        number += 1
+        data = raw.rstrip(b"\r\n")
+        if len(data) > max_line_bytes:
+            raise SourceError(
+                f"{name} line {number} is longer than {max_line_bytes} bytes: one item is one line; "
+                "split it, or put the payload into a file of its own"
+            )
+        if number == 1:
+            data = data.removeprefix(_BOM)
+        if data := data.strip(b" \t\r\n"):
+            yield Line(data, LineCursor(offset, number))

@@ -1,0 +1,93 @@
+"""An object store that speaks S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from connectors.s3 import S3Access, S3Error, S3Fault, read_body, s3_client, s3_errors
+from connectors.stores.keys import checked_key, checked_prefix
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.ports import StoredObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_ADVICE = {
+    S3Fault.NO_BUCKET: "create the bucket, or set `store` to another one",
+    S3Fault.SETUP: "look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL",
+    S3Fault.FORBIDDEN: "they need s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there",
+    S3Fault.PASSING: "look at the server behind AWS_ENDPOINT_URL and the network, and try again",
+}
+
+
+class S3Store:
+    """Objects below `prefix` of `bucket`. Safe to share between threads; boto3 repeats what may pass.
+
+    At worst a call takes attempts x (connect + read timeout) of `access`, and the waits between them. Raises
+    ConfigError when boto3 finds no way to set itself up.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", access: S3Access | None = None) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._client: S3Client = s3_client(access or S3Access())
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self._bucket}/{self._name(key)}"
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        with self._translated("write", key):
+            self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, ContentType=content_type)
+
+    def get(self, key: str) -> bytes:
+        """Raises KeyError, ServiceUnavailable or ValueError."""
+        with self._translated("read", key):
+            try:
+                return read_body(self._client, {"Bucket": self._bucket, "Key": self._name(key)})
+            except S3Error as error:
+                if error.fault is S3Fault.GONE:
+                    raise KeyError(key) from None
+                raise
+
+    def exists(self, key: str) -> bool:
+        """Asks by listing: a HEAD answers 404 for a missing bucket, too."""
+        name = self._name(key)
+        with self._translated("read", key):
+            found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=name, MaxKeys=1).get("Contents", [])
+        return any(entry["Key"] == name for entry in found)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Holds one page of 1,000 objects."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + checked_prefix(prefix)
+        )
+        with self._translated("list", prefix):
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    if not entry["Key"].endswith("/"):  # a console's or gateway's mark of a directory
+                        yield StoredObject(entry["Key"][len(self._prefix) :], entry["Size"])
+
+    def delete(self, key: str) -> None:
+        with self._translated("delete in", key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def close(self) -> None:
+        """Closes idle connections. The store must not be used afterwards."""
+        self._client.close()
+
+    def _name(self, key: str) -> str:
+        return self._prefix + checked_key(key)
+
+    @contextmanager
+    def _translated(self, doing: str, key: str) -> Iterator[None]:
+        try:
+            with s3_errors():
+                yield
+        except S3Error as error:
+            if error.fault is S3Fault.GONE and doing == "delete in":
+                return
+            where = f"s3://{self._bucket}/{self._prefix}{key} ({self._client.meta.endpoint_url})"
+            advice = _ADVICE.get(error.fault, "look at `store` in the configuration")
+            raise ServiceUnavailable(f"cannot {doing} the store at {where}: {error}; {advice}") from error

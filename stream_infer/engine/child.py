@@ -1,0 +1,152 @@
+"""The child process: `python -m stream_infer.engine.child FD PARENT`. Started by `host.Host`, never by hand.
+
+    reader thread     frames -> decode and preprocess in a pool      ends the process when its parent is gone
+    main thread       predict -> encode -> frame
+    heartbeat thread  a sign of life
+
+The protocol has a socket of its own: what a predictor prints cannot break it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import queue
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from stream_infer.engine.failures import format_stack
+from stream_infer.engine.runner import Runner
+from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
+from stream_infer.errors import PredictorUnavailable
+from stream_infer.predictors.loader import full_name, load
+from stream_infer.predictors.protocol import Predictor
+from stream_infer.predictors.spec import PredictorSpec
+
+_PR_SET_PDEATHSIG = 1
+# Two busy threads hand the GIL over every 5 ms by default, longer than a micro-batch of a small model takes.
+_SWITCH_INTERVAL_S = 0.0005
+# sysexits.h: an input/output error, an internal software error.
+_CLOSED_BY_PREDICTOR = 74
+_READER_FAILED = 70
+
+
+class Link:
+    """The child's end of the socket; `say` may be called from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._said = time.monotonic()
+
+    def hear(self) -> tuple[Any, ...]:
+        """The parent's next message. Without a parent there is nothing left to do: ends the process."""
+        try:
+            message = receive(self._sock)
+        except (OSError, BrokenWire):
+            message = None
+        return message if message is not None else _leave()
+
+    def say(self, message: tuple[Any, ...]) -> None:
+        frame = pack(message)
+        try:
+            with self._lock:
+                for buffer in frame:
+                    self._sock.sendall(buffer)
+        except OSError:
+            _leave()
+        self._said = time.monotonic()
+
+    def beat(self, interval_s: float) -> NoReturn:
+        """Says something every `interval_s`, unless something else was said; ends with the parent."""
+        poller = select.poll()
+        poller.register(self._sock, 0)  # hanging up is always reported
+        while True:
+            for _, event in poller.poll(interval_s * 1000):
+                if event & select.POLLNVAL:
+                    print("stream-infer: the predictor has closed the engine's socket", file=sys.stderr, flush=True)
+                    os._exit(_CLOSED_BY_PREDICTOR)
+                _leave()
+            if time.monotonic() - self._said >= interval_s:
+                self.say((ToParent.BEAT.value,))
+
+
+def main(fd: int, parent: int) -> None:
+    """Loads the predictor and serves calls until it is told to stop."""
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    os.set_inheritable(fd, False)
+    link = Link(socket.socket(fileno=fd))
+    _, spec, beat_s, threads = link.hear()
+    threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
+    runner = Runner(_load(spec, link), threads, link.say)
+    inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(link, runner, inbox), name="reader", daemon=True).start()
+    link.say((ToParent.READY.value, runner.name))
+    while (run := inbox.get()) is not None:
+        run()
+
+
+def _load(spec: PredictorSpec, link: Link) -> Predictor:
+    try:
+        predictor = load(spec)
+        _warm_up(spec, predictor)
+    except PredictorUnavailable as error:
+        told = error.__cause__ or error
+        stack = format_stack(told) if told is not error else ""
+        link.say((ToParent.UNAVAILABLE.value, str(error), stack))
+        sys.exit(1)
+    return predictor
+
+
+def _warm_up(spec: PredictorSpec, predictor: Predictor) -> None:
+    warmup: Callable[[], object] | None = getattr(predictor, "warmup", None)
+    if warmup is None:
+        return
+    try:
+        warmup()
+    except (Exception, SystemExit) as error:
+        raise PredictorUnavailable(
+            f"predictor {spec.target} does not warm up: its warmup() raised {full_name(error)}: {error}"
+        ) from error
+
+
+def _read(link: Link, runner: Runner, inbox: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    try:
+        while (message := link.hear())[0] != ToChild.STOP:
+            inbox.put(runner.admit(message))
+        inbox.put(None)
+    except BaseException:  # noqa: BLE001 - a reader that ends unnoticed would leave the parent waiting
+        traceback.print_exc()
+        os._exit(_READER_FAILED)
+
+
+def _die_with(parent: int) -> None:
+    """On Linux the kernel kills the child when its parent dies, even if a predictor never lets the GIL go."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before
+        _leave()
+
+
+def _leave() -> NoReturn:
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,134 @@
+"""Payloads to what a predictor gets, and its outputs to payloads. Runs in the child."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from stream_infer.errors import RefusedOutput, UndecodableItem
+from stream_infer.predictors.loader import full_name
+from stream_infer.records import JSON
+
+BINARY = "application/octet-stream"
+_BINARIES = (bytes, bytearray, memoryview)
+_NULL = re.compile(rb"(?:^|[:,\[])null")
+_FLAGS = orjson.OPT_SERIALIZE_NUMPY
+
+
+@functools.lru_cache(maxsize=256)
+def decoder_for(content_type: str) -> Callable[[bytes], Any]:
+    """JSON as Python values, text as str, everything else as it is. The decoder raises UndecodableItem."""
+    media, _, parameters = content_type.partition(";")
+    media = media.strip().lower()
+    if media in (JSON, "text/json") or media.endswith("+json"):
+        return _decode_json
+    if media.startswith("text/"):
+        return functools.partial(_decode_text, charset=_charset(parameters))
+    return _keep
+
+
+def _keep(data: bytes) -> bytes:
+    return data
+
+
+def encode(output: Any) -> tuple[bytes | None, str]:
+    """The output's bytes and their content type; None stays None. Raises RefusedOutput."""
+    if isinstance(output, _BINARIES):
+        return bytes(output), BINARY
+    if output is None:
+        return None, JSON
+    try:
+        data = orjson.dumps(output, _as_plain, _FLAGS)
+    except TypeError as error:
+        data = _encode_with_odd_keys(output, error)
+    # orjson writes NaN as null: silently another value than the model's.
+    if b"null" in data and _NULL.search(data) and (place := _find_nan(output, "output")):
+        raise RefusedOutput(f"{place} is not a number (NaN or infinite), which JSON cannot carry")
+    return data, JSON
+
+
+def _decode_json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UndecodableItem(_not_json(data, error)) from None
+
+
+def _not_json(data: bytes, error: orjson.JSONDecodeError) -> str:
+    if not data:
+        return "the item is empty, and its content type is JSON"
+    try:
+        data.decode()
+    except UnicodeDecodeError as unicode:
+        return f"the item is not JSON: byte {unicode.start} of {len(data)} is not UTF-8 ({unicode.reason})"
+    return f"the item is not JSON: {error.msg} at line {error.lineno}, column {error.colno} of {len(data)} bytes"
+
+
+def _decode_text(data: bytes, charset: str) -> str:
+    try:
+        return data.decode(charset)
+    except UnicodeDecodeError as error:
+        raise UndecodableItem(
+            f"the item is not {charset} text: byte {error.start} of {len(data)} ({error.reason})"
+        ) from None
+    except LookupError:
+        raise UndecodableItem(f"the item's content type names an unknown charset {charset!r}") from None
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"')
+    return "utf-8"
+
+
+def _as_plain(value: Any) -> Any:
+    """What orjson does not know: tensors and the like, numpy's unusual arrays."""
+    to_list = getattr(value, "tolist", None)
+    if to_list is None:
+        raise TypeError
+    return to_list()
+
+
+def _encode_with_odd_keys(output: Any, error: TypeError) -> bytes:
+    try:
+        return orjson.dumps(output, _as_plain, _FLAGS | orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        place = _find_unserialisable(output, "output")
+        raise RefusedOutput(f"the predictor's output is not serialisable: {place or error}") from None
+
+
+def _find_unserialisable(value: Any, path: str) -> str:
+    """Where the first part is that JSON cannot carry, and what it is; empty where none stands out."""
+    for place, part in _parts(value, path):
+        if found := _find_unserialisable(part, place):
+            return found
+    try:
+        orjson.dumps(value, _as_plain, _FLAGS | orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        known = isinstance(value, dict | list | tuple | str | int)
+        return f"{path} ({error})" if known else f"{path} is a {full_name(value)}"
+    return ""
+
+
+def _find_nan(value: Any, path: str) -> str:
+    for place, part in _parts(value, path):
+        if found := _find_nan(part, place):
+            return found
+    if hasattr(value, "tolist"):
+        return _find_nan(value.tolist(), path)
+    return path if isinstance(value, float) and not math.isfinite(value) else ""
+
+
+def _parts(value: Any, path: str) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(f"{path}[{key!r}]", part) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    return []

@@ -1,0 +1,24 @@
+"""The engine's own terms for what an API's settings say."""
+
+from __future__ import annotations
+
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.predictors.spec import PredictorSpec
+from stream_infer.settings import BatchingSettings, NativePredictor, PredictorSettings
+
+
+def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
+    if isinstance(predictor, NativePredictor):
+        return PredictorSpec("native", predictor.target, predictor.config)
+    return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
+
+
+def engine_policy(batching: BatchingSettings) -> EnginePolicy:
+    return EnginePolicy(
+        max_batch_size=batching.max_batch_size,
+        max_batch_bytes=batching.max_batch_bytes,
+        max_wait_s=batching.max_wait_ms / 1000,
+        call_timeout_s=batching.call_timeout,
+        load_timeout_s=batching.load_timeout,
+        preprocess_threads=batching.preprocess_threads,
+    )

@@ -1,0 +1,173 @@
+"""The parent's end of one child process, from its start to its end. Nothing here blocks on a child that hangs.
+
+The child is a fresh interpreter (spawn), so it inherits neither the parent's threads nor its Kafka clients. It leads
+its own process group: Ctrl-C reaches the supervisor alone, and whatever the predictor has started ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.stderr import StderrPump
+from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, FrameReader, ToChild, pack
+from stream_infer.predictors.spec import PredictorSpec
+
+HEARTBEATS_PER_TIMEOUT = 4
+_DUMP_S = 0.3
+_REAP_S = 1.0
+
+
+class Host:
+    """One child process. `fault` says what was wrong with what it wrote, where something was."""
+
+    def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            self._process = _spawn(theirs.fileno(), writing)
+        except BaseException:
+            ours.close()
+            os.close(reading)
+            raise
+        finally:
+            theirs.close()
+            os.close(writing)
+        ours.setblocking(False)
+        self.sock = ours
+        self.fault = ""
+        self._ended = False
+        self._reader = FrameReader(ours)
+        self._outbox: deque[memoryview] = deque()
+        self._stderr = StderrPump(reading, on_line)
+        beat_s = policy.heartbeat_timeout_s / HEARTBEATS_PER_TIMEOUT
+        self.send((ToChild.LOAD.value, spec, beat_s, policy.preprocess_threads))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._outbox)
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Queues the message and writes as much as the socket takes."""
+        self._outbox.extend(memoryview(buffer) for buffer in pack(message))
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes as much as the socket takes. A child that is gone shows when it is read from."""
+        try:
+            while self._outbox:
+                sent = self.sock.send(self._outbox[0])
+                rest = self._outbox.popleft()[sent:]
+                if rest:
+                    self._outbox.appendleft(rest)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._outbox.clear()
+
+    def receive(self) -> Iterator[tuple[Any, ...]]:
+        """The messages that have come; a broken one ends the stream and sets `fault`."""
+        self._ended = self._process.poll() is not None
+        try:
+            yield from self._reader.read()
+        except BrokenWire as error:
+            self.fault = str(error)
+
+    def is_gone(self) -> bool:
+        """It had ended before all it said was received, or can no longer be understood."""
+        return self._reader.ended or self._ended or bool(self.fault)
+
+    def dump_threads(self) -> None:
+        """Makes a hanging child say where it hangs. Blocks for 0.3 s at most."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(DUMP_SIGNAL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_DUMP_S)
+
+    def reap(self) -> tuple[str, str]:
+        """Ends the child whatever it does; returns how it ended and its stderr's tail. Blocks for 2 s at most."""
+        killed = False
+        if not self.fault:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_REAP_S if self._reader.ended else 0)
+        if self._process.poll() is None:
+            killed = True
+        self._kill_group()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it may sit in the kernel: then it is left to it
+            self._process.wait(_REAP_S)
+        tail = self._stderr.finish(_DUMP_S)
+        self.sock.close()
+        if self.fault:
+            return self.fault, tail
+        return ("closed its connection" if killed else _describe(self._process.returncode)), tail
+
+    def close(self, timeout_s: float, terminate_timeout_s: float) -> None:
+        """Asks the child to end, then tells it, then makes it. Blocks for both timeouts at most."""
+        # 1. Ask: it finishes the calls it has, and its atexit handlers run.
+        self.send((ToChild.STOP.value,))
+        deadline = time.monotonic() + timeout_s
+        self._listen_until(deadline)
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            # 2. Tell.
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(terminate_timeout_s)
+        # 3. Make, and with it whatever the predictor has started.
+        self.reap()
+
+    def _listen_until(self, deadline: float) -> None:
+        """Lets the child say what it still has to say, so that nothing holds it up, until it hangs up."""
+        poller = select.poll()
+        while not self.is_gone() and (left := deadline - time.monotonic()) > 0:
+            poller.register(self.sock, select.POLLIN | (select.POLLOUT if self.has_unsent else 0))
+            poller.poll(min(left, 0.1) * 1000)
+            self.flush()
+            for _ in self.receive():
+                pass
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _spawn(fd: int, output: int) -> subprocess.Popen[bytes]:
+    # The child finds what the parent finds, whatever made the parent find it.
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.Popen(
+        [sys.executable, "-m", "stream_infer.engine.child", str(fd), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=(fd,),
+        process_group=0,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def _describe(returncode: int | None) -> str:
+    if returncode is None:
+        return "could not be killed"
+    if returncode >= 0:
+        return f"exited with status {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    hint = " (often the kernel, short of memory)" if returncode == -signal.SIGKILL else ""
+    return f"was killed by {name}{hint}"

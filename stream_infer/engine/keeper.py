@@ -1,0 +1,166 @@
+"""Keeps one child alive: starts it, notices that it is gone or silent, and starts the next one when it is time.
+
+LOADING --ready--> READY --gone--> LOADING (an item is to blame) or UNAVAILABLE (none is)
+LOADING --fails--> UNAVAILABLE --delay is over--> LOADING
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from stream_infer.engine.host import Host
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.wire import ToParent
+from stream_infer.predictors.spec import PredictorSpec
+
+log = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """What the engine can do with items: keep them (LOADING, UNAVAILABLE), or answer them (READY)."""
+
+    LOADING = "loading"
+    READY = "ready"
+    UNAVAILABLE = "unavailable"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`reason` says what is wrong and what to do; `detail` is a traceback or the child's last lines, or empty."""
+
+    state: State
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a child ended, in words that follow "the predictor's process", and the end of what it printed."""
+
+    how: str
+    stderr: str
+
+
+class Keeper:
+    """The child of the moment, or the wait for the next one. Time is passed in."""
+
+    def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
+        self._spec = spec
+        self._policy = policy
+        self._on_line = on_line
+        self._next_event = math.inf  # UNAVAILABLE: of the next start; LOADING: of giving up
+        self._heard = 0.0
+        self._failures = 0
+        self.host: Host | None = None
+        self.readiness = Readiness(State.LOADING)
+        self.predictor_name = spec.target
+
+    @property
+    def ready(self) -> bool:
+        return self.readiness.state is State.READY
+
+    def start(self, now: float) -> None:
+        """Starts a child; it is to be ready within `load_timeout_s`."""
+        try:
+            self.host = Host(self._spec, self._policy, self._on_line)
+        except OSError as error:
+            self._fail(f"predictor {self._spec.target} has no process: {error}", "", now)
+            return
+        log.info("predictor %s is loading in process %d", self._spec.target, self.host.pid)
+        self.readiness = Readiness(State.LOADING, self.readiness.reason, self.readiness.detail)
+        self._next_event = now + self._policy.load_timeout_s
+
+    def receive(self, now: float) -> list[tuple[Any, ...]]:
+        """The child's messages about calls. Those about itself are dealt with here."""
+        if self.host is None:
+            return []
+        calls: list[tuple[Any, ...]] = []
+        for message in self.host.receive():
+            self._heard = now
+            kind = message[0]
+            if kind == ToParent.READY:
+                self.readiness = Readiness(State.READY)
+                self.predictor_name = message[1]
+                log.info("predictor %s is ready in process %d", self.predictor_name, self.host.pid)
+            elif kind == ToParent.UNAVAILABLE:
+                self.host.reap()
+                self.host = None
+                self._fail(message[1], message[2], now)
+                break
+            elif kind != ToParent.BEAT:
+                calls.append(message)
+        return calls
+
+    def check(self, now: float) -> Death | None:
+        """Starts a child that is due. Returns how a loaded one has ended; the caller says who is `to_blame`.
+
+        Receive first: a sign of life, or last words, may be waiting in the socket.
+        """
+        if self.host is None:
+            if now >= self._next_event:
+                self.start(now)
+            return None
+        if self.host.is_gone():
+            return self._end("", now)
+        if self.ready and now >= self._heard + self._policy.heartbeat_timeout_s:
+            silence = self._policy.heartbeat_timeout_s
+            return self.kill(f"gave no sign of life for {silence:g} s (stopped, or native code kept the GIL)", now)
+        if not self.ready and now >= self._next_event:
+            limit = self._policy.load_timeout_s
+            return self.kill(f"was not ready within {limit:g} s", now)
+        return None
+
+    def kill(self, why: str, now: float) -> Death | None:
+        """Ends a child that hangs, after making it say where."""
+        assert self.host
+        self.host.dump_threads()
+        return self._end(why, now)
+
+    def _end(self, why: str, now: float) -> Death | None:
+        assert self.host
+        how, tail = self.host.reap()
+        death = Death(why or how, tail)
+        self.host = None
+        if self.ready:
+            self.readiness = Readiness(State.LOADING, f"the predictor's process {death.how}", tail)
+            return death
+        self._fail(f"predictor {self._spec.target} cannot be loaded: its process {death.how} while loading", tail, now)
+        return None
+
+    def replace(self, death: Death, now: float, *, to_blame: int) -> None:
+        """Starts the next child: at once where calls are to blame, after a growing delay where none is."""
+        log.warning("the predictor's process %s; micro-batches to blame: %d", death.how, to_blame)
+        if to_blame:
+            self.start(now)
+        else:
+            self._fail(f"the predictor's process {death.how} with nothing to do", death.stderr, now)
+
+    def prove(self) -> None:
+        """The child has answered: earlier failures do not count any more."""
+        self._failures = 0
+
+    def next_event(self) -> float:
+        """When `check` will next have something to do, if the child stays silent."""
+        return self._heard + self._policy.heartbeat_timeout_s if self.ready else self._next_event
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the child, politely first."""
+        self.readiness = Readiness(State.CLOSED)
+        self._next_event = math.inf
+        if self.host:
+            self.host.close(timeout_s, self._policy.terminate_timeout_s)
+            self.host = None
+
+    def _fail(self, reason: str, detail: str, now: float) -> None:
+        exponent = min(self._failures, 30)
+        delay = min(self._policy.restart_delay_s * 2**exponent, self._policy.restart_delay_cap_s)
+        self._failures += 1
+        self._next_event = now + delay
+        self.readiness = Readiness(State.UNAVAILABLE, reason, detail)
+        log.error("%s; next start in %.1f s", reason, delay)

@@ -1,0 +1,30 @@
+"""How the engine batches, how long it waits, and when it gives up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePolicy:
+    """Times are in seconds, sizes in bytes of payload.
+
+    `call_timeout_s` bounds one predict call and, apart from it, the preprocessing of its micro-batch; `hook_timeout_s`
+    one `on_job_complete`. `heartbeat_timeout_s` bounds the silence of a loaded child: one that is stopped, or whose
+    native code keeps the GIL for longer, is replaced. `pipeline_depth`: micro-batches in the child at a time, the one
+    in the model included. A child that dies without an item to blame is started again after `restart_delay_s`,
+    doubling up to `restart_delay_cap_s`.
+    """
+
+    max_batch_size: int = 32
+    max_batch_bytes: int = 32 * 1024 * 1024
+    max_wait_s: float = 0.02
+    call_timeout_s: float = 120.0
+    hook_timeout_s: float = 600.0
+    load_timeout_s: float = 300.0
+    heartbeat_timeout_s: float = 30.0
+    terminate_timeout_s: float = 5.0
+    restart_delay_s: float = 0.5
+    restart_delay_cap_s: float = 30.0
+    preprocess_threads: int = 4
+    pipeline_depth: int = 2

@@ -1,0 +1,167 @@
+"""What the parent and the child say to each other over their socket.
+
+A frame is a magic word, the length of its body, and the body: a pickled tuple, its first value a `ToChild` or a
+`ToParent`. One frame carries a whole micro-batch, so nothing here is done per item.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, NoReturn
+
+from stream_infer.errors import Stage, StreamInferError
+from stream_infer.records import Failure
+
+# On this signal the child writes where its threads are to stderr, which ends up in the dead letter of a hang.
+DUMP_SIGNAL = signal.SIGUSR2
+
+_HEADER = struct.Struct("<4sQ")
+_MAGIC = b"siw1"
+_LARGEST = 1 << 33
+_CHUNK = 1 << 18
+# Below this, one copy is cheaper than a second system call and a second wake-up of the reader.
+_JOINED = 1 << 16
+
+
+class ToChild(IntEnum):
+    """LOAD spec, heartbeat interval, threads. CALL id, content types, payloads. HOOK id, job id, config. STOP."""
+
+    LOAD = 0
+    CALL = 1
+    HOOK = 2
+    STOP = 3
+
+
+class ToParent(IntEnum):
+    """READY predictor's name. UNAVAILABLE message, traceback. BEAT. PREPARES id. BEGINS id.
+
+    DONE id, values, content types, rejected. RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
+    """
+
+    READY = 0
+    UNAVAILABLE = 1
+    BEAT = 2
+    PREPARES = 3
+    BEGINS = 4
+    DONE = 5
+    RAISED = 6
+    MISCOUNTED = 7
+
+
+class BrokenWire(StreamInferError):
+    """What came over the socket is no frame of ours. The message goes on from "the predictor's process"."""
+
+
+def pack(message: tuple[Any, ...]) -> list[bytes]:
+    """The message's frame, in one buffer or two."""
+    body = pickle.dumps(message, protocol=5)
+    header = _HEADER.pack(_MAGIC, len(body))
+    return [header + body] if len(body) < _JOINED else [header, body]
+
+
+def receive(sock: socket.socket) -> tuple[Any, ...] | None:
+    """The next message, waiting for it; None when the other end is gone. For the child: it trusts its parent."""
+    header = _receive_exactly(sock, _HEADER.size)
+    if header is None:
+        return None
+    body = _receive_exactly(sock, _body_length(header))
+    if body is None:
+        return None
+    message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own
+    return message
+
+
+def _receive_exactly(sock: socket.socket, length: int) -> bytearray | None:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        # MSG_WAITALL: one system call without the GIL, however many pieces the body comes in.
+        count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
+        if count == 0:
+            return None
+        view = view[count:]
+    return data
+
+
+def _body_length(header: bytes | bytearray | memoryview) -> int:
+    magic, length = _HEADER.unpack_from(header)
+    if magic != _MAGIC or length > _LARGEST:
+        raise BrokenWire(f"wrote {bytes(header[:12])!r} to the engine's socket, where a frame begins")
+    return int(length)
+
+
+class FrameReader:
+    """Reads messages from a socket that does not block. For the parent: it takes nothing but plain values."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+        self.ended = False
+
+    def read(self) -> Iterator[tuple[Any, ...]]:
+        """The messages that have come. Sets `ended` at the end of the stream. Raises BrokenWire."""
+        while not self.ended:
+            try:
+                chunk = self._sock.recv(_CHUNK)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                chunk = b""
+            self.ended = not chunk
+            self._buffer += chunk
+            yield from self._complete()
+
+    def _complete(self) -> Iterator[tuple[Any, ...]]:
+        while len(self._buffer) >= _HEADER.size:
+            end = _HEADER.size + _body_length(self._buffer)
+            if len(self._buffer) < end:
+                return
+            body = bytes(memoryview(self._buffer)[_HEADER.size : end])
+            del self._buffer[:end]
+            yield _load_plain(body)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Loads numbers, text, bytes and containers of them: a predictor cannot make the parent run anything."""
+
+    def find_class(self, module: str, name: str, /) -> NoReturn:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+
+
+def _load_plain(body: bytes) -> tuple[Any, ...]:
+    try:
+        message = _PlainUnpickler(io.BytesIO(body)).load()
+    except Exception as error:  # unpickling garbage raises whatever it likes
+        raise BrokenWire(f"wrote a frame that cannot be read: {error}") from error
+    if not isinstance(message, tuple):
+        raise BrokenWire(f"wrote a {type(message).__name__} where a message belongs")
+    return message
+
+
+def pack_failure(failure: Failure) -> tuple[Any, ...]:
+    """The failure in plain values."""
+    return (
+        failure.stage.value,
+        failure.exception,
+        failure.message,
+        failure.stacktrace,
+        failure.retryable,
+        failure.retry_after,
+    )
+
+
+def read_failure(values: tuple[Any, ...]) -> Failure:
+    """What `pack_failure` packed."""
+    stage, *rest = values
+    return Failure(Stage(stage), *rest)
+
+
+def read_rejected(values: dict[int, tuple[Any, ...]]) -> dict[int, Failure]:
+    """The failures of single items, by their index in the call."""
+    return {index: read_failure(failure) for index, failure in values.items()}

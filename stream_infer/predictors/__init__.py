@@ -1,0 +1,1 @@
+"""What runs in the child: the protocol, the loader, and the adapters."""

@@ -1,0 +1,58 @@
+"""What a predictor looks like. Users write such a class; nothing needs to be inherited or imported.
+
+    class Shouter:
+        def __init__(self, config):
+            self.mark = config.get("mark", "!")
+
+        def predict(self, items):
+            return [item["text"].upper() + self.mark for item in items]
+
+Where an item's failure is to be named more precisely than by any exception, `stream_infer.errors` has the words:
+`ItemError` and its kinds end the item as a dead letter, `RetryableError` lets it come back later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from stream_infer.errors import ItemError
+
+
+class Predictor(Protocol):
+    """The one method that a predictor must have; it is constructed with its `config`, a mapping.
+
+    It may also have, each found by its name:
+
+    `preprocess(item)` runs in threads, for one item, while the model works on the micro-batch before; what it returns
+    stands in the item's place in `predict`. An exception ends that item alone.
+
+    `warmup()` runs once before the first item; the worker is not ready until it returns.
+
+    `on_job_complete(job)` runs once all items of a job have ended; `job` is a `Job`. It may be called again after a
+    crash.
+    """
+
+    def predict(self, items: Sequence[Any]) -> Sequence[Any]:
+        """One output per item, in their order.
+
+        An item is what its content type says: JSON as Python values, text as str, everything else as bytes. An output
+        is anything JSON can carry (numpy arrays and tensors too) or bytes. None: nothing is stored, the item counts as
+        succeeded. An exception in place of an output rejects that item. An exception that is raised makes the
+        micro-batch be tried again in halves, down to the items that are to blame; a raised RetryableError lets all of
+        it come back later.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The job whose items have all ended, as `on_job_complete` sees it."""
+
+    id: str
+    config: Mapping[str, Any]
+
+
+class WrongNumberOfOutputs(ItemError):
+    """The predictor did not return one output per item."""

@@ -1,0 +1,24 @@
+"""What a predictor is made from: plain values, so that they can be handed to the process that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorSpec:
+    """A predictor's description. Cheap: nothing is imported or read until the child process loads it.
+
+    `type`: `native` or `torchvision`. `target`: for native `path/to/file.py:ClassName` or `package.module:ClassName`,
+    for torchvision the model's name. `weights`: a file, `package://NAME/path`, or a name of torchvision's own such as
+    `DEFAULT`. `config` is given to the predictor's constructor. Relative paths are looked up below `directory`
+    (None: the working directory).
+    """
+
+    type: str
+    target: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    directory: str | None = None

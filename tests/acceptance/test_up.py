@@ -1,0 +1,134 @@
+"""`stream-infer up`, the way a user starts, hurts and ends it. Kafka is its own."""
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_infer.local.free_ports import find_free
+from tests.support.processes import survivors
+from tests.support.up_process import UpProcess, up_in, wait_for, write_config
+
+ROLES = ["gateway", "intake", "tracker", "sink", "worker echo/0"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One state directory for all of them: the second start has its topics and data already."""
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[UpProcess]:
+    with up_in(folder) as process:
+        yield process
+
+
+def call(gateway: str, path: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(gateway + path, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def run_a_job(gateway: str, up: UpProcess) -> dict[str, Any]:
+    job = call(gateway, "/v1/apis/echo/jobs", {"item_list": {"items": [1, 2, 3]}})
+    wait_for(lambda: call(gateway, job["links"]["self"])["is_final"], 60.0, up.text)
+    return call(gateway, job["links"]["self"])
+
+
+def test_a_killed_role_comes_back_and_ctrl_c_ends_everything(up: UpProcess) -> None:
+    ready = up.wait_until_ready()
+    assert sorted(ready["pids"]) == sorted([*ROLES, "kafka"])
+    os.kill(ready["pids"]["worker echo/0"], signal.SIGKILL)
+    os.kill(ready["pids"]["sink"], signal.SIGKILL)
+
+    assert run_a_job(ready["gateway"], up)["state"] == "succeeded"
+
+    descendants = up.descendants()
+    assert up.interrupt() == 0, up.text()
+    assert survivors(descendants, within_s=1.0) == []
+    text = up.text()
+    assert "worker echo/0 ended with signal 9; starting it again" in text
+    for number, role in enumerate(["gateway", "intake", "worker echo/0", "sink", "tracker"], 1):
+        assert f"stopping {number}/5: {role}" in text
+    assert text.index("stopping 5/5") < text.index("stopping Kafka")
+
+
+def test_every_line_of_the_log_bears_its_roles_name(up: UpProcess) -> None:
+    up.wait_until_ready()
+    up.interrupt()
+    names = {line.split("|", 1)[0].strip() for line in up.text().splitlines() if line}
+    assert names == {*ROLES, "kafka", "up"}
+
+
+def test_when_up_itself_is_killed_nothing_is_left_and_the_next_one_starts(up: UpProcess, folder: Path) -> None:
+    up.wait_until_ready()
+    descendants = up.descendants()
+    assert len(descendants) > 2 * len(ROLES)
+
+    up.process.kill()
+    with up_in(folder) as successor:
+        ready = successor.wait_until_ready()
+        assert survivors(descendants, within_s=0.0) == []
+        assert run_a_job(ready["gateway"], successor)["state"] == "succeeded"
+        assert successor.interrupt() == 0
+
+
+def test_a_killed_kafka_comes_back_with_its_data(up: UpProcess) -> None:
+    ready = up.wait_until_ready()
+    job = run_a_job(ready["gateway"], up)
+    os.kill(ready["pids"]["kafka"], signal.SIGKILL)
+    wait_for(lambda: "Kafka is ready again" in up.text(), 60.0, up.text)
+    assert run_a_job(ready["gateway"], up)["state"] == "succeeded"
+    assert call(ready["gateway"], job["links"]["self"])["state"] == "succeeded"
+    assert up.interrupt() == 0
+
+
+def test_a_second_up_with_the_same_state_directory_is_refused(up: UpProcess, folder: Path, tmp_path: Path) -> None:
+    wait_for(lambda: "starting Kafka" in up.text(), 30.0, up.text)
+    config = write_config(tmp_path, state_dir=str(folder / "state"))
+    with up_in(tmp_path, config) as second:
+        assert second.process.wait(30) == 2
+        assert "there is a `stream-infer up` here already" in second.text()
+        assert f"process {up.process.pid}" in second.text()
+        assert "Traceback" not in second.text()
+    up.process.send_signal(signal.SIGTERM)
+    up.process.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"apis": []}, ["defines no API", "predictor:"]),
+        (
+            {"apis": [{"name": "echo", "predictor": {"type": "native", "target": "no_such_file.py:Echo"}}]},
+            ["worker echo/0 cannot start", "no_such_file.py"],
+        ),
+    ],
+)
+def test_what_the_user_has_to_mend_is_said_and_nothing_is_left(
+    tmp_path: Path, changes: dict[str, Any], words: list[str]
+) -> None:
+    with up_in(tmp_path, write_config(tmp_path, **changes)) as up:
+        assert up.process.wait(90) == 2, up.text()
+        assert [word for word in words if word not in up.text()] == []
+        assert "Traceback" not in up.text()
+
+
+def test_a_taken_port_of_the_gateway_is_told_before_anything_starts(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", find_free(1)[0]))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with up_in(tmp_path, write_config(tmp_path, gateway={"listen": listen})) as up:
+            assert up.process.wait(30) == 2
+            assert f"the gateway cannot listen on {listen}" in up.text()
+            assert "starting Kafka" not in up.text()
