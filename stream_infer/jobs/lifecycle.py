@@ -1,7 +1,7 @@
 """`(status, event) -> status`: the whole life of a job as a pure function.
 
-    validating -> enqueuing -> running -> finalizing -> succeeded | completed_with_failures
-    any of the first three -> stopping -> finalizing -> stopped | timed_out | failed
+validating -> enqueuing -> running -> finalizing -> succeeded | completed_with_failures
+any of the first three -> stopping -> finalizing -> stopped | timed_out | failed
 """
 
 from __future__ import annotations
@@ -60,21 +60,24 @@ def _submit(event: Submitted, offset: int) -> JobStatus:
 
 
 def _apply(status: JobStatus, event: Event) -> JobStatus:
+    """Counts add up and a stop stops whatever generation they are of; anything else is said of one generation."""
     match event:
         case Counted():
             return _count(status, event)
-        case Exhausted():
-            changed = status.model_copy(update={"exhausted": True})
-            return changed if event.error is None else _end_early(changed, Cause.FAILURE, event.error)
         case StopRequested():
             return _end_early(status, Cause.STOP, None)
+        case _ if event.generation != status.generation:
+            return status
+        case Exhausted() if not status.exhausted:
+            changed = status.model_copy(update={"exhausted": True})
+            return changed if event.error is None else _end_early(changed, Cause.FAILURE, event.error)
         case TimeoutReached():
             return _end_early(status, Cause.TIMEOUT, None) if is_timed_out(status, event.at) else status
         case HookPublished() if status.phase is Phase.HOOK:
             return status.model_copy(update={"phase": Phase.HOOK_RUNNING})
         case HookEnded() if status.phase in (Phase.HOOK, Phase.HOOK_RUNNING):
             return _end_hook(status, event)
-        case Finalized() if status.phase is Phase.ASSEMBLE and event.generation == status.generation:
+        case Finalized() if status.phase is Phase.ASSEMBLE:
             return _finalize(status, event)
         case EnqueuingStarted() if status.state is State.VALIDATING:
             return _enter(status, State.ENQUEUING, event.at)

@@ -17,12 +17,21 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from stream_infer.errors import ServiceUnavailable, TopicMismatch
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
-from stream_infer.kafka.groups import group_lag, write_first_offsets
+from stream_infer.kafka.groups import count_missing, group_lag, write_first_offsets
 from stream_infer.kafka.topic_plan import ExistingTopic, TopicPlan, TopicStep, mismatch, plan_topics
 from stream_infer.settings import KafkaSettings, Settings
 from stream_infer.topics import Topics, group_specs, topic_specs
 
-__all__ = ["Applied", "apply", "check_topics", "group_lag", "plan", "retention_conflicts"]
+__all__ = [
+    "Applied",
+    "apply",
+    "check_topics",
+    "count_brokers",
+    "group_lag",
+    "missing_first_offsets",
+    "plan",
+    "retention_conflicts",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -78,10 +87,37 @@ def apply(settings: Settings) -> Applied:
 def check_topics(settings: Settings) -> None:
     """For a role to call at its start. Raises TopicMismatch with a line a topic, or ServiceUnavailable."""
     partitions = _Admin(settings.kafka).partition_counts()
-    faults = [mismatch(spec, partitions.get(spec.name)) for spec in topic_specs(settings)]
-    said = [fault for fault in faults if fault is not None]
+    specs = topic_specs(settings)
+    missing = [spec.name for spec in specs if spec.name not in partitions]
+    said = [f"{_counted(missing)} missing: run 'stream-infer topics apply' to create what lacks."] if missing else []
+    there = [mismatch(spec, partitions[spec.name]) for spec in specs if spec.name in partitions]
+    said += [fault for fault in there if fault is not None]
     if said:
         raise TopicMismatch("\n".join(said))
+
+
+def _counted(topics: list[str]) -> str:
+    if len(topics) == 1:
+        return f"topic {topics[0]} is"
+    return f"{len(topics)} topics ({topics[0]}, …) are"
+
+
+def count_brokers(settings: Settings) -> int:
+    """How many brokers there are. Raises ServiceUnavailable."""
+    return _Admin(settings.kafka).count_brokers()
+
+
+def missing_first_offsets(settings: Settings) -> list[str]:
+    """A sentence for each group that has no place, or a place that is gone, on a partition it reads.
+
+    Raises TopicMismatch (a topic is missing) or ServiceUnavailable.
+    """
+    missing = {group.name: count_missing(settings, group.name, group.topics) for group in group_specs(settings)}
+    return [
+        f"group {name} has no place on {count} partitions: run 'stream-infer topics apply' to write it."
+        for name, count in missing.items()
+        if count
+    ]
 
 
 def retention_conflicts(settings: Settings) -> list[str]:
@@ -121,6 +157,9 @@ class _Admin:
 
     def partition_counts(self) -> dict[str, int]:
         return {name: topic[0] for name, topic in self._topics().items()}
+
+    def count_brokers(self) -> int:
+        return len(self._metadata().brokers)
 
     def carry_out(self, todo: TopicPlan) -> None:
         self._create([step for step in todo.steps if step.existing is None], todo.replication_factor)

@@ -19,6 +19,9 @@ def client_config(kafka: KafkaSettings, client_id: str) -> ClientConfig:
         "client.id": client_id,
         "security.protocol": kafka.security.protocol,
         "reconnect.backoff.max.ms": 1000,
+        # Measured (librdkafka 2.16, its issue 5511): after a broker's restart a producer that has re-bootstrapped hangs
+        # for ever in send_offsets_to_transaction, whatever its timeout.
+        "metadata.recovery.strategy": "none",
         "log.connection.close": False,
         "logger": _LOG,
     }

@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
+from stream_infer.kafka.patience import ask_patiently
 from stream_infer.records import EndOfPartition, Message
 from stream_infer.settings import KafkaSettings
 
@@ -123,7 +124,7 @@ class GroupConsumer:
     def committed(self, partitions: Sequence[Partition], timeout_s: float = 10.0) -> dict[Partition, int]:
         """The group's place on each partition; a partition without one is left out."""
         try:
-            places = self._consumer.committed(_places(partitions), timeout=timeout_s)
+            places = ask_patiently(lambda: self._consumer.committed(_places(partitions), timeout=timeout_s), timeout_s)
         except KafkaException as error:
             raise translate(error, "reading a group's offsets", self._where) from error
         return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}

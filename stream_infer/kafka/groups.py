@@ -13,6 +13,7 @@ from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import Membership
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.offsets import Partition, end_offsets, first_offsets, partitions_of
+from stream_infer.kafka.patience import ask_patiently
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.settings import KafkaSettings, Settings
 
@@ -34,6 +35,14 @@ def group_lag(settings: Settings, group: str, topics: Sequence[str]) -> dict[Par
     with _Bystander(kafka, group) as bystander:
         places = bystander.places(partitions)
     return {one: max(0, end - places.get(one, firsts[one])) for one, end in ends.items()}
+
+
+def count_missing(settings: Settings, group: str, topics: Iterable[str]) -> int:
+    """How many offsets `write_first_offsets` would write. Raises TopicMismatch or ServiceUnavailable."""
+    kafka = settings.kafka
+    admin = AdminClient(client_config(kafka, f"first-offsets-{group}"))
+    with _Bystander(kafka, group) as bystander:
+        return len(_missing(admin, bystander, partitions_of(admin, topics, kafka.bootstrap)))
 
 
 def write_first_offsets(settings: Settings, group: str, topics: Iterable[str]) -> int:
@@ -113,7 +122,7 @@ class _Bystander:
         """The group's committed offsets; a partition without one is left out."""
         wanted = [TopicPartition(topic, number) for topic, number in partitions]
         try:
-            found = self._consumer.committed(wanted, timeout=_TIMEOUT_S)
+            found = ask_patiently(lambda: self._consumer.committed(wanted, timeout=_TIMEOUT_S), _TIMEOUT_S)
         except KafkaException as error:
             raise translate(error, f"reading the offsets of group {self.group}", self.where) from error
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
@@ -125,7 +134,10 @@ class _Bystander:
 def _is_empty(admin: AdminClient, group: str, where: str) -> bool:
     """Whether nobody is in the group; one that does not exist is empty."""
     try:
-        return not admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result().members
+        return not ask_patiently(
+            lambda: admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result().members,
+            _TIMEOUT_S,
+        )
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return True

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from stream_infer.errors import TopicMismatch
 from stream_infer.kafka.errors import translate
+from stream_infer.kafka.patience import ask_patiently
 
 Partition: TypeAlias = tuple[str, int]
 
 _TIMEOUT_S = 10.0
-_AGAIN_AFTER_S = 0.05
-_NO_LEADER_YET = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 
 def partitions_of(admin: AdminClient, topics: Iterable[str], where: str) -> list[Partition]:
@@ -49,14 +47,15 @@ def end_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str)
 
 
 def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str) -> dict[Partition, int]:
-    """A partition that is being moved, or was made a moment ago (measured), has no leader yet: it is asked again."""
     wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
-    deadline = time.monotonic() + _TIMEOUT_S
-    while True:
-        try:
-            futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S) if wanted else {}
-            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-        except KafkaException as error:
-            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
-                raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error
-        time.sleep(_AGAIN_AFTER_S)
+    if not wanted:
+        return {}
+
+    def ask() -> dict[Partition, int]:
+        futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
+        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+    try:
+        return ask_patiently(ask, _TIMEOUT_S)
+    except KafkaException as error:
+        raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error

@@ -118,13 +118,11 @@ def _refusal(spec: TopicSpec, existing: ExistingTopic, replication_factor: int) 
     return None
 
 
-def mismatch(spec: TopicSpec, partitions: int | None) -> str | None:
-    """Why a role cannot work with a topic of so many `partitions` (None: it is missing), and what to do.
+def mismatch(spec: TopicSpec, partitions: int) -> str | None:
+    """Why a role cannot work with a topic of so many `partitions`, and what to do; None where it can.
 
     More partitions than asked for are fine where the count is not fixed.
     """
-    if partitions is None:
-        return f"topic {spec.name} is missing: run 'stream-infer topics apply' to create it."
     if partitions == spec.partitions or (partitions > spec.partitions and not spec.fixed):
         return None
     what = f"topic {spec.name} has {_count(partitions)}, the configuration wants {spec.partitions}: "

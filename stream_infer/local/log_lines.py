@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 from rich.text import Text
@@ -17,7 +18,7 @@ class LinePrinter:
 
     def __init__(self, console: Console, names: Iterable[str], emphasised: str) -> None:
         self._console = console
-        self._width = max(map(len, [*names, emphasised]))
+        self._width = max(map(len, names))
         self._emphasised = emphasised
 
     def __call__(self, who: str, line: str) -> None:
@@ -26,3 +27,21 @@ class LinePrinter:
         # A terminal that has gone is no reason to leave a role blocked on a full pipe.
         with contextlib.suppress(OSError):
             self._console.print(text, soft_wrap=True, highlight=False)
+
+
+class LineStream(io.TextIOBase):
+    """A text stream for this process's own logging, whose lines go where the others' go."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        super().__init__()
+        self._on_line = on_line
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._on_line(line)
+        return len(text)

@@ -110,7 +110,10 @@ def worker_count(api: ApiSettings, wanted: int | None) -> int:
 def role_specs(
     program: Sequence[str], options: Sequence[str], apis: Sequence[ApiSettings], workers: int | None
 ) -> list[RoleSpec]:
-    """One spec a process. `program` comes before the role's own command, `options` (the same for all) after it."""
+    """One spec a process. `program` comes before the role's own command, `options` (the same for all) after it.
+
+    Workers come first: on few cores the order of the starts matters, and a model takes longest.
+    """
 
     def spec(kind: RoleKind, name: str, *own: str) -> RoleSpec:
         return RoleSpec(kind, name, (*program, kind.value, *own, *options))
@@ -121,4 +124,4 @@ def role_specs(
         for api in apis
         for slot in range(worker_count(api, workers))
     ]
-    return of_all + of_apis
+    return of_apis + of_all

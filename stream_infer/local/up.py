@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import signal
-import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,20 +27,26 @@ from stream_infer.settings import Settings
 KAFKA = "kafka"
 # A killed predecessor's roles have their own deadlines to end in; the longest is 20 s.
 _PREDECESSOR_S = 25.0
+_SETTLING_S = 15.0
+_AGAIN_AFTER_S = 0.2
 
 _ADD_AN_API = """\
-{file} defines no API, so there is nothing to serve. Add one:
+the configuration defines no API, so there is nothing to serve; add one to stream-infer.yaml:
 
     apis:
       - name: my-model
-        predictor: {{type: native, target: "predictor.py:MyPredictor"}}"""
+        predictor: {type: native, target: "predictor.py:MyPredictor"}"""
 
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """`workers`: processes an API, instead of its `workers.max`. `environment`: what the roles' begins with."""
+    """A role's process is `program`, its own command, then `role_options`, in `environment` and Kafka's address.
 
-    config_file: Path
+    `workers`: processes for each API, instead of its `workers.max`.
+    """
+
+    program: tuple[str, ...]
+    role_options: tuple[str, ...]
     workers: int | None
     environment: Mapping[str, str]
 
@@ -70,7 +76,7 @@ def up(settings: Settings, options: UpOptions, report: Report, on_ready: Callabl
     roles were started. Nothing it has started is left running.
     """
     if not settings.apis:
-        raise ConfigError(_ADD_AN_API.format(file=options.config_file))
+        raise ConfigError(_ADD_AN_API)
     with (
         _interrupted_by_sigterm(),
         _only_owner(settings.state_dir) as lock,
@@ -81,8 +87,13 @@ def up(settings: Settings, options: UpOptions, report: Report, on_ready: Callabl
         if broker is not None:
             kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
             settings = settings.model_copy(update={"kafka": kafka})
-        admin.apply(settings)
+        _apply_topics(settings, _SETTLING_S if broker is not None else 0.0)
         asyncio.run(_supervise(settings, options, lock, broker, report, on_ready))
+
+
+def process_names(settings: Settings, workers: int | None) -> list[str]:
+    """Everyone who may have something to say, for a log with aligned names."""
+    return [SUPERVISOR, KAFKA, *(spec.name for spec in role_specs((), (), settings.apis, workers))]
 
 
 async def _supervise(
@@ -94,8 +105,7 @@ async def _supervise(
     on_ready: Callable[[Ready], None],
 ) -> None:
     environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
-    program = (sys.executable, "-m", "stream_infer")
-    specs = role_specs(program, ("-f", str(options.config_file)), settings.apis, options.workers)
+    specs = role_specs(options.program, options.role_options, settings.apis, options.workers)
 
     async def launch(spec: RoleSpec, on_line: OnLine) -> LeashedRole:
         return await LeashedRole.launch(spec, on_line, environment=environment, keep_fds=[lock.fd])
@@ -179,9 +189,22 @@ def _kafka(settings: Settings, report: Report) -> Iterator[LocalBroker | None]:
         broker.stop()
 
 
+def _apply_topics(settings: Settings, patience_s: float) -> None:
+    """Past bug: a broker that serves clients may still answer NOT_COORDINATOR for a group of its last life."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            admin.apply(settings)
+            return
+        except ServiceUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_AGAIN_AFTER_S)
+
+
 def _check_gateway_port(listen: str) -> None:
     host, _, port = listen.rpartition(":")
     if port != "0" and host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
         raise ConfigError(
-            f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another port"
+            f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another"
         )

@@ -1,15 +1,20 @@
 """`stream-infer up`, the way a user starts, hurts and ends it. Kafka is its own."""
 
-import json
 import os
 import signal
-import urllib.request
+import socket
+import uuid
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stream_infer.cli.client import GatewayClient
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.representations import JobBody
+from stream_infer.jobs.status import State
 from stream_infer.local.free_ports import find_free
 from tests.support.processes import survivors
 from tests.support.up_process import UpProcess, up_in, wait_for, write_config
@@ -29,26 +34,33 @@ def up(folder: Path) -> Iterator[UpProcess]:
         yield process
 
 
-def call(gateway: str, path: str, body: Any = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(gateway + path, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read())
+def run_a_job(gateway: str, up: UpProcess) -> JobBody:
+    """Submitted and followed as the commands do it; a gateway or a Kafka that is away for a moment is asked again."""
+    key = uuid.uuid4().hex
+    with closing(GatewayClient(gateway)) as client:
+
+        def submit() -> JobBody | None:
+            with suppress(ServiceUnavailable):
+                return client.submit("echo", {"item_list": {"items": [1, 2, 3]}}, key)
+            return None
+
+        def is_final() -> bool:
+            with suppress(ServiceUnavailable):
+                return client.job(job.job_id).is_final
+            return False
+
+        job = wait_for(submit, 60.0, up.text)
+        wait_for(is_final, 60.0, up.text)
+        return client.job(job.job_id)
 
 
-def run_a_job(gateway: str, up: UpProcess) -> dict[str, Any]:
-    job = call(gateway, "/v1/apis/echo/jobs", {"item_list": {"items": [1, 2, 3]}})
-    wait_for(lambda: call(gateway, job["links"]["self"])["is_final"], 60.0, up.text)
-    return call(gateway, job["links"]["self"])
-
-
-def test_a_killed_role_comes_back_and_ctrl_c_ends_everything(up: UpProcess) -> None:
+def test_a_killed_role_comes_back_every_line_bears_its_name_and_ctrl_c_ends_everything_in_order(up: UpProcess) -> None:
     ready = up.wait_until_ready()
     assert sorted(ready["pids"]) == sorted([*ROLES, "kafka"])
     os.kill(ready["pids"]["worker echo/0"], signal.SIGKILL)
     os.kill(ready["pids"]["sink"], signal.SIGKILL)
 
-    assert run_a_job(ready["gateway"], up)["state"] == "succeeded"
+    assert run_a_job(ready["gateway"], up).state == State.SUCCEEDED
 
     descendants = up.descendants()
     assert up.interrupt() == 0, up.text()
@@ -58,13 +70,8 @@ def test_a_killed_role_comes_back_and_ctrl_c_ends_everything(up: UpProcess) -> N
     for number, role in enumerate(["gateway", "intake", "worker echo/0", "sink", "tracker"], 1):
         assert f"stopping {number}/5: {role}" in text
     assert text.index("stopping 5/5") < text.index("stopping Kafka")
-
-
-def test_every_line_of_the_log_bears_its_roles_name(up: UpProcess) -> None:
-    up.wait_until_ready()
-    up.interrupt()
-    names = {line.split("|", 1)[0].strip() for line in up.text().splitlines() if line}
-    assert names == {*ROLES, "kafka", "up"}
+    speakers = {line.partition("|")[0].strip() for line in text.splitlines() if line}
+    assert speakers == {*ROLES, "kafka", "up"}, text
 
 
 def test_when_up_itself_is_killed_nothing_is_left_and_the_next_one_starts(up: UpProcess, folder: Path) -> None:
@@ -73,10 +80,11 @@ def test_when_up_itself_is_killed_nothing_is_left_and_the_next_one_starts(up: Up
     assert len(descendants) > 2 * len(ROLES)
 
     up.process.kill()
+    up.process.wait()
     with up_in(folder) as successor:
         ready = successor.wait_until_ready()
         assert survivors(descendants, within_s=0.0) == []
-        assert run_a_job(ready["gateway"], successor)["state"] == "succeeded"
+        assert run_a_job(ready["gateway"], successor).state == State.SUCCEEDED
         assert successor.interrupt() == 0
 
 
@@ -85,8 +93,9 @@ def test_a_killed_kafka_comes_back_with_its_data(up: UpProcess) -> None:
     job = run_a_job(ready["gateway"], up)
     os.kill(ready["pids"]["kafka"], signal.SIGKILL)
     wait_for(lambda: "Kafka is ready again" in up.text(), 60.0, up.text)
-    assert run_a_job(ready["gateway"], up)["state"] == "succeeded"
-    assert call(ready["gateway"], job["links"]["self"])["state"] == "succeeded"
+    assert run_a_job(ready["gateway"], up).state == State.SUCCEEDED
+    with closing(GatewayClient(ready["gateway"])) as client:
+        assert client.job(job.job_id) == job
     assert up.interrupt() == 0
 
 
@@ -122,8 +131,6 @@ def test_what_the_user_has_to_mend_is_said_and_nothing_is_left(
 
 
 def test_a_taken_port_of_the_gateway_is_told_before_anything_starts(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", find_free(1)[0]))
         taken.listen()

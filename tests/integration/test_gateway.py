@@ -4,135 +4,39 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import urllib3
 
-from connectors.formats.jsonl import error_line, result_line
-from connectors.stores import open_store
+from connectors.formats.jsonl import error_line
 from stream_infer.dead_letters import dead_letter, read_dead_letter
 from stream_infer.errors import ConfigError, ServiceUnavailable, Stage
-from stream_infer.gateway.run import run
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import StopRequested, Submitted, decode_event
-from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, manifest_key
+from stream_infer.jobs.events import StopRequested, Submitted
+from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.spec import decode_job
-from stream_infer.jobs.status import Cause, JobStatus, State, encode_status
-from stream_infer.kafka.admin import apply
-from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.producer import Publisher
-from stream_infer.kafka.views import TopicReader
-from stream_infer.ports import SourceItem, Store
-from stream_infer.records import Failure, Message, OutgoingRecord, Payload, item_headers, item_id_of, read_item
-from stream_infer.settings import Settings
-from stream_infer.topics import Topics
+from stream_infer.jobs.status import Cause, State
+from stream_infer.ports import SourceItem
+from stream_infer.records import Failure, Payload, item_headers, item_id_of, read_item
+from tests.support.gateway import GatewayHarness, HttpClient, result_of
 from tests.support.items import message_at
-from tests.support.roles import running
 from tests.support.settings import settings_for
 
 NDJSON = "application/x-ndjson"
 LIMITS = {"request_bytes": 20_000, "inline_items": 100, "payload_bytes": 1000}
 
 
-class Client:
-    """Plain HTTP against one replica."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._pool = urllib3.PoolManager(retries=False, timeout=60)
-
-    def __call__(
-        self, method: str, path: str, body: Any = None, *, status: int, raw: bytes | None = None, **headers: str
-    ) -> Any:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if body is not None:
-            raw = json.dumps(body).encode()
-            sent.setdefault("content-type", "application/json")
-        answer = self._pool.request(method, self.url + path, body=raw, headers=sent)
-        assert answer.status == status, (answer.status, answer.data)
-        self.headers = answer.headers
-        if status >= 400:
-            assert answer.headers["content-type"].startswith("application/problem+json")
-            problem = answer.json()
-            assert problem["status"] == status
-            assert {"type", "title", "detail"} <= problem.keys()
-            return problem
-        return answer.json() if answer.headers["content-type"].rpartition("/")[2] == "json" else answer.data
-
-    def close(self) -> None:
-        self._pool.clear()
-
-
-class Harness:
-    """A gateway's settings, and the other roles' pens."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.topics = Topics(settings.kafka.topic_prefix)
-        self.store: Store = open_store(settings.store)
-        apply(settings)
-
-    @contextmanager
-    def gateway(self, settings: Settings | None = None, store: Any = None, **ports: Any) -> Iterator[Client]:
-        urls: list[str] = []
-        used = settings or self.settings
-        with running(
-            lambda stop, ready: run(used, store or self.store, stop, ready, on_listening=urls.append, **ports)
-        ):
-            client = Client(urls[0])
-            yield client
-            client.close()
-
-    def send(self, *records: OutgoingRecord) -> None:
-        publisher = Publisher(self.settings.kafka, "test")
-        publisher.publish(records)
-        publisher.close()
-
-    def status(self, job_id: str, **fields: Any) -> None:
-        status = JobStatus(job_id=job_id, api="echo").model_copy(update=fields)
-        self.send(OutgoingRecord(self.topics.status, job_id.encode(), encode_status(status)))
-
-    def read(self, topic: str) -> list[Message]:
-        reader = TopicReader(self.settings.kafka, topic)
-        try:
-            return reader.read_to_end()
-        finally:
-            reader.close()
-
-    def events(self, job_id: str) -> list[Any]:
-        messages = self.read(self.topics.progress)
-        return [decode_event(message.value or b"") for message in messages if message.key == job_id.encode()]
-
-    def commit_object(self, job_id: str, kind: Kind, name: str, lines: list[bytes], ordinals: tuple[int, int]) -> None:
-        key = f"echo/{job_id}/{kind}/{name}"
-        self.store.put(key, b"".join(lines))
-        record = ManifestRecord(
-            job_id=job_id, api="echo", generation=1, kind=kind, key=key, topic="t", partition=0, first_offset=0,
-            last_offset=9, first_ordinal=ordinals[0], last_ordinal=ordinals[1], count=len(lines), bytes=1, sha256="",
-        )  # fmt: skip
-        place = partition_of(job_id, self.settings.jobs.partitions)
-        self.send(OutgoingRecord(self.topics.manifests, manifest_key(record), encode_manifest(record), partition=place))
-
-    def reject(self, *letters: tuple[str | None, bytes, Failure]) -> None:
-        topic = self.topics.api("echo").dlq
-        for number, (job_id, value, failure) in enumerate(letters):
-            item_id = None if job_id is None else item_id_of(job_id, number)
-            headers = item_headers(job_id=job_id, item_id=item_id)
-            item = read_item(message_at("echo.items", 0, number, value, headers, key=b"k"))
-            self.send(dead_letter(item, failure, topic, predictor="Echo", worker="w", api_version="1"))
-
-
 @pytest.fixture(scope="module")
-def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Harness:
+def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> GatewayHarness:
     """Shared by all tests here, since creating topics takes seconds: a test looks at its own jobs only."""
     folder = tmp_path_factory.mktemp("gateway")
-    return Harness(settings_for(bootstrap_servers, f"t-gateway-{time.time_ns()}", folder, limits=LIMITS))
+    return GatewayHarness(settings_for(bootstrap_servers, f"t-gateway-{time.time_ns()}", folder, limits=LIMITS))
 
 
 @pytest.fixture(scope="module")
-def client(harness: Harness) -> Iterator[Client]:
+def client(harness: GatewayHarness) -> Iterator[HttpClient]:
     with harness.gateway() as client:
         yield client
 
@@ -141,7 +45,9 @@ def inline(*items: Any, **more: Any) -> dict[str, Any]:
     return {"item_list": {"items": list(items)}, **more}
 
 
-def test_a_submission_keeps_its_items_and_writes_the_job_and_its_event_once(harness: Harness, client: Client) -> None:
+def test_a_submission_keeps_its_items_and_writes_the_job_and_its_event_once(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
     spec = inline({"a": 12345678901234567890123}, "two", config={"top": 3}, timeout=60)
     job = client("POST", "/v1/apis/echo/jobs", spec, status=202)
     assert client.headers["Location"] == job["links"]["self"] == f"/v1/jobs/{job['job_id']}"
@@ -161,7 +67,9 @@ def test_a_submission_keeps_its_items_and_writes_the_job_and_its_event_once(harn
     assert client("GET", job["links"]["self"], status=200)["job_id"] == job["job_id"]
 
 
-def test_one_idempotency_key_is_one_job_on_every_replica_and_no_other_body(harness: Harness, client: Client) -> None:
+def test_one_idempotency_key_is_one_job_on_every_replica_and_no_other_body(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
     with harness.gateway() as second:
         first = client("POST", "/v1/apis/echo/jobs", inline(1), status=202, Idempotency_Key="k1")
         again = second("POST", "/v1/apis/echo/jobs", inline(1), status=202, Idempotency_Key="k1")
@@ -175,11 +83,11 @@ def test_one_idempotency_key_is_one_job_on_every_replica_and_no_other_body(harne
     assert len(harness.events(first["job_id"])) == 1
 
 
-def test_two_submissions_at_once_under_one_key_are_one_job(harness: Harness, client: Client) -> None:
+def test_two_submissions_at_once_under_one_key_are_one_job(harness: GatewayHarness, client: HttpClient) -> None:
     ids: list[str] = []
 
     def submit() -> None:
-        one = Client(client.url)
+        one = HttpClient(client.url)
         ids.append(one("POST", "/v1/apis/echo/jobs", inline(1), status=202, Idempotency_Key="k3")["job_id"])
         one.close()
 
@@ -193,7 +101,7 @@ def test_two_submissions_at_once_under_one_key_are_one_job(harness: Harness, cli
     assert len(harness.events(ids[0])) == 1
 
 
-def test_a_client_sees_its_own_writes_at_once_on_another_replica(harness: Harness, client: Client) -> None:
+def test_a_client_sees_its_own_writes_at_once_on_another_replica(harness: GatewayHarness, client: HttpClient) -> None:
     with harness.gateway() as second:
         for number in range(5):
             job = client("POST", "/v1/apis/echo/jobs", inline(number), status=202)
@@ -201,22 +109,27 @@ def test_a_client_sees_its_own_writes_at_once_on_another_replica(harness: Harnes
             assert second("GET", "/v1/jobs?limit=1", status=200)["jobs"][0]["job_id"] == job["job_id"]
 
 
-def test_the_list_is_filtered_and_paged_with_the_newest_first(harness: Harness, client: Client) -> None:
+def test_the_list_is_filtered_and_paged_with_the_newest_first(harness: GatewayHarness, client: HttpClient) -> None:
     ids = [client("POST", "/v1/apis/echo/jobs", inline(n), status=202)["job_id"] for n in range(5)]
     harness.status(ids[1], state=State.RUNNING, counts=Counts(enqueued=3, succeeded=1))
     page = client("GET", "/v1/jobs?limit=3", status=200)
     assert [job["job_id"] for job in page["jobs"]] == ids[:1:-1]
     assert page["has_more"]
-    rest = client("GET", f"/v1/jobs?limit=3&after={page['jobs'][-1]['job_id']}", status=200)
+    rest = client("GET", f"/v1/jobs?limit=2&after={page['jobs'][-1]['job_id']}", status=200)
     assert [job["job_id"] for job in rest["jobs"]] == [ids[1], ids[0]]
-    assert not rest["has_more"]
+    everything = client("GET", "/v1/jobs?limit=100", status=200)
+    assert not everything["has_more"]
+    oldest = everything["jobs"][-1]["job_id"]
+    assert client("GET", f"/v1/jobs?after={oldest}", status=200) == {"jobs": [], "has_more": False}
     [running_job] = client("GET", "/v1/jobs?state=running&api=echo", status=200)["jobs"]
     assert running_job["counts"]["waiting"] == 2
     harness.status(ids[1], state=State.SUCCEEDED, counts=Counts(enqueued=3, succeeded=3))
     assert ids[1] not in str(client("GET", "/v1/jobs?state=running", status=200))
 
 
-def test_an_api_says_how_busy_it_is_and_not_how_its_predictor_is_configured(harness: Harness, client: Client) -> None:
+def test_an_api_says_how_busy_it_is_and_not_how_its_predictor_is_configured(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
     before = client("GET", "/v1/apis/echo", status=200)
     job_id = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)["job_id"]
     harness.status(job_id, state=State.RUNNING, counts=Counts(enqueued=9, succeeded=1), rate=4.0)
@@ -228,7 +141,7 @@ def test_an_api_says_how_busy_it_is_and_not_how_its_predictor_is_configured(harn
     assert "config" not in json.dumps(api["predictor"])
 
 
-def test_a_stop_is_answered_when_the_status_shows_it(harness: Harness, client: Client) -> None:
+def test_a_stop_is_answered_when_the_status_shows_it(harness: GatewayHarness, client: HttpClient) -> None:
     job_id = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)["job_id"]
 
     def track() -> None:
@@ -248,14 +161,16 @@ def test_a_stop_is_answered_when_the_status_shows_it(harness: Harness, client: C
 
 
 def test_a_stop_that_no_tracker_sees_is_accepted_within_the_bound(
-    harness: Harness, client: Client, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_infer.gateway.jobs.STOP_WAIT_S", 0.2)
     job_id = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)["job_id"]
     assert client("DELETE", f"/v1/jobs/{job_id}", status=202)["state"] == "validating"
 
 
-def test_results_come_in_the_order_of_the_items_from_committed_objects_alone(harness: Harness, client: Client) -> None:
+def test_results_come_in_the_order_of_the_items_from_committed_objects_alone(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
     job = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)
     job_id, path = job["job_id"], job["links"]["results"]
     assert client("GET", path, status=200) == b""
@@ -275,7 +190,7 @@ def test_results_come_in_the_order_of_the_items_from_committed_objects_alone(har
     assert client("GET", job["links"]["failures"], status=200) == b""
 
 
-def test_failures_are_read_like_results(harness: Harness, client: Client) -> None:
+def test_failures_are_read_like_results(harness: GatewayHarness, client: HttpClient) -> None:
     job = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)
     item = read_item(message_at(headers=item_headers(job_id=job["job_id"], item_id=item_id_of(job["job_id"], 0))))
     record = dead_letter(item, Failure(Stage.DECODE, "X", "no JSON"), "dlq", predictor="p", worker="w", api_version="1")
@@ -285,7 +200,9 @@ def test_failures_are_read_like_results(harness: Harness, client: Client) -> Non
     assert json.loads(failure)["error"]["stage"] == "decode"
 
 
-def test_a_committed_object_that_is_gone_is_a_problem_and_not_a_short_answer(harness: Harness, client: Client) -> None:
+def test_a_committed_object_that_is_gone_is_a_problem_and_not_a_short_answer(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
     job = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)
     harness.commit_object(job["job_id"], Kind.RESULTS, "a.jsonl", [result_of(job["job_id"], 0)], (0, 0))
     key = f"echo/{job['job_id']}/results/a.jsonl"
@@ -299,7 +216,7 @@ def test_a_committed_object_that_is_gone_is_a_problem_and_not_a_short_answer(har
         client("GET", job["links"]["results"], status=200)
 
 
-def test_items_go_straight_to_the_topic(harness: Harness, client: Client) -> None:
+def test_items_go_straight_to_the_topic(harness: GatewayHarness, client: HttpClient) -> None:
     body = b"".join(b'{"n": %d}\n\n' % n for n in range(2500))
     answer = client("POST", "/v1/apis/echo/items", status=202, raw=body, content_type=NDJSON)
     assert answer["accepted"] == 2500
@@ -310,7 +227,7 @@ def test_items_go_straight_to_the_topic(harness: Harness, client: Client) -> Non
     assert by_id[answer["first_item_id"]].job_id is None
 
 
-def test_a_bad_line_ends_the_upload_and_says_what_is_published(harness: Harness, client: Client) -> None:
+def test_a_bad_line_ends_the_upload_and_says_what_is_published(harness: GatewayHarness, client: HttpClient) -> None:
     post: Callable[..., Any] = lambda raw, status: client(  # noqa: E731
         "POST", "/v1/apis/echo/items", status=status, raw=raw, content_type=NDJSON
     )
@@ -328,7 +245,7 @@ def test_a_bad_line_ends_the_upload_and_says_what_is_published(harness: Harness,
     assert len(harness.read(harness.topics.api("echo").items)) == before + 4
 
 
-def test_dead_letters_are_grouped_listed_and_shown(harness: Harness, client: Client) -> None:
+def test_dead_letters_are_grouped_listed_and_shown(harness: GatewayHarness, client: HttpClient) -> None:
     job = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)
     refused = Failure(Stage.PREDICT, "ValueError", "negative", "Traceback …")
     undecodable = Failure(Stage.DECODE, "UndecodableItem", "no JSON")
@@ -358,7 +275,7 @@ def test_dead_letters_are_grouped_listed_and_shown(harness: Harness, client: Cli
     assert "PARTITION-OFFSET" in client("GET", "/v1/apis/echo/dlq/newest", status=404)["detail"]
 
 
-def test_a_dry_run_changes_nothing_and_shows_what_would_come(harness: Harness) -> None:
+def test_a_dry_run_changes_nothing_and_shows_what_would_come(harness: GatewayHarness) -> None:
     [folder] = harness.settings.fetch.allowed_directories
     seen: list[Any] = []
     before = (harness.read(harness.topics.jobs), list(harness.store.list("")))
@@ -418,31 +335,31 @@ def test_a_dry_run_changes_nothing_and_shows_what_would_come(harness: Harness) -
     ],
 )
 def test_a_wrong_request_is_told_what_is_wrong_where_and_what_to_do(
-    client: Client, method: str, path: str, body: bytes | None, status: int, said: str
+    client: HttpClient, method: str, path: str, body: bytes | None, status: int, said: str
 ) -> None:
     headers = {} if body is None else {"content_type": "application/json"}
     assert said in client(method, path, raw=body, status=status, **headers)["detail"]
 
 
-def test_a_body_of_another_type_is_refused(client: Client) -> None:
+def test_a_body_of_another_type_is_refused(client: HttpClient) -> None:
     for path in ("jobs", "items"):
         problem = client("POST", f"/v1/apis/echo/{path}", raw=b"{}", status=415, content_type="text/plain")
         assert "application/" in problem["detail"]
 
 
-def test_every_error_has_its_pointer(client: Client) -> None:
+def test_every_error_has_its_pointer(client: HttpClient) -> None:
     body = {"item_list": {"items": [1]}, "timeout": -1, "confg": {}}
     problem = client("POST", "/v1/apis/echo/jobs", body, status=422)
     assert {error["pointer"] for error in problem["errors"]} == {"/timeout", "/confg"}
 
 
-def test_health_readiness_and_the_document_are_served(client: Client) -> None:
+def test_health_readiness_and_the_document_are_served(client: HttpClient) -> None:
     assert client("GET", "/healthz", status=200) == {"status": "ok"}
     assert client("GET", "/readyz", status=200) == {"status": "ready"}
     assert client("GET", "/openapi.json", status=200)["openapi"] == "3.1.0"
 
 
-def test_a_store_that_is_down_is_unavailable_and_leaves_no_job(harness: Harness) -> None:
+def test_a_store_that_is_down_is_unavailable_and_leaves_no_job(harness: GatewayHarness) -> None:
     class DownStore:
         def __getattr__(self, name: str) -> Any:
             def fail(*_: Any) -> Any:
@@ -459,7 +376,9 @@ def test_a_store_that_is_down_is_unavailable_and_leaves_no_job(harness: Harness)
     assert harness.read(harness.topics.jobs) == before
 
 
-def test_a_port_that_is_taken_and_an_address_beyond_this_machine_are_refused(harness: Harness, client: Client) -> None:
+def test_a_port_that_is_taken_and_an_address_beyond_this_machine_are_refused(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
     for listen, said in ((client.url.removeprefix("http://"), "is taken"), ("0.0.0.0:0", "other machines")):
         gateway = harness.settings.gateway.model_copy(update={"listen": listen})
         with (
@@ -467,8 +386,3 @@ def test_a_port_that_is_taken_and_an_address_beyond_this_machine_are_refused(har
             ExitStack() as stack,
         ):
             stack.enter_context(harness.gateway(harness.settings.model_copy(update={"gateway": gateway})))
-
-
-def result_of(job_id: str, ordinal: int) -> bytes:
-    headers = item_headers(job_id=job_id, item_id=item_id_of(job_id, ordinal))
-    return result_line(message_at("echo.results", 0, ordinal, b'{"n":%d}' % ordinal, headers))

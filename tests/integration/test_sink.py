@@ -87,7 +87,8 @@ class Harness:
         return OutgoingRecord(self.names.results, str(n).encode(), json.dumps({"n": n}).encode(), named)
 
     def error(self, n: int) -> OutgoingRecord:
-        item = item_at(headers=item_headers(job_id="j", item_id=item_id_of("j", n), generation=1), value=b"bad")
+        headers = item_headers(job_id="j", item_id=item_id_of("j", n), generation=1)
+        item = item_at(headers=headers, value=b"bad", key=str(n).encode())
         failure = Failure(Stage.DECODE, "ValueError", "no")
         return dead_letter(item, failure, self.names.dlq, predictor="P", worker="w", api_version="1")
 
@@ -303,7 +304,7 @@ class Unreachable(DirectoryStore):
 
 def test_a_store_that_is_away_is_waited_for(harness: Harness, tmp_path: Path) -> None:
     harness.transact(*(harness.result(n) for n in range(300)), *(harness.result(n, None) for n in range(10)))
-    store = Unreachable(tmp_path / "store", times=6)
+    store = Unreachable(tmp_path / "store", times=3)
 
     with harness.sink(store):
         harness.until_drained()
@@ -356,6 +357,7 @@ def test_what_a_sink_uploads_for_a_partition_that_it_has_lost_is_taken_back(
     apis = settings.model_copy(update={"apis": [settings.apis[0].model_copy(update={"partitions": 2})]})
     harness, slow = Harness(apis, DirectoryStore(tmp_path / "store")), Gated(tmp_path / "store")
     harness.transact(*(harness.result(n) for n in range(200)), *(harness.result(n, None) for n in range(100)))
+    harness.transact(*(harness.error(n) for n in range(200, 300)))  # all four partitions hold something
 
     with harness.sink(slow):
         assert slow.arrived.wait(WAIT_S)
@@ -364,7 +366,7 @@ def test_what_a_sink_uploads_for_a_partition_that_it_has_lost_is_taken_back(
             slow.gate.set()
             harness.until_drained()
 
-    assert harness.job_ids() == expected(200, "j")
+    assert harness.job_ids() == expected(300, "j")
     until(lambda: harness.stream_ids() == expected(100, "free"), "the slow sink to take its objects back")
     until(lambda: harness.keys() == {found.key for found in harness.manifest()}, "no orphan")
 

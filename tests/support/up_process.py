@@ -83,10 +83,11 @@ def write_config(folder: Path, **changes: Any) -> Path:
     return file
 
 
-def wait_for(condition: Any, within_s: float, text: Any, may_go_on: Any = lambda: True) -> None:
-    """Returns when `condition()` holds; fails with `text()` after `within_s` seconds or when it cannot come true."""
+def wait_for(condition: Any, within_s: float, text: Any, may_go_on: Any = lambda: True) -> Any:
+    """What `condition()` returns once that is true; fails with `text()` after `within_s` seconds or when it cannot be."""
     deadline = time.monotonic() + within_s
-    while not condition():
+    while not (found := condition()):
         assert may_go_on(), text()
         assert time.monotonic() < deadline, f"not within {within_s} s:\n{text()}"
         time.sleep(0.05)
+    return found

@@ -1,0 +1,132 @@
+"""`stream-infer check`: everything that can be found out before the first item, one line a check."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
+from stream_infer.errors import ServiceUnavailable, StreamInferError, TopicMismatch
+
+if TYPE_CHECKING:
+    from stream_infer.settings import ApiSettings, Settings
+
+_CLOSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The end of one check. `exit_code` is 0 where all is well; `said` is one line or more."""
+
+    name: str
+    exit_code: int
+    said: str
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(check)
+
+
+def check(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """Validate the configuration, reach Kafka and the store, load each predictor and run its warm-up."""
+    settings = invocation_of(ctx).settings(file)
+    names = ", ".join(api.name for api in settings.apis) or "none, so nothing would be served"
+    findings = [Finding("configuration", 0, f"APIs: {names}")]
+    if output is Output.TABLE:
+        _show(findings[0])
+    for finding in _findings(settings):
+        findings.append(finding)
+        if output is Output.TABLE:
+            _show(finding)
+    if output is Output.JSON:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+    raise typer.Exit(max(finding.exit_code for finding in findings))
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    kafka = _finding("kafka", lambda: _kafka(settings))
+    yield kafka
+    if kafka.exit_code == 0:
+        topics = _finding("topics", lambda: _topics(settings))
+        yield topics
+        if topics.exit_code == 0:
+            yield _finding("offsets", lambda: _offsets(settings))
+    yield _finding("store", lambda: _store(settings))
+    for api in settings.apis:
+        yield _finding(f"predictor of {api.name}", lambda api=api: _predictor(api))  # type: ignore[misc]
+
+
+def _finding(name: str, check_it: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, 0, check_it())
+    except StreamInferError as error:
+        return Finding(name, error.exit_code, "\n".join([str(error), *getattr(error, "__notes__", ())]))
+
+
+def _show(finding: Finding) -> None:
+    first, *more = finding.said.rstrip().splitlines() or [""]
+    typer.echo(f"{'ok' if finding.exit_code == 0 else 'FAILED':<6} {finding.name}: {first}")
+    for line in more:
+        typer.echo(f"       {line}")
+
+
+def _kafka(settings: Settings) -> str:
+    from stream_infer.kafka import admin
+
+    return f"{settings.kafka.bootstrap}, brokers: {admin.count_brokers(settings)}"
+
+
+def _topics(settings: Settings) -> str:
+    from stream_infer.kafka import admin
+
+    plan = admin.plan(settings)
+    if plan.refusals:
+        raise TopicMismatch("\n".join(plan.refusals))
+    admin.check_topics(settings)
+    differing = [step for step in plan.steps if step.alter]
+    if differing:
+        lines = [f"{step.spec.name}: {step.describe()}" for step in differing]
+        raise TopicMismatch("\n".join([*lines, "Run 'stream-infer topics apply' to alter them."]))
+    return f"{len(plan.steps)} topics are as they should be"
+
+
+def _offsets(settings: Settings) -> str:
+    from stream_infer.kafka import admin
+
+    conflicts = [*admin.missing_first_offsets(settings), *admin.retention_conflicts(settings)]
+    if conflicts:
+        raise TopicMismatch("\n".join(conflicts))
+    return "every group has its place, and an idle group keeps it"
+
+
+def _store(settings: Settings) -> str:
+    from stream_infer.cli.composition import store_of
+
+    store = store_of(settings)
+    key, data = f"_check/{uuid.uuid4().hex}", b"stream-infer check"
+    store.put(key, data)
+    try:
+        if store.get(key) != data:
+            raise ServiceUnavailable(f"{store.uri(key)} was written, and reads otherwise")
+    finally:
+        store.delete(key)
+    return f"{settings.store} takes, gives and deletes objects"
+
+
+def _predictor(api: ApiSettings) -> str:
+    from stream_infer.engine.configured import engine_policy, predictor_spec
+    from stream_infer.engine.engine import Engine
+
+    engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
+    try:
+        engine.start()
+        engine.wait_ready(api.batching.load_timeout)
+        return f"{engine.predictor_name} is loaded and warm"
+    finally:
+        engine.close(_CLOSE_S)

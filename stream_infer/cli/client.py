@@ -1,0 +1,174 @@
+"""The gateway from outside: one method a request. A problem document becomes an error of ours, with its exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import urllib3
+from pydantic import BaseModel, ValidationError
+from urllib3.exceptions import HTTPError, LocationParseError
+
+from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
+from stream_infer.gateway.representations import (
+    ApiBody,
+    ApiList,
+    DeadLetterDetail,
+    DeadLetterList,
+    DryRunBody,
+    JobBody,
+    JobList,
+)
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 60.0
+_STREAM_BYTES = 64 * 1024
+B = TypeVar("B", bound=BaseModel)
+
+
+class GatewayClient:
+    """Talks to the gateway at `url`.
+
+    Every method raises UsageError (what was asked for is wrong or not there), ServiceUnavailable (no gateway there,
+    or it cannot reach what it needs) or StreamInferError (the gateway failed).
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        self._pool = urllib3.PoolManager(retries=False, timeout=timeout)
+        if not self._url.startswith(("http://", "https://")):
+            raise UsageError(f"--gateway {url} is no address: write http://HOST:PORT")
+
+    def apis(self) -> list[ApiBody]:
+        return self._get("/v1/apis", ApiList).apis
+
+    def job(self, job_id: str) -> JobBody:
+        return self._get(f"/v1/jobs/{_part(job_id)}", JobBody)
+
+    def jobs(self, *, api: str | None = None, limit: int = 20) -> JobList:
+        query = {"limit": str(limit)} | ({} if api is None else {"api": api})
+        return self._get(f"/v1/jobs?{urlencode(query)}", JobList)
+
+    def submit(self, api: str, spec: Mapping[str, Any], idempotency_key: str) -> JobBody:
+        """Sends it again, once, where the answer got lost: the key makes that the same job."""
+        path = f"/v1/apis/{_part(api)}/jobs"
+        headers = {"Idempotency-Key": idempotency_key}
+        try:
+            return self._send(path, spec, JobBody, headers)
+        except ServiceUnavailable:
+            return self._send(path, spec, JobBody, headers)
+
+    def dry_run(self, api: str, spec: Mapping[str, Any]) -> DryRunBody:
+        return self._send(f"/v1/apis/{_part(api)}/jobs?dry_run=true", spec, DryRunBody, {})
+
+    def stop(self, job_id: str) -> JobBody:
+        return self._read(self._request("DELETE", f"/v1/jobs/{_part(job_id)}"), JobBody)
+
+    def results(self, job_id: str) -> Iterator[bytes]:
+        """One result a line, its line end included."""
+        return self._lines(f"/v1/jobs/{_part(job_id)}/results")
+
+    def failures(self, job_id: str) -> Iterator[bytes]:
+        """One failed item a line, its line end included."""
+        return self._lines(f"/v1/jobs/{_part(job_id)}/failures")
+
+    def dead_letters(self, owner: str, *, limit: int = 100) -> DeadLetterList:
+        """Those of `owner`: apis/NAME or jobs/ID."""
+        return self._get(f"/v1/{quote(owner)}/dlq?limit={limit}", DeadLetterList)
+
+    def dead_letter(self, owner: str, ref: str) -> DeadLetterDetail:
+        return self._get(f"/v1/{quote(owner)}/dlq/{_part(ref)}", DeadLetterDetail)
+
+    def owner(self, name: str) -> str:
+        """`apis/NAME` or `jobs/ID`, whichever `name` is; an API's name comes first."""
+        return f"apis/{name}" if any(api.name == name for api in self.apis()) else f"jobs/{name}"
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _get(self, path: str, model: type[B]) -> B:
+        return self._read(self._request("GET", path), model)
+
+    def _send(self, path: str, body: Mapping[str, Any], model: type[B], headers: Mapping[str, str]) -> B:
+        sent = {"Content-Type": "application/json", **headers}
+        return self._read(self._request("POST", path, json.dumps(body, allow_nan=False).encode(), sent), model)
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """An answer that is no error, its body not read yet."""
+        try:
+            response = self._pool.request(
+                method, self._url + path, body=body, headers=headers, preload_content=False, redirect=False
+            )
+            if response.status >= 300:
+                raise error_of(response.status, response.data, f"{self._url}{path}")
+        except LocationParseError as error:
+            raise UsageError(f"--gateway {self._url} is no address: {error}") from error
+        except HTTPError as error:
+            raise ServiceUnavailable(
+                f"no gateway answers at {self._url}: {_reason(error)}. Is `stream-infer up` running? "
+                "Another address is given with --gateway URL."
+            ) from error
+        return response
+
+    def _read(self, response: urllib3.BaseHTTPResponse, model: type[B]) -> B:
+        try:
+            return model.model_validate_json(response.data)
+        except ValidationError as error:
+            raise StreamInferError(
+                f"what answers at {self._url} is no gateway of this version: {error.error_count()} errors in its "
+                f"{model.__name__}"
+            ) from error
+        except HTTPError as error:
+            raise ServiceUnavailable(f"the gateway's answer broke off: {_reason(error)}") from error
+
+    def _lines(self, path: str) -> Iterator[bytes]:
+        response = self._request("GET", path)
+        rest = b""
+        try:
+            for chunk in response.stream(_STREAM_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line + b"\n"
+        except HTTPError as error:
+            raise ServiceUnavailable(f"the stream of {self._url}{path} broke off: {_reason(error)}") from error
+        finally:
+            response.close()
+        if rest:
+            yield rest + b"\n"
+
+
+def error_of(status: int, body: bytes, where: str) -> StreamInferError:
+    """The error that an answer with `status` means: 4xx is the user's to mend, 502 to 504 may pass."""
+    message = _said(body) or f"{where} answered {status}"
+    if 400 <= status < 500:
+        return UsageError(message)
+    if status in (502, 503, 504):
+        return ServiceUnavailable(message)
+    return StreamInferError(f"{message} (the gateway answered {status})")
+
+
+def _said(body: bytes) -> str:
+    """What a problem document says; empty where it is none."""
+    try:
+        problem = json.loads(body)
+        detail, errors = str(problem["detail"]), problem.get("errors") or []
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    if len(errors) < 2:
+        return detail
+    return "\n".join(["the request is not valid:", *(f"  {error['pointer']}: {error['detail']}" for error in errors)])
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _reason(error: Exception) -> str:
+    """Without the connection that urllib3 puts in front."""
+    return re.sub(r"^(<.*>|\w+\(.*?\)): ", "", str(error)) or type(error).__name__

@@ -1,0 +1,75 @@
+"""`stream-infer dlq`: dead letters, grouped and listed, or one with all that it carries."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from stream_infer.cli.context import Output, OutputOption
+from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+
+Owner = Annotated[str, typer.Argument(metavar="API|JOB", help="Whose dead letters.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(name="dlq", help="Look at dead letters: items that failed for good.", no_args_is_help=True)
+    group.command()(ls)
+    group.command()(show)
+    app.add_typer(group)
+
+
+def ls(
+    ctx: typer.Context,
+    owner: Owner,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="List at most as many.")] = 50,
+    output: OutputOption = Output.TABLE,
+    gateway: GatewayOption = None,
+) -> None:
+    """Count dead letters by stage and exception, and list the newest."""
+    from stream_infer.cli.console import open_console
+    from stream_infer.cli.job_tables import dead_letter_table, group_table
+
+    with closing(gateway_client(ctx, gateway)) as client:
+        letters = client.dead_letters(client.owner(owner), limit=limit)
+    if output is Output.JSON:
+        sys.stdout.write(letters.model_dump_json(indent=2) + "\n")
+        return
+    if not letters.dead_letters:
+        typer.echo(f"{owner} has no dead letters")
+    else:
+        console = open_console()
+        console.print(group_table(letters), "", dead_letter_table(letters), sep="\n")
+        typer.echo(f"\nOne with payload, headers and stack:  stream-infer dlq show {owner} REF")
+    if not letters.is_complete:
+        typer.echo(
+            f"Only the newest {letters.scanned} records of the topic were looked at; older ones are not counted."
+        )
+
+
+def show(
+    ctx: typer.Context,
+    owner: Owner,
+    ref: Annotated[str | None, typer.Argument(help="As `dlq ls` gives it (default: the newest).")] = None,
+    output: OutputOption = Output.TABLE,
+    gateway: GatewayOption = None,
+) -> None:
+    """Show one dead letter: reason, payload, headers, stack."""
+    from stream_infer.cli.console import open_console
+    from stream_infer.cli.job_tables import dead_letter_details
+
+    with closing(gateway_client(ctx, gateway)) as client:
+        whose = client.owner(owner)
+        if ref is None:
+            newest = client.dead_letters(whose, limit=1).dead_letters
+            if not newest:
+                typer.echo(f"{owner} has no dead letters")
+                return
+            ref = newest[0].ref
+        letter = client.dead_letter(whose, ref)
+    if output is Output.JSON:
+        sys.stdout.write(letter.model_dump_json(indent=2) + "\n")
+    else:
+        open_console().print(dead_letter_details(letter))

@@ -1,0 +1,121 @@
+"""`stream-infer get` and `stream-infer stop`: APIs and jobs as tables, and the end of a job."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_infer.cli.context import Output, OutputOption
+from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from stream_infer.cli.client import GatewayClient
+
+WATCH_EVERY_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(get)
+    app.command()(stop)
+
+
+def get(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[API]", help="An API, or a job.")] = None,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job of that API.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most as many jobs.")] = 20,
+    output: OutputOption = Output.TABLE,
+    gateway: GatewayOption = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, a job up to its end.")] = False,
+) -> None:
+    """Show all APIs and the newest jobs, an API's jobs, or one job."""
+    with closing(gateway_client(ctx, gateway)) as client:
+        job_id = job
+        if job is None and name is not None and client.owner(name).startswith("jobs/"):
+            job_id, name = name, None
+        if job_id is not None:
+            _job(client, job_id, name, output, watch=watch)
+        elif watch and output is Output.TABLE:
+            _watch(lambda: _overview(client, name, limit))
+        elif watch:
+            raise UsageError("--watch with --output json follows one job: name it")
+        else:
+            _print_overview(client, name, limit, output)
+
+
+def stop(
+    ctx: typer.Context,
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    output: OutputOption = Output.TABLE,
+    gateway: GatewayOption = None,
+) -> None:
+    """Stop a job: its items that have not begun are skipped, what is done stays."""
+    with closing(gateway_client(ctx, gateway)) as client:
+        body = client.stop(job)
+    if output is Output.JSON:
+        sys.stdout.write(body.model_dump_json(indent=2) + "\n")
+    elif body.is_final:
+        typer.echo(f"Job {job} is {body.state}.")
+    elif body.cause is not None:
+        typer.echo(f"Job {job} is {body.state}. Follow it:  stream-infer get {job} --watch")
+    else:
+        typer.echo(f"The stop of job {job} is recorded; the tracker has not shown it yet. Is it running?")
+
+
+def _job(client: GatewayClient, job_id: str, api: str | None, output: Output, *, watch: bool) -> None:
+    from stream_infer.cli.console import open_console
+    from stream_infer.cli.following import follow
+    from stream_infer.cli.job_tables import job_details
+
+    body = client.job(job_id)
+    if api is not None and body.api_name != api:
+        raise UsageError(f"job {job_id} is one of {body.api_name}, not of {api}")
+    if watch and not body.is_final:
+        body = follow(client, job_id, open_console(stderr=output is Output.JSON))
+    if output is Output.JSON:
+        sys.stdout.write(body.model_dump_json(indent=2) + "\n")
+    else:
+        open_console().print(job_details(body))
+
+
+def _print_overview(client: GatewayClient, api: str | None, limit: int, output: Output) -> None:
+    from stream_infer.cli.console import open_console
+
+    if output is Output.TABLE:
+        open_console().print(_overview(client, api, limit))
+    else:
+        sys.stdout.write(client.jobs(api=api, limit=limit).model_dump_json(indent=2) + "\n")
+
+
+def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableType:
+    from rich.console import Group
+
+    from stream_infer.cli.job_tables import api_table, job_table
+
+    apis = [body for body in client.apis() if api in (None, body.name)]
+    page = client.jobs(api=api, limit=limit)
+    jobs: RenderableType = job_table(page.jobs) if page.jobs else "no jobs yet: stream-infer submit API ITEM…"
+    more = f"\n… and older ones: --limit {min(100, limit * 5)}" if page.has_more else ""
+    return Group(api_table(apis), "", jobs, more)
+
+
+def _watch(look: Callable[[], RenderableType]) -> None:
+    """Until Ctrl-C."""
+    from rich.live import Live
+
+    try:
+        with Live(look(), auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_EVERY_S)
+                live.update(look(), refresh=True)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,212 @@
+"""Jobs, APIs, results and dead letters as a person reads them. Pure: from bodies to text and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from stream_infer.gateway.representations import ApiBody, DeadLetterDetail, DeadLetterList, JobBody
+from stream_infer.jobs.status import State
+
+STYLES = {
+    State.SUCCEEDED: "green",
+    State.COMPLETED_WITH_FAILURES: "yellow",
+    State.STOPPED: "yellow",
+    State.STOPPING: "yellow",
+    State.TIMED_OUT: "red",
+    State.FAILED: "red",
+}
+
+
+def eta(job: JobBody) -> float | None:
+    """Seconds until its last item ends at the present rate, or None where that cannot be said."""
+    if not job.is_enqueued or job.rate <= 0:
+        return None
+    return job.counts.waiting / job.rate
+
+
+def ended(job: JobBody) -> int:
+    return job.counts.succeeded + job.counts.rejected + job.counts.skipped
+
+
+def progress_line(job: JobBody) -> str:
+    """A job on one line, for logs and pipes."""
+    size = f"{job.counts.enqueued}" if job.is_enqueued else f"{job.counts.enqueued}+"
+    parts = [f"{job.state}", f"{ended(job)}/{size} items"]
+    if job.counts.rejected:
+        parts.append(f"{job.counts.rejected} failed")
+    if job.counts.skipped:
+        parts.append(f"{job.counts.skipped} skipped")
+    if job.rate and not job.is_final:
+        parts.append(f"{job.rate:,.0f} items/s")
+    left = eta(job)
+    if left is not None and job.counts.waiting:
+        parts.append(f"{duration(left)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Rounded up to what matters: 0:05, 12:30, 3:00:00."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, second = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
+
+
+def job_table(jobs: Sequence[JobBody]) -> Table:
+    table = _table("job!", "api", "state", "items>", "failed>", "skipped>", "items/s>", "left>", "submitted!")
+    for job in jobs:
+        left = eta(job)
+        size = f"{job.counts.enqueued:,}" + ("" if job.is_enqueued else "+")
+        table.add_row(
+            plain(job.job_id),
+            plain(job.api_name),
+            Text(str(job.state), STYLES.get(job.state, "cyan")),
+            f"{ended(job):,}/{size}",
+            f"{job.counts.rejected:,}" if job.counts.rejected else "",
+            f"{job.counts.skipped:,}" if job.counts.skipped else "",
+            f"{job.rate:,.0f}" if job.rate and not job.is_final else "",
+            duration(left) if left is not None and job.counts.waiting else "",
+            _short_time(job.submitted_at),
+        )
+    return table
+
+
+def job_details(job: JobBody) -> Table:
+    """Everything about one job, a fact a row."""
+    table = Table.grid(padding=(0, 2))
+    facts: list[tuple[str, object]] = [
+        ("job", job.job_id),
+        ("api", job.api_name),
+        ("progress", progress_line(job)),
+        ("phase", job.phase),
+        ("cause", job.cause),
+        ("generation", job.generation if job.generation > 1 else None),
+        ("source", json.dumps(job.source)),
+        ("config", json.dumps(job.config) if job.config else None),
+        ("submitted", _time(job.submitted_at)),
+        *((name.removesuffix("_at"), _time(at)) for name, at in sorted(job.times.items(), key=lambda entry: entry[1])),
+        ("deadline", None if job.deadline is None else _time(job.deadline)),
+        *(("error", error) for error in job.errors),
+        ("results", f"{job.results_uri} ({job.objects} objects, {job.bytes:,} bytes)" if job.objects else None),
+        ("manifest", job.manifest),
+    ]
+    for name, fact in facts:
+        if fact is not None:
+            table.add_row(Text(name, "bold"), plain(str(fact)))
+    return table
+
+
+def api_table(apis: Sequence[ApiBody]) -> Table:
+    table = _table("api", "predictor", "workers>", "active jobs>", "waiting>", "items/s>")
+    for api in apis:
+        table.add_row(
+            plain(api.name),
+            plain(f"{api.predictor.get('type', '')} {api.predictor.get('target', '')}"),
+            f"{api.workers.get('min')}-{api.workers.get('max')}",
+            f"{api.active_jobs:,}",
+            f"{api.waiting_items:,}",
+            f"{api.rate:,.0f}" if api.rate else "",
+        )
+    return table
+
+
+def result_table(lines: Iterable[bytes]) -> Table:
+    """A result, or a failed item, a row."""
+    table = _table("item", "source", "output")
+    for line in lines:
+        value = json.loads(line)
+        error = value.get("error")
+        said = f"{error['stage']}: {error['exception']}: {error['message']}" if error else _short(value.get("output"))
+        name = value.get("custom_id") or value.get("item_id", "")
+        table.add_row(plain(str(name)), plain(str(value.get("source", ""))), plain(said))
+    return table
+
+
+def group_table(letters: DeadLetterList) -> Table:
+    table = _table("stage", "exception", "count>")
+    for group in letters.groups:
+        table.add_row(plain(group.stage), plain(group.exception), f"{group.count:,}")
+    return table
+
+
+def dead_letter_table(letters: DeadLetterList) -> Table:
+    table = _table("ref!", "when!", "item", "source", "stage", "exception", "message")
+    for letter in letters.dead_letters:
+        table.add_row(
+            letter.ref,
+            _short_time(letter.timestamp),
+            plain(letter.custom_id or letter.item_id),
+            plain(letter.source or ""),
+            letter.stage,
+            plain(letter.exception.rpartition(".")[2]),
+            plain(letter.message[:200]),
+        )
+    return table
+
+
+def dead_letter_details(letter: DeadLetterDetail) -> Table:
+    """The reason, the payload, the headers and the stack, each under its name."""
+    table = Table.grid(padding=(0, 2))
+    payload = letter.payload if letter.payload_encoding in ("text", "base64") else json.dumps(letter.payload, indent=2)
+    facts: list[tuple[str, object]] = [
+        ("ref", letter.ref),
+        ("item", letter.item_id),
+        ("custom id", letter.custom_id),
+        ("job", letter.job_id),
+        ("source", letter.source),
+        ("key", letter.key),
+        ("from", f"{letter.origin.topic}[{letter.origin.partition}]@{letter.origin.offset}"),
+        ("when", _time(letter.timestamp)),
+        ("stage", letter.stage),
+        ("exception", letter.exception),
+        ("message", letter.message),
+        ("attempt", letter.attempt),
+        ("worker", letter.worker),
+        (
+            f"payload ({letter.content_type}, {letter.payload_bytes:,} bytes, shown as {letter.payload_encoding})",
+            payload,
+        ),
+        *((f"header {header.name}", header.value or header.base64 or "") for header in letter.headers),
+        ("stack", letter.stacktrace or None),
+    ]
+    for name, fact in facts:
+        if fact is not None:
+            table.add_row(Text(name, "bold", overflow="fold"), plain(str(fact), keep_lines=True))
+    return table
+
+
+def plain(text: str, *, keep_lines: bool = False) -> Text:
+    """Text that was written by others, without what a terminal would obey."""
+    kept = "\n" if keep_lines else ""
+    return Text(
+        "".join(sign if sign.isprintable() or sign in kept else "\ufffd" for sign in text.expandtabs()), overflow="fold"
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _short_time(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%m-%d %H:%M")
+
+
+def _table(*columns: str) -> Table:
+    """Columns by name; one that ends in '>' is flush right, and neither it nor one that ends in '!' is ever broken."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: JustifyMethod = "right" if column.endswith(">") else "left"
+        table.add_column(column.rstrip(">!"), justify=justify, no_wrap=column.endswith((">", "!")))
+    return table

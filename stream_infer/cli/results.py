@@ -1,0 +1,76 @@
+"""`stream-infer results`: what a job has brought, as a table, as JSON lines, or into a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.errors import UsageError
+
+ROWS = 50
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(results)
+
+
+def results(
+    ctx: typer.Context,
+    job: Annotated[str, typer.Argument(help="The job's id.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE|table|json", help="json: one result a line.")
+    ] = "table",
+    gateway: GatewayOption = None,
+    *,
+    failures: Annotated[bool, typer.Option("--failures", help="The failed items instead.")] = False,
+) -> None:
+    """Show the results that are stored so far, in the order of the job's items."""
+    with closing(gateway_client(ctx, gateway)) as client:
+        lines = client.failures(job) if failures else client.results(job)
+        if output == "json":
+            for line in lines:
+                sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+        elif output == "table":
+            _show(lines, what="failures" if failures else "results")
+        else:
+            count = write_lines(lines, Path(output))
+            typer.echo(f"{count} {'failures' if failures else 'results'} are in {Path(output).absolute()}")
+
+
+def write_lines(lines: Iterator[bytes], path: Path) -> int:
+    """The number of lines written. The file is there whole or not at all. Raises UsageError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    count = 0
+    try:
+        with partial.open("wb") as file:
+            for line in lines:
+                file.write(line)
+                count += 1
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"--output {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def _show(lines: Iterator[bytes], what: str) -> None:
+    from stream_infer.cli.console import open_console
+    from stream_infer.cli.job_tables import result_table
+
+    rows = list(islice(lines, ROWS))
+    if not rows:
+        typer.echo(f"no {what} are stored yet")
+        return
+    open_console().print(result_table(rows))
+    if next(lines, None) is not None:
+        typer.echo(f"… and more than these {ROWS}; all of them:  --output FILE, or --output json")

@@ -1,0 +1,158 @@
+"""One command per role, for containers and for `up`. Each serves until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from itertools import islice
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_infer.cli.context import ConfigFile, invocation_of
+from stream_infer.errors import UsageError
+from stream_infer.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from stream_infer.settings import ApiSettings, Settings
+
+ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
+_HELP_PANEL = "Roles"
+
+
+def register(app: typer.Typer) -> None:
+    for command in (gateway, intake, worker, tracker, sink):
+        app.command(rich_help_panel=_HELP_PANEL)(command)
+
+
+def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
+    """Serve the HTTP API."""
+    from stream_infer.cli.composition import source_opener, store_of
+    from stream_infer.gateway.run import run
+
+    settings = _start(ctx, file, "gateway")
+    store = store_of(settings)
+    open_source = source_opener(settings, store)
+    with _until_signalled() as stop:
+        run(
+            settings,
+            store,
+            stop,
+            _ready(ready_fd),
+            preview=lambda job, limit: list(islice(open_source(job).read(None), limit)),
+        )
+
+
+def intake(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
+    """Publish the items of submitted jobs."""
+    from stream_infer.cli.composition import source_opener, store_of
+    from stream_infer.intake.run import run
+
+    settings = _start(ctx, file, "intake")
+    store = store_of(settings)
+    with _until_signalled() as stop:
+        run(settings, store, source_opener(settings, store), stop=stop, on_ready=_ready(ready_fd))
+
+
+def worker(
+    ctx: typer.Context,
+    api: Annotated[str | None, typer.Argument(help="The API that is served.")] = None,
+    api_option: Annotated[str | None, typer.Option("--api", help="The same, as an option.")] = None,
+    slot: Annotated[
+        int | None,
+        typer.Option("--slot", min=0, help="Its number on this host (default: the first free one)."),
+    ] = None,
+    file: ConfigFile = None,
+    ready_fd: ReadyFd = None,
+) -> None:
+    """Run an API's items through its predictor."""
+    from stream_infer.cli.composition import fetcher_of, store_of
+    from stream_infer.worker.run import run
+
+    settings = _start(ctx, file, "worker", slot)
+    chosen = _api(settings, api or api_option)
+    with _until_signalled() as stop:
+        run(
+            settings,
+            chosen,
+            fetcher_of(settings),
+            store_of(settings),
+            stop=stop,
+            on_ready=_ready(ready_fd),
+            slot=slot,
+        )
+
+
+def tracker(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
+    """Fold progress into the jobs' status."""
+    from stream_infer.tracker import run
+
+    settings = _start(ctx, file, "tracker")
+    with _until_signalled() as stop:
+        run(settings, stop, _ready(ready_fd))
+
+
+def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
+    """Write results and dead letters to the object store, and finalize jobs."""
+    from connectors.formats import jsonl
+    from stream_infer.cli.composition import store_of
+    from stream_infer.sink.role import run
+
+    settings = _start(ctx, file, "sink")
+    with _until_signalled() as stop:
+        run(settings, store_of(settings), jsonl, stop, _ready(ready_fd))
+
+
+def _start(ctx: typer.Context, file: ConfigFile, role: str, slot: int | None = None) -> Settings:
+    invocation = invocation_of(ctx)
+    level = logging.DEBUG if invocation.debug else logging.INFO
+    configure_logs(role, slot=slot, style=invocation.log_style.value, level=level)
+    return invocation.settings(file)
+
+
+def _api(settings: Settings, name: str | None) -> ApiSettings:
+    names = [api.name for api in settings.apis]
+    if name is None:
+        if len(names) == 1:
+            return settings.apis[0]
+        raise UsageError(f"a worker serves one API: name one of {', '.join(names) or '(the file defines none)'}")
+    found = settings.api(name)
+    if found is None:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
+        raise UsageError(f"the configuration has no API {name!r}; {hint}")
+    return found
+
+
+def _ready(fd: int | None) -> Callable[[], None]:
+    """Tells whoever started this process, by a line on `fd`, that it serves."""
+
+    def tell() -> None:
+        if fd is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(fd, b"\n")
+            os.close(fd)
+
+    return tell
+
+
+@contextlib.contextmanager
+def _until_signalled() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,76 @@
+"""`stream-infer topics plan|apply`: create or check topics, their settings, the groups' first offsets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
+from stream_infer.errors import TopicMismatch
+
+if TYPE_CHECKING:
+    from stream_infer.kafka.topic_plan import TopicPlan, TopicStep
+
+group = typer.Typer(
+    help="Create or check topics, their settings and the groups' first offsets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="topics")
+
+
+@group.command()
+def plan(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """Show what `apply` would do. Changes nothing."""
+    from stream_infer.kafka import admin
+
+    found = admin.plan(invocation_of(ctx).settings(file))
+    if output is Output.JSON:
+        _print_json({"topics": [_as_json(step) for step in found.steps], "done": found.is_done})
+    else:
+        _print_table(found)
+    if found.refusals:
+        raise TopicMismatch("\n".join(found.refusals))
+
+
+@group.command()
+def apply(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """Create, grow and alter topics, then write the groups' first offsets. Can be run again."""
+    from stream_infer.kafka import admin
+
+    applied = admin.apply(invocation_of(ctx).settings(file))
+    written = sum(applied.first_offsets.values())
+    if output is Output.JSON:
+        steps = [_as_json(step) for step in applied.plan.steps]
+        _print_json({"topics": steps, "first_offsets": dict(applied.first_offsets)})
+    else:
+        _print_table(applied.plan)
+        typer.echo(f"{len(applied.plan.steps)} topics are as they should be; {written} first offsets written.")
+
+
+def _as_json(step: TopicStep) -> dict[str, Any]:
+    return {
+        "topic": step.spec.name,
+        "action": step.action.value,
+        "partitions": step.spec.partitions,
+        "existing_partitions": None if step.existing is None else step.existing.partitions,
+        "alter": {name: {"from": old, "to": new} for name, (old, new) in step.alter.items()},
+        "refusal": step.refusal,
+    }
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _print_table(found: TopicPlan) -> None:
+    width = max(len(step.spec.name) for step in found.steps)
+    for step in found.steps:
+        what = "see below" if step.refusal is not None else step.describe()
+        typer.echo(f"{step.action.value:<7} {step.spec.name:<{width}} {what}".rstrip())

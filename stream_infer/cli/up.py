@@ -1,0 +1,84 @@
+"""`stream-infer up`: everything on this machine."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_infer.cli.context import ConfigFile, Invocation, LogStyle, invocation_of
+
+if TYPE_CHECKING:
+    from stream_infer.local.up import Ready
+
+_INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+
+
+def up(
+    ctx: typer.Context,
+    file: ConfigFile = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Worker processes for each API, instead of its workers.max.")
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Written as JSON once all serve: addresses and process ids.")
+    ] = None,
+) -> None:
+    """Serve everything on this machine, a local Kafka included, until Ctrl-C."""
+    from rich.console import Console
+
+    from stream_infer.local.log_lines import LinePrinter, LineStream
+    from stream_infer.local.supervisor import SUPERVISOR
+    from stream_infer.local.up import UpOptions, process_names
+    from stream_infer.local.up import up as serve
+    from stream_infer.telemetry.logs import configure_logs
+
+    invocation = invocation_of(ctx)
+    settings = invocation.settings(file)
+    chosen = invocation.config_file(file)
+    printer = LinePrinter(Console(), process_names(settings, workers), SUPERVISOR)
+    own_log = LineStream(lambda line: printer(SUPERVISOR, line))
+    configure_logs(SUPERVISOR, style=_log_style(invocation).value, level=logging.WARNING, stream=own_log)
+
+    def announce(ready: Ready) -> None:
+        for line in _greeting(ready, chosen):
+            printer(SUPERVISOR, line)
+        if ready_file is not None:
+            ready.write(ready_file)
+
+    role_options = () if chosen is None else ("-f", str(chosen.absolute()))
+    options = UpOptions(_program(invocation), role_options, workers, invocation.environ)
+    try:
+        serve(settings, options, printer, announce)
+    except KeyboardInterrupt:
+        printer(SUPERVISOR, "interrupted before everything was up")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _program(invocation: Invocation) -> tuple[str, ...]:
+    """What stands before a role's command."""
+    debug = ("--debug",) if invocation.debug else ()
+    return (sys.executable, "-m", "stream_infer", "--log-style", _log_style(invocation).value, *debug)
+
+
+def _log_style(invocation: Invocation) -> LogStyle:
+    """Behind the name of its role a line is for people, unless JSON was asked for."""
+    return LogStyle.TEXT if invocation.log_style is LogStyle.AUTO else invocation.log_style
+
+
+def _greeting(ready: Ready, file: Path | None) -> list[str]:
+    config = "" if file is None else f"-f {file} "
+    return [
+        "everything is up; Ctrl-C ends it",
+        f"  gateway  {ready.gateway}",
+        f"  kafka    {ready.bootstrap_servers}",
+        f"  store    {ready.store}",
+        f"  submit   stream-infer {config}submit {ready.apis[0]} --file items.jsonl --wait",
+    ]

@@ -1,0 +1,57 @@
+"""Relative paths in the configuration, made absolute: they are looked up from the file's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from stream_infer.settings import ApiSettings, NativePredictor, Settings, TorchvisionPredictor
+
+_WEIGHT_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+
+
+def with_absolute_places(settings: Settings, folder: Path) -> Settings:
+    """`settings` with every path absolute, seen from `folder`."""
+    fetch, security = settings.fetch, settings.kafka.security
+    ca_file = None if security.ca_file is None else _absolute(security.ca_file, folder)
+    security = security.model_copy(update={"ca_file": ca_file})
+    directories = [_absolute(directory, folder) for directory in fetch.allowed_directories]
+    return settings.model_copy(
+        update={
+            "state_dir": _absolute(settings.state_dir, folder),
+            "store": _store(settings.store, folder),
+            "fetch": fetch.model_copy(update={"allowed_directories": directories}),
+            "kafka": settings.kafka.model_copy(update={"security": security}),
+            "apis": [_api(api, folder) for api in settings.apis],
+        }
+    )
+
+
+def _absolute(path: Path, folder: Path) -> Path:
+    return (folder / path.expanduser()).resolve()
+
+
+def _store(store: str, folder: Path) -> str:
+    """file:///absolute/path and file://localhost/path are URIs and stay; file://./results is a path of ours."""
+    scheme, _, rest = store.partition("://")
+    if scheme != "file" or rest.startswith(("/", "localhost/")):
+        return store
+    return _absolute(Path(unquote(rest)), folder).as_uri()
+
+
+def _api(api: ApiSettings, folder: Path) -> ApiSettings:
+    predictor: NativePredictor | TorchvisionPredictor = api.predictor
+    if isinstance(predictor, NativePredictor):
+        file, _, name = predictor.target.rpartition(":")
+        if not file.endswith(".py"):
+            return api
+        predictor = predictor.model_copy(update={"target": f"{_absolute(Path(file), folder)}:{name}"})
+    elif _is_file(predictor.weights):
+        weights = str(_absolute(Path(predictor.weights), folder))
+        predictor = predictor.model_copy(update={"weights": weights})
+    return api.model_copy(update={"predictor": predictor})
+
+
+def _is_file(weights: str) -> bool:
+    """Whether `weights` looks like a path. Torchvision's own names and package://NAME/path do not."""
+    return "://" not in weights and ("/" in weights or weights.endswith(_WEIGHT_FILES))

@@ -1,0 +1,32 @@
+"""The gateway's paths, each answered by its resource."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stream_infer.gateway.apis import ApisResource
+from stream_infer.gateway.dead_letters import DeadLettersResource
+from stream_infer.gateway.health import HealthResource
+from stream_infer.gateway.items import ItemsResource
+from stream_infer.gateway.jobs import JobsResource
+from stream_infer.gateway.openapi import OpenApiResource
+from stream_infer.gateway.problems import answer_with_problems
+from stream_infer.gateway.results import ResultsResource
+from stream_infer.gateway.services import Services
+
+
+def application(services: Services) -> web.Application:
+    """All resources under one roof."""
+    app = web.Application(middlewares=[answer_with_problems], client_max_size=services.settings.limits.request_bytes)
+    resources = (
+        JobsResource(services),
+        ResultsResource(services),
+        DeadLettersResource(services),
+        ItemsResource(services),
+        ApisResource(services),
+        HealthResource(services),
+        OpenApiResource(),
+    )
+    for resource in resources:
+        app.add_routes(resource.routes())
+    return app

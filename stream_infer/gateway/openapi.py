@@ -1,0 +1,205 @@
+"""`/openapi.json`: OpenAPI 3.1, its schemas made from the models that read and write the bodies."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from stream_infer.gateway.json_text import to_json
+from stream_infer.gateway.problems import CONTENT_TYPE, ProblemDocument
+from stream_infer.gateway.representations import (
+    ApiBody,
+    ApiList,
+    DeadLetterDetail,
+    DeadLetterList,
+    DryRunBody,
+    HealthBody,
+    ItemsAccepted,
+    JobBody,
+    JobList,
+)
+from stream_infer.gateway.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES
+from stream_infer.jobs.spec import JobSpec
+from stream_infer.jobs.status import State
+
+_READ = (JobSpec,)
+_WRITTEN = (
+    ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DryRunBody, HealthBody, ItemsAccepted, JobBody, JobList,
+    ProblemDocument,
+)  # fmt: skip
+_NDJSON = NDJSON_TYPES[0]
+
+
+class OpenApiResource:
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/openapi.json", self.get)]
+
+    async def get(self, _request: web.Request) -> web.Response:
+        return web.Response(body=to_json(openapi_document()), content_type=JSON_TYPE)
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The document. Every error of every operation is a `ProblemDocument`."""
+    modes = [(model, "validation") for model in _READ] + [(model, "serialization") for model in _WRITTEN]
+    _, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "stream-infer",
+            "version": version("stream-infer"),
+            "description": "Distributed inference over Kafka: jobs, items, results, dead letters.",
+        },
+        "paths": _job_paths() | _api_paths() | _dead_letter_paths() | _service_paths(),
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _job_paths() -> dict[str, Any]:
+    job_id = _path_parameter("job_id", "The job's id.")
+    api = _path_parameter("api", "The API's name.")
+    accepted = _json("The job.", JobBody)
+    accepted["headers"] = {"Location": {"schema": {"type": "string"}}}
+    dry_run = _query_parameter("dry_run", "Answer what would be enqueued; change nothing.", {"type": "boolean"})
+    states = {"type": "string", "enum": [state.value for state in State]}
+    return {
+        "/v1/apis/{api}/jobs": {
+            "post": _operation(
+                "submitJob",
+                "Submit a job",
+                {"202": accepted, "200": _json("With dry_run: what would be enqueued.", DryRunBody)},
+                [api, dry_run, _idempotency_key()],
+                {JSON_TYPE: {"schema": _ref(JobSpec)}},
+            )
+        },
+        "/v1/jobs": {
+            "get": _operation(
+                "listJobs",
+                "List jobs, the newest first",
+                {"200": _json("A page of jobs.", JobList)},
+                [
+                    _query_parameter("limit", "At most as many.", _whole(1, 100, 20)),
+                    _query_parameter("after", "The last job's id of the page before.", {"type": "string"}),
+                    _query_parameter("state", "Only jobs in this state.", states),
+                    _query_parameter("api", "Only jobs of this API.", {"type": "string"}),
+                ],
+            )
+        },
+        "/v1/jobs/{job_id}": {
+            "get": _operation("getJob", "Look at a job", {"200": _json("The job.", JobBody)}, [job_id]),
+            "delete": _operation(
+                "stopJob",
+                "Stop a job: its items that have not begun are skipped",
+                {
+                    "200": _json("The job is stopping, or had ended already.", JobBody),
+                    "202": _json("The stop is recorded; the job does not show it yet.", JobBody),
+                },
+                [job_id],
+            ),
+        },
+        "/v1/jobs/{job_id}/results": {
+            "get": _operation("getResults", "Read results", {"200": _lines("One result a line.")}, [job_id])
+        },
+        "/v1/jobs/{job_id}/failures": {
+            "get": _operation("getFailures", "Read failures", {"200": _lines("One failed item a line.")}, [job_id])
+        },
+    }
+
+
+def _api_paths() -> dict[str, Any]:
+    api = _path_parameter("api", "The API's name.")
+    return {
+        "/v1/apis": {"get": _operation("listApis", "List APIs", {"200": _json("The APIs.", ApiList)})},
+        "/v1/apis/{api}": {"get": _operation("getApi", "Look at an API", {"200": _json("The API.", ApiBody)}, [api])},
+        "/v1/apis/{api}/items": {
+            "post": _operation(
+                "publishItems",
+                "Publish items without a job, one JSON value a line; they are accepted up to the first bad line",
+                {"202": _json("All items are in the topic.", ItemsAccepted)},
+                [api],
+                {kind: {"schema": {"type": "string"}} for kind in NDJSON_TYPES},
+            )
+        },
+    }
+
+
+def _dead_letter_paths() -> dict[str, Any]:
+    owners = {
+        "/v1/apis/{api}/dlq": ("Api", _path_parameter("api", "The API's name.")),
+        "/v1/jobs/{job_id}/dlq": ("Job", _path_parameter("job_id", "The job's id.")),
+    }
+    ref = _path_parameter("ref", "PARTITION-OFFSET, as the list gives it.")
+    limit = _query_parameter("limit", "At most as many.", _whole(1, 1000, 100))
+    paths: dict[str, Any] = {}
+    for path, (owner, parameter) in owners.items():
+        listed = {"200": _json("Dead letters.", DeadLetterList)}
+        one = {"200": _json("The dead letter.", DeadLetterDetail)}
+        paths[path] = {"get": _operation(f"list{owner}DeadLetters", "List dead letters", listed, [parameter, limit])}
+        paths[f"{path}/{{ref}}"] = {
+            "get": _operation(f"get{owner}DeadLetter", "Look at a dead letter", one, [parameter, ref])
+        }
+    return paths
+
+
+def _service_paths() -> dict[str, Any]:
+    document = {"description": "This document.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
+    health = _json("It is.", HealthBody)
+    return {
+        "/openapi.json": {"get": _operation("getOpenApi", "This document", {"200": document})},
+        "/healthz": {"get": _operation("getHealth", "Whether the process answers", {"200": health})},
+        "/readyz": {"get": _operation("getReadiness", "Whether Kafka and the store answer too", {"200": health})},
+    }
+
+
+def _operation(
+    name: str,
+    summary: str,
+    responses: dict[str, Any],
+    parameters: list[dict[str, Any]] | None = None,
+    body: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    problem = {"description": "What is wrong.", "content": {CONTENT_TYPE: {"schema": _ref(ProblemDocument)}}}
+    operation: dict[str, Any] = {"operationId": name, "summary": summary}
+    if parameters:
+        operation["parameters"] = parameters
+    if body:
+        operation["requestBody"] = {"required": True, "content": body}
+    return operation | {"responses": responses | {"default": problem}}
+
+
+def _path_parameter(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
+
+
+def _query_parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _idempotency_key() -> dict[str, Any]:
+    return {
+        "name": IDEMPOTENCY_KEY,
+        "in": "header",
+        "description": "The same key and body give the same job again, on every replica.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
+
+
+def _whole(low: int, high: int, default: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+def _json(description: str, model: type[BaseModel]) -> dict[str, Any]:
+    return {"description": description, "content": {JSON_TYPE: {"schema": _ref(model)}}}
+
+
+def _lines(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {_NDJSON: {"schema": {"type": "string"}}}}
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

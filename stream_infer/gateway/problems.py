@@ -1,0 +1,190 @@
+"""Errors as RFC 9457 problem documents: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from stream_infer.errors import (
+    Fenced,
+    RetryableError,
+    ServiceUnavailable,
+    SourceError,
+    StreamInferError,
+    TopicMismatch,
+    TransactionAborted,
+)
+from stream_infer.gateway.json_text import to_json
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+_log = structlog.get_logger(__name__)
+
+
+class ProblemKind(Enum):
+    """Every kind of problem: the end of its `type`, its HTTP status, its title."""
+
+    MALFORMED_REQUEST = ("malformed-request", 400, "The request cannot be read")
+    MALFORMED_JSON = ("malformed-json", 400, "The body is not JSON")
+    INVALID_QUERY = ("invalid-query", 400, "The query string is wrong")
+    UNKNOWN_PATH = ("unknown-path", 404, "There is nothing at this path")
+    UNKNOWN_API = ("unknown-api", 404, "There is no such API")
+    UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
+    UNKNOWN_DEAD_LETTER = ("unknown-dead-letter", 404, "There is no such dead letter")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not have this method")
+    TOO_LARGE = ("too-large", 413, "The request is over a limit")
+    UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body's content type is not read here")
+    INVALID_REQUEST = ("invalid-request", 422, "The request is not valid")
+    SOURCE_REFUSED = ("source-refused", 422, "The job's source cannot be read")
+    IDEMPOTENCY_CONFLICT = ("idempotency-conflict", 422, "The Idempotency-Key belongs to another request")
+    INTERNAL = ("internal", 500, "The gateway failed")
+    UNAVAILABLE = ("unavailable", 503, "A service that the gateway needs does not answer")
+    NOT_READY = ("not-ready", 503, "The gateway is not ready")
+    BUSY = ("busy", 503, "The gateway has too much to do")
+
+    def __init__(self, slug: str, status: int, title: str) -> None:
+        self.slug = slug
+        self.status = status
+        self.title = title
+
+    @property
+    def type(self) -> str:
+        return f"urn:stream-infer:problem:{self.slug}"
+
+
+class FieldError(BaseModel):
+    """One thing wrong with the body: `pointer` is a JSON pointer (RFC 6901) to it, "" for the whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. Members beyond these say what the `type` needs: `line`, `accepted`, `known`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+
+
+class Problem(Exception):
+    """Ends a request with a problem document. `members` are added to it."""
+
+    def __init__(
+        self,
+        kind: ProblemKind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        status: int | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.status = status or kind.status
+        self.headers = dict(headers or {})
+        self.document = ProblemDocument(
+            type=kind.type,
+            title=kind.title,
+            status=self.status,
+            detail=detail,
+            errors=list(errors) or None,
+            **members,
+        )
+
+    def with_members(self, **members: Any) -> Problem:
+        """The same problem, saying more."""
+        self.document = ProblemDocument(**(self.document.model_dump() | members))
+        return self
+
+    def response(self) -> web.Response:
+        headers = dict(self.headers)
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+        body = to_json(self.document.model_dump(exclude_none=True))
+        return web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=headers)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ " Did you mean 'x'?" where one of `known` is near, or nothing."""
+    near = get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_api(name: str, known: Sequence[str]) -> Problem:
+    listed = ", ".join(known) or "none is configured: add one under apis in stream-infer.yaml"
+    detail = f"No API is named {name[:100]!r}.{nearest(name, known)} Known APIs: {listed}."
+    return Problem(ProblemKind.UNKNOWN_API, detail, known=list(known))
+
+
+def problem_of(error: StreamInferError) -> Problem:
+    """What an error of ours means to a client."""
+    match error:
+        case ServiceUnavailable() | TransactionAborted() | RetryableError():
+            return Problem(ProblemKind.UNAVAILABLE, f"{error} Try again in {RETRY_AFTER_S} s.")
+        case Fenced():
+            return Problem(ProblemKind.UNAVAILABLE, f"Another producer took over while writing: {error}. Try again.")
+        case TopicMismatch():
+            return Problem(ProblemKind.UNAVAILABLE, str(error))
+        case SourceError():
+            return Problem(ProblemKind.SOURCE_REFUSED, str(error))
+        case _:
+            return Problem(ProblemKind.INTERNAL, str(error))
+
+
+@web.middleware
+async def answer_with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error of a handler, and every one that aiohttp makes itself, becomes a problem document."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return _http_problem(request, error).response()
+    except StreamInferError as error:
+        answer = problem_of(error)
+        _log.warning("request_failed", method=request.method, path=request.path, status=answer.status, error=str(error))
+        return answer.response()
+    except ConnectionError:
+        raise  # the client went away: there is nobody to answer
+    except Exception:  # noqa: BLE001 (the boundary: a client gets an answer, the log the traceback)
+        _log.exception("request_failed", method=request.method, path=request.path, status=500)
+        detail = "An error that is the gateway's own fault; its log has the traceback. Nothing is known to be changed."
+        return Problem(ProblemKind.INTERNAL, detail).response()
+
+
+def _http_problem(request: web.Request, error: web.HTTPException) -> Problem:
+    match error:
+        case web.HTTPNotFound():
+            detail = f"{request.path[:200]!r} is no path of this gateway; /openapi.json lists them."
+            return Problem(ProblemKind.UNKNOWN_PATH, detail)
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            detail = f"{request.path[:200]!r} has no {error.method}; it has {allowed}."
+            return Problem(ProblemKind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})
+        case web.HTTPRequestEntityTooLarge():
+            detail = f"{error.text}. The limit is limits.request_bytes; for many items use a file, or POST …/items."
+            return Problem(ProblemKind.TOO_LARGE, detail)
+        case web.HTTPUnsupportedMediaType():
+            return Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, error.text or error.reason)
+        case _:
+            kind = ProblemKind.INTERNAL if error.status >= 500 else ProblemKind.MALFORMED_REQUEST
+            return Problem(kind, error.text or error.reason, status=error.status)

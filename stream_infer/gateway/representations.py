@@ -1,0 +1,256 @@
+"""The bodies of answers. The OpenAPI document is made from these models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream_infer.jobs.spec import SOURCES, Job
+from stream_infer.jobs.status import Cause, Phase, State
+from stream_infer.settings import ApiSettings
+from stream_infer.topics import ApiTopics
+
+if TYPE_CHECKING:  # clients read these bodies too, and need no Kafka for it
+    from stream_infer.gateway.board import KnownJob
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class JobCounts(_Body):
+    """Items. `waiting` = enqueued - succeeded - rejected - skipped; `reopened` were dead letters and run again."""
+
+    enqueued: int = 0
+    waiting: int = 0
+    succeeded: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    reopened: int = 0
+
+
+class JobLinks(_Body):
+    """Paths of this gateway. DELETE `self` stops the job."""
+
+    self: str
+    results: str
+    failures: str
+    dlq: str
+
+
+class JobBody(_Body):
+    """A job. Times are in seconds since 1970, `rate` in items ended per second.
+
+    `times` has one entry a state entered, such as `running_at`. `is_final`: nothing will change any more.
+    `manifest` is the URI of the list of all objects, once the job is final; `results_uri` is where they lie.
+    """
+
+    job_id: str
+    api_name: str
+    kind: Literal["BatchAPI"] = "BatchAPI"
+    state: State
+    is_final: bool
+    phase: Phase | None = None
+    cause: Cause | None = None
+    generation: int
+    counts: JobCounts
+    is_enqueued: bool = Field(description="Nothing more will be enqueued: counts.enqueued is the job's size.")
+    rate: float
+    errors: list[str]
+    config: dict[str, Any]
+    timeout: float | None = None
+    source: dict[str, Any]
+    submitted_at: float
+    deadline: float | None = None
+    times: dict[str, float]
+    results_uri: str
+    manifest: str | None = None
+    objects: int
+    bytes: int
+    links: JobLinks
+
+
+class JobList(_Body):
+    """The newest first. Where `has_more`, ask again with `after` = the last job's id."""
+
+    jobs: list[JobBody]
+    has_more: bool
+
+
+class DryRunBody(_Body):
+    """What a submission would enqueue. `items` is None where only reading the whole source could tell.
+
+    `preview` has the first items: their value where they are given inline, else where they lie.
+    """
+
+    dry_run: Literal[True] = True
+    api_name: str
+    source: dict[str, Any]
+    items: int | None = None
+    preview: list[Any] | None = None
+    config: dict[str, Any]
+    timeout: float | None = None
+
+
+class ApiBody(_Body):
+    """An API. `active_jobs` have not reached a final state; `rate` is the sum of theirs, in items per second."""
+
+    name: str
+    predictor: dict[str, str]
+    max_batch_size: int
+    max_wait_ms: float
+    max_attempts: int
+    partitions: int
+    workers: dict[str, int]
+    topics: dict[str, str]
+    active_jobs: int
+    waiting_items: int
+    rate: float
+    links: dict[str, str]
+
+
+class ApiList(_Body):
+    apis: list[ApiBody]
+
+
+class ItemsAccepted(_Body):
+    """Item n of the request, from 0, blank lines not counted, is called `{request_id}-{n}` from here on."""
+
+    api_name: str
+    accepted: int
+    request_id: str
+    first_item_id: str | None
+    last_item_id: str | None
+    topic: str
+
+
+class Place(_Body):
+    topic: str
+    partition: int
+    offset: int
+
+
+class DeadLetterBody(_Body):
+    """A dead letter. `ref` names it in this API's topic; `timestamp` is in seconds since 1970."""
+
+    ref: str
+    item_id: str
+    job_id: str | None = None
+    custom_id: str | None = None
+    source: str | None = None
+    key: str | None = None
+    stage: str
+    exception: str
+    message: str
+    attempt: int
+    timestamp: float
+    origin: Place
+    worker: str
+    api_version: str
+
+
+class HeaderBody(_Body):
+    """`value` is text; where it is no UTF-8, `base64` has its bytes."""
+
+    name: str
+    value: str | None = None
+    base64: str | None = None
+
+
+class DeadLetterDetail(DeadLetterBody):
+    """With all that it carries. `payload_encoding`: json (a value), text, or base64."""
+
+    content_type: str
+    payload: Any
+    payload_encoding: Literal["json", "text", "base64", "none"]
+    payload_bytes: int
+    headers: list[HeaderBody]
+    stacktrace: str
+
+
+class DeadLetterGroup(_Body):
+    stage: str
+    exception: str
+    count: int
+
+
+class DeadLetterList(_Body):
+    """The newest first. `groups` count all of the `scanned` records that are meant, not only those listed.
+
+    `is_complete` False: the topic has older records that were not looked at.
+    """
+
+    dead_letters: list[DeadLetterBody]
+    groups: list[DeadLetterGroup]
+    scanned: int
+    is_complete: bool
+
+
+class HealthBody(_Body):
+    status: Literal["ok", "ready"]
+
+
+def job_body(known: KnownJob, results_uri: str) -> JobBody:
+    job, status = known.job, known.status
+    path = f"/v1/jobs/{job.job_id}"
+    counts = status.counts
+    return JobBody(
+        job_id=job.job_id,
+        api_name=job.api,
+        state=status.state,
+        is_final=status.state.is_final,
+        phase=status.phase,
+        cause=status.cause,
+        generation=status.generation,
+        counts=JobCounts(
+            enqueued=counts.enqueued,
+            waiting=counts.waiting,
+            succeeded=counts.succeeded,
+            rejected=counts.rejected,
+            skipped=counts.skipped,
+            reopened=counts.reopened,
+        ),
+        is_enqueued=status.exhausted,
+        rate=status.rate,
+        errors=list(status.errors),
+        config=job.config,
+        timeout=job.timeout,
+        source=source_of(job),
+        submitted_at=job.submitted_at,
+        deadline=status.deadline,
+        times={f"{state}_at": at for state, at in status.times.items()},
+        results_uri=results_uri,
+        manifest=status.manifest,
+        objects=status.objects,
+        bytes=status.bytes,
+        links=JobLinks(self=path, results=f"{path}/results", failures=f"{path}/failures", dlq=f"{path}/dlq"),
+    )
+
+
+def source_of(job: Job) -> dict[str, Any]:
+    """The job's one source; inline items by where they are kept."""
+    if job.submission is not None:
+        return {"item_list": {"submission": job.submission}}
+    given = job.model_dump(include=set(SOURCES) & set(Job.model_fields), exclude_none=True)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob]) -> ApiBody:
+    active = [known.status for known in jobs if known.job.api == api.name and not known.status.state.is_final]
+    target = api.predictor.target if api.predictor.type == "native" else api.predictor.model
+    path = f"/v1/apis/{api.name}"
+    return ApiBody(
+        name=api.name,
+        predictor={"type": api.predictor.type, "target": target},
+        max_batch_size=api.batching.max_batch_size,
+        max_wait_ms=api.batching.max_wait_ms,
+        max_attempts=api.retry.max_attempts,
+        partitions=api.partitions,
+        workers={"min": api.workers.min, "max": api.workers.max},
+        topics={"items": topics.items, "results": topics.results, "dlq": topics.dlq},
+        active_jobs=len(active),
+        waiting_items=sum(status.counts.waiting for status in active),
+        rate=sum(status.rate for status in active if status.counts.waiting),
+        links={"self": path, "jobs": f"{path}/jobs", "items": f"{path}/items", "dlq": f"{path}/dlq"},
+    )

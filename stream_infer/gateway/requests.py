@@ -1,0 +1,70 @@
+"""Reading requests: bodies within their limits, query strings, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from aiohttp import web
+
+from stream_infer.gateway.json_text import MalformedJson, parse_json
+from stream_infer.gateway.problems import Problem, ProblemKind, nearest
+
+JSON_TYPE = "application/json"
+NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_LONGEST_KEY = 255
+
+
+def require_content_type(request: web.Request, accepted: Collection[str]) -> None:
+    """Also keeps web pages of strangers away: a browser asks first before it sends one of these types elsewhere."""
+    if request.content_type not in accepted:
+        given = request.headers.get("Content-Type", "none")[:100]
+        detail = f"The content type is {given!r}; send {' or '.join(accepted)}."
+        raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": ", ".join(accepted)})
+
+
+def parse_body(data: bytes) -> Any:
+    """The body's JSON value, or a Problem with its position."""
+    try:
+        return parse_json(data)
+    except MalformedJson as error:
+        detail = f"The body is not JSON: {error}."
+        raise Problem(ProblemKind.MALFORMED_JSON, detail, line=error.line, column=error.column) from None
+
+
+def read_query(request: web.Request, known: Collection[str]) -> dict[str, str]:
+    """The query's parameters; an unknown or repeated one is a Problem, not ignored."""
+    for name in request.query:
+        if name not in known:
+            listed = f"Known parameters: {', '.join(known)}." if known else "This path takes none."
+            detail = f"The parameter {name[:100]!r} is unknown.{nearest(name, known)} {listed}"
+            raise Problem(ProblemKind.INVALID_QUERY, detail)
+        if len(request.query.getall(name)) > 1:
+            raise Problem(ProblemKind.INVALID_QUERY, f"The parameter {name!r} is given more than once.")
+    return dict(request.query)
+
+
+def integer(query: dict[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if text.isascii() and text.isdecimal() and len(text) < 10 and low <= int(text) <= high:
+        return int(text)
+    detail = f"{name}={text[:40]!r} is not a whole number from {low} to {high}."
+    raise Problem(ProblemKind.INVALID_QUERY, detail)
+
+
+def flag(query: dict[str, str], name: str) -> bool:
+    text = query.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise Problem(ProblemKind.INVALID_QUERY, f"{name}={text[:40]!r} is neither true nor false.")
+    return text == "true"
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+        detail = f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} printable characters; this one has {len(key)}."
+        raise Problem(ProblemKind.MALFORMED_REQUEST, detail)
+    return key

@@ -1,0 +1,114 @@
+"""`/v1/jobs/{id}/results` and `/failures`: what is committed so far, in the order of the job's items."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import structlog
+from aiohttp import web
+
+from stream_infer.errors import ServiceUnavailable, StreamInferError
+from stream_infer.gateway.merge import blocks, merge_objects
+from stream_infer.gateway.problems import Problem, ProblemKind
+from stream_infer.gateway.requests import NDJSON_TYPES, read_query
+from stream_infer.gateway.services import Services
+from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, job_of_manifest_key
+from stream_infer.kafka.partitioner import partition_of
+from stream_infer.kafka.views import TopicReader
+from stream_infer.settings import Settings
+from stream_infer.topics import Topics
+
+BLOCK_BYTES = 256 * 1024
+MAX_STREAMS = 16
+MANIFEST_TIMEOUT_S = 30.0
+_log = structlog.get_logger(__name__)
+
+
+class ResultsResource:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._streams = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/jobs/{job_id}/results", self.results, allow_head=False),
+            web.get("/v1/jobs/{job_id}/failures", self.failures, allow_head=False),
+        ]
+
+    async def results(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, Kind.RESULTS)
+
+    async def failures(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, Kind.ERRORS)
+
+    async def _stream(self, request: web.Request, kind: Kind) -> web.StreamResponse:
+        read_query(request, ())
+        known = await self._services.job(request.match_info["job_id"])
+        if self._streams >= MAX_STREAMS:
+            detail = f"{MAX_STREAMS} streams of results are being read here already. Try again, or ask another replica."
+            raise Problem(ProblemKind.BUSY, detail)
+        self._streams += 1
+        try:
+            lines = await self._services.block(lambda: self._lines(known.job.job_id, kind))
+            return await self._send(request, blocks(lines, BLOCK_BYTES))
+        finally:
+            self._streams -= 1
+
+    def _lines(self, job_id: str, kind: Kind) -> Iterator[bytes]:
+        records = read_manifest(self._services.settings, job_id)
+        return merge_objects([record for record in records if record.kind is kind], self._read_object)
+
+    def _read_object(self, key: str) -> bytes:
+        try:
+            return self._services.store.get(key)
+        except KeyError:
+            raise ServiceUnavailable(
+                f"the object {self._services.store.uri(key)} is committed and is not there"
+            ) from None
+
+    async def _send(self, request: web.Request, data: Iterator[bytes]) -> web.StreamResponse:
+        """The first block is read before the answer begins, so that a store that is down is still a problem."""
+        block = await self._services.block(_next(data))
+        response = web.StreamResponse(headers={"Content-Type": NDJSON_TYPES[0]})
+        await response.prepare(request)
+        try:
+            while block is not None:
+                await response.write(block)
+                block = await self._services.block(_next(data))
+        except (StreamInferError, asyncio.CancelledError) as error:
+            # The status is sent: a connection that breaks off is all that can still tell the client.
+            _log.warning("stream_broken_off", path=request.path, error=str(error))
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError(str(error)) from error
+        await response.write_eof()
+        return response
+
+
+def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:
+    """The committed objects of a job as of now, ordered by key. Blocks; raises TopicMismatch or ServiceUnavailable."""
+    topic = Topics(settings.kafka.topic_prefix).manifests
+    reader = TopicReader(settings.kafka, topic, [partition_of(job_id, settings.jobs.partitions)])
+    try:
+        found: dict[bytes, ManifestRecord] = {}
+        deadline = time.monotonic() + MANIFEST_TIMEOUT_S
+        ends = reader.ends()
+        while not reader.has_reached(ends):
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(f"reading {topic} to its end took more than {MANIFEST_TIMEOUT_S:.0f} s")
+            for message in reader.poll(0.1):
+                if message.key is None or job_of_manifest_key(message.key) != job_id:
+                    continue
+                if message.value is None:
+                    found.pop(message.key, None)
+                else:
+                    found[message.key] = decode_manifest(message.value)
+        return [found[key] for key in sorted(found)]
+    finally:
+        reader.close()
+
+
+def _next(data: Iterator[bytes]) -> Callable[[], bytes | None]:
+    return lambda: next(data, None)

@@ -1,0 +1,109 @@
+"""The gateway: the HTTP API of all jobs and APIs. Many replicas, no leader."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from stream_infer.gateway.address import Address, cannot_listen, listen_address
+from stream_infer.gateway.app import application
+from stream_infer.gateway.board import JobBoard
+from stream_infer.gateway.services import Services, SourcePreview
+from stream_infer.gateway.writer import EventWriter
+from stream_infer.kafka.producer import Publisher
+from stream_infer.ports import Store
+from stream_infer.settings import Settings
+from stream_infer.slots import hold_slot
+from stream_infer.topics import Topics
+
+# `up` gives the gateway 5 s to end.
+DRAIN_TIMEOUT_S = 2.0
+BLOCKING_THREADS = 16
+_log = structlog.get_logger(__name__)
+
+
+def run(
+    settings: Settings,
+    store: Store,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    *,
+    preview: SourcePreview | None = None,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
+
+    Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
+    TopicMismatch or ServiceUnavailable.
+    """
+    address = listen_address(settings.gateway.listen)
+    slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", settings.kafka.bootstrap)
+    try:
+        asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, preview, on_listening))
+    finally:
+        slot.release()
+
+
+async def _serve(
+    settings: Settings,
+    store: Store,
+    address: Address,
+    slot: str,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    preview: SourcePreview | None,
+    on_listening: Callable[[str], None] | None,
+) -> None:
+    """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. the producers, 4. the views; all within 5 s."""
+    async with _services(settings, store, slot, preview) as services, _listening(services, address) as url:
+        _log.info("listening", url=url, slot=slot)
+        if on_listening is not None:
+            on_listening(url)
+        on_ready()
+        await asyncio.to_thread(stop.wait)
+        _log.info("stopping")
+
+
+@asynccontextmanager
+async def _services(
+    settings: Settings, store: Store, slot: str, preview: SourcePreview | None
+) -> AsyncIterator[Services]:
+    kafka = settings.kafka
+    board = JobBoard(kafka, asyncio.get_running_loop())
+    writer = EventWriter(kafka, slot)
+    publisher = Publisher(kafka, slot)
+    blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
+    try:
+        await asyncio.to_thread(board.start)
+        await asyncio.to_thread(writer.start)
+        topics = Topics(kafka.topic_prefix)
+        yield Services(settings, topics, store, board, writer, publisher, blocking, preview)
+    finally:
+        blocking.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(writer.close)
+        publisher.close()
+        await asyncio.to_thread(board.close)
+
+
+@asynccontextmanager
+async def _listening(services: Services, address: Address) -> AsyncIterator[str]:
+    runner = web.AppRunner(
+        application(services), access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S, handler_cancellation=False
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host, address.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise cannot_listen(address, error) from error
+        port: int = runner.addresses[0][1]
+        yield Address(address.host, port).url
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,64 @@
+"""What the resources work with. The composition in `app.py` makes it once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from stream_infer.gateway.board import JobBoard, KnownJob
+from stream_infer.gateway.problems import Problem, ProblemKind, unknown_api
+from stream_infer.gateway.writer import EventWriter
+from stream_infer.jobs.spec import Job
+from stream_infer.kafka.producer import Publisher
+from stream_infer.ports import SourceItem, Store
+from stream_infer.settings import ApiSettings, Settings
+from stream_infer.topics import Topics
+
+T = TypeVar("T")
+
+
+class SourcePreview(Protocol):
+    """The first items that a job's source would give, at most `limit`.
+
+    May block. Raises SourceError or ServiceUnavailable. Never asked for a job with inline items.
+    """
+
+    def __call__(self, job: Job, limit: int) -> Sequence[SourceItem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop."""
+
+    settings: Settings
+    topics: Topics
+    store: Store
+    board: JobBoard
+    writer: EventWriter
+    publisher: Publisher
+    blocking: ThreadPoolExecutor
+    preview: SourcePreview | None = None
+    clock: Callable[[], float] = time.time
+
+    async def block(self, call: Callable[[], T]) -> T:
+        """`call` on a thread of the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.blocking, call)
+
+    def api(self, name: str) -> ApiSettings:
+        """Raises a Problem where there is none."""
+        api = self.settings.api(name)
+        if api is None:
+            raise unknown_api(name, [known.name for known in self.settings.apis])
+        return api
+
+    async def job(self, job_id: str) -> KnownJob:
+        """Raises a Problem where there is none."""
+        known = await self.board.find(job_id)
+        if known is None:
+            detail = f"No job is named {job_id[:100]!r}; it was never submitted here, or its retention is over. "
+            raise Problem(ProblemKind.UNKNOWN_JOB, detail + "GET /v1/jobs lists what is known.")
+        return known

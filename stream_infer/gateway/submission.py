@@ -1,0 +1,130 @@
+"""A submission, from the request's body to the records that make it a job. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from stream_infer.gateway.json_text import MalformedJson, parse_json, to_json
+from stream_infer.gateway.problems import FieldError, Problem, ProblemKind
+from stream_infer.gateway.source_policy import check_source, plain_directory
+from stream_infer.gateway.validation import validate
+from stream_infer.jobs.events import Submitted, encode_event
+from stream_infer.jobs.spec import Job, JobSpec, encode_job
+from stream_infer.records import OutgoingRecord
+from stream_infer.settings import MIB, ApiSettings, LimitSettings, Settings
+from stream_infer.topics import Topics
+
+# Until there are API keys, everybody who reaches the gateway is the same caller.
+ANONYMOUS = "anonymous"
+LARGEST_JOB_RECORD = 2 * MIB
+_ID_CHARACTERS = 24
+
+
+def new_job_id() -> str:
+    return secrets.token_hex(_ID_CHARACTERS // 2)
+
+
+def job_id_of(caller: str, idempotency_key: str) -> str:
+    """The same for every replica, so that none needs to ask another."""
+    return _digest(b"job\0", caller.encode(), b"\0", idempotency_key.encode(errors="surrogateescape"))[:_ID_CHARACTERS]
+
+
+def request_hash(api: str, body: bytes) -> str:
+    """Of what was asked, byte for byte: two requests under one Idempotency-Key have to agree in it."""
+    return _digest(api.encode(), b"\0", body)
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def read_spec(value: Any, settings: Settings) -> JobSpec:
+    """The spec in a body's JSON, within the limits and with a source that is allowed; else a Problem."""
+    if not isinstance(value, dict):
+        given = type(value).__name__
+        raise Problem(ProblemKind.INVALID_REQUEST, f'A job is a JSON object such as {{"item_list": …}}; got {given}.')
+    spec = validate(JobSpec, value)
+    if spec.item_list is not None and len(spec.item_list.items) > settings.limits.inline_items:
+        raise _too_large(
+            "/item_list/items",
+            f"{len(spec.item_list.items)} items; limits.inline_items is {settings.limits.inline_items}. "
+            "Submit a jsonl file instead",
+        )
+    check_source(spec, settings.fetch)
+    return spec
+
+
+def inline_lines(spec: JobSpec, limits: LimitSettings) -> list[bytes]:
+    """The inline items, one JSON text each; a Problem names the one that is too large or cannot be written."""
+    items = spec.item_list.items if spec.item_list is not None else []
+    lines = []
+    for number, item in enumerate(items):
+        line = to_json(item)
+        pointer = f"/item_list/items/{number}"
+        if len(line) > limits.payload_bytes:
+            raise _too_large(
+                pointer,
+                f"{len(line)} bytes; limits.payload_bytes is {limits.payload_bytes}. "
+                "Put it into a file and submit a reference",
+            )
+        _check_readable(pointer, line)
+        lines.append(line)
+    return lines
+
+
+def _check_readable(pointer: str, line: bytes) -> None:
+    """A number like 1e400 is JSON and reads as Infinity, which is not."""
+    if b"Infinity" not in line and b"NaN" not in line:
+        return
+    try:
+        parse_json(line)
+    except MalformedJson:
+        detail = "a number is too large for a 64-bit float"
+        error = FieldError(pointer=pointer, detail=detail)
+        raise Problem(ProblemKind.INVALID_REQUEST, f"{pointer}: {detail}", errors=[error]) from None
+
+
+def submission_key(job_id: str) -> str:
+    """Where the inline items of a job are kept in the store."""
+    return f"_submissions/{job_id}.jsonl"
+
+
+def job_of(spec: JobSpec, *, job_id: str, api: str, at: float, digest: str) -> Job:
+    """What `{p}.jobs` keeps; `at` in seconds since the epoch."""
+    return Job(
+        job_id=job_id,
+        api=api,
+        submitted_at=at,
+        config=spec.config,
+        timeout=spec.timeout,
+        submission=submission_key(job_id) if spec.item_list is not None else None,
+        jsonl=spec.jsonl,
+        directory=None if spec.directory is None else plain_directory(spec.directory),
+        request_hash=digest,
+    )
+
+
+def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[OutgoingRecord]:
+    """The spec and its event: committed together, so that no job is ever without its row."""
+    value = encode_job(job)
+    if len(value) > LARGEST_JOB_RECORD:
+        raise _too_large("", f"the spec without its items has {len(value)} bytes; {LARGEST_JOB_RECORD} is the most")
+    key = job.job_id.encode()
+    submitted = Submitted(
+        job_id=job.job_id,
+        at=job.submitted_at,
+        api=job.api,
+        has_hook=api.predictor.on_job_complete,
+        timeout_s=job.timeout,
+    )
+    return [
+        OutgoingRecord(topics.jobs, key, value),
+        OutgoingRecord(topics.progress, key, encode_event(submitted)),
+    ]
+
+
+def _too_large(pointer: str, detail: str) -> Problem:
+    where = f"{pointer}: " if pointer else ""
+    return Problem(ProblemKind.TOO_LARGE, f"{where}{detail}", errors=[FieldError(pointer=pointer, detail=detail)])

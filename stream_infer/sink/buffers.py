@@ -1,0 +1,91 @@
+"""What has been read of one partition and is not in the store yet. No I/O; time is an argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stream_infer.settings import SinkSettings
+from stream_infer.sink.names import Destination
+
+_LINE_OVERHEAD = 150  # bytes of memory a line costs beside its own (CPython 3.11: tuple, bytes header, two ints)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record as it will stand in an object. `ordinal` is its item's place in the job's source, where known."""
+
+    offset: int
+    ordinal: int | None
+    data: bytes
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        return (self.ordinal is None, self.ordinal or 0, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The buffers of a partition at one moment, and the position that is true once they are in the store."""
+
+    lines: dict[Destination, list[Line]]
+    position: int
+    bytes: int
+
+
+class PartitionBuffer:
+    """Many jobs in one partition, and one position for all of them.
+
+    The position is the offset after the last record, or the end of the partition where that was seen: transaction
+    markers take offsets, and lag has to reach exactly 0.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._lines: dict[Destination, list[Line]] = {}
+        self._position: int | None = None
+        self._committed: int | None = None
+        self._moved_at = 0.0
+        self._at_end = False
+
+    def add(self, destination: Destination, line: Line, now: float) -> None:
+        self._move(line.offset + 1, now)
+        self._at_end = False
+        self._lines.setdefault(destination, []).append(line)
+        self.bytes += len(line.data) + _LINE_OVERHEAD
+
+    def end(self, offset: int, now: float) -> None:
+        """Everything below `offset` has been read."""
+        self._move(offset, now)
+        self._at_end = True
+
+    def committed(self, offset: int) -> None:
+        """The group's place is `offset`: as read at the assignment, or as closed and committed since."""
+        self._committed = offset
+
+    def due_in(self, policy: SinkSettings, now: float) -> float | None:
+        """Seconds until the buffers are to be closed, 0 or less for now; None while there is nothing to commit."""
+        if not self.has_moved:
+            return None
+        if self.bytes >= policy.flush_bytes:
+            return 0.0
+        age = min(policy.eof_linger, policy.flush_age) if self._at_end else policy.flush_age
+        return self._moved_at + age - now
+
+    @property
+    def has_moved(self) -> bool:
+        return self._position is not None and self._position > (self._committed or 0)
+
+    def close(self) -> Closed:
+        """Empties the buffers. What was closed counts as committed: on any failure the whole buffer is thrown away."""
+        assert self._position is not None
+        closed = Closed(self._lines, self._position, self.bytes)
+        self._lines = {}
+        self.bytes = 0
+        self._committed = self._position
+        return closed
+
+    def _move(self, position: int, now: float) -> None:
+        if not self.has_moved:
+            self._moved_at = now
+        self._position = position

@@ -1,0 +1,278 @@
+"""Ends a job once: publishes its hook, then assembles what it leaves in the store, as `{p}.status` asks for it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import structlog
+
+from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
+from stream_infer.jobs.events import Event, HookPublished, encode_event
+from stream_infer.jobs.status import JobStatus, decode_status
+from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition, Polled
+from stream_infer.kafka.partitioner import partition_of
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.ports import Store
+from stream_infer.records import Control, EndOfPartition, Message, OutgoingRecord, item_headers
+from stream_infer.settings import Settings
+from stream_infer.sink.assembly import Abandoned, assemble, finalized
+from stream_infer.sink.backlog import Backlog, Step, Task
+from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.manifests import Manifests
+from stream_infer.sink.producers import start_producer
+from stream_infer.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+JOBS_AT_A_TIME = 4
+_POLL_S = 0.25
+_POLL_WORKING_S = 0.02
+_POLL_RECORDS = 500
+
+
+@dataclass(slots=True, eq=False)
+class Working:
+    """A step in the pool. Its records are committed only while `backlog` is still the partition's own."""
+
+    partition: Partition
+    backlog: Backlog
+    task: Task
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    future: Future[list[OutgoingRecord]] = field(default_factory=Future)
+
+
+class Owned:
+    """The backlogs of the partitions that are ours; told of each rebalance on the polling thread, inside `poll`."""
+
+    def __init__(self, linger_s: float) -> None:
+        self.backlogs: dict[Partition, Backlog] = {}
+        self.rewinding: set[Partition] = set()
+        self.working: list[Working] = []
+        self.was_assigned = False
+        self._linger_s = linger_s
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        self.was_assigned = True
+        self.backlogs |= {partition: Backlog(self._linger_s) for partition in partitions}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self.backlogs.pop(partition, None)
+            self.rewinding.discard(partition)
+        self.drop_stale()
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.revoked(partitions)
+
+    def rewind(self) -> None:
+        """Forgets what was read and is not committed."""
+        self.rewinding = set(self.backlogs)
+        self.backlogs = {partition: Backlog(self._linger_s) for partition in self.backlogs}
+        self.drop_stale()
+
+    def drop_stale(self) -> None:
+        """Cancels the steps whose partition has gone, or whose job has moved on."""
+        for working in self.working:
+            if self.backlogs.get(working.partition) is not working.backlog or not working.backlog.current(working.task):
+                working.cancelled.set()
+        self.working = [working for working in self.working if not working.cancelled.is_set()]
+
+
+class Finalizer:
+    """A task of the sink's process, with a group and a producer of its own. One thread calls `run`."""
+
+    def __init__(self, settings: Settings, store: Store, transactional_id: str) -> None:
+        self._settings = settings
+        self._store = store
+        self._transactional_id = transactional_id
+        self._topics = Topics(settings.kafka.topic_prefix)
+        self._owned = Owned(settings.sink.eof_linger)
+        self._manifests = Manifests(settings.kafka, self._topics.manifests)
+        self._pool = ThreadPoolExecutor(JOBS_AT_A_TIME, thread_name_prefix="finalize")
+        self._backoff = Backoff()
+        self._consumer: GroupConsumer
+        self._producer: TransactionalProducer | None = None
+
+    def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+        """Blocks until `stop`; `on_ready` once the group has given it its share.
+
+        Raises TopicMismatch (a topic or its first offset is missing) or ServiceUnavailable (Kafka at the start).
+        """
+        try:
+            self._manifests.start()
+            self._serve(stop, on_ready)
+        finally:
+            self._pool.shutdown(wait=False)
+            self._manifests.close()
+
+    def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+        kafka = self._settings.kafka
+        self._producer = start_producer(kafka, self._transactional_id)
+        self._consumer = GroupConsumer(kafka, self._topics.finalizer_group, self._transactional_id, self._owned)
+        try:
+            self._consumer.subscribe([self._topics.status])
+            patience = time.monotonic() + kafka.session_timeout  # an idle member is told of nothing
+            ready = False
+            while not stop.is_set():
+                self._step()
+                if not ready and (self._owned.was_assigned or time.monotonic() > patience):
+                    ready = True
+                    on_ready()
+        finally:
+            self._leave()
+
+    def _step(self) -> None:
+        try:
+            self._take(self._consumer.poll(_POLL_RECORDS, _POLL_WORKING_S if self._owned.working else _POLL_S))
+            if time.monotonic() < self._backoff.not_before:
+                return
+            self._settle()
+            self._begin()
+            self._commit()
+        except TransactionAborted as error:
+            self._wait(error)
+        except (ServiceUnavailable, Fenced) as error:
+            self._start_over(error)
+
+    def _take(self, polled: Sequence[Polled]) -> None:
+        now = time.monotonic()
+        for record in polled:
+            partition = (record.topic, record.partition)
+            backlog = self._owned.backlogs.get(partition)
+            if backlog is None or partition in self._owned.rewinding:
+                continue
+            if isinstance(record, EndOfPartition):
+                backlog.end(record.offset, now)
+            else:
+                job_id = (record.key or b"").decode(errors="replace")
+                backlog.see(job_id, record.offset, _status(record), now)
+        self._owned.drop_stale()
+
+    def _settle(self) -> None:
+        """After a failure: a new producer, and back to where the group stands."""
+        if self._producer is None:
+            self._producer = start_producer(self._settings.kafka, self._transactional_id)
+        if self._owned.rewinding:
+            self._consumer.seek(self._consumer.committed(list(self._owned.rewinding)))
+            self._owned.rewinding.clear()
+
+    def _begin(self) -> None:
+        now = time.monotonic()
+        for partition, backlog in self._owned.backlogs.items():
+            begun = {working.task.name for working in self._owned.working if working.backlog is backlog}
+            for task in backlog.tasks(now):
+                if task.name not in begun:
+                    self._submit(Working(partition, backlog, task))
+
+    def _submit(self, working: Working) -> None:
+        run = self._publish_hook if working.task.step is Step.HOOK else self._assemble
+        working.future = self._pool.submit(run, working.task.status, working.cancelled)
+        self._owned.working.append(working)
+
+    def _commit(self) -> None:
+        """One transaction for each step that is done, then one for all places where nothing was asked for.
+
+        The snapshot of the membership comes before a poll, the check of what is still ours behind it; see writer.py.
+        """
+        done = [working for working in self._owned.working if working.future.done()]
+        now = time.monotonic()
+        if self._producer is None or not (done or self._idle(now)):
+            return
+        membership = self._consumer.membership()
+        self._take(self._consumer.poll(_POLL_RECORDS, 0))
+        for working in done:
+            if working in self._owned.working:
+                self._finish(self._producer, working, membership)
+        idle = self._idle(now)
+        if idle:
+            self._producer.transact([], idle, membership)
+            for partition, position in idle.items():
+                self._owned.backlogs[partition].committed(position, now)
+        self._backoff.worked()
+
+    def _finish(self, producer: TransactionalProducer, working: Working, membership: Membership) -> None:
+        records = working.future.result()
+        position = working.backlog.position_without(working.task)
+        assert position is not None
+        producer.transact(records, {working.partition: position}, membership)
+        working.backlog.finished(working.task, time.monotonic())
+        self._owned.working.remove(working)
+        status = working.task.status
+        log.info("step_done", step=working.task.step.value, job_id=status.job_id, generation=status.generation)
+
+    def _idle(self, now: float) -> dict[Partition, int]:
+        places = ((partition, backlog.idle_position(now)) for partition, backlog in self._owned.backlogs.items())
+        return {partition: position for partition, position in places if position is not None}
+
+    def _publish_hook(self, status: JobStatus, _cancelled: threading.Event) -> list[OutgoingRecord]:
+        """The control record and the word of it. Counted nowhere; its lag wakes an API that stands at zero."""
+        control = OutgoingRecord(
+            self._topics.api(status.api).items,
+            status.job_id.encode(),
+            json.dumps({"job_id": status.job_id, "generation": status.generation}).encode(),
+            item_headers(job_id=status.job_id, generation=status.generation, control=Control.ON_JOB_COMPLETE),
+        )
+        event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
+        return [control, self._progress(event)]
+
+    def _assemble(self, status: JobStatus, cancelled: threading.Event) -> list[OutgoingRecord]:
+        """Blocks while the store or Kafka cannot be reached. Raises Abandoned once `cancelled`."""
+        backoff = Backoff()
+
+        def check() -> None:
+            if cancelled.is_set():
+                raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
+
+        def pause(seconds: float) -> None:
+            cancelled.wait(seconds)
+            check()
+
+        while True:
+            try:
+                records = self._manifests.whole(status, pause)
+                assemble(self._store, status, records, check)
+                return [self._progress(finalized(self._store, status, records, time.time()))]
+            except ServiceUnavailable as error:
+                delay = backoff.failed(0.0)
+                log.warning("finalizing_waits", job_id=status.job_id, error=str(error), retry_in_s=delay)
+                pause(delay)
+
+    def _progress(self, event: Event) -> OutgoingRecord:
+        place = partition_of(event.job_id, self._settings.jobs.partitions)
+        return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event), partition=place)
+
+    def _wait(self, error: Exception) -> None:
+        delay = self._backoff.failed(time.monotonic())
+        log.warning("finalizer_waits", error=str(error), retry_in_s=delay)
+
+    def _start_over(self, error: Exception) -> None:
+        """Forgets the producer and what is not committed: every step can be run again."""
+        self._wait(error)
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+        self._owned.rewind()
+
+    def _leave(self) -> None:
+        """1: leave the group; 2: cancel what is being assembled; 3: end the producer."""
+        try:
+            self._consumer.close()
+        finally:
+            self._owned.revoked(list(self._owned.backlogs))
+            if self._producer is not None:
+                self._producer.close()
+
+
+def _status(message: Message) -> JobStatus | None:
+    if message.value is None:
+        return None
+    try:
+        return decode_status(message.value)
+    except ValueError as error:
+        log.warning("status_unreadable", topic=message.topic, offset=message.offset, error=str(error))
+        return None

@@ -1,0 +1,161 @@
+"""The plan of a flush: which objects it puts, and what its transaction says about them. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Counted, encode_event
+from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, manifest_key
+from stream_infer.kafka.consumer import Partition
+from stream_infer.kafka.partitioner import partition_of
+from stream_infer.records import OutgoingRecord
+from stream_infer.sink.buffers import Closed, Line
+from stream_infer.sink.names import Destination, ObjectName, object_key, pending_key
+from stream_infer.topics import Topics
+
+JSONL = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """One of the topics that the sink reads: whose it is, and what lies in it."""
+
+    api: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedObject:
+    """One object that is to be put: its key and its lines, in the order of the job's source."""
+
+    key: str
+    destination: Destination
+    lines: tuple[Line, ...]
+
+    @property
+    def content_type(self) -> str:
+        return JSONL
+
+    def body(self) -> bytes:
+        return b"".join(line.data for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A note of the job-less objects that follow it: what a successor has to remove if they are never committed."""
+
+    key: str
+    objects: tuple[str, ...]
+
+    @property
+    def content_type(self) -> str:
+        return "application/json"
+
+    def body(self) -> bytes:
+        return json.dumps(self.objects).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPlan:
+    """All buffers of `partition`; once they are in the store the group's place there is `position`."""
+
+    outlet: Outlet
+    partition: Partition
+    position: int
+    bytes: int
+    objects: tuple[PlannedObject, ...]
+    pending: Pending | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a put has written."""
+
+    size: int
+    sha256: str
+
+    @staticmethod
+    def of(body: bytes) -> Stored:
+        return Stored(len(body), hashlib.sha256(body).hexdigest())
+
+
+def plan_flush(outlet: Outlet, partition: Partition, closed: Closed, instance: str, max_bytes: int) -> FlushPlan:
+    """Objects of at most `max_bytes` (or one line), under names that no other `instance` can use."""
+    topic, number = partition
+    objects = []
+    for destination, lines in closed.lines.items():
+        for part in split(sorted(lines, key=lambda line: line.order), max_bytes):
+            first = min(line.offset for line in part)
+            name = ObjectName(outlet.kind, number, first, destination.generation, instance)
+            objects.append(PlannedObject(object_key(outlet.api, destination, name), destination, part))
+    stream = [planned for planned in objects if planned.destination.job_id is None]
+    pending = None
+    if stream:
+        first = min(line.offset for planned in stream for line in planned.lines)
+        key = pending_key(topic, number, first, instance)
+        pending = Pending(key, tuple(planned.key for planned in stream))
+    return FlushPlan(outlet, partition, closed.position, closed.bytes, tuple(objects), pending)
+
+
+def split(lines: Iterable[Line], max_bytes: int) -> Iterator[tuple[Line, ...]]:
+    """Runs of lines of at most `max_bytes` together; a line that is larger stands alone."""
+    part: list[Line] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line.data) > max_bytes:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(line)
+        size += len(line.data)
+    if part:
+        yield tuple(part)
+
+
+def manifest_record(plan: FlushPlan, planned: PlannedObject, stored: Stored) -> ManifestRecord:
+    """What the manifest says of an object of a job."""
+    topic, number = plan.partition
+    offsets = [line.offset for line in planned.lines]
+    ordinals = [line.ordinal for line in planned.lines if line.ordinal is not None]
+    assert planned.destination.job_id is not None
+    return ManifestRecord(
+        job_id=planned.destination.job_id,
+        api=plan.outlet.api,
+        generation=planned.destination.generation,
+        kind=plan.outlet.kind,
+        key=planned.key,
+        topic=topic,
+        partition=number,
+        first_offset=min(offsets),
+        last_offset=max(offsets),
+        first_ordinal=min(ordinals, default=None),
+        last_ordinal=max(ordinals, default=None),
+        count=len(planned.lines),
+        bytes=stored.size,
+        sha256=stored.sha256,
+    )
+
+
+def commit_records(
+    plan: FlushPlan, stored: Mapping[str, Stored], topics: Topics, job_partitions: int, at: float
+) -> list[OutgoingRecord]:
+    """The manifest records and count deltas of a flush whose objects are `stored`; `at` is seconds since the epoch."""
+    records = []
+    sunk: dict[tuple[str, int], int] = {}
+    for planned in plan.objects:
+        job_id = planned.destination.job_id
+        if job_id is None:
+            continue
+        entry = manifest_record(plan, planned, stored[planned.key])
+        place = partition_of(job_id, job_partitions)
+        records.append(OutgoingRecord(topics.manifests, manifest_key(entry), encode_manifest(entry), partition=place))
+        job = (job_id, entry.generation)
+        sunk[job] = sunk.get(job, 0) + entry.count
+    for (job_id, generation), count in sunk.items():
+        event = Counted(job_id=job_id, at=at, generation=generation, delta=Counts(sunk=count))
+        place = partition_of(job_id, job_partitions)
+        records.append(OutgoingRecord(topics.progress, job_id.encode(), encode_event(event), partition=place))
+    return records

@@ -1,0 +1,37 @@
+"""Job-less objects have no manifest: what a killed sink put and never committed has to go before anything is added."""
+
+from __future__ import annotations
+
+import json
+
+import structlog
+
+from stream_infer.kafka.consumer import Partition
+from stream_infer.ports import Store
+from stream_infer.sink.names import pending_folder, read_name
+
+log = structlog.get_logger(__name__)
+
+
+def remove_leftovers(store: Store, partition: Partition, committed: int) -> None:
+    """Removes the partition's objects below `stream/` from the offset `committed` on. Raises ServiceUnavailable.
+
+    Found by the notes that were put before them, since listing all of `stream/` grows with its age. The note goes last,
+    so that a crash in between leaves nothing unseen. A predecessor that is not dead but slow may still put an object
+    after this; it removes it itself when it learns that the partition is no longer its own.
+    """
+    for note in list(store.list(pending_folder(*partition))):
+        for key in _objects(store, note.key):
+            name = read_name(key)
+            if name is not None and name.offset >= committed:
+                store.delete(key)
+                log.info("leftover_removed", key=key, committed=committed)
+        store.delete(note.key)
+
+
+def _objects(store: Store, note: str) -> list[str]:
+    try:
+        keys = json.loads(store.get(note))
+    except (KeyError, ValueError):
+        return []
+    return [key for key in keys if isinstance(key, str) and key.startswith("stream/")] if isinstance(keys, list) else []

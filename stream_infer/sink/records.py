@@ -1,0 +1,28 @@
+"""A record of `results` or `dlq` as a line, and where the line goes. Never raises for what a record holds."""
+
+from __future__ import annotations
+
+from stream_infer.dead_letters import read_dead_letter
+from stream_infer.jobs.manifest import Kind
+from stream_infer.records import Item, Message, ordinal_of, read_item
+from stream_infer.sink.buffers import Line
+from stream_infer.sink.lines import Lines
+from stream_infer.sink.names import Destination, hour_of, is_job_id
+
+
+def read_line(message: Message, kind: Kind, lines: Lines) -> tuple[Destination, Line]:
+    """A job need not be known: a record that carries a job's id goes to that job, any other to its hour."""
+    if kind is Kind.ERRORS:
+        letter = read_dead_letter(message)
+        item, data = letter.item, lines.error_line(letter)
+    else:
+        item, data = read_item(message), lines.result_line(message)
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    return _destination(item), Line(message.offset, ordinal_of(item.job_id, item.item_id), data)
+
+
+def _destination(item: Item) -> Destination:
+    if item.job_id is not None and is_job_id(item.job_id):
+        return Destination(item.job_id, item.generation)
+    return Destination(None, hour=hour_of(item.message.timestamp_ms))

@@ -1,0 +1,79 @@
+"""The sink's process: the writer and the finalizer, each on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from stream_infer.errors import ConfigError
+from stream_infer.ports import Store
+from stream_infer.settings import Settings
+from stream_infer.sink.finalizer import Finalizer
+from stream_infer.sink.lines import Lines
+from stream_infer.sink.writer import Writer
+from stream_infer.slots import hold_slot
+
+log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_S = 0.1
+_END_WITHIN_S = 30.0
+
+
+class Part(threading.Thread):
+    """A part of the role; keeps the error that ended it."""
+
+    def __init__(self, name: str, run: Callable[[threading.Event, Callable[[], None]], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.ready = threading.Event()
+        self.error: BaseException | None = None
+        self.ending = threading.Event()
+        self._run_part = run
+
+    def run(self) -> None:
+        try:
+            self._run_part(self.ending, self.ready.set)
+        except BaseException as error:  # noqa: BLE001 - raised by the main thread
+            self.error = error
+
+
+def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    """Sinks and finalizes until `stop`; `on_ready` once both parts serve. The error of either ends both.
+
+    Raises ConfigError (no API), ServiceUnavailable (Kafka or the store, at the start), TopicMismatch or Fenced.
+    """
+    if not settings.apis:
+        raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
+    store.exists("stream/_pending")  # an unreachable store is told at the start, with its own error
+    prefix, cluster = settings.kafka.topic_prefix, settings.kafka.bootstrap
+    slot = hold_slot(f"{prefix}.sink", cluster)
+    try:
+        # Held with the sink's slot: no other process of this host can come to the same number.
+        writer = Writer(settings, store, lines, slot.name)
+        finalizer = Finalizer(settings, store, f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}")
+        _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)
+    finally:
+        slot.release()
+
+
+def _supervise(parts: list[Part], stop: threading.Event, on_ready: Callable[[], None]) -> None:
+    """1: start; 2: watch until `stop` or until a part ends; 3: tell both to end, within a deadline."""
+    for part in parts:
+        part.start()
+    ready = False
+    try:
+        while all(part.is_alive() for part in parts) and not stop.wait(_LOOK_EVERY_S):
+            if not ready and all(part.ready.is_set() for part in parts):
+                ready = True
+                on_ready()
+    finally:
+        for part in parts:
+            part.ending.set()
+        for part in parts:
+            part.join(_END_WITHIN_S)
+            if part.is_alive():
+                log.error("did_not_end", part=part.name, within_s=_END_WITHIN_S)
+    for part in parts:
+        if part.error is not None:
+            raise part.error

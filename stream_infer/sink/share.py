@@ -1,0 +1,80 @@
+"""The partitions that are this sink's own, from their assignment to their revocation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from stream_infer.kafka.consumer import Partition
+from stream_infer.sink.buffers import PartitionBuffer
+from stream_infer.sink.upload import Upload
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """One owned partition. A new assignment makes a new share, so that its identity is the assignment's epoch.
+
+    Not `is_settled`: its leftovers in the store have not been removed yet, and nothing of it may be put.
+    `is_rewinding`: what comes is thrown away until the consumer stands at the committed offset again.
+    """
+
+    partition: Partition
+    buffer: PartitionBuffer = field(default_factory=PartitionBuffer)
+    upload: Upload | None = None
+    is_settled: bool = False
+    is_rewinding: bool = False
+
+    @property
+    def bytes(self) -> int:
+        return self.buffer.bytes + (self.upload.plan.bytes if self.upload is not None else 0)
+
+    def rewind(self, *, tried: bool) -> None:
+        """Forgets everything that is not committed, or not known to be (`tried`: its transaction had begun)."""
+        if self.upload is not None and tried:
+            self.upload.forget()
+        elif self.upload is not None:
+            self.upload.take_back()
+        self.buffer = PartitionBuffer()
+        self.upload = None
+        self.is_settled = False
+        self.is_rewinding = True
+
+
+class Shares:
+    """All owned partitions; told of each rebalance on the polling thread, inside `poll`."""
+
+    def __init__(self) -> None:
+        self.owned: dict[Partition, Share] = {}
+        self.paused: set[Partition] = set()
+        self.was_assigned = False
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        self.was_assigned = True
+        for partition in partitions:
+            self.owned[partition] = Share(partition)
+        if partitions:
+            log.info("assigned", partitions=[f"{topic}[{number}]" for topic, number in partitions])
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """No transaction is open here, so what is not committed is simply somebody else's from now on."""
+        for partition in partitions:
+            self.paused.discard(partition)
+            share = self.owned.pop(partition, None)
+            if share is not None and share.upload is not None:
+                share.upload.take_back()
+        if partitions:
+            log.info("revoked", partitions=[f"{topic}[{number}]" for topic, number in partitions])
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.revoked(partitions)
+
+    def owns(self, share: Share) -> bool:
+        return self.owned.get(share.partition) is share
+
+    @property
+    def bytes(self) -> int:
+        return sum(share.bytes for share in self.owned.values())

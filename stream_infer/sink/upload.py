@@ -1,0 +1,100 @@
+"""One flush on its way into the store: its puts run in a pool, and those that fail are tried again."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import structlog
+
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.ports import Store
+from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.flush import FlushPlan, Pending, PlannedObject, Stored
+
+log = structlog.get_logger(__name__)
+
+_Put: TypeAlias = PlannedObject | Pending
+
+
+class Upload:
+    """The puts of one plan. Used from the polling thread; nothing here blocks.
+
+    The note of pending job-less objects is put before any of them, so that whoever gets the partition next can remove
+    what was never committed.
+    """
+
+    def __init__(self, plan: FlushPlan, store: Store, pool: ThreadPoolExecutor) -> None:
+        self.plan = plan
+        self.stored: dict[str, Stored] = {}
+        self._store = store
+        self._pool = pool
+        self._waiting: list[_Put] = list(plan.objects) if plan.pending is None else [plan.pending]
+        self._behind_note: list[_Put] = [] if plan.pending is None else list(plan.objects)
+        self._running: dict[Future[Stored], _Put] = {}
+        self._backoff = Backoff()
+
+    @property
+    def is_done(self) -> bool:
+        return not (self._waiting or self._behind_note or self._running)
+
+    def advance(self, now: float) -> None:
+        """Takes in what has ended and starts what may start. Raises what a put raised, but for ServiceUnavailable."""
+        for future in [future for future in self._running if future.done()]:
+            self._take(self._running.pop(future), future, now)
+        if not self._waiting and not self._running:
+            self._waiting, self._behind_note = self._behind_note, []
+        if now >= self._backoff.not_before:
+            for put in self._waiting:
+                self._running[self._pool.submit(_put, self._store, put)] = put
+            self._waiting = []
+
+    def forget(self) -> None:
+        """Stops what has not begun. What is in the store already stays there."""
+        for future in self._running:
+            future.cancel()
+        self._waiting, self._behind_note = [], []
+
+    def take_back(self) -> None:
+        """Removes from the store what was put, once it is there: for a flush that is known not to be committed."""
+        self.forget()
+        there = list(self.stored)
+        for future, put in self._running.items():
+            if future.done():
+                there.append(put.key)
+            else:
+                future.add_done_callback(lambda _, key=put.key: _delete(self._store, key))  # type: ignore[misc]
+        self._pool.submit(_delete_all, self._store, tuple(reversed(there)))  # the note is first, and so goes last
+
+    def tidy(self) -> None:
+        """After the commit: the note has served."""
+        if self.plan.pending is not None:
+            self._pool.submit(_delete, self._store, self.plan.pending.key)
+
+    def _take(self, put: _Put, future: Future[Stored], now: float) -> None:
+        try:
+            self.stored[put.key] = future.result()
+            self._backoff.worked()
+        except ServiceUnavailable as error:
+            self._waiting.append(put)
+            delay = self._backoff.failed(now)
+            log.warning("store_unavailable", key=put.key, error=str(error), retry_in_s=delay)
+
+
+def _put(store: Store, put: _Put) -> Stored:
+    body = put.body()
+    store.put(put.key, body, put.content_type)
+    return Stored.of(body)
+
+
+def _delete_all(store: Store, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        _delete(store, key)
+
+
+def _delete(store: Store, key: str) -> None:
+    """Tidying up, which others do again: a failure is told and no more."""
+    try:
+        store.delete(key)
+    except ServiceUnavailable as error:
+        log.warning("left_behind", key=key, error=str(error))

@@ -1,0 +1,260 @@
+"""Results and dead letters into the store: read, buffer, upload, then commit manifest, counts and offsets at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
+from stream_infer.jobs.manifest import Kind
+from stream_infer.kafka.consumer import GroupConsumer, Polled
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.ports import Store
+from stream_infer.records import EndOfPartition
+from stream_infer.settings import Settings
+from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.flush import Outlet, commit_records, plan_flush
+from stream_infer.sink.leftovers import remove_leftovers
+from stream_infer.sink.lines import Lines
+from stream_infer.sink.names import new_instance
+from stream_infer.sink.producers import start_producer
+from stream_infer.sink.records import read_line
+from stream_infer.sink.share import Share, Shares
+from stream_infer.sink.upload import Upload
+from stream_infer.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+UPLOADS = 4  # puts at a time
+BUDGET_FLUSHES = 4  # flushes' worth of bytes held at a time, buffers and uploads together; above it nothing is read
+_POLL_S = 0.25
+_POLL_UPLOADING_S = 0.02
+_POLL_RECORDS = 500
+_STOP_WITHIN_S = 10.0
+
+
+def outlets(settings: Settings) -> dict[str, Outlet]:
+    """The topics that the sink reads."""
+    names = {api.name: Topics(settings.kafka.topic_prefix).api(api.name) for api in settings.apis}
+    results = {topics.results: Outlet(api, Kind.RESULTS) for api, topics in names.items()}
+    return results | {topics.dlq: Outlet(api, Kind.ERRORS) for api, topics in names.items()}
+
+
+class Writer:
+    """The sink proper. Everything but the puts happens on the thread that calls `run`."""
+
+    def __init__(self, settings: Settings, store: Store, lines: Lines, transactional_id: str) -> None:
+        self._settings = settings
+        self._policy = settings.sink
+        self._store = store
+        self._lines = lines
+        self._transactional_id = transactional_id
+        self._topics = Topics(settings.kafka.topic_prefix)
+        self._outlets: Mapping[str, Outlet] = outlets(settings)
+        self._budget = BUDGET_FLUSHES * settings.sink.flush_bytes
+        self._shares = Shares()
+        self._instance = new_instance()
+        self._pool = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._backoff = Backoff()
+        self._consumer: GroupConsumer
+        self._producer: TransactionalProducer | None = None
+
+    def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+        """Blocks until `stop`; `on_ready` once the group has given it its share.
+
+        Raises TopicMismatch (a topic or its first offset is missing) or ServiceUnavailable (Kafka at the start).
+        """
+        kafka = self._settings.kafka
+        self._producer = start_producer(kafka, self._transactional_id)
+        self._consumer = GroupConsumer(kafka, self._topics.sink_group, self._transactional_id, self._shares)
+        try:
+            self._consumer.subscribe(self._outlets)
+            patience = time.monotonic() + kafka.session_timeout  # an idle member is told of nothing
+            ready = False
+            while not stop.is_set():
+                self._step(draining=False)
+                if not ready and (self._shares.was_assigned or time.monotonic() > patience):
+                    ready = True
+                    on_ready()
+            self._drain()
+        finally:
+            self._leave()
+
+    def _step(self, *, draining: bool) -> None:
+        """One turn: nothing in it blocks for long, so that the group keeps its member whatever the store does."""
+        try:
+            self._take(self._consumer.poll(_POLL_RECORDS, self._patience()))
+            self._throttle(draining=draining)
+            if time.monotonic() < self._backoff.not_before:
+                return
+            self._settle()
+            self._advance(draining=draining)
+            self._commit()
+        except (ServiceUnavailable, Fenced) as error:
+            # A failed poll may have dropped records that it had taken from the queue: back to what is committed.
+            self._start_over([], error)
+
+    def _patience(self) -> float:
+        shares = self._shares.owned.values()
+        if any(share.upload is not None for share in shares):
+            return _POLL_UPLOADING_S
+        now = time.monotonic()
+        due = (share.buffer.due_in(self._policy, now) for share in shares)
+        return max(0.0, min([_POLL_S, *(seconds for seconds in due if seconds is not None)]))
+
+    def _take(self, polled: Sequence[Polled]) -> None:
+        now = time.monotonic()
+        for record in polled:
+            share = self._shares.owned.get((record.topic, record.partition))
+            if share is None or share.is_rewinding:
+                continue
+            if isinstance(record, EndOfPartition):
+                share.buffer.end(record.offset, now)
+            else:
+                destination, line = read_line(record, self._outlets[record.topic].kind, self._lines)
+                share.buffer.add(destination, line, now)
+
+    def _settle(self) -> None:
+        """For each new or rewound partition: stand where the group stands, remove what lies in the store behind it."""
+        if self._producer is None:
+            self._producer = start_producer(self._settings.kafka, self._transactional_id)
+        unsettled = [share for share in self._shares.owned.values() if not share.is_settled]
+        if not unsettled:
+            return
+        committed = self._consumer.committed([share.partition for share in unsettled])
+        for share in unsettled:
+            offset = committed.get(share.partition)
+            if offset is None:
+                continue  # poll tells of it
+            if share.is_rewinding:
+                self._consumer.seek({share.partition: offset})
+                share.is_rewinding = False
+            share.buffer.committed(offset)
+            try:
+                remove_leftovers(self._store, share.partition, offset)
+            except ServiceUnavailable as error:
+                self._wait(error)
+                return
+            share.is_settled = True
+        self._backoff.worked()
+
+    def _advance(self, *, draining: bool) -> None:
+        """Closes what is due, the fullest first when there is no room left, and moves the uploads on."""
+        now = time.monotonic()
+        idle = [share for share in self._shares.owned.values() if share.is_settled and share.upload is None]
+        for share in idle:
+            due = share.buffer.due_in(self._policy, now)
+            if due is not None and (due <= 0 or draining):
+                self._flush(share)
+        if idle and self._shares.bytes > self._budget and len(idle) == len(self._shares.owned):
+            self._flush(max(idle, key=lambda share: share.bytes))
+        for share in self._shares.owned.values():
+            if share.upload is not None:
+                share.upload.advance(now)
+
+    def _flush(self, share: Share) -> None:
+        outlet = self._outlets[share.partition[0]]
+        plan = plan_flush(outlet, share.partition, share.buffer.close(), self._instance, self._policy.flush_bytes)
+        share.upload = Upload(plan, self._store, self._pool)
+
+    def _commit(self) -> None:
+        """One transaction for all flushes that are in the store.
+
+        The snapshot of the membership comes before a poll, the check of what is still ours behind it: a member that was
+        expelled meanwhile has an old snapshot, which the broker refuses. (Taken behind the poll it could be the empty
+        one of a member that librdkafka has reset in the background, and a transaction without a member is let through.)
+        """
+        ready = [share for share in self._shares.owned.values() if share.upload is not None and share.upload.is_done]
+        if not ready or self._producer is None:
+            return
+        membership = self._consumer.membership()
+        self._take(self._consumer.poll(_POLL_RECORDS, 0))
+        ready = [share for share in ready if self._shares.owns(share)]
+        uploads = [share.upload for share in ready if share.upload is not None]
+        if not uploads:
+            return
+        at, jobs = time.time(), self._settings.jobs.partitions
+        records = [
+            record
+            for upload in uploads
+            for record in commit_records(upload.plan, upload.stored, self._topics, jobs, at)
+        ]
+        try:
+            self._producer.transact(records, {up.plan.partition: up.plan.position for up in uploads}, membership)
+        except TransactionAborted as error:
+            self._wait(error)  # the objects are there; only the commit is made again
+            return
+        except (Fenced, ServiceUnavailable) as error:
+            self._start_over(ready, error)
+            return
+        self._backoff.worked()
+        for share, upload in zip(ready, uploads, strict=True):
+            share.upload = None
+            upload.tidy()
+            _tell(upload)
+
+    def _throttle(self, *, draining: bool) -> None:
+        """Reads nothing more above the budget, and again below half of it."""
+        held = self._shares.bytes
+        paused = self._shares.paused
+        if draining or held > self._budget:
+            running = [partition for partition in self._shares.owned if partition not in paused]
+            if running:
+                self._consumer.pause(running)
+                paused.update(running)
+                log.info("paused", held_bytes=held, partitions=len(paused))
+        elif paused and held < self._budget / 2:
+            self._consumer.resume(list(paused))
+            log.info("resumed", held_bytes=held, partitions=len(paused))
+            paused.clear()
+
+    def _wait(self, error: Exception) -> None:
+        delay = self._backoff.failed(time.monotonic())
+        log.warning("sink_waits", error=str(error), retry_in_s=delay)
+
+    def _start_over(self, tried: Sequence[Share], error: Exception) -> None:
+        """Forgets the producer and everything not committed. `tried`: the shares whose commit may have happened."""
+        self._wait(error)
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+        self._instance = new_instance()
+        for share in self._shares.owned.values():
+            share.rewind(tried=share in tried)
+
+    def _drain(self) -> None:
+        """1: read nothing more; 2: flush and commit what is held, within a deadline. What is not stays uncommitted."""
+        deadline = time.monotonic() + _STOP_WITHIN_S
+        self._throttle(draining=True)
+        while time.monotonic() < deadline and any(
+            share.upload is not None or share.buffer.has_moved for share in self._shares.owned.values()
+        ):
+            self._step(draining=True)
+
+    def _leave(self) -> None:
+        """3: leave the group, which takes back what was put and not committed; 4: end producer and pool."""
+        try:
+            self._consumer.close()
+        finally:
+            if self._producer is not None:
+                self._producer.close()
+            self._pool.shutdown(wait=False, cancel_futures=False)
+
+
+def _tell(upload: Upload) -> None:
+    plan = upload.plan
+    if plan.objects:
+        log.info(
+            "flushed",
+            api=plan.outlet.api,
+            kind=plan.outlet.kind.value,
+            partition=plan.partition[1],
+            position=plan.position,
+            objects=len(plan.objects),
+            records=sum(len(planned.lines) for planned in plan.objects),
+            bytes=sum(stored.size for stored in upload.stored.values()),
+        )

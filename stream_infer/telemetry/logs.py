@@ -1,0 +1,109 @@
+"""How a process logs: to stderr, readable on a terminal, else one JSON object a line.
+
+structlog's events and those of stdlib logging (librdkafka's, Faust's, aiohttp's) take the same way out.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO, TypeAlias
+
+import structlog
+from structlog.typing import Processor, WrappedLogger
+
+from stream_infer.telemetry.redaction import redact
+
+Style: TypeAlias = Literal["auto", "json", "text"]
+_Event: TypeAlias = MutableMapping[str, Any]
+
+# They tell of each connection, request and rebalance at INFO.
+_CHATTY = ("aiohttp.access", "aiokafka", "botocore", "boto3", "s3transfer", "faust", "mode", "urllib3", "asyncio")
+
+_FIRST = ("timestamp", "level", "role", "slot", "event")
+
+
+def configure_logs(
+    role: str,
+    *,
+    slot: int | str | None = None,
+    style: Style = "auto",
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+) -> None:
+    """Sets up logging for this process; the last call wins. Every line bears `role` and, where given, `slot`.
+
+    `style` auto: text where `stream` (stderr) is a terminal, JSON elsewhere.
+    """
+    out = sys.stderr if stream is None else stream
+    bound = {"role": role} if slot is None else {"role": role, "slot": slot}
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Bind(bound),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    as_text = style == "text" or (style == "auto" and out.isatty())
+    handler.setFormatter(_formatter(shared, out) if as_text else _json_formatter(shared))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+class _Bind:
+    """Says of each event whose it is. Not a context variable: threads would start without it."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: _Event) -> _Event:
+        for name, value in self._values.items():
+            event.setdefault(name, value)
+        return event
+
+
+def _redacted(_logger: WrappedLogger, _method: str, event: _Event) -> _Event:
+    ordered = {name: event[name] for name in _FIRST if name in event}
+    ordered.update(event)
+    return {name: redact(name, value) for name, value in ordered.items()}
+
+
+def _formatter(shared: list[Processor], out: TextIO) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _redacted,
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=0),
+        ],
+    )
+
+
+def _json_formatter(shared: list[Processor]) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _redacted,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+    )

@@ -1,0 +1,56 @@
+"""Secrets taken out of what is logged: by the name of a field, and by how they look inside a text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HIDDEN = "***"
+
+_SECRET_NAME = re.compile(
+    r"passw(or)?d|secret|api[-_.]?key$|access[-_.]?key|private[-_.]?key|authorization|credential|(^|[-_.])token$",
+    re.IGNORECASE,
+)
+_SUBSTITUTIONS = (
+    # user:password@ of a URL
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    # what makes a presigned URL valid
+    (
+        re.compile(
+            r"\b(X-Amz-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|Signature|sig)=[^&\s'\"]+", re.IGNORECASE
+        ),
+        rf"\1={HIDDEN}",
+    ),
+    (re.compile(r"\b(Bearer|Basic) +[\w.~+/-]{16,}=*", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    # password=…, "secret": "…", sasl.password: …
+    (
+        re.compile(
+            r"((?:passw(?:or)?d|secret|api[-_]?key|access[-_]?key|authorization)[\w.-]*[\"']?\s*[=:]\s*[\"']?)"
+            r"(?!\*\*\*)[^\s\"',;&}]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"\bwhsec_[\w+/=-]+"), HIDDEN),
+)
+
+
+def redact_text(text: str) -> str:
+    """`text` with everything that looks like a secret replaced."""
+    for pattern, replacement in _SUBSTITUTIONS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(name: str, value: Any) -> Any:
+    """`value` as it may be logged under `name`. Numbers are no secrets."""
+    if isinstance(value, str | bytes) and _SECRET_NAME.search(name):
+        return HIDDEN
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, Mapping):
+        return {key: redact(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [redact(name, inner) for inner in value]
+    return value

@@ -1,0 +1,86 @@
+"""The Faust app: what it is told, and what it is kept from doing."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import warnings
+from typing import Any
+
+with warnings.catch_warnings():
+    # Faust's own imports use what newer Pythons deprecate; nothing a reader of our log could mend.
+    warnings.simplefilter("ignore")
+    import faust
+    from faust.types.auth import CredentialsT
+
+from stream_infer.settings import SecuritySettings, Settings
+from stream_infer.topics import Topics
+
+_NOISY = ("faust", "mode", "aiokafka", "stream_infer.tracker.app", "stream_infer.tracker.exactly_once")
+# Faust names a logger by the module of the class that logs, so its subclasses log under our names.
+
+
+class TrackerApp(faust.App):
+    """Faust without its data directory: the tracker keeps nothing on disk, and a container's root is read-only."""
+
+    in_worker = (
+        True  # or `processing_guarantee` is ignored: Faust means its own Worker, whose signals and banner we refuse
+    )
+
+    def __init__(self, name: str, transaction_timeout: float, **options: Any) -> None:
+        """`transaction_timeout` in seconds, of each partition's producer."""
+        super().__init__(name, **options)
+        self.transaction_timeout = transaction_timeout
+
+    def _create_directories(self) -> None:
+        """Nothing to create."""
+
+
+def create_app(settings: Settings) -> TrackerApp:
+    """An app that consumes as `Topics.tracker_group`. Has to be called inside the loop that will run it.
+
+    It has no web server, makes no topic, elects no leader. A group without a place on a partition is an error, never
+    a silent reset. `broker_session_timeout` decides how long the partitions of a killed tracker stay unread.
+    """
+    kafka = settings.kafka
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return TrackerApp(
+        Topics(kafka.topic_prefix).tracker_group,
+        kafka.transaction_timeout,
+        version=1,
+        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap.split(",")],
+        broker_credentials=credentials(kafka.security),
+        broker_session_timeout=kafka.session_timeout,
+        broker_heartbeat_interval=kafka.session_timeout / 10,
+        processing_guarantee="exactly_once",
+        consumer_auto_offset_reset="none",
+        producer_compression_type="lz4",
+        producer_linger=0.0,
+        store="memory://",
+        stream_wait_empty=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        topic_partitions=settings.jobs.partitions,
+        web_enabled=False,
+        autodiscover=False,
+    )
+
+
+def credentials(security: SecuritySettings) -> CredentialsT | None:
+    """The settings that librdkafka gets in kafka/client.py, in Faust's words. None: plain text."""
+    secure = security.protocol.endswith("SSL")
+    context = ssl.create_default_context(cafile=security.ca_file) if secure else None
+    if security.protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            mechanism=security.sasl_mechanism or "PLAIN",
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context=context) if context is not None else None
+
+
+def raw_topic(app: TrackerApp, name: str) -> Any:
+    """`name` as bytes, read as they are. `acks=False`: the offsets are committed by us, in our transactions."""
+    return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", acks=False)

@@ -1,0 +1,207 @@
+"""The commands that talk to a gateway, as a user types them; the test writes what the other roles would."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from rich.console import Console
+
+from stream_infer.cli.app import main
+from stream_infer.cli.client import GatewayClient
+from stream_infer.cli.following import follow
+from stream_infer.errors import Stage
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.manifest import Kind
+from stream_infer.jobs.status import Cause, State
+from stream_infer.records import Failure
+from tests.support.gateway import GatewayHarness, HttpClient, result_of
+from tests.support.settings import settings_for
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> GatewayHarness:
+    folder = tmp_path_factory.mktemp("commands")
+    return GatewayHarness(settings_for(bootstrap_servers, f"t-commands-{time.time_ns()}", folder))
+
+
+@pytest.fixture(scope="module")
+def client(harness: GatewayHarness) -> Iterator[HttpClient]:
+    with harness.gateway() as client:
+        yield client
+
+
+@pytest.fixture
+def command(client: HttpClient, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
+    """Runs one command in this process."""
+
+    def run(*arguments: str) -> Ended:
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([*arguments, "--gateway", client.url])
+        out, err = capsysbinary.readouterr()
+        return Ended(int(caught.value.code or 0), out.decode(), err.decode())
+
+    return run
+
+
+def submitted(command: Command, *items: str) -> str:
+    ended = command("submit", "echo", *items, "--output", "json")
+    assert ended.code == 0, ended.err
+    return str(json.loads(ended.out)["job_id"])
+
+
+def test_a_job_is_submitted_and_said_how_to_go_on(command: Command, harness: GatewayHarness) -> None:
+    ended = command("submit", "echo", '{"n": 1}', "hello", "--config", "top=2", "--timeout", "60")
+    assert ended.code == 0
+    assert "stream-infer get" in ended.out
+    [body] = json.loads(command("get", "echo", "--limit", "1", "--output", "json").out)["jobs"]
+    assert (body["config"], body["timeout"]) == ({"top": 2}, 60)
+    assert harness.store.get(body["source"]["item_list"]["submission"]) == b'{"n":1}\n"hello"\n'
+
+
+def test_a_dry_run_says_what_would_come(command: Command) -> None:
+    ended = command("submit", "echo", "1", "2", "--dry-run")
+    assert ended.code == 0
+    assert "2 items; the first 2:\n  1\n  2" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "code"),
+    [(State.SUCCEEDED, None, 0), (State.COMPLETED_WITH_FAILURES, None, 1), (State.STOPPED, Cause.STOP, 1)],
+)
+def test_waiting_ends_with_the_job_and_its_exit_code(
+    command: Command, harness: GatewayHarness, client: HttpClient, state: State, cause: Cause | None, code: int
+) -> None:
+    before = {job["job_id"] for job in client("GET", "/v1/jobs?limit=100", status=200)["jobs"]}
+
+    def track() -> None:
+        other = HttpClient(client.url)
+        while not (new := {j["job_id"] for j in other("GET", "/v1/jobs?limit=100", status=200)["jobs"]} - before):
+            pass
+        [job_id] = new
+        harness.status(job_id, state=State.RUNNING, exhausted=True, counts=Counts(enqueued=2, succeeded=1), rate=1.0)
+        harness.status(job_id, state=state, cause=cause, exhausted=True, counts=Counts(enqueued=2, succeeded=2))
+        other.close()
+
+    tracker = threading.Thread(target=track)
+    tracker.start()
+    ended = command("submit", "echo", "1", "2", "--wait")
+    tracker.join()
+    assert ended.code == code
+    assert f"{state}, 2/2 items" in ended.out
+
+
+def test_ctrl_c_while_waiting_leaves_the_job_running_and_says_how_to_go_on(client: HttpClient) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream_infer", "submit", "echo", "1", "--wait", "--gateway", client.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    job_id = process.stdout.readline().partition(":")[0]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"Job {job_id} goes on." in err
+    assert "Traceback" not in err
+    assert client("GET", f"/v1/jobs/{job_id}", status=200)["cause"] is None
+
+
+def test_a_terminal_sees_a_live_bar(command: Command, harness: GatewayHarness, client: HttpClient) -> None:
+    job_id = submitted(command, "1", "2")
+    counts = Counts(enqueued=2, succeeded=1, rejected=1)
+    harness.status(job_id, state=State.COMPLETED_WITH_FAILURES, exhausted=True, counts=counts)
+    out = io.StringIO()
+    gateway = GatewayClient(client.url)
+    job = follow(gateway, job_id, Console(file=out, force_terminal=True, width=100))
+    gateway.close()
+    assert job.is_final
+    assert "━" in out.getvalue()
+    assert "2/2 items, 1 failed" in out.getvalue()
+
+
+def test_get_finds_apis_and_jobs_by_their_names(command: Command, harness: GatewayHarness) -> None:
+    job_id = submitted(command, "1")
+    for arguments in ((), ("echo",), (job_id,), ("echo", job_id)):
+        assert job_id in command("get", *arguments).out
+    assert "native" in command("get").out
+    harness.status(job_id, state=State.FAILED, errors=("the source is gone",))
+    assert "the source is gone" in command("get", job_id, "--watch").out
+
+
+def test_results_are_a_table_or_lines_or_a_file(command: Command, harness: GatewayHarness, tmp_path: Any) -> None:
+    job_id = submitted(command, "1")
+    assert "no results" in command("results", job_id).out
+    lines = [result_of(job_id, n) for n in range(60)]
+    harness.commit_object(job_id, Kind.RESULTS, "a.jsonl", lines, (0, 59))
+    table = command("results", job_id).out
+    assert '{"n": 0}' in table
+    assert "more than these 50" in table
+    assert command("results", job_id, "--output", "json").out.encode() == b"".join(lines)
+    path = tmp_path / "r.jsonl"
+    assert "60 results are in" in command("results", job_id, "--output", str(path)).out
+    assert path.read_bytes() == b"".join(lines)
+
+
+def test_a_stop_is_said_to_be_under_way_only_when_it_is(
+    command: Command, harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_infer.gateway.jobs.STOP_WAIT_S", 0.2)
+    job_id = submitted(command, "1")
+    assert "has not shown it yet" in command("stop", job_id).out
+    harness.status(job_id, state=State.STOPPING, cause=Cause.STOP)
+    assert f"Job {job_id} is stopping" in command("stop", job_id).out
+    harness.status(job_id, state=State.STOPPED, cause=Cause.STOP)
+    assert json.loads(command("stop", job_id, "--output", "json").out)["state"] == "stopped"
+
+
+def test_dead_letters_are_counted_listed_and_shown(command: Command, harness: GatewayHarness) -> None:
+    job_id = submitted(command, "1")
+    assert "no dead letters" in command("dlq", "ls", job_id).out
+    harness.reject((job_id, b'{"n": -1}', Failure(Stage.PREDICT, "builtins.ValueError", "negative", "Traceback x")))
+    listed = command("dlq", "ls", job_id).out
+    assert "builtins.ValueError" in listed
+    assert "negative" in listed
+    [letter] = json.loads(command("dlq", "ls", "echo", "--output", "json").out)["dead_letters"]
+    for arguments in ((), (letter["ref"],)):
+        shown = command("dlq", "show", job_id, *arguments).out
+        assert '"n": -1' in shown
+        assert "Traceback x" in shown
+        assert "__connect.errors.stage" in shown
+    assert json.loads(command("dlq", "show", "echo", letter["ref"], "--output", "json").out)["payload"] == {"n": -1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("submit", "ecco", "1"), "Did you mean 'echo'?"),
+        (("submit", "echo", "--file", "s3://elsewhere/x.jsonl"), "fetch.allowed_s3_prefixes"),
+        (("submit", "echo"), "ITEM"),
+        (("get", "none"), "No job is named 'none'"),
+        (("results", "none"), "No job is named 'none'"),
+        (("stop", "none"), "No job is named 'none'"),
+        (("dlq", "show", "echo", "7-7"), "no dead letter 7-7"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_sentence(command: Command, arguments: tuple[str, ...], said: str) -> None:
+    ended = command(*arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err

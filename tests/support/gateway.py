@@ -1,0 +1,119 @@
+"""A gateway in the test's own process, and the pens of the roles that are not there."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+
+from connectors.formats.jsonl import result_line
+from connectors.stores import open_store
+from stream_infer.dead_letters import dead_letter
+from stream_infer.gateway.run import run
+from stream_infer.jobs.events import decode_event
+from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, manifest_key
+from stream_infer.jobs.status import JobStatus, encode_status
+from stream_infer.kafka.admin import apply
+from stream_infer.kafka.partitioner import partition_of
+from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.views import TopicReader
+from stream_infer.ports import Store
+from stream_infer.records import Failure, Message, OutgoingRecord, item_headers, item_id_of, read_item
+from stream_infer.settings import Settings
+from stream_infer.topics import Topics
+from tests.support.items import message_at
+from tests.support.roles import running
+
+
+class HttpClient:
+    """Plain HTTP against one replica."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pool = urllib3.PoolManager(retries=False, timeout=60)
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, status: int, raw: bytes | None = None, **headers: str
+    ) -> Any:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            raw = json.dumps(body).encode()
+            sent.setdefault("content-type", "application/json")
+        answer = self._pool.request(method, self.url + path, body=raw, headers=sent)
+        assert answer.status == status, (answer.status, answer.data)
+        self.headers = answer.headers
+        if status >= 400:
+            assert answer.headers["content-type"].startswith("application/problem+json")
+            problem = answer.json()
+            assert problem["status"] == status
+            assert {"type", "title", "detail"} <= problem.keys()
+            return problem
+        return answer.json() if answer.headers["content-type"].rpartition("/")[2] == "json" else answer.data
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+class GatewayHarness:
+    """A gateway's settings, and the other roles' pens."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics = Topics(settings.kafka.topic_prefix)
+        self.store: Store = open_store(settings.store)
+        apply(settings)
+
+    @contextmanager
+    def gateway(self, settings: Settings | None = None, store: Any = None, **ports: Any) -> Iterator[HttpClient]:
+        urls: list[str] = []
+        used = settings or self.settings
+        with running(
+            lambda stop, ready: run(used, store or self.store, stop, ready, on_listening=urls.append, **ports)
+        ):
+            client = HttpClient(urls[0])
+            yield client
+            client.close()
+
+    def send(self, *records: OutgoingRecord) -> None:
+        publisher = Publisher(self.settings.kafka, "test")
+        publisher.publish(records)
+        publisher.close()
+
+    def status(self, job_id: str, **fields: Any) -> None:
+        status = JobStatus(job_id=job_id, api="echo").model_copy(update=fields)
+        self.send(OutgoingRecord(self.topics.status, job_id.encode(), encode_status(status)))
+
+    def read(self, topic: str) -> list[Message]:
+        reader = TopicReader(self.settings.kafka, topic)
+        try:
+            return reader.read_to_end()
+        finally:
+            reader.close()
+
+    def events(self, job_id: str) -> list[Any]:
+        messages = self.read(self.topics.progress)
+        return [decode_event(message.value or b"") for message in messages if message.key == job_id.encode()]
+
+    def commit_object(self, job_id: str, kind: Kind, name: str, lines: list[bytes], ordinals: tuple[int, int]) -> None:
+        key = f"echo/{job_id}/{kind}/{name}"
+        self.store.put(key, b"".join(lines))
+        record = ManifestRecord(
+            job_id=job_id, api="echo", generation=1, kind=kind, key=key, topic="t", partition=0, first_offset=0,
+            last_offset=9, first_ordinal=ordinals[0], last_ordinal=ordinals[1], count=len(lines), bytes=1, sha256="",
+        )  # fmt: skip
+        place = partition_of(job_id, self.settings.jobs.partitions)
+        self.send(OutgoingRecord(self.topics.manifests, manifest_key(record), encode_manifest(record), partition=place))
+
+    def reject(self, *letters: tuple[str | None, bytes, Failure]) -> None:
+        topic = self.topics.api("echo").dlq
+        for number, (job_id, value, failure) in enumerate(letters):
+            item_id = None if job_id is None else item_id_of(job_id, number)
+            headers = item_headers(job_id=job_id, item_id=item_id)
+            item = read_item(message_at("echo.items", 0, number, value, headers, key=b"k"))
+            self.send(dead_letter(item, failure, topic, predictor="Echo", worker="w", api_version="1"))
+
+
+def result_of(job_id: str, ordinal: int) -> bytes:
+    headers = item_headers(job_id=job_id, item_id=item_id_of(job_id, ordinal))
+    return result_line(message_at("echo.results", 0, ordinal, b'{"n":%d}' % ordinal, headers))

@@ -1,0 +1,192 @@
+"""What the gateway makes of a request, without a gateway."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from stream_infer.errors import (
+    ConfigError,
+    Fenced,
+    ServiceUnavailable,
+    SourceError,
+    StreamInferError,
+    TopicMismatch,
+    TransactionAborted,
+)
+from stream_infer.gateway.address import Address, listen_address
+from stream_infer.gateway.app import application
+from stream_infer.gateway.dead_letters import readable
+from stream_infer.gateway.items import check_line, read_lines
+from stream_infer.gateway.json_text import MalformedJson, parse_json, to_json
+from stream_infer.gateway.openapi import openapi_document
+from stream_infer.gateway.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
+from stream_infer.gateway.services import Services
+from stream_infer.gateway.source_policy import check_source, plain_directory
+from stream_infer.gateway.submission import job_id_of, read_spec, request_hash
+from stream_infer.gateway.validation import json_pointer
+from stream_infer.jobs.spec import Directory, JobSpec
+from stream_infer.settings import FetchSettings, Settings
+
+
+def problem_in(value: Any) -> Problem:
+    with pytest.raises(Problem) as caught:
+        read_spec(value, Settings())
+    return caught.value
+
+
+def test_the_document_is_valid_openapi_3_1_and_has_every_route() -> None:
+    document = json.loads(to_json(openapi_document()))
+    OpenAPIV31SpecValidator(document).validate()
+
+    services = cast("Services", SimpleNamespace(settings=Settings()))
+    served = {
+        (route.resource.canonical, route.method.lower())
+        for route in application(services).router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    assert served == {(path, method) for path, methods in document["paths"].items() for method in methods}
+
+
+def test_every_kind_of_problem_is_a_complete_rfc_9457_document() -> None:
+    for kind in ProblemKind:
+        response = Problem(kind, "what, where, what to do", line=3).response()
+        document = json.loads(response.body)
+        assert response.content_type == "application/problem+json"
+        assert document == {
+            "type": f"urn:stream-infer:problem:{kind.slug}",
+            "title": kind.title,
+            "status": response.status,
+            "detail": "what, where, what to do",
+            "line": 3,
+        }
+        assert ("Retry-After" in response.headers) == (response.status == 503)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ServiceUnavailable("x"), 503),
+        (TransactionAborted("x"), 503),
+        (Fenced("x"), 503),
+        (TopicMismatch("x"), 503),
+        (SourceError("x"), 422),
+        (StreamInferError("x"), 500),
+    ],
+)
+def test_an_error_of_ours_has_its_status(error: StreamInferError, status: int) -> None:
+    assert problem_of(error).status == status
+
+
+def test_a_key_names_one_job_per_caller_and_bodies_are_told_apart() -> None:
+    assert job_id_of("a", "k") == job_id_of("a", "k")
+    assert len({job_id_of("a", "k"), job_id_of("b", "k"), job_id_of("a", "l"), job_id_of("ak", "")}) == 4
+    assert request_hash("api", b"1") == request_hash("api", b"1")
+    assert len({request_hash("api", b"1"), request_hash("api", b"2"), request_hash("api1", b"")}) == 3
+
+
+def test_a_wrong_spec_is_told_where_and_what_is_meant() -> None:
+    problem = problem_in({"item_list": {"items": [1], "batch_sze": 2}, "timeout": "soon"})
+    errors = {error.pointer: error.detail for error in problem.document.errors or []}
+    assert "Did you mean 'batch_size'? Known keys: items, batch_size" in errors["/item_list/batch_sze"]
+    assert "'soon'" in errors["/timeout"]
+    assert "exactly one source" in str(problem_in({}))
+    assert "item_list and jsonl" in str(problem_in({"item_list": {"items": [1]}, "jsonl": {"uri": "s3://b/k"}}))
+    assert "JSON object" in str(problem_in(None))
+
+
+def test_a_pointer_escapes_as_rfc_6901_says() -> None:
+    assert json_pointer(()) == ""
+    assert json_pointer(("a/b", 0, "c~d")) == "/a~1b/0/c~0d"
+
+
+def test_a_source_is_allowed_below_what_the_settings_list_and_nowhere_else(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "way-out").symlink_to(outside)
+    fetch = FetchSettings(allowed_directories=[inside], allowed_s3_prefixes=["s3://b/in"])
+
+    def refusal(kind: str, place: str) -> str:
+        name = "uri" if kind == "jsonl" else "path"
+        try:
+            check_source(JobSpec.model_validate({kind: {name: place}}), fetch)
+        except Problem as problem:
+            return str(problem)
+        return ""
+
+    for allowed in (inside.as_uri() + "/a.jsonl", f"{inside}/a.jsonl", "s3://b/in/a.jsonl"):
+        assert refusal("jsonl", allowed) == ""
+    assert refusal("directory", inside.as_uri()) == ""
+    for refused in (f"{inside}/../outside/x", f"{inside}/way-out/x", f"{inside}/%2e%2e/x".replace("/inside", "")):
+        assert "fetch.allowed_directories" in refusal("jsonl", refused)
+    assert "fetch.allowed_directories" in refusal("jsonl", f"file://{inside}/%2e%2e/outside/x")
+    for refused in ("s3://b/inner", "s3://c/in/x", "s3://b"):
+        assert "fetch.allowed_s3_prefixes" in refusal("jsonl", refused)
+    for nonsense in ("x", "", "file://host/x", "file://[", "s3:///x", "s3://b/in/../x", "http://h/x", "/a\0b"):
+        assert refusal("jsonl", nonsense)
+    assert "a directory is one of this machine" in refusal("directory", "s3://b/in/")
+    assert plain_directory(Directory(path="file:///a%20b")).path == "/a b"
+
+
+def test_a_gateway_listens_on_this_machine_only() -> None:
+    assert listen_address("127.0.0.1:80") == Address("127.0.0.1", 80)
+    assert listen_address("localhost:0").host == "127.0.0.1"
+    assert listen_address("[::1]:80").url == "http://[::1]:80"
+    for listen in ("0.0.0.0:80", "[::]:80", "10.0.0.1:80", "example.org:80"):
+        with pytest.raises(ConfigError, match=r"gateway\.listen.*other machines"):
+            listen_address(listen)
+    with pytest.raises(ConfigError, match="no port"):
+        listen_address("127.0.0.1:70000")
+
+
+def test_json_keeps_large_numbers_and_names_the_place_of_a_fault() -> None:
+    assert to_json(parse_json(b'{"n": 12345678901234567890123}')) == b'{"n":12345678901234567890123}'
+    with pytest.raises(MalformedJson) as caught:
+        parse_json(b'{\n "a": 1,\n}')
+    assert (caught.value.line, caught.value.column) == (3, 1)
+    for text in (b"", b"NaN", b"[" * 100_000, b"\xff", b"{} {}"):
+        with pytest.raises(MalformedJson):
+            parse_json(text)
+
+
+def lines_of(*chunks: bytes, limit: int = 10) -> list[bytes]:
+    async def arriving() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    async def read() -> list[bytes]:
+        return [line async for line in read_lines(arriving(), limit)]
+
+    return asyncio.run(read())
+
+
+def test_lines_are_the_same_however_they_arrive() -> None:
+    assert lines_of(b"a\nbc\n\nd") == lines_of(b"a", b"\nb", b"c\n", b"\n", b"d") == [b"a", b"bc", b"", b"d"]
+    assert lines_of() == []
+
+
+def test_a_line_without_end_is_given_up_at_the_limit() -> None:
+    assert lines_of(b"a\n", *[b"x" * 8] * 100) == [b"a", b"x" * 16]
+    problem = check_line(b"x" * 16, 2, 10)
+    assert problem is not None
+    assert (problem.status, problem.document.model_dump()["line"]) == (413, 2)
+    assert check_line(b'{"a":1}', 1, 10) is None
+
+
+def test_a_payload_is_shown_as_well_as_it_can_be() -> None:
+    assert readable(b'{"a":1}', "application/json; charset=utf-8") == ({"a": 1}, "json")
+    assert readable(b"{broken", "application/json") == ("{broken", "text")
+    assert readable(b"\xff\xd8", "image/jpeg") == ("/9g=", "base64")
+    assert readable(None, "application/json") == (None, "none")
+
+
+def test_hints_are_given_only_where_something_is_near() -> None:
+    assert nearest("runing", ["running", "stopped"]) == " Did you mean 'running'?"
+    assert nearest("xyz", ["running"]) == ""
+    assert "add one under apis" in str(unknown_api("x", []))

@@ -1,0 +1,176 @@
+"""The commands about jobs, without a gateway: arguments in, words out."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stream_infer.cli.client import GatewayClient, error_of
+from stream_infer.cli.following import PATIENCE_S, LinePace, observations
+from stream_infer.cli.job_source import config_of, item_of, source_of
+from stream_infer.cli.job_tables import duration, eta, job_details, job_table, plain, progress_line, result_table
+from stream_infer.cli.results import write_lines
+from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
+from stream_infer.gateway.representations import JobBody
+
+
+def job(**fields: Any) -> JobBody:
+    counts = {name: fields.pop(name) for name in ("enqueued", "waiting", "succeeded", "rejected") if name in fields}
+    base: dict[str, Any] = {
+        "job_id": "j1", "api_name": "echo", "state": "running", "is_final": False, "generation": 1, "counts": counts,
+        "is_enqueued": True, "rate": 0.0, "errors": [], "config": {}, "source": {}, "submitted_at": 0.0, "times": {},
+        "results_uri": "file:///r", "objects": 0, "bytes": 0,
+        "links": {"self": "/", "results": "/", "failures": "/", "dlq": "/"},
+    }  # fmt: skip
+    return JobBody.model_validate(base | fields)
+
+
+def rendered(thing: Any) -> str:
+    out = io.StringIO()
+    Console(file=out, width=160).print(thing)
+    return out.getvalue()
+
+
+def test_progress_says_how_much_how_fast_and_how_long() -> None:
+    running = job(enqueued=100, waiting=60, succeeded=38, rejected=2, rate=20.0)
+    assert progress_line(running) == "running, 40/100 items, 2 failed, 20 items/s, 0:03 left"
+    assert eta(running) == 3.0
+
+
+def test_progress_promises_nothing_before_the_size_and_the_rate_are_known() -> None:
+    growing = job(enqueued=100, waiting=60, succeeded=40, rate=20.0, is_enqueued=False)
+    assert progress_line(growing) == "running, 40/100+ items, 20 items/s"
+    assert eta(job(enqueued=1, waiting=1)) is None
+    assert progress_line(job(state="succeeded", is_final=True, enqueued=3, succeeded=3, rate=9.0)) == (
+        "succeeded, 3/3 items"
+    )
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (5.4, "0:05"), (750, "12:30"), (10_800, "3:00:00")])
+def test_durations_read_like_clocks(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_lines_come_at_each_change_of_state_and_else_at_most_every_two_seconds() -> None:
+    pace = LinePace()
+    assert pace.is_due(job(), "a", 0.0)
+    assert not pace.is_due(job(), "b", 1.9)
+    assert pace.is_due(job(), "b", 2.0)
+    assert not pace.is_due(job(), "b", 60.0)
+    assert pace.is_due(job(state="finalizing"), "b", 60.1)
+
+
+def test_a_gateway_that_is_away_for_a_while_does_not_end_the_waiting() -> None:
+    clock = iter(range(10_000))
+    answers: Iterator[Any] = iter([job(), *[ServiceUnavailable("away")] * 5, job(state="succeeded", is_final=True)])
+
+    def look() -> JobBody:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    seen = list(observations(look, sleep=lambda _: None, now=lambda: next(clock)))
+    assert [str(entry.state) for entry in seen] == ["running", "succeeded"]
+
+    def away() -> JobBody:
+        raise ServiceUnavailable("away")
+
+    with pytest.raises(ServiceUnavailable):
+        list(observations(away, sleep=lambda _: None, now=lambda: next(clock)))
+    assert next(clock) >= PATIENCE_S
+
+
+def test_items_are_json_or_plain_text_but_never_broken_json() -> None:
+    assert [item_of(text) for text in ('{"a": 1}', "3", "hello world", "")] == [{"a": 1}, 3, "hello world", ""]
+    for broken in ('{"a": ', "[1,", '"x'):
+        with pytest.raises(UsageError, match="is not JSON"):
+            item_of(broken)
+    assert config_of(["top=3", "name=x", 'a={"b": [1]}', "e="]) == {"top": 3, "name": "x", "a": {"b": [1]}, "e": ""}
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        config_of(["top"])
+
+
+def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b.jsonl").write_text("1\n")
+    assert source_of([], "a b.jsonl", None, [], []) == {"jsonl": {"uri": (tmp_path / "a b.jsonl").as_uri()}}
+    assert source_of([], "s3://b/k", None, [], []) == {"jsonl": {"uri": "s3://b/k"}}
+    assert source_of([], None, ".", ["*.png"], []) == {
+        "directory": {"path": tmp_path.as_uri(), "includes": ["*.png"], "excludes": []}
+    }
+    assert source_of(["1", "x"], None, None, [], []) == {"item_list": {"items": [1, "x"]}}
+    for arguments, said in (
+        (([], None, None, [], []), "none of them"),
+        ((["1"], "a b.jsonl", None, [], []), "ITEM and --file"),
+        (([], "none.jsonl", None, [], []), "is not there"),
+        (([], None, "a b.jsonl", [], []), "not a directory"),
+        ((["1"], None, None, ["*"], []), "--include"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            source_of(*arguments)
+
+
+def test_what_strangers_wrote_cannot_command_the_terminal() -> None:
+    assert "\x1b" not in plain("\x1b[2Jgone").plain
+    line = json.dumps({"item_id": "[red]i[/red]\x1b]0;x\x07", "output": "[bold]\x1b[31m"}).encode()
+    table = rendered(result_table([line]))
+    assert "[red]i[/red]" in table
+    assert "\x1b" not in table
+
+
+def test_tables_show_the_facts_that_there_are() -> None:
+    body = job(enqueued=5, succeeded=4, rejected=1, state="completed_with_failures", is_final=True, errors=["why"])
+    assert "5/5" in rendered(job_table([body]))
+    details = rendered(job_details(body))
+    assert "why" in details
+    assert "None" not in details
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (404, {"detail": "no such job"}, UsageError, "no such job"),
+        (422, {"detail": "a", "errors": [{"pointer": "/a", "detail": "x"}, {"pointer": "/b", "detail": "y"}]},
+         UsageError, "  /a: x\n  /b: y"),
+        (503, {"detail": "Kafka is away"}, ServiceUnavailable, "Kafka is away"),
+        (500, {"detail": "its own fault"}, StreamInferError, "its own fault"),
+        (502, None, ServiceUnavailable, "answered 502"),
+        (400, [], UsageError, "answered 400"),
+    ],
+)  # fmt: skip
+def test_a_problem_becomes_the_error_with_its_exit_code(
+    status: int, body: Any, kind: type[StreamInferError], said: str
+) -> None:
+    error = error_of(status, b"<html>" if body is None else json.dumps(body).encode(), "http://gateway")
+    assert type(error) is kind
+    assert said in str(error)
+
+
+def test_no_gateway_is_a_service_that_cannot_be_reached() -> None:
+    client = GatewayClient("http://127.0.0.1:1")
+    with pytest.raises(ServiceUnavailable, match=r"Is `stream-infer up` running\?"):
+        client.apis()
+    with pytest.raises(UsageError, match="http://HOST:PORT"):
+        GatewayClient("localhost:8080")
+
+
+def test_a_file_of_results_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    assert write_lines(iter([b"1\n", b"2\n"]), path) == 2
+    assert path.read_bytes() == b"1\n2\n"
+
+    def breaking() -> Iterator[bytes]:
+        yield b"3\n"
+        raise ServiceUnavailable("broke off")
+
+    with pytest.raises(ServiceUnavailable):
+        write_lines(breaking(), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r.jsonl"]
+    assert path.read_bytes() == b"1\n2\n"
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_lines(iter([b"1\n"]), tmp_path / "none" / "r")

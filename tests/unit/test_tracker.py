@@ -1,0 +1,95 @@
+"""The tracker's rows, and how it speaks to a secured Kafka."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+
+from stream_infer.jobs.events import Exhausted, Finalized, Submitted
+from stream_infer.settings import SecuritySettings
+from stream_infer.tracker.app import credentials
+from stream_infer.tracker.rows import PartitionRows
+
+SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
+ENDED = [
+    SUBMITTED,
+    Exhausted(job_id="a", at=101.0),
+    Finalized(job_id="a", at=102.0, manifest="file:///m", objects=0, bytes=0),
+]
+
+
+def folded(events: list[Any]) -> PartitionRows:
+    rows = PartitionRows({})
+    for offset, event in enumerate(events):
+        rows.fold(event, offset)
+    return rows
+
+
+def test_many_events_of_a_job_are_one_change_and_the_offset_goes_behind_the_last() -> None:
+    changes = folded(ENDED).take_changes()
+    assert [(job_id, row.offset if row else None) for job_id, row in changes.rows.items()] == [("a", 2)]
+    assert changes.next_offset == 3
+
+
+def test_what_was_taken_is_not_written_again() -> None:
+    rows = folded(ENDED)
+    rows.take_changes()
+    assert not rows.has_changes
+
+
+def test_a_strangers_record_moves_the_offset_alone() -> None:
+    changes = folded([None]).take_changes()
+    assert (changes.rows, changes.next_offset) == ({}, 1)
+
+
+def test_a_redelivered_event_moves_the_offset_alone() -> None:
+    rows = folded(ENDED)
+    rows.take_changes()
+    rows.fold(SUBMITTED, 0)
+    assert rows.take_changes().rows == {}
+
+
+def test_an_overdue_job_is_named_until_its_timeout_is_folded() -> None:
+    rows = folded([SUBMITTED])
+    assert list(rows.overdue(109.9)) == []
+    (event,) = rows.overdue(110.0)
+    assert (event.job_id, event.generation) == ("a", 1)
+    rows.fold(event, 1)
+    assert list(rows.overdue(111.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "now", "forgotten"), [(ENDED, 112.0, False), (ENDED, 112.1, True), (ENDED[:2], 1e9, False)]
+)
+def test_a_job_is_forgotten_when_its_end_is_past_retention(events: list[Any], now: float, forgotten: bool) -> None:
+    rows = folded(events)
+    rows.take_changes()
+    rows.forget_older_than(10.0, now)
+    changes = rows.take_changes()
+    assert changes.rows == ({"a": None} if forgotten else {})
+    assert changes.next_offset is None
+
+
+@pytest.mark.parametrize(
+    ("security", "protocol", "encrypted"),
+    [
+        ({"protocol": "SSL"}, "SSL", True),
+        ({"protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-256"}, "SASL_PLAINTEXT", False),
+        ({"protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512"}, "SASL_SSL", True),
+    ],
+)
+def test_a_secured_kafka_is_met_with_the_same_protocol(
+    security: dict[str, str], protocol: str, encrypted: bool
+) -> None:
+    found: Any = credentials(SecuritySettings(username="u", password="p", **security))
+    assert found.protocol.value == protocol
+    context = found.ssl_context if protocol.startswith("SASL") else found.context
+    assert isinstance(context, ssl.SSLContext) is encrypted
+    if protocol.startswith("SASL"):
+        assert (found.username, found.password, found.mechanism.value) == ("u", "p", security["sasl_mechanism"])
+
+
+def test_plain_text_needs_no_credentials() -> None:
+    assert credentials(SecuritySettings()) is None
