@@ -15,7 +15,7 @@ from stream_infer.kafka.views import CompactedView
 from stream_infer.settings import KafkaSettings
 from stream_infer.topics import Topics
 
-CATCH_UP_TIMEOUT_S = 10.0
+CATCH_UP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +114,4 @@ async def _done(reached: Future[None], timeout_s: float) -> None:
     try:
         await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(reached)), timeout_s)
     except TimeoutError:
-        raise ServiceUnavailable(f"reading the state of jobs took more than {timeout_s:.0f} s; Kafka is slow") from None
+        raise ServiceUnavailable(f"Kafka has not answered for {timeout_s:.0f} s where jobs stand") from None

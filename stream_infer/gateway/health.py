@@ -8,7 +8,7 @@ from aiohttp import web
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.jobs import answer
-from stream_infer.gateway.problems import Problem, ProblemKind
+from stream_infer.gateway.problems import Problem, ProblemKind, sentence
 from stream_infer.gateway.representations import HealthBody
 from stream_infer.gateway.services import Services
 
@@ -35,7 +35,7 @@ class HealthResource:
         try:
             await self._services.board.catch_up(CHECK_TIMEOUT_S)
         except StreamInferError as error:
-            return f"Kafka: {error}."
+            return f"Kafka: {sentence(error)}"
         return None
 
     async def _store(self) -> str | None:
@@ -45,5 +45,5 @@ class HealthResource:
         except TimeoutError:
             return f"Store: {self._services.settings.store} does not answer within {CHECK_TIMEOUT_S:.0f} s."
         except StreamInferError as error:
-            return f"Store: {error}."
+            return f"Store: {sentence(error)}"
         return None

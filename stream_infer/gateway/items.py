@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.jobs import answer
-from stream_infer.gateway.problems import Problem, ProblemKind, problem_of
+from stream_infer.gateway.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.gateway.representations import ItemsAccepted
 from stream_infer.gateway.requests import NDJSON_TYPES, read_query, require_content_type
 from stream_infer.gateway.services import Services
@@ -20,6 +20,7 @@ from stream_infer.records import JSON, OutgoingRecord, item_headers, item_id_of
 
 CHUNK_ITEMS = 1000
 CHUNK_BYTES = 1024 * 1024
+PUBLISH_TIMEOUT_S = 15.0
 
 
 @dataclass(slots=True)
@@ -91,10 +92,10 @@ class ItemsResource:
         if not records:
             return
         try:
-            await self._services.block(lambda: self._services.publisher.publish(records))
+            await self._services.block(lambda: self._services.publisher.publish(records, PUBLISH_TIMEOUT_S))
         except StreamInferError as error:
             problem = problem_of(error)
-            detail = f"{error} The first {upload.accepted} items are published; of the next {len(records)} some may be."
+            detail = f"{sentence(error)} {upload.accepted} items are published; of the next {len(records)} some may be."
             members = {"accepted": upload.accepted, "line": upload.line, "request_id": upload.request_id}
             raise problem.with_members(detail=detail, **members) from error
         upload.accepted += len(records)

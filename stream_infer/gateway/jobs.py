@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob, is_ending
 from stream_infer.gateway.json_text import to_json
-from stream_infer.gateway.problems import Problem, ProblemKind, nearest, problem_of
+from stream_infer.gateway.problems import Problem, ProblemKind, nearest, problem_of, sentence
 from stream_infer.gateway.representations import DryRunBody, JobBody, JobList, job_body, source_of
 from stream_infer.gateway.requests import (
     IDEMPOTENCY_KEY,
@@ -145,7 +145,7 @@ class JobsResource:
             await services.writer.write(records)
         except ServiceUnavailable as error:
             advice = f"GET /v1/jobs/{job_id} tells; or send it again with the same {IDEMPOTENCY_KEY}."
-            raise problem_of(ServiceUnavailable(f"{error} {advice}")).with_members(job_id=job_id) from error
+            raise problem_of(ServiceUnavailable(f"{sentence(error)} {advice}")).with_members(job_id=job_id) from error
         _log.info("submitted", job=job_id, api=job.api, inline_items=len(asked.lines))
         await services.board.catch_up()
         known = services.board.peek(job_id)

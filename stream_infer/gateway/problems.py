@@ -133,13 +133,19 @@ def unknown_api(name: str, known: Sequence[str]) -> Problem:
     return Problem(ProblemKind.UNKNOWN_API, detail, known=list(known))
 
 
+def sentence(error: Exception) -> str:
+    """What it says, with a full stop, so that another sentence can follow."""
+    text = str(error).rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def problem_of(error: StreamInferError) -> Problem:
     """What an error of ours means to a client."""
     match error:
         case ServiceUnavailable() | TransactionAborted() | RetryableError():
-            return Problem(ProblemKind.UNAVAILABLE, f"{error} Try again in {RETRY_AFTER_S} s.")
+            return Problem(ProblemKind.UNAVAILABLE, f"{sentence(error)} Try again in {RETRY_AFTER_S} s.")
         case Fenced():
-            return Problem(ProblemKind.UNAVAILABLE, f"Another producer took over while writing: {error}. Try again.")
+            return Problem(ProblemKind.UNAVAILABLE, f"{sentence(error)} Another producer took over; try again.")
         case TopicMismatch():
             return Problem(ProblemKind.UNAVAILABLE, str(error))
         case SourceError():

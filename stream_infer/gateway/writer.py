@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
 
 import structlog
 
@@ -13,7 +15,8 @@ from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import KafkaSettings
 
-WRITE_TIMEOUT_S = 20.0
+WRITE_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
 _log = structlog.get_logger(__name__)
 
 
@@ -23,21 +26,24 @@ class EventWriter:
     def __init__(self, kafka: KafkaSettings, transactional_id: str) -> None:
         self._kafka = kafka
         self._transactional_id = transactional_id
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-writer")
         self._producer: TransactionalProducer | None = None
+        self._calls: SimpleQueue[tuple[Future[None], Callable[[], object]] | None] = SimpleQueue()
+        # A daemon: with Kafka away a commit blocks for a minute, and nothing of it is worth waiting for at the end.
+        self._thread = threading.Thread(target=self._work, name="event-writer", daemon=True)
 
     def start(self) -> None:
         """Blocks until the slot's earlier producer is fenced. Raises ServiceUnavailable."""
-        self._thread.submit(self._initialised).result()
+        self._thread.start()
+        self._submit(self._initialised).result()
 
     async def write(self, records: Sequence[OutgoingRecord]) -> None:
         """Commits all of `records` or none. Raises ServiceUnavailable, TransactionAborted or Fenced.
 
         At the timeout what waits for its turn is withdrawn; only a write that had begun may still come true.
         """
-        loop = asyncio.get_running_loop()
+        written = self._submit(lambda: self._write(records))
         try:
-            await asyncio.wait_for(loop.run_in_executor(self._thread, self._write, records), WRITE_TIMEOUT_S)
+            await asyncio.wait_for(asyncio.wrap_future(written), WRITE_TIMEOUT_S)
         except TimeoutError:
             raise ServiceUnavailable(
                 f"Kafka at {self._kafka.bootstrap} did not confirm the write within {WRITE_TIMEOUT_S:.0f} s, "
@@ -45,9 +51,31 @@ class EventWriter:
             ) from None
 
     def close(self) -> None:
-        """Waits for the write that has begun."""
-        self._thread.submit(self._discard)
-        self._thread.shutdown(wait=True)
+        """Waits 2 s for the write that has begun; what it leaves open is aborted by the slot's next producer."""
+        if not self._thread.is_alive():
+            return
+        self._submit(self._discard)
+        self._calls.put(None)
+        self._thread.join(CLOSE_TIMEOUT_S)
+        if self._thread.is_alive():
+            _log.warning("write_abandoned", waited_s=CLOSE_TIMEOUT_S)
+
+    def _submit(self, call: Callable[[], object]) -> Future[None]:
+        done: Future[None] = Future()
+        self._calls.put((done, call))
+        return done
+
+    def _work(self) -> None:
+        while (entry := self._calls.get()) is not None:
+            done, call = entry
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                call()
+            except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
     def _write(self, records: Sequence[OutgoingRecord]) -> None:
         try:

@@ -111,9 +111,17 @@ class GroupConsumer:
         return [record for record in records if (record.topic, record.partition) not in self._taken]
 
     def membership(self) -> Membership:
-        """Taken on the polling thread right before a commit: with cooperative rebalancing nobody else can own our
-        partitions before our own revoke callback, which runs inside `poll`."""
+        """Who we are now, for a transaction. To be followed by `is_member`, or by a poll and a look at what is ours."""
         return Membership(self._consumer.consumer_group_metadata())
+
+    def is_member(self) -> bool:
+        """False from the moment of an expulsion until the listener was told of it.
+
+        A membership taken in that time names nobody, and the broker accepts a commit in nobody's name (measured, see
+        groups.py). librdkafka joins again only after the listener has returned, so that one taken before this is True
+        names who owns our partitions, or is refused.
+        """
+        return bool(self._consumer.memberid())
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         self._consumer.pause(_places(partitions))

@@ -55,7 +55,9 @@ def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec,
         futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
         return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
 
+    # Measured: after a leader's restart an admin client is answered FENCED_LEADER_EPOCH until its metadata is read
+    # anew, which it does by itself only every 5 minutes.
     try:
-        return ask_patiently(ask, _TIMEOUT_S)
+        return ask_patiently(ask, _TIMEOUT_S, before_again=lambda: admin.list_topics(timeout=_TIMEOUT_S))
     except KafkaException as error:
         raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error

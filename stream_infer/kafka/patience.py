@@ -17,17 +17,20 @@ _PASSING = frozenset(
     {
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._NOENT,  # librdkafka's word for a partition whose leader it does not know
     }
 )
 
 
-def ask_patiently(ask: Callable[[], T], timeout_s: float) -> T:
+def ask_patiently(ask: Callable[[], T], timeout_s: float, before_again: Callable[[], object] = lambda: None) -> T:
     """What `ask` returns; it is called again while leaders and coordinators are being found, for `timeout_s`.
 
-    Raises KafkaException.
+    `before_again` may bring the client's knowledge up to date. Raises KafkaException.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -37,3 +40,4 @@ def ask_patiently(ask: Callable[[], T], timeout_s: float) -> T:
             if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                 raise
         time.sleep(_AGAIN_AFTER_S)
+        before_again()

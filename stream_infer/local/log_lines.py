@@ -24,21 +24,19 @@ class LinePrinter:
     def __call__(self, who: str, line: str) -> None:
         style = "bold" if who == self._emphasised else _COLOURS[zlib.crc32(who.encode()) % len(_COLOURS)]
         text = Text.assemble((f"{who:<{self._width}} | ", style), Text.from_ansi(line))
-        # A terminal that has gone is no reason to leave a role blocked on a full pipe.
-        with contextlib.suppress(OSError):
+        # A terminal that has gone is no reason to leave a role blocked on a full pipe. On a broken pipe rich raises
+        # SystemExit, once, and is quiet from then on.
+        with contextlib.suppress(OSError, SystemExit):
             self._console.print(text, soft_wrap=True, highlight=False)
 
 
-class LineStream(io.TextIOBase):
+class LineStream(io.StringIO):
     """A text stream for this process's own logging, whose lines go where the others' go."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         super().__init__()
         self._on_line = on_line
         self._rest = ""
-
-    def writable(self) -> bool:
-        return True
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")

@@ -79,18 +79,18 @@ class Delivery:
         item = entry.item
         match entry.ended:
             case Output(value=bytes() as value) as output if item is not None:
-                if len(value) > self._policy.max_result_bytes:
-                    output = self._stored_output(item, value, output.content_type)
-                return OutgoingRecord(
-                    self._policy.topics.results,
-                    item.message.key,
-                    output.value,
-                    result_headers(item, output, jobless=entry.jobless),
-                )
+                record = self._result(item, output, entry)
+                if size_of(record) <= self._policy.max_result_bytes:
+                    return record
+                return self._result(item, self._stored_output(item, value, output.content_type), entry)
             case Failure() as failure if item is not None:
                 return self._fitting(self._dead_letter(item, failure), item)
             case _:
                 return None
+
+    def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
+        headers = result_headers(item, output, jobless=entry.jobless)
+        return OutgoingRecord(self._policy.topics.results, item.message.key, output.value, headers)
 
     def _dead_letter(self, item: Item, failure: Failure) -> OutgoingRecord:
         policy = self._policy
@@ -105,9 +105,7 @@ class Delivery:
 
     def _fitting(self, record: OutgoingRecord, item: Item) -> OutgoingRecord:
         """A dead letter always fits: what is too big for its topic keeps its value in the store, by reference."""
-        size = len(record.value or b"") + len(record.key or b"")
-        size += sum(len(name) + len(value or b"") for name, value in record.headers)
-        if size <= self._policy.max_dead_letter_bytes:
+        if size_of(record) <= self._policy.max_dead_letter_bytes:
             return record
         value = self._reference(PayloadKind.DEAD_LETTER, item.message, record.value or b"", item.content_type)
         headers = (*record.headers, (Header.CONTENT_TYPE.value, REFERENCE.encode()))
@@ -124,6 +122,12 @@ class Delivery:
 
     def _progress(self, event: Event) -> OutgoingRecord:
         return OutgoingRecord(self._policy.progress_topic, event.job_id.encode(), encode_event(event))
+
+
+def size_of(record: OutgoingRecord) -> int:
+    """Bytes that a broker is asked to take, before compression and framing."""
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.value or b"") + len(record.key or b"") + headers
 
 
 def count(deltas: Counter[tuple[str, int, str]], entry: Entry) -> None:

@@ -154,11 +154,15 @@ class WorkerLoop:
         """Commits every ended prefix in one transaction: results, dead letters, progress and offsets."""
         if self._consumer is None:
             return
+        membership = self._consumer.membership()
+        if not self._consumer.is_member():
+            self._pace.aborted(time.monotonic())
+            return
         prefixes = self._ledger.prefixes(self._pace.policy.max_transaction_entries)
         offsets = {prefix.partition: prefix.offset for prefix in prefixes}
         try:
             records = self._delivery.records(prefixes, self._clock())
-            self._producer.transact(records, offsets, self._consumer.membership())
+            self._producer.transact(records, offsets, membership)
         except (TransactionAborted, ServiceUnavailable) as error:
             delay = self._pace.aborted(time.monotonic())
             _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))

@@ -111,6 +111,6 @@ def _delivery_policy(settings: Settings, api: ApiSettings, slot: Slot) -> Delive
         progress_topic=topics.progress,
         worker=slot.name,
         api_version=hashlib.sha256(api.model_dump_json().encode()).hexdigest()[:12],
-        max_result_bytes=settings.limits.payload_bytes,
+        max_result_bytes=settings.limits.payload_bytes + MIB // 2,
         max_dead_letter_bytes=settings.limits.payload_bytes + MIB,
     )

@@ -1,6 +1,7 @@
 """A sink on a real broker: every record lies in exactly one object that counts, whatever is killed in between."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -154,11 +155,14 @@ def harness(settings: Settings, tmp_path: Path) -> Harness:
 
 
 @contextmanager
-def killed_at(harness: Harness, held: str, folder: Path) -> Iterator[None]:
-    """A sink that stops at its first put of a key with `held` in it; killed with -9 when the block ends."""
+def held_at(harness: Harness, held: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A sink that waits in each put of a key with `held` in it, until `folder` has a file `release`.
+
+    Killed with -9 when the block ends.
+    """
     reached, file = folder / f"reached-{abs(hash(held))}", folder / "sink.json"
-    settings = harness.settings.model_dump(mode="json")
-    file.write_text(json.dumps({"settings": settings, "held": held, "reached": str(reached)}))
+    given = {"held": held, "reached": str(reached), "release": str(folder / "release")}
+    file.write_text(json.dumps({"settings": harness.settings.model_dump(mode="json"), **given}))
     with (folder / "sink.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.sink_process", str(file)], cwd=ROOT, stdout=log, stderr=log
@@ -166,7 +170,7 @@ def killed_at(harness: Harness, held: str, folder: Path) -> Iterator[None]:
     try:
         until(lambda: reached.exists() or process.poll() is not None, f"a put of {held}")
         assert process.poll() is None, (folder / "sink.log").read_text()
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -197,7 +201,7 @@ def test_a_sink_killed_between_upload_and_commit_loses_nothing_and_doubles_nothi
     harness.abort(*(harness.result(n) for n in range(1050, 1060)))
 
     # When a sink is killed after it has put objects of the job and of none, and before it has committed them
-    with killed_at(harness, "stream/dt=", tmp_path):
+    with held_at(harness, "stream/dt=", tmp_path):
         until(lambda: len(harness.keys("echo/j/results/")) > 0, "an object of the job")
     uncommitted = harness.keys("echo/j/results/")
     left_in_stream = harness.keys("stream/dt=")
@@ -227,11 +231,36 @@ def test_a_sink_killed_between_upload_and_commit_loses_nothing_and_doubles_nothi
     until(lambda: harness.keys("stream/_pending/") == set(), "the notes to be gone")
 
 
+def test_a_sink_that_slept_through_its_replacement_commits_nothing_and_clears_up(
+    harness: Harness, tmp_path: Path
+) -> None:
+    harness.transact(*(harness.result(n) for n in range(50)), *(harness.result(n, None) for n in range(20)))
+
+    # Given a sink that stands still while it uploads, longer than its session
+    with held_at(harness, "stream/dt=", tmp_path) as sleeper:
+        sleeper.send_signal(signal.SIGSTOP)
+        (tmp_path / "release").touch()
+        with harness.sink():
+            harness.until_drained()
+            harness.transact(*(harness.result(n) for n in range(50, 60)))
+
+            # When it wakes up with everything ready to be committed
+            sleeper.send_signal(signal.SIGCONT)
+            until(lambda: "revoked" in (tmp_path / "sink.log").read_text(), "the sleeper to learn it")
+            harness.until_drained()
+
+            # Then only what its successor wrote is there
+            assert harness.job_ids() == expected(60, "j")
+            assert harness.sunk() == 60
+            until(lambda: harness.keys() == {found.key for found in harness.manifest()}, "no orphan")
+            assert harness.stream_ids() == expected(20, "free")
+
+
 def test_a_finalizer_killed_before_success_finishes_when_started_again(harness: Harness, tmp_path: Path) -> None:
     harness.transact(*(harness.result(n) for n in range(10)))
     harness.status(counts=Counts(sunk=10))
 
-    with killed_at(harness, "manifest.json", tmp_path):
+    with held_at(harness, "manifest.json", tmp_path):
         assert not harness.store.exists("echo/j/_SUCCESS")
     assert harness.events(Finalized) == []
 

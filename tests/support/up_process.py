@@ -84,7 +84,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
 
 
 def wait_for(condition: Any, within_s: float, text: Any, may_go_on: Any = lambda: True) -> Any:
-    """What `condition()` returns once that is true; fails with `text()` after `within_s` seconds or when it cannot be."""
+    """What `condition()` returns once that is true; fails with `text()` after `within_s` seconds."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):
         assert may_go_on(), text()

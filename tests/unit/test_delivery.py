@@ -21,7 +21,7 @@ from tests.support.memory_store import MemoryStore
 
 PARTITION = ("p.api.items", 0)
 TOPICS = ApiTopics("p", "api")
-POLICY = DeliveryPolicy(TOPICS, "p.progress", "worker-1", "v1", max_result_bytes=100, max_dead_letter_bytes=2000)
+POLICY = DeliveryPolicy(TOPICS, "p.progress", "worker-1", "v1", max_result_bytes=400, max_dead_letter_bytes=2000)
 BOOM = Failure(Stage.PREDICT, "builtins.ValueError", "boom", "Traceback ...")
 
 
@@ -101,11 +101,11 @@ def test_a_dead_letter_keeps_the_original_and_adds_the_reason() -> None:
 def test_an_output_too_big_for_a_message_goes_to_the_store() -> None:
     store = MemoryStore()
 
-    [result] = delivered(((), Output(b"x" * 101, "image/png")), store=store)
+    [result] = delivered(((), Output(b"x" * 401, "image/png")), store=store)
 
     assert dict(result.headers)["content-type"] == REFERENCE.encode()
     assert result.value == b'{"uri":"memory:///_payloads/results/p.api.items-0-0","content_type":"image/png"}'
-    assert store.get("_payloads/results/p.api.items-0-0") == b"x" * 101
+    assert store.get("_payloads/results/p.api.items-0-0") == b"x" * 401
 
 
 def test_a_dead_letter_too_big_for_its_topic_keeps_its_payload_in_the_store() -> None:
