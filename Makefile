@@ -11,9 +11,13 @@ UPGRADE   ?=
 # Behind a company's proxy the machine's certificates count, not those that uv brings along.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
+# Measured where this is set: importing torch takes 13.6 s instead of 4.4 s, in every process that does.
+unexport PYTHONDONTWRITEBYTECODE
+
 PY        := $(VENV)/bin/python
 UV        := $(VENV)/bin/uv
-INSTALL   := $(UV) pip install --quiet --python $(PY)
+# Compiled once at install: every role is a process of its own, and would else compile all it imports at each start.
+INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
 CHECKED   := stream_infer connectors $(wildcard examples benchmarks)

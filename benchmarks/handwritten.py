@@ -9,7 +9,7 @@ import argparse
 import time
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, Message, Producer
 
 COMMIT_S = 0.2
 BATCH = 256
@@ -56,7 +56,7 @@ def run(consumer: Consumer, producer: Producer, target: str, items: int) -> None
     begun = False
     last_commit = time.monotonic()
     while done < items:
-        messages = [message for message in consumer.consume(BATCH, 0.1) if message_is_record(message)]
+        messages = [message for message in consumer.consume(BATCH, 0.1) if is_record(message)]
         if messages:
             if not begun:
                 producer.begin_transaction()
@@ -74,11 +74,10 @@ def run(consumer: Consumer, producer: Producer, target: str, items: int) -> None
             last_commit = time.monotonic()
 
 
-def message_is_record(message: object) -> bool:
-    error = message.error()  # type: ignore[attr-defined]
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        raise SystemExit(str(error))
-    return error is None
+def is_record(message: Message) -> bool:
+    if message.error() is not None:
+        raise SystemExit(str(message.error()))
+    return True
 
 
 if __name__ == "__main__":

@@ -46,6 +46,15 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """One topic full of items, and the configuration of the API that reads it."""
+
+    settings: Settings
+    config: Path
+    load: Load
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Items a second, one figure a round."""
 
@@ -62,18 +71,18 @@ def compare(load: Load, rounds: int, announce: Callable[[str], None]) -> Compari
     """Runs both contestants `rounds` times, in turns, on a broker of its own."""
     worker: list[float] = []
     handwritten: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="stream-infer-bench-") as folder:
-        with LocalBroker(BrokerConfig(Path(folder) / "kafka")) as broker:
-            for number in range(rounds):
-                worker.append(_round(broker.bootstrap_servers, load, Path(folder), _worker_command))
-                handwritten.append(_round(broker.bootstrap_servers, load, Path(folder), _handwritten_command))
-                announce(f"round {number + 1}: worker {worker[-1]:,.0f}/s, hand-written {handwritten[-1]:,.0f}/s")
+    with (
+        tempfile.TemporaryDirectory(prefix="stream-infer-bench-") as folder,
+        LocalBroker(BrokerConfig(Path(folder) / "kafka")) as broker,
+    ):
+        for number in range(rounds):
+            worker.append(_round(broker.bootstrap_servers, load, Path(folder), worker_command))
+            handwritten.append(_round(broker.bootstrap_servers, load, Path(folder), handwritten_command))
+            announce(f"round {number + 1}: worker {worker[-1]:,.0f}/s, hand-written {handwritten[-1]:,.0f}/s")
     return Comparison(load, worker, handwritten)
 
 
-def _round(
-    bootstrap: str, load: Load, folder: Path, command: Callable[[Settings, Path, Load], list[str]]
-) -> float:
+def _round(bootstrap: str, load: Load, folder: Path, command: Callable[[Round], list[str]]) -> float:
     prefix = f"bench-{uuid.uuid4().hex[:8]}"
     config = folder / f"{prefix}.yaml"
     config.write_text(yaml.safe_dump(_config(bootstrap, prefix, folder)))
@@ -81,7 +90,8 @@ def _round(
     apply(settings)
     names = Topics(prefix).api("null")
     _fill(settings.kafka, names.items, load)
-    process = subprocess.Popen(command(settings, config, load), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = command(Round(settings, config, load))
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         return _rate(settings.kafka, names.results, load.items)
     finally:
@@ -128,11 +138,11 @@ def _rate(kafka: KafkaSettings, topic: str, items: int) -> float:
     return items / max(0.001, (max(times) - min(times)) / 1000)
 
 
-def _worker_command(settings: Settings, config: Path, load: Load) -> list[str]:
-    return [sys.executable, "-m", "stream_infer", "-f", str(config), "worker", "null"]
+def worker_command(this: Round) -> list[str]:
+    return [sys.executable, "-m", "stream_infer", "-f", str(this.config), "worker", "null"]
 
 
-def _handwritten_command(settings: Settings, config: Path, load: Load) -> list[str]:
-    names = Topics(settings.kafka.topic_prefix).api("null")
-    where = ["--bootstrap", settings.kafka.bootstrap, "--source", names.items, "--target", names.results]
-    return [sys.executable, "-m", "benchmarks.handwritten", *where, "--items", str(load.items)]
+def handwritten_command(this: Round) -> list[str]:
+    names = Topics(this.settings.kafka.topic_prefix).api("null")
+    where = ["--bootstrap", this.settings.kafka.bootstrap, "--source", names.items, "--target", names.results]
+    return [sys.executable, "-m", "benchmarks.handwritten", *where, "--items", str(this.load.items)]
