@@ -37,7 +37,7 @@ class FileFetcher:
         except TimeoutError:
             raise RetryableError(
                 f"{redacted(reference.uri)} could not be read within {self._policy.timeout_s:g} s "
-                "(fetch.timeout_s): look at the file system it lies on"
+                "(fetch.timeout): look at the file system it lies on"
             ) from None
         return Payload(data, content_type_of(path_of(reference.uri).name, given=reference.content_type))
 

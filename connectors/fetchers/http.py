@@ -42,7 +42,7 @@ class HttpFetcher:
                 return await self._follow(reference)
         except TimeoutError:
             raise RetryableError(
-                f"{redacted(reference.uri)} did not arrive within {self._policy.timeout_s:g} s (fetch.timeout_s)"
+                f"{redacted(reference.uri)} did not arrive within {self._policy.timeout_s:g} s (fetch.timeout)"
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Their texts may hold the whole URL, a signature included: none is shown, none is chained.

@@ -55,7 +55,7 @@ class S3Fetcher:
                 data, told = await loop.run_in_executor(self._threads, self._read, place)
         except TimeoutError:
             raise RetryableError(
-                f"{redacted(place.uri)} did not arrive within {self._policy.timeout_s:g} s (fetch.timeout_s)"
+                f"{redacted(place.uri)} did not arrive within {self._policy.timeout_s:g} s (fetch.timeout)"
             ) from None
         except S3Error as error:
             raise _translated(error, place) from error

@@ -25,15 +25,15 @@ class _Entry(NamedTuple):
     order: bytes
     path: str
     is_directory: bool
-    is_link: bool
 
 
 class DirectorySource:
     """Regular files below `root`, at any depth, in the order of their paths' bytes; holds one directory a level.
 
     `includes` and `excludes` are patterns as globs.py has them: hidden files only where a pattern writes their dot.
-    A link to a file is followed within the root; one that leads out of it is refused. Links to directories are not
-    followed, nor is anything but files and directories. The cursor is the percent-encoded path from the root.
+    A link to a file is an item; where it leads outside of what the policy allows, or nowhere, that item alone fails, when
+    it is fetched. Links to directories are not followed, nor is anything but files and directories. The cursor is the
+    percent-encoded path from the root.
     """
 
     def __init__(
@@ -73,7 +73,6 @@ class DirectorySource:
                 if self._selection.enters(_parts(entry)):
                     open_directories.append(iter(self._entries(entry.order)))
             elif self._selection.selects(_parts(entry)):
-                self._check_link(entry)
                 yield entry
 
     def _entries(self, above: bytes) -> list[_Entry]:
@@ -86,7 +85,6 @@ class DirectorySource:
                         above + os.fsencode(entry.name) + b"/" * entry.is_dir(follow_symlinks=False),
                         entry.path,
                         entry.is_dir(follow_symlinks=False),
-                        entry.is_symlink(),
                     )
                     for entry in found
                     if entry.is_dir(follow_symlinks=False) or entry.is_file() or _is_broken_link(entry)
@@ -96,11 +94,6 @@ class DirectorySource:
                 f"{directory} cannot be listed: {error.strerror}; exclude it or change its mode"
             ) from error
         return sorted(entries)
-
-    def _check_link(self, entry: _Entry) -> None:
-        real = Path(os.path.realpath(entry.path)) if entry.is_link else None
-        if real is not None and not real.is_relative_to(os.path.realpath(self._root)):
-            raise SourceError(f"{entry.path} is a link that leads out of {self._root}: exclude it, or copy the file")
 
     def _item(self, entry: _Entry) -> SourceItem:
         uri = Path(entry.path).as_uri()

@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="stream-infer", obj=invocation)
     except StreamInferError as error:
+        invocation.explain(error)
         if invocation.debug:
             traceback.print_exc()
         sys.stderr.write("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]).rstrip() + "\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
+from stream_infer.cli.context import ConfigFile, Invocation, Output, OutputOption, invocation_of
 from stream_infer.errors import ServiceUnavailable, StreamInferError, TopicMismatch
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ def register(app: typer.Typer) -> None:
 
 def check(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Validate the configuration, reach Kafka and the store, load each predictor and run its warm-up."""
-    settings = invocation_of(ctx).settings(file)
+    invocation = invocation_of(ctx)
+    settings = invocation.settings_for_kafka(file)
     names = ", ".join(api.name for api in settings.apis) or "none, so nothing would be served"
     findings = [Finding("configuration", 0, f"APIs: {names}")]
     if output is Output.TABLE:
         _show(findings[0])
-    for finding in _findings(settings):
+    for finding in _findings(invocation, settings):
         findings.append(finding)
         if output is Output.TABLE:
             _show(finding)
@@ -49,8 +50,8 @@ def check(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Ou
     raise typer.Exit(max(finding.exit_code for finding in findings))
 
 
-def _findings(settings: Settings) -> Iterator[Finding]:
-    kafka = _finding("kafka", lambda: _kafka(settings))
+def _findings(invocation: Invocation, settings: Settings) -> Iterator[Finding]:
+    kafka = _finding("kafka", lambda: _kafka(invocation, settings))
     yield kafka
     if kafka.exit_code == 0:
         topics = _finding("topics", lambda: _topics(settings))
@@ -76,10 +77,14 @@ def _show(finding: Finding) -> None:
         typer.echo(f"       {line}")
 
 
-def _kafka(settings: Settings) -> str:
+def _kafka(invocation: Invocation, settings: Settings) -> str:
     from stream_infer.kafka import admin
 
-    return f"{settings.kafka.bootstrap}, brokers: {admin.count_brokers(settings)}"
+    try:
+        return f"{settings.kafka.bootstrap}, brokers: {admin.count_brokers(settings)}"
+    except StreamInferError as error:
+        invocation.explain(error)
+        raise
 
 
 def _topics(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_infer.errors import StreamInferError
 from stream_infer.settings import Settings
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -38,6 +39,7 @@ class Invocation:
     debug: bool = False
     log_style: LogStyle = LogStyle.AUTO
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    _guessed: Settings | None = None
 
     def config_file(self, file: Path | None = None) -> Path | None:
         """The file given after the command, or else that before it."""
@@ -48,6 +50,28 @@ class Invocation:
         from stream_infer.configuration import load_settings
 
         return load_settings(self.config_file(file), self.environ, overrides)
+
+    def settings_for_kafka(self, file: Path | None = None) -> Settings:
+        """The configuration of a command that talks to Kafka: where it names none, `up`'s own, if that runs here."""
+        from stream_infer.local.running_broker import running_broker
+
+        settings = self.settings(file)
+        if settings.kafka.bootstrap_servers is not None:
+            return settings
+        address = running_broker(settings.state_dir)
+        if address is None:
+            self._guessed = settings
+            return settings
+        return settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"bootstrap_servers": address})})
+
+    def explain(self, error: StreamInferError) -> None:
+        """Says of an error that names a Kafka which nobody has configured where the address came from."""
+        if self._guessed is not None and self._guessed.kafka.bootstrap in str(error):
+            error.add_note(
+                f"No kafka.bootstrap_servers is configured, and no `stream-infer up` keeps a Kafka of its own in "
+                f"{self._guessed.state_dir}: so it was looked for at {self._guessed.kafka.bootstrap}. "
+                "Start `stream-infer up`, or set kafka.bootstrap_servers."
+            )
 
 
 ConfigFile = Annotated[

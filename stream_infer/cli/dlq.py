@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def ls(
     ctx: typer.Context,
     owner: Owner,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="List at most as many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="List at most as many.")] = 50,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:
@@ -52,7 +52,7 @@ def ls(
 def show(
     ctx: typer.Context,
     owner: Owner,
-    ref: Annotated[str | None, typer.Argument(help="As `dlq ls` gives it (default: the newest).")] = None,
+    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="As `dlq ls` gives it (default: the newest).")] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:

@@ -31,7 +31,7 @@ def get(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[API]", help="An API, or a job.")] = None,
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job of that API.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="At most as many jobs.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="At most as many jobs.")] = 20,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
     *,
@@ -54,7 +54,7 @@ def get(
 
 def stop(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(help="The job's id.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:

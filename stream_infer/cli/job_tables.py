@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from stream_infer.dead_letters import ErrorHeader
 from stream_infer.gateway.representations import ApiBody, DeadLetterDetail, DeadLetterList, JobBody
 from stream_infer.jobs.status import State
 
@@ -22,6 +24,22 @@ STYLES = {
     State.TIMED_OUT: "red",
     State.FAILED: "red",
 }
+
+
+# Of a dead letter's headers these are facts with a row of their own.
+_SHOWN_BY_NAME = frozenset(ErrorHeader) - {ErrorHeader.CLASS_NAME}
+_INLINE = re.compile(r"_submissions/[^/#]+\.jsonl#line=(\d+)$")
+
+
+def counted(number: int, what: str) -> str:
+    """1 item, 2 items, 1,000 items."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def short_source(source: str | None) -> str:
+    """Where an item lay; of one that was given inline, which one of them it was, from 1."""
+    inline = _INLINE.search(source or "")
+    return f"item {inline[1]}" if inline else source or ""
 
 
 def eta(job: JobBody) -> float | None:
@@ -38,7 +56,7 @@ def ended(job: JobBody) -> int:
 def progress_line(job: JobBody) -> str:
     """A job on one line, for logs and pipes."""
     size = f"{job.counts.enqueued}" if job.is_enqueued else f"{job.counts.enqueued}+"
-    parts = [f"{job.state}", f"{ended(job)}/{size} items"]
+    parts = [f"{job.state}", f"{ended(job)}/{size} {'item' if size == '1' else 'items'}"]
     if job.counts.rejected:
         parts.append(f"{job.counts.rejected} failed")
     if job.counts.skipped:
@@ -94,7 +112,7 @@ def job_details(job: JobBody) -> Table:
         *((name.removesuffix("_at"), _time(at)) for name, at in sorted(job.times.items(), key=lambda entry: entry[1])),
         ("deadline", None if job.deadline is None else _time(job.deadline)),
         *(("error", error) for error in job.errors),
-        ("results", f"{job.results_uri} ({job.objects} objects, {job.bytes:,} bytes)" if job.objects else None),
+        ("results", f"{job.results_uri} ({counted(job.objects, 'object')}, {counted(job.bytes, 'byte')})" if job.objects else None),
         ("manifest", job.manifest),
     ]
     for name, fact in facts:
@@ -125,7 +143,7 @@ def result_table(lines: Iterable[bytes]) -> Table:
         error = value.get("error")
         said = f"{error['stage']}: {error['exception']}: {error['message']}" if error else _short(value.get("output"))
         name = value.get("custom_id") or value.get("item_id", "")
-        table.add_row(plain(str(name)), plain(str(value.get("source", ""))), plain(said))
+        table.add_row(plain(str(name)), plain(short_source(value.get("source"))), plain(said))
     return table
 
 
@@ -143,7 +161,7 @@ def dead_letter_table(letters: DeadLetterList) -> Table:
             letter.ref,
             _short_time(letter.timestamp),
             plain(letter.custom_id or letter.item_id),
-            plain(letter.source or ""),
+            plain(short_source(letter.source)),
             letter.stage,
             plain(letter.exception.rpartition(".")[2]),
             plain(letter.message[:200]),
@@ -152,7 +170,7 @@ def dead_letter_table(letters: DeadLetterList) -> Table:
 
 
 def dead_letter_details(letter: DeadLetterDetail) -> Table:
-    """The reason, the payload, the headers and the stack, each under its name."""
+    """The reason, the payload, the item's headers and the stack, each once and under its name."""
     table = Table.grid(padding=(0, 2))
     payload = letter.payload if letter.payload_encoding in ("text", "base64") else json.dumps(letter.payload, indent=2)
     facts: list[tuple[str, object]] = [
@@ -170,10 +188,10 @@ def dead_letter_details(letter: DeadLetterDetail) -> Table:
         ("attempt", letter.attempt),
         ("worker", letter.worker),
         (
-            f"payload ({letter.content_type}, {letter.payload_bytes:,} bytes, shown as {letter.payload_encoding})",
+            f"payload ({letter.content_type}, {counted(letter.payload_bytes, 'byte')}, shown as {letter.payload_encoding})",
             payload,
         ),
-        *((f"header {header.name}", header.value or header.base64 or "") for header in letter.headers),
+        *((f"header {header.name}", header.value or header.base64 or "") for header in letter.headers if header.name not in _SHOWN_BY_NAME),
         ("stack", letter.stacktrace or None),
     ]
     for name, fact in facts:

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def results(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(help="The job's id.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE|table|json", help="json: one result a line.")
     ] = "table",
@@ -33,6 +33,8 @@ def results(
     failures: Annotated[bool, typer.Option("--failures", help="The failed items instead.")] = False,
 ) -> None:
     """Show the results that are stored so far, in the order of the job's items."""
+    from stream_infer.cli.job_tables import counted
+
     with closing(gateway_client(ctx, gateway)) as client:
         lines = client.failures(job) if failures else client.results(job)
         if output == "json":
@@ -43,7 +45,8 @@ def results(
             _show(lines, what="failures" if failures else "results")
         else:
             count = write_lines(lines, Path(output))
-            typer.echo(f"{count} {'failures' if failures else 'results'} are in {Path(output).absolute()}")
+            said = counted(count, "failure" if failures else "result")
+            typer.echo(f"{said} {'is' if count == 1 else 'are'} in {Path(output).absolute()}")
 
 
 def write_lines(lines: Iterator[bytes], path: Path) -> int:

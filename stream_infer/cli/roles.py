@@ -62,7 +62,7 @@ def intake(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None
 
 def worker(
     ctx: typer.Context,
-    api: Annotated[str | None, typer.Argument(help="The API that is served.")] = None,
+    api: Annotated[str | None, typer.Argument(metavar="[API]", help="The API that is served.")] = None,
     api_option: Annotated[str | None, typer.Option("--api", help="The same, as an option.")] = None,
     slot: Annotated[
         int | None,
@@ -113,7 +113,7 @@ def _start(ctx: typer.Context, file: ConfigFile, role: str, slot: int | None = N
     invocation = invocation_of(ctx)
     level = logging.DEBUG if invocation.debug else logging.INFO
     configure_logs(role, slot=slot, style=invocation.log_style.value, level=level)
-    return invocation.settings(file)
+    return invocation.settings_for_kafka(file)
 
 
 def _api(settings: Settings, name: str | None) -> ApiSettings:

@@ -25,14 +25,20 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     ctx: typer.Context,
-    api: Annotated[str, typer.Argument(help="The API that is to serve the job.")],
-    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="Items: JSON, or plain text.")] = None,
-    file: Annotated[str | None, typer.Option("--file", help="A file with one JSON value a line, or s3://….")] = None,
-    directory: Annotated[str | None, typer.Option("--dir", help="A directory: each file is an item.")] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only files of --dir that match this glob.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No files of --dir that match this glob.")] = None,
-    config: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Passed to the predictor.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds until the job is ended.")] = None,
+    api: Annotated[str, typer.Argument(metavar="API", help="The API that is to serve the job.")],
+    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]…", help="Items: JSON, or plain text.")] = None,
+    file: Annotated[str | None, typer.Option("--file", metavar="FILE", help="A file with one JSON value a line, or s3://….")] = None,
+    directory: Annotated[str | None, typer.Option("--dir", metavar="DIR", help="A directory: each file is an item.")] = None,
+    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only files of --dir that match this glob.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="No files of --dir that match this glob.")] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Kept with the job; of a predictor only on_job_complete sees it (predict does not).",
+        ),
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds until the job is ended.")] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
     *,
@@ -95,12 +101,14 @@ def _next_steps(job: JobBody) -> str:
 def _show_dry_run(client: GatewayClient, api: str, spec: dict[str, Any], output: Output) -> None:
     import json
 
+    from stream_infer.cli.job_tables import counted
+
     found = client.dry_run(api, spec)
     if output is Output.JSON:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
         return
     shown = found.preview or []
-    size = f"{found.items} items" if found.items is not None else "an unknown number of items"
+    size = counted(found.items, "item") if found.items is not None else "an unknown number of items"
     typer.echo(f"{api} would get {size}" + (f"; the first {len(shown)}:" if shown else "."))
     for item in shown:
         typer.echo(f"  {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}")

@@ -30,7 +30,7 @@ def plan(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Out
     """Show what `apply` would do. Changes nothing."""
     from stream_infer.kafka import admin
 
-    found = admin.plan(invocation_of(ctx).settings(file))
+    found = admin.plan(invocation_of(ctx).settings_for_kafka(file))
     if output is Output.JSON:
         _print_json({"topics": [_as_json(step) for step in found.steps], "done": found.is_done})
     else:
@@ -44,7 +44,7 @@ def apply(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Ou
     """Create, grow and alter topics, then write the groups' first offsets. Can be run again."""
     from stream_infer.kafka import admin
 
-    applied = admin.apply(invocation_of(ctx).settings(file))
+    applied = admin.apply(invocation_of(ctx).settings_for_kafka(file))
     written = sum(applied.first_offsets.values())
     if output is Output.JSON:
         steps = [_as_json(step) for step in applied.plan.steps]

@@ -80,5 +80,5 @@ def _greeting(ready: Ready, file: Path | None) -> list[str]:
         f"  gateway  {ready.gateway}",
         f"  kafka    {ready.bootstrap_servers}",
         f"  store    {ready.store}",
-        f"  submit   stream-infer {config}submit {ready.apis[0]} --file items.jsonl --wait",
+        f"  submit   stream-infer {config}submit {ready.apis[0]} '{{"text": "hello"}}' --wait",
     ]

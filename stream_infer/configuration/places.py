@@ -46,10 +46,24 @@ def _api(api: ApiSettings, folder: Path) -> ApiSettings:
         if not file.endswith(".py"):
             return api
         predictor = predictor.model_copy(update={"target": f"{_absolute(Path(file), folder)}:{name}"})
-    elif _is_file(predictor.weights):
-        weights = str(_absolute(Path(predictor.weights), folder))
-        predictor = predictor.model_copy(update={"weights": weights})
+    else:
+        predictor = _torchvision(predictor, folder)
     return api.model_copy(update={"predictor": predictor})
+
+
+def _torchvision(predictor: TorchvisionPredictor, folder: Path) -> TorchvisionPredictor:
+    """Its files: weights, a list of labels, and a factory that lies in a file."""
+    config = dict(predictor.config)
+    labels, factory = config.get("labels"), str(config.get("factory", ""))
+    if isinstance(labels, str):
+        config["labels"] = str(_absolute(Path(labels), folder))
+    file, _, name = factory.rpartition(":")
+    if file.endswith(".py"):
+        config["factory"] = f"{_absolute(Path(file), folder)}:{name}"
+    weights = predictor.weights
+    if _is_file(weights):
+        weights = str(_absolute(Path(weights), folder))
+    return predictor.model_copy(update={"weights": weights, "config": config})
 
 
 def _is_file(weights: str) -> bool:

@@ -57,6 +57,7 @@ class Keeper:
         self._next_event = math.inf  # UNAVAILABLE: of the next start; LOADING: of giving up
         self._heard = 0.0
         self._failures = 0
+        self._was_ready = False
         self.host: Host | None = None
         self.readiness = Readiness(State.LOADING)
         self.predictor_name = spec.target
@@ -86,6 +87,7 @@ class Keeper:
             kind = message[0]
             if kind == ToParent.READY:
                 self.readiness = Readiness(State.READY)
+                self._was_ready = True
                 self.predictor_name = message[1]
                 log.info("predictor %s is ready in process %d", self.predictor_name, self.host.pid)
             elif kind == ToParent.UNAVAILABLE:
@@ -163,4 +165,7 @@ class Keeper:
         self._failures += 1
         self._next_event = now + delay
         self.readiness = Readiness(State.UNAVAILABLE, reason, detail)
-        log.error("%s; next start in %.1f s", reason, delay)
+        if self._was_ready:
+            log.error("%s; next start in %.1f s", reason, delay)
+        else:  # whoever waits for the first start gives up now: `Engine.wait_ready` raises this reason
+            log.error("%s", reason)

@@ -31,9 +31,7 @@ class State(StrEnum):
         return self is State.STOPPING
 
 
-FINAL_STATES = frozenset(
-    {State.SUCCEEDED, State.COMPLETED_WITH_FAILURES, State.STOPPED, State.TIMED_OUT, State.FAILED}
-)
+FINAL_STATES = frozenset({State.SUCCEEDED, State.COMPLETED_WITH_FAILURES, State.STOPPED, State.TIMED_OUT, State.FAILED})
 
 
 class Phase(StrEnum):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from stream_infer.errors import ServiceUnavailable
-from stream_infer.local.broker_files import HOST, BrokerPorts, log4j2_properties, server_properties
+from stream_infer.local.broker_files import HOST, PORTS_FILE, BrokerPorts, log4j2_properties, server_properties
 from stream_infer.local.broker_probe import lists_a_broker
 from stream_infer.local.class_archive import ClassArchive
 from stream_infer.local.data_lock import DataLock
@@ -129,7 +129,7 @@ class LocalBroker:
         return self._data / "server.properties"
 
     def _choose_ports(self) -> BrokerPorts:
-        file = self._data / "ports.json"
+        file = self._data / PORTS_FILE
         kept = json.loads(file.read_text()) if file.exists() else {}
         wanted = [self._config.port, self._config.controller_port]
         for port in wanted:

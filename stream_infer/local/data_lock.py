@@ -39,14 +39,26 @@ class DataLock:
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return cls(fd)
 
+    @staticmethod
+    def is_held(directory: Path) -> bool:
+        """Whether anyone holds the lock of `directory` now. Takes a share of it for an instant."""
+        try:
+            fd = os.open(directory / "owner.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return not _try_lock(fd, fcntl.LOCK_SH)
+        finally:
+            os.close(fd)
+
     def release(self) -> None:
         """Give up this process's share of the lock. Call once."""
         os.close(self.fd)
 
 
-def _try_lock(fd: int) -> bool:
+def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -61,4 +73,14 @@ def _is_alive(pid: str) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: str) -> bool:
+    """Whether it has ended and only its parent has not asked yet; it holds no lock any more. Linux tells, others not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    # `pid (name) state …`, and a name may hold anything, ')' too.
+    return stat.rpartition(")")[2].split()[0] in ("Z", "X")

@@ -19,6 +19,7 @@ from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.local.data_lock import DataLock
 from stream_infer.local.free_ports import is_free
 from stream_infer.local.kept_broker import keep_alive
+from stream_infer.local.running_broker import broker_dir
 from stream_infer.local.role_process import LeashedRole, OnLine
 from stream_infer.local.supervision import RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
@@ -178,7 +179,7 @@ def _kafka(settings: Settings, report: Report) -> Iterator[LocalBroker | None]:
     if settings.kafka.bootstrap_servers is not None:
         yield None
         return
-    broker = LocalBroker(BrokerConfig(settings.state_dir / "kafka"), lambda line: report(KAFKA, line))
+    broker = LocalBroker(BrokerConfig(broker_dir(settings.state_dir)), lambda line: report(KAFKA, line))
     report(SUPERVISOR, "starting Kafka")
     broker.start()
     try:
@@ -204,7 +205,12 @@ def _apply_topics(settings: Settings, patience_s: float) -> None:
 
 def _check_gateway_port(listen: str) -> None:
     host, _, port = listen.rpartition(":")
-    if port != "0" and host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
+    if int(port) == 0:
+        raise ConfigError(
+            f"gateway.listen is {listen}, any free port, which nobody could know in advance and which would change "
+            "with each restart of the gateway; under `up` set gateway.listen to a port, such as 127.0.0.1:8080"
+        )
+    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
         raise ConfigError(
             f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another"
         )

@@ -13,6 +13,7 @@ from typing import Any, Literal, TextIO, TypeAlias
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
+from stream_infer.telemetry.noise import NoiseFilter
 from stream_infer.telemetry.redaction import redact
 
 Style: TypeAlias = Literal["auto", "json", "text"]
@@ -59,6 +60,7 @@ def configure_logs(
     handler = logging.StreamHandler(out)
     as_text = style == "text" or (style == "auto" and out.isatty())
     handler.setFormatter(_formatter(shared, out) if as_text else _json_formatter(shared))
+    handler.addFilter(NoiseFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

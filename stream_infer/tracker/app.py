@@ -18,6 +18,7 @@ from stream_infer.topics import Topics
 
 _NOISY = ("faust", "mode", "aiokafka", "stream_infer.tracker.app", "stream_infer.tracker.exactly_once")
 # Faust names a logger by the module of the class that logs, so its subclasses log under our names.
+_CONSUMER_THREAD = "stream_infer.tracker.exactly_once"
 
 
 class TrackerApp(faust.App):
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> TrackerApp:
     kafka = settings.kafka
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(_CONSUMER_THREAD).addFilter(_is_not_about_keepalive)
     return TrackerApp(
         Topics(kafka.topic_prefix).tracker_group,
         kafka.transaction_timeout,
@@ -65,6 +67,13 @@ def create_app(settings: Settings) -> TrackerApp:
         web_enabled=False,
         autodiscover=False,
     )
+
+
+def _is_not_about_keepalive(record: logging.LogRecord) -> bool:
+    """Not an error: Faust says it whenever its consumer's thread was not scheduled for 3 s, as on a stalled machine or
+    while Kafka is away, and does nothing about it. A consumer that is really stuck loses its group, which ends us.
+    """
+    return "Thread keepalive is not responding" not in record.getMessage()
 
 
 def credentials(security: SecuritySettings) -> CredentialsT | None:

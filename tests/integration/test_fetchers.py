@@ -265,7 +265,7 @@ def test_a_payload_over_the_limit_is_refused_without_being_read_whole(path):
 
 
 def test_a_body_that_stalls_is_retried_later():
-    with pytest.raises(RetryableError, match=r"within 0\.2 s \(fetch\.timeout_s\)"):
+    with pytest.raises(RetryableError, match=r"within 0\.2 s \(fetch\.timeout\)"):
         served("/stalls", FetchPolicy(allow_private_addresses=True, timeout_s=0.2))
 
 

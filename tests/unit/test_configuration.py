@@ -173,6 +173,7 @@ apis:
   - {name: c, predictor: {type: torchvision, model: m, weights: weights.pth}}
   - {name: d, predictor: {type: torchvision, model: m, weights: IMAGENET1K_V1}}
   - {name: e, predictor: {type: torchvision, model: m, weights: package://name/w.pth}}
+  - {name: f, predictor: {type: torchvision, model: m, config: {labels: names.txt, factory: "own.py:make", top_k: 3}}}
 """)
 
     settings = load_settings(file, {})
@@ -181,7 +182,12 @@ apis:
     assert settings.store == f"file://{tmp_path}/my%20results"
     assert settings.fetch.allowed_directories == [tmp_path / "pictures", Path("/srv")]
     assert [api.predictor.target for api in settings.apis[:2]] == [f"{tmp_path}/model.py:Model", "package.module:Model"]
-    assert [api.predictor.weights for api in settings.apis[2:]] == [
+    assert settings.apis[5].predictor.config == {
+        "labels": f"{tmp_path}/names.txt",
+        "factory": f"{tmp_path}/own.py:make",
+        "top_k": 3,
+    }
+    assert [api.predictor.weights for api in settings.apis[2:5]] == [
         f"{tmp_path}/weights.pth",
         "IMAGENET1K_V1",
         "package://name/w.pth",

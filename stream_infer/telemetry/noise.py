@@ -1,0 +1,78 @@
+"""What Kafka's clients and asyncio say, made as loud as it deserves. At level DEBUG nothing is held back."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from stream_infer.errors import StreamInferError
+
+SAY_AGAIN_AFTER_S = 30.0
+
+_LIBRDKAFKA = "stream_infer.kafka"
+_AIOKAFKA = "aiokafka"
+
+# A broker that has just started, or hands a coordinator over, answers so for a moment; the client asks again by itself.
+_PASSING = re.compile(r"Broker: (Coordinator load in progress|Coordinator not available|Not coordinator)\b.*: retrying$")
+
+# The connection is gone, nothing else: measured, 1,200 such lines a minute of Kafka's absence. What is refused for a
+# reason (SASL, TLS, authorization, fencing) and every failed transaction are not among them.
+_CONNECTION_LOST = {
+    _LIBRDKAFKA: re.compile(
+        r"^(FAIL|ERROR|REQTMOUT) \[.*("
+        r"Connect to \S+ failed|Connection (refused|reset|setup timed out|closed)|Disconnected|Failed to resolve"
+        r"|ApiVersionRequest failed: Local: Timed out|Timed out \S+ (in flight|in-flight)|brokers are down)"
+    ),
+    _AIOKAFKA: re.compile(
+        r"^Unable (to )?connect|^Unable to update metadata|^Marking the coordinator dead"
+        r"|(KafkaConnection|NodeNotReady|RequestTimedOut|CoordinatorNotAvailable)Error"
+    ),
+}
+_ADDRESS = re.compile(r"\b[\w.-]+:\d{2,5}\b")
+
+
+class NoiseFilter(logging.Filter):
+    """For a handler. Of a lost connection a process speaks once per broker and 30 s; `now` in seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._due: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        family = record.name.partition(".")[0] if record.name != _LIBRDKAFKA else _LIBRDKAFKA
+        if family == "asyncio":
+            _tell_in_one_line(record)
+        elif family in _CONNECTION_LOST:
+            text = record.getMessage()
+            if _PASSING.search(text):
+                return _lower(record)
+            if _CONNECTION_LOST[family].search(text):
+                if not self._is_due(text):
+                    return _lower(record)
+                record.msg, record.args = f"{text}; for {SAY_AGAIN_AFTER_S:.0f} s only --debug tells more", ()
+        return True
+
+    def _is_due(self, text: str) -> bool:
+        address = _ADDRESS.search(text)
+        key, now = address[0] if address else "", self._now()
+        if now < self._due.get(key, now):
+            return False
+        self._due[key] = now + SAY_AGAIN_AFTER_S
+        return True
+
+
+def _lower(record: logging.LogRecord) -> bool:
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+def _tell_in_one_line(record: logging.LogRecord) -> None:
+    """An error of ours speaks for itself. Past bug: one that came after its waiter's timeout was a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, StreamInferError):
+        heading = record.getMessage().partition("\n")[0]
+        record.msg, record.args, record.exc_info, record.exc_text = f"{heading}: {error}", (), None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
