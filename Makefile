@@ -34,8 +34,9 @@ setup: $(VENV)/.dev ## create .venv with everything a developer needs
 demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
+# Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
 test: $(VENV)/.dev versitygw ## all four kinds of tests
-	$(PY) -m pytest tests
+	$(PY) -m pytest tests -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## lint, format, types, the direction of the imports
 	$(VENV)/bin/ruff check .
