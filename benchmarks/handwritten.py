@@ -61,7 +61,7 @@ def run(consumer: Consumer, producer: Producer, target: str, items: int) -> None
             if not begun:
                 producer.begin_transaction()
                 begun = True
-            outputs = predict([orjson.loads(message.value()) for message in messages])
+            outputs = predict([orjson.loads(message.value() or b"null") for message in messages])
             for message, output in zip(messages, outputs, strict=True):
                 producer.produce(target, orjson.dumps(output), message.key())
             producer.poll(0)

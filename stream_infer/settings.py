@@ -35,8 +35,8 @@ class KafkaSettings(_Settings):
     topic_prefix: str = Field(default="stream-infer", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,80}$")
     replication_factor: int = Field(default=1, ge=1)
     security: SecuritySettings = SecuritySettings()
-    session_timeout: float = Field(default=10.0, ge=1)
-    transaction_timeout: float = Field(default=10.0, ge=1)
+    session_timeout: float = Field(default=10.0, ge=1, le=300)
+    transaction_timeout: float = Field(default=10.0, ge=1, le=300)
 
     @property
     def bootstrap(self) -> str:

@@ -32,7 +32,7 @@ class Slot:
 
 
 def hold_slot(role: str, cluster: str, number: int | None = None) -> Slot:
-    """Holds slot `number` of `role` (its prefix included) on the Kafka at `cluster`, or the first free one.
+    """Holds slot `number` of `role` (its prefix included) on the Kafka of the id `cluster`, or the first free one.
 
     Raises UsageError where it is taken.
     """

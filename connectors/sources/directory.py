@@ -31,9 +31,9 @@ class DirectorySource:
     """Regular files below `root`, at any depth, in the order of their paths' bytes; holds one directory a level.
 
     `includes` and `excludes` are patterns as globs.py has them: hidden files only where a pattern writes their dot.
-    A link to a file is an item; where it leads outside of what the policy allows, or nowhere, that item alone fails, when
-    it is fetched. Links to directories are not followed, nor is anything but files and directories. The cursor is the
-    percent-encoded path from the root.
+    A link to a file is an item; where it leads outside of what the policy allows, or nowhere, that item alone fails,
+    when it is fetched. Links to directories are not followed, nor is anything but files and directories. The cursor is
+    the percent-encoded path from the root.
     """
 
     def __init__(

@@ -44,7 +44,8 @@ roles.register(app)
 def _options(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="The configuration (default: ./stream-infer.yaml).")
+        Path | None,
+        typer.Option("--file", "-f", metavar="FILE", help="The configuration (default: ./stream-infer.yaml)."),
     ] = None,
     log_style: Annotated[
         LogStyle, typer.Option("--log-style", help="auto: text on a terminal, JSON lines elsewhere.")

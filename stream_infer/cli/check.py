@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from stream_infer.cli.context import ConfigFile, Invocation, Output, OutputOption, invocation_of
+from stream_infer.cli.naming import Command
 from stream_infer.errors import ServiceUnavailable, StreamInferError, TopicMismatch
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Finding:
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(check)
+    app.command(cls=Command)(check)
 
 
 def check(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:

@@ -27,6 +27,11 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
 _STREAM_BYTES = 64 * 1024
 B = TypeVar("B", bound=BaseModel)
+_UNKNOWN_JOB = "urn:stream-infer:problem:unknown-job"
+
+
+class UnknownJob(UsageError):
+    """The gateway knows no job of that name."""
 
 
 class GatewayClient:
@@ -85,7 +90,17 @@ class GatewayClient:
 
     def owner(self, name: str) -> str:
         """`apis/NAME` or `jobs/ID`, whichever `name` is; an API's name comes first."""
-        return f"apis/{name}" if any(api.name == name for api in self.apis()) else f"jobs/{name}"
+        apis = [api.name for api in self.apis()]
+        if name in apis:
+            return f"apis/{name}"
+        try:
+            self.job(name)
+        except UnknownJob:
+            raise UsageError(
+                f"no API or job is named {name!r}. Known APIs: {', '.join(apis) or 'none'}; "
+                "`stream-infer get` lists them and the newest jobs."
+            ) from None
+        return f"jobs/{name}"
 
     def close(self) -> None:
         self._pool.clear()
@@ -146,11 +161,20 @@ class GatewayClient:
 def error_of(status: int, body: bytes, where: str) -> StreamInferError:
     """The error that an answer with `status` means: 4xx is the user's to mend, 502 to 504 may pass."""
     message = _said(body) or f"{where} answered {status}"
+    if status == 404 and _type_of(body) == _UNKNOWN_JOB:
+        return UnknownJob(message.replace("GET /v1/jobs lists", "`stream-infer get` lists"))
     if 400 <= status < 500:
         return UsageError(message)
     if status in (502, 503, 504):
         return ServiceUnavailable(message)
     return StreamInferError(f"{message} (the gateway answered {status})")
+
+
+def _type_of(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["type"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _said(body: bytes) -> str:

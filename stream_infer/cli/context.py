@@ -75,7 +75,7 @@ class Invocation:
 
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--file", "-f", help="The configuration (default: ./stream-infer.yaml).")
+    Path | None, typer.Option("--file", "-f", metavar="FILE", help="The configuration (default: ./stream-infer.yaml).")
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON for programs.")]
 

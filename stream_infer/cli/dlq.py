@@ -10,14 +10,15 @@ import typer
 
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.naming import Command
 
 Owner = Annotated[str, typer.Argument(metavar="API|JOB", help="Whose dead letters.")]
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(name="dlq", help="Look at dead letters: items that failed for good.", no_args_is_help=True)
-    group.command()(ls)
-    group.command()(show)
+    group.command(cls=Command)(ls)
+    group.command(cls=Command)(show)
     app.add_typer(group)
 
 
@@ -52,7 +53,9 @@ def ls(
 def show(
     ctx: typer.Context,
     owner: Owner,
-    ref: Annotated[str | None, typer.Argument(metavar="[REF]", help="As `dlq ls` gives it (default: the newest).")] = None,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="REF", help="As `dlq ls` gives it (default: the newest).")
+    ] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:

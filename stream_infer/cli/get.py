@@ -12,6 +12,7 @@ import typer
 
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ WATCH_EVERY_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(get)
-    app.command()(stop)
+    app.command(cls=Command)(get)
+    app.command(cls=Command)(stop)
 
 
 def get(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[API]", help="An API, or a job.")] = None,
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="A job of that API.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="API", help="An API, or a job.")] = None,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="A job of that API.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="At most as many jobs.")] = 20,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from stream_infer.errors import UsageError
 
@@ -37,6 +38,23 @@ def place_of(text: str) -> str:
     if not path.exists():
         raise UsageError(f"{text} is not there (looked for {path})")
     return path.as_uri()
+
+
+def lines_that_allow(spec: Mapping[str, Any], refusal: str) -> str | None:
+    """What to add to stream-infer.yaml where `refusal` says that the source of `spec` is not allowed; else None."""
+    is_file = "jsonl" in spec
+    place = str(spec["jsonl"]["uri"] if is_file else spec.get("directory", {}).get("path", ""))
+    if "fetch.allowed_s3_prefixes" in refusal:
+        setting, allowed = "allowed_s3_prefixes", place.rpartition("/")[0]
+    elif "fetch.allowed_directories" in refusal:
+        path = Path(unquote(urlsplit(place).path) if place.startswith("file://") else place)
+        setting, allowed = "allowed_directories", str(path.parent if is_file else path)
+    else:
+        return None
+    return (
+        "These lines in stream-infer.yaml allow it, from the next start of `up` on (where the list is there already, "
+        f"add to it):\n\n    fetch:\n      {setting}:\n        - {json.dumps(allowed, ensure_ascii=False)}\n"
+    )
 
 
 def item_of(text: str) -> Any:

@@ -112,7 +112,12 @@ def job_details(job: JobBody) -> Table:
         *((name.removesuffix("_at"), _time(at)) for name, at in sorted(job.times.items(), key=lambda entry: entry[1])),
         ("deadline", None if job.deadline is None else _time(job.deadline)),
         *(("error", error) for error in job.errors),
-        ("results", f"{job.results_uri} ({counted(job.objects, 'object')}, {counted(job.bytes, 'byte')})" if job.objects else None),
+        (
+            "results",
+            f"{job.results_uri} ({counted(job.objects, 'object')}, {counted(job.bytes, 'byte')})"
+            if job.objects
+            else None,
+        ),
         ("manifest", job.manifest),
     ]
     for name, fact in facts:
@@ -173,6 +178,7 @@ def dead_letter_details(letter: DeadLetterDetail) -> Table:
     """The reason, the payload, the item's headers and the stack, each once and under its name."""
     table = Table.grid(padding=(0, 2))
     payload = letter.payload if letter.payload_encoding in ("text", "base64") else json.dumps(letter.payload, indent=2)
+    size = counted(letter.payload_bytes, "byte")
     facts: list[tuple[str, object]] = [
         ("ref", letter.ref),
         ("item", letter.item_id),
@@ -187,11 +193,12 @@ def dead_letter_details(letter: DeadLetterDetail) -> Table:
         ("message", letter.message),
         ("attempt", letter.attempt),
         ("worker", letter.worker),
-        (
-            f"payload ({letter.content_type}, {counted(letter.payload_bytes, 'byte')}, shown as {letter.payload_encoding})",
-            payload,
+        (f"payload ({letter.content_type}, {size}, shown as {letter.payload_encoding})", payload),
+        *(
+            (f"header {header.name}", header.value or header.base64 or "")
+            for header in letter.headers
+            if header.name not in _SHOWN_BY_NAME
         ),
-        *((f"header {header.name}", header.value or header.base64 or "") for header in letter.headers if header.name not in _SHOWN_BY_NAME),
         ("stack", letter.stacktrace or None),
     ]
     for name, fact in facts:

@@ -13,13 +13,14 @@ from typing import Annotated
 import typer
 
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
 
 ROWS = 50
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(results)
+    app.command(cls=Command)(results)
 
 
 def results(

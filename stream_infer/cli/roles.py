@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_infer.cli.context import ConfigFile, invocation_of
+from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
 from stream_infer.telemetry.logs import configure_logs
 
@@ -28,7 +29,7 @@ _HELP_PANEL = "Roles"
 
 def register(app: typer.Typer) -> None:
     for command in (gateway, intake, worker, tracker, sink):
-        app.command(rich_help_panel=_HELP_PANEL)(command)
+        app.command(cls=Command, rich_help_panel=_HELP_PANEL)(command)
 
 
 def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
@@ -62,11 +63,11 @@ def intake(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None
 
 def worker(
     ctx: typer.Context,
-    api: Annotated[str | None, typer.Argument(metavar="[API]", help="The API that is served.")] = None,
-    api_option: Annotated[str | None, typer.Option("--api", help="The same, as an option.")] = None,
+    api: Annotated[str | None, typer.Argument(metavar="API", help="The API that is served.")] = None,
+    api_option: Annotated[str | None, typer.Option("--api", metavar="API", help="The same, as an option.")] = None,
     slot: Annotated[
         int | None,
-        typer.Option("--slot", min=0, help="Its number on this host (default: the first free one)."),
+        typer.Option("--slot", min=0, metavar="N", help="Its number on this host (default: the first free one)."),
     ] = None,
     file: ConfigFile = None,
     ready_fd: ReadyFd = None,

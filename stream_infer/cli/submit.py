@@ -11,6 +11,8 @@ import typer
 
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.naming import Command
+from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
     from stream_infer.cli.client import GatewayClient
@@ -20,17 +22,25 @@ INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(submit)
+    app.command(cls=Command)(submit)
 
 
 def submit(
     ctx: typer.Context,
     api: Annotated[str, typer.Argument(metavar="API", help="The API that is to serve the job.")],
-    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]…", help="Items: JSON, or plain text.")] = None,
-    file: Annotated[str | None, typer.Option("--file", metavar="FILE", help="A file with one JSON value a line, or s3://….")] = None,
-    directory: Annotated[str | None, typer.Option("--dir", metavar="DIR", help="A directory: each file is an item.")] = None,
-    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only files of --dir that match this glob.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="No files of --dir that match this glob.")] = None,
+    items: Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="Items: JSON, or plain text.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="A file with one JSON value a line, or s3://….")
+    ] = None,
+    directory: Annotated[
+        str | None, typer.Option("--dir", metavar="DIR", help="A directory: each file is an item.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only files of --dir that match this glob.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="No files of --dir that match this glob.")
+    ] = None,
     config: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,7 +48,9 @@ def submit(
             help="Kept with the job; of a predictor only on_job_complete sees it (predict does not).",
         ),
     ] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds until the job is ended.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds until the job is ended.")
+    ] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
     *,
@@ -46,17 +58,23 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be enqueued; change nothing.")] = False,
 ) -> None:
     """Submit a job. With --wait, exit 0 means that every item succeeded, 1 that not all did."""
-    from stream_infer.cli.job_source import config_of, source_of
+    from stream_infer.cli.job_source import config_of, lines_that_allow, source_of
 
     spec: dict[str, Any] = source_of(items or [], file, directory, include or [], exclude or [])
     spec["config"] = config_of(config or [])
     if timeout is not None:
         spec["timeout"] = timeout
     with closing(gateway_client(ctx, gateway)) as client:
-        if dry_run:
-            _show_dry_run(client, api, spec, output)
-            return
-        job = client.submit(api, spec, uuid.uuid4().hex)
+        try:
+            if dry_run:
+                _show_dry_run(client, api, spec, output)
+                return
+            job = client.submit(api, spec, uuid.uuid4().hex)
+        except UsageError as error:
+            lines = lines_that_allow(spec, str(error))
+            if lines is not None:
+                error.add_note(lines)
+            raise
         job = _wait(client, job, output) if wait else job
     if output is Output.JSON:
         sys.stdout.write(job.model_dump_json(indent=2) + "\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
+from stream_infer.cli.naming import Command
 from stream_infer.errors import TopicMismatch
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="topics")
 
 
-@group.command()
+@group.command(cls=Command)
 def plan(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Show what `apply` would do. Changes nothing."""
     from stream_infer.kafka import admin
@@ -39,7 +40,7 @@ def plan(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Out
         raise TopicMismatch("\n".join(found.refusals))
 
 
-@group.command()
+@group.command(cls=Command)
 def apply(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Create, grow and alter topics, then write the groups' first offsets. Can be run again."""
     from stream_infer.kafka import admin

@@ -10,25 +10,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_infer.cli.context import ConfigFile, Invocation, LogStyle, invocation_of
+from stream_infer.cli.naming import Command
 
 if TYPE_CHECKING:
     from stream_infer.local.up import Ready
 
 _INTERRUPTED = 130
+# Inline: a file or a folder has to be allowed first.
+_AN_ITEM = '{"text": "hello"}'
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(up)
+    app.command(cls=Command)(up)
 
 
 def up(
     ctx: typer.Context,
     file: ConfigFile = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Worker processes for each API, instead of its workers.max.")
+        int | None,
+        typer.Option(
+            "--workers", min=1, metavar="N", help="Worker processes for each API, instead of its workers.max."
+        ),
     ] = None,
     ready_file: Annotated[
-        Path | None, typer.Option("--ready-file", help="Written as JSON once all serve: addresses and process ids.")
+        Path | None,
+        typer.Option("--ready-file", metavar="FILE", help="Written as JSON once all serve: addresses and process ids."),
     ] = None,
 ) -> None:
     """Serve everything on this machine, a local Kafka included, until Ctrl-C."""
@@ -80,5 +87,5 @@ def _greeting(ready: Ready, file: Path | None) -> list[str]:
         f"  gateway  {ready.gateway}",
         f"  kafka    {ready.bootstrap_servers}",
         f"  store    {ready.store}",
-        f"  submit   stream-infer {config}submit {ready.apis[0]} '{{"text": "hello"}}' --wait",
+        f"  submit   stream-infer {config}submit {ready.apis[0]} '{_AN_ITEM}' --wait",
     ]

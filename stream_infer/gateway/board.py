@@ -32,7 +32,8 @@ class JobBoard:
     That costs one question for the ends, however many requests wait for it at the same time.
     """
 
-    def __init__(self, kafka: KafkaSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, kafka: KafkaSettings, loop: asyncio.AbstractEventLoop, retention_s: float) -> None:
+        self._retention_s = retention_s
         topics = Topics(kafka.topic_prefix)
         self._loop = loop
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -61,13 +62,17 @@ class JobBoard:
         """Every job, the newest first."""
         await self.catch_up()
         statuses = self._statuses.snapshot()
-        known = [_known(job, statuses.get(job_id)) for job_id, job in self._jobs.snapshot().items()]
-        return sorted(known, key=lambda entry: (-entry.job.submitted_at, entry.job.job_id))
+        forgotten = time.time() - self._retention_s
+        known = [_known(job, statuses.get(job_id), forgotten) for job_id, job in self._jobs.snapshot().items()]
+        return sorted(
+            (entry for entry in known if entry is not None),
+            key=lambda entry: (-entry.job.submitted_at, entry.job.job_id),
+        )
 
     def peek(self, job_id: str) -> KnownJob | None:
         """The job as far as it was read; free of charge."""
         job = self._jobs.get(job_id)
-        return None if job is None else _known(job, self._statuses.get(job_id))
+        return None if job is None else _known(job, self._statuses.get(job_id), time.time() - self._retention_s)
 
     async def wait_until_ending(self, job_id: str, timeout_s: float) -> KnownJob | None:
         """The job once its row shows a cause or a final state, or as it is when the time is up."""
@@ -104,7 +109,10 @@ def is_ending(status: JobStatus) -> bool:
     return status.cause is not None or status.state.is_final
 
 
-def _known(job: Job, status: JobStatus | None) -> KnownJob:
+def _known(job: Job, status: JobStatus | None, forgotten_before: float) -> KnownJob | None:
+    """None for a job that is so old that the tracker has forgotten it."""
+    if status is None and job.submitted_at < forgotten_before:
+        return None
     row = JobStatus(job_id=job.job_id, api=job.api, submitted_at=job.submitted_at) if status is None else status
     return KnownJob(job, row)
 

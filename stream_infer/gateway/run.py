@@ -16,6 +16,7 @@ from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.services import Services, SourcePreview
 from stream_infer.gateway.writer import EventWriter
+from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.producer import Publisher
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
@@ -43,7 +44,7 @@ def run(
     TopicMismatch or ServiceUnavailable.
     """
     address = listen_address(settings.gateway.listen)
-    slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", settings.kafka.bootstrap)
+    slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster_id(settings.kafka))
     try:
         asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, preview, on_listening))
     finally:
@@ -76,7 +77,7 @@ async def _services(
     settings: Settings, store: Store, slot: str, preview: SourcePreview | None
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
-    board = JobBoard(kafka, asyncio.get_running_loop())
+    board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
     writer = EventWriter(kafka, slot)
     publisher = Publisher(kafka, slot)
     blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")

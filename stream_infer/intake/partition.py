@@ -66,6 +66,9 @@ class JobsPartition:
             return
         self._runs[job.job_id] = Run(job, checkpoint or Checkpoint(job_id=job.job_id), first=checkpoint is None)
 
+    def jobs(self) -> list[Job]:
+        return [run.job for run in self._runs.values()]
+
     def forget(self, job_id: str) -> None:
         self._runs.pop(job_id, None)
 

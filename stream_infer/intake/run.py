@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
@@ -14,7 +15,7 @@ from stream_infer.intake.flow import allowance, flow_policy
 from stream_infer.intake.partition import JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Publication
 from stream_infer.jobs.checkpoints import decode_checkpoint
-from stream_infer.jobs.spec import decode_job
+from stream_infer.jobs.spec import Job, decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.consumer import GroupConsumer, Partition
@@ -73,11 +74,14 @@ class Intake:
         self._status = status
         self._topics = Topics(settings.kafka.topic_prefix)
         self._partitions: dict[int, JobsPartition] = {}
+        self._fenced: dict[int, list[Job]] = {}
 
     def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         published = 0
         while not stop.is_set():
-            for record in consumer.poll(1000, 0.0 if published else _IDLE_S):
+            polled = consumer.poll(1000, 0.0 if published else _IDLE_S)
+            self._take_over_fenced()
+            for record in polled:
                 self._learn(record)
             published = self._take_turns()
 
@@ -92,7 +96,8 @@ class Intake:
         except ValueError as error:
             _LOG.error("job_unreadable", partition=record.partition, offset=record.offset, reason=str(error))
             return
-        self._partitions[record.partition].learn(job)
+        if job.submitted_at + self._settings.jobs.retention > time.time():
+            self._partitions[record.partition].learn(job)
 
     def _take_turns(self) -> int:
         """One turn for each job; answers how many items were published."""
@@ -103,21 +108,31 @@ class Intake:
                 published += sum(self._turn(partition, run, active) for run in partition.runs())
             except Fenced as error:
                 _LOG.warning("intake_fenced", partition=number, reason=str(error))
-                partition.close()
-                self._partitions[number] = self._take_over(number)
+                self._fenced[number] = partition.jobs()
+                self._partitions.pop(number).close()
         return published
+
+    def _take_over_fenced(self) -> None:
+        """Partitions that are still ours after a poll: their fencing was a transaction that took too long, or a member
+        that slept through its expulsion and is gone by now. Those that it told us are lost are not here any more."""
+        for number in list(self._fenced):
+            self._partitions[number] = self._take_over(number)
+            for job in self._fenced.pop(number):
+                self._partitions[number].learn(job)
 
     def _turn(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus]) -> int:
         """A job begins once the tracker knows it: what an intake says of an unknown job would be lost."""
         status = self._status.get(run.job.job_id)
         api = self._settings.api(run.job.api)
-        if status is None or api is None:
+        if status is None:
             return 0
         if status.state.is_final:
             partition.forget(run.job.job_id)
             return 0
         if status.is_skipping:
             partition.end(run)
+            return 0
+        if api is None:
             return 0
         peers = [other for other in active if other.api == api.name]
         policy = flow_policy(api, self._settings.intake.ahead_seconds)
@@ -141,6 +156,7 @@ class Intake:
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for _, number in partitions:
+            self._fenced.pop(number, None)
             partition = self._partitions.pop(number, None)
             if partition is not None:
                 partition.close()

@@ -102,6 +102,15 @@ def _counted(topics: list[str]) -> str:
     return f"{len(topics)} topics ({topics[0]}, …) are"
 
 
+def cluster_id(kafka: KafkaSettings) -> str:
+    """The name the cluster has given itself: however its address is spelled. Raises ServiceUnavailable."""
+    admin = AdminClient(client_config(kafka, "cluster-id"))
+    try:
+        return str(admin.list_topics(timeout=_TIMEOUT_S).cluster_id)
+    except KafkaException as error:
+        raise translate(error, "asking for the cluster's id", kafka.bootstrap) from error
+
+
 def count_brokers(settings: Settings) -> int:
     """How many brokers there are. Raises ServiceUnavailable."""
     return _Admin(settings.kafka).count_brokers()

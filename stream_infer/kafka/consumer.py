@@ -138,7 +138,8 @@ class GroupConsumer:
         return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
-        """Reads on from there. What was fetched already is dropped."""
+        """Reads on from there. What was fetched already is dropped, also where a listener calls this inside `poll`."""
+        self._taken.update(offsets)
         try:
             for (topic, number), offset in offsets.items():
                 self._consumer.seek(TopicPartition(topic, number, offset))

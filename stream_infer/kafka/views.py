@@ -52,6 +52,7 @@ class TopicReader:
                 "fetch.wait.max.ms": 50,
             }
         )
+        self._failure: StreamInferError | None = None
         self._admin = AdminClient(client_config(kafka, f"read-{topic}"))
         try:
             numbers = self._all_partitions() if partitions is None else partitions
@@ -81,7 +82,14 @@ class TopicReader:
         return all(self._reached[number] >= end for number, end in ends.items())
 
     def poll(self, timeout_s: float, max_records: int = 1000) -> list[Message]:
-        """Records that have come; waits at most `timeout_s` for the first."""
+        """Records that have come; waits at most `timeout_s` for the first.
+
+        What came before a fault is handed out first, and the fault raised by the next call: nothing that has been read
+        is dropped.
+        """
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         try:
             first = self._consumer.poll(timeout_s)
             raw = [] if first is None else [first, *self._consumer.consume(max_records, 0)]
@@ -89,7 +97,11 @@ class TopicReader:
             raise translate(error, f"reading {self._topic}", self._where) from error
         messages = []
         for one in raw:
-            record = as_record(one, self._where)
+            try:
+                record = as_record(one, self._where)
+            except StreamInferError as error:
+                self._failure = error
+                break
             if isinstance(record, Message):
                 messages.append(record)
                 self._reached[record.partition] = record.offset + 1

@@ -77,7 +77,7 @@ def _is_alive(pid: str) -> bool:
 
 
 def _is_zombie(pid: str) -> bool:
-    """Whether it has ended and only its parent has not asked yet; it holds no lock any more. Linux tells, others not."""
+    """Whether it has ended and only its parent has not asked yet; it holds no lock any more. Known on Linux only."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -19,8 +19,8 @@ from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.local.data_lock import DataLock
 from stream_infer.local.free_ports import is_free
 from stream_infer.local.kept_broker import keep_alive
-from stream_infer.local.running_broker import broker_dir
 from stream_infer.local.role_process import LeashedRole, OnLine
+from stream_infer.local.running_broker import broker_dir
 from stream_infer.local.supervision import RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
 from stream_infer.settings import Settings

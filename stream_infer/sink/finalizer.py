@@ -184,6 +184,8 @@ class Finalizer:
         if self._producer is None or not (done or self._idle(now)):
             return
         membership = self._consumer.membership()
+        if not self._consumer.is_member():
+            return
         self._take(self._consumer.poll(_POLL_RECORDS, 0))
         for working in done:
             if working in self._owned.working:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from stream_infer.errors import ConfigError
+from stream_infer.kafka.admin import cluster_id
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
 from stream_infer.sink.finalizer import Finalizer
@@ -46,7 +47,7 @@ def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, o
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
     store.exists("stream/_pending")  # an unreachable store is told at the start, with its own error
-    prefix, cluster = settings.kafka.topic_prefix, settings.kafka.bootstrap
+    prefix, cluster = settings.kafka.topic_prefix, cluster_id(settings.kafka)
     slot = hold_slot(f"{prefix}.sink", cluster)
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.

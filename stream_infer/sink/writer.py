@@ -178,6 +178,8 @@ class Writer:
         if not ready or self._producer is None:
             return
         membership = self._consumer.membership()
+        if not self._consumer.is_member():
+            return
         self._take(self._consumer.poll(_POLL_RECORDS, 0))
         ready = [share for share in ready if self._shares.owns(share)]
         uploads = [share.upload for share in ready if share.upload is not None]

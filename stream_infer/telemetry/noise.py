@@ -15,7 +15,9 @@ _LIBRDKAFKA = "stream_infer.kafka"
 _AIOKAFKA = "aiokafka"
 
 # A broker that has just started, or hands a coordinator over, answers so for a moment; the client asks again by itself.
-_PASSING = re.compile(r"Broker: (Coordinator load in progress|Coordinator not available|Not coordinator)\b.*: retrying$")
+_PASSING = re.compile(
+    r"Broker: (Coordinator load in progress|Coordinator not available|Not coordinator)\b.*: retrying$"
+)
 
 # The connection is gone, nothing else: measured, 1,200 such lines a minute of Kafka's absence. What is refused for a
 # reason (SASL, TLS, authorization, fencing) and every failed transaction are not among them.
@@ -30,7 +32,7 @@ _CONNECTION_LOST = {
         r"|(KafkaConnection|NodeNotReady|RequestTimedOut|CoordinatorNotAvailable)Error"
     ),
 }
-_ADDRESS = re.compile(r"\b[\w.-]+:\d{2,5}\b")
+_ADDRESS = re.compile(r"\b[\w.-]+:\d{2,5}(?![\w.])")  # not the "thrd:127" of "[thrd:127.0.0.1:9092/1]"
 
 
 class NoiseFilter(logging.Filter):
@@ -66,7 +68,7 @@ class NoiseFilter(logging.Filter):
 
 def _lower(record: logging.LogRecord) -> bool:
     record.levelno, record.levelname = logging.DEBUG, "DEBUG"
-    return logging.getLogger().isEnabledFor(logging.DEBUG)
+    return logging.getLogger().getEffectiveLevel() <= logging.DEBUG
 
 
 def _tell_in_one_line(record: logging.LogRecord) -> None:

@@ -57,10 +57,12 @@ class Admission:
         """What has become ready since: payloads that were fetched, items whose job could be looked up."""
         tasks = self._judge_again(now)
         for fetched in self._fetch.take():
-            if self._ledger.get(fetched.token) is None:
+            entry = self._ledger.get(fetched.token)
+            if entry is None:
                 continue
             match fetched.outcome:
                 case Payload() as payload:
+                    self._ledger.resize(entry, len(payload.data))
                     tasks.append(Task(fetched.token, payload))
                 case Failure() as failure:
                     self._ledger.finish(fetched.token, failure)

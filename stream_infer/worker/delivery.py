@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from enum import StrEnum
 import orjson
 
 from stream_infer.dead_letters import dead_letter
+from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded, encode_event
 from stream_infer.ports import Store
 from stream_infer.records import (
+    JSON,
     REFERENCE,
     Failure,
     Header,
@@ -25,6 +28,11 @@ from stream_infer.records import (
 )
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.ledger import Entry, Prefix, Skipped
+
+# What a reference to a payload takes at most, and what is kept of a key and of headers that are too much.
+REFERENCE_BYTES = 4096
+CUT_BYTES = 1024
+CUT_HEADERS = 64
 
 
 class PayloadKind(StrEnum):
@@ -68,6 +76,7 @@ class Delivery:
                     case HookEnded() as event:
                         events.append(event)
                     case Output() | Failure() | Skipped():
+                        self._refuse_what_no_record_can_carry(entry)
                         count(deltas, entry)
                         record = self._record(entry)
                         if record is not None:
@@ -88,6 +97,22 @@ class Delivery:
             case _:
                 return None
 
+    def _refuse_what_no_record_can_carry(self, entry: Entry) -> None:
+        """A result carries its item's key and ids. Where they alone are too much, the item ends as a dead letter.
+
+        The broker that took the item counts compressed bytes, so a key of many megabytes can come.
+        """
+        item = entry.item
+        if item is None or not isinstance(entry.ended, Output):
+            return
+        burden = size_of(self._result(item, Output(b""), entry))
+        if burden > self._policy.max_result_bytes - REFERENCE_BYTES:
+            entry.ended = Failure(
+                Stage.DELIVER,
+                "stream_infer.RecordTooLarge",
+                f"its key and ids take {burden:,} bytes, and a result may carry {self._policy.max_result_bytes:,}",
+            )
+
     def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
         headers = result_headers(item, output, jobless=entry.jobless)
         return OutgoingRecord(self._policy.topics.results, item.message.key, output.value, headers)
@@ -107,9 +132,24 @@ class Delivery:
         """A dead letter always fits: what is too big for its topic keeps its value in the store, by reference."""
         if size_of(record) <= self._policy.max_dead_letter_bytes:
             return record
+        if size_of(record) - len(record.value or b"") > self._policy.max_dead_letter_bytes - REFERENCE_BYTES:
+            return self._cut(record, item)
         value = self._reference(PayloadKind.DEAD_LETTER, item.message, record.value or b"", item.content_type)
         headers = (*record.headers, (Header.CONTENT_TYPE.value, REFERENCE.encode()))
         return OutgoingRecord(record.topic, record.key, value, headers)
+
+    def _cut(self, record: OutgoingRecord, item: Item) -> OutgoingRecord:
+        """Key or headers are too much for any record: the whole original goes to the store, their ends stay here."""
+        original = {
+            "key": b64encode(record.key or b"").decode(),
+            "value": b64encode(record.value or b"").decode(),
+            "headers": [[name, b64encode(value or b"").decode()] for name, value in item.message.headers],
+        }
+        value = self._reference(PayloadKind.DEAD_LETTER, item.message, orjson.dumps(original), JSON)
+        added = record.headers[len(item.message.headers) :]
+        kept = [(name[:CUT_BYTES], (value or b"")[:CUT_BYTES]) for name, value in item.message.headers[:CUT_HEADERS]]
+        headers = (*kept, *added, (Header.CONTENT_TYPE.value, REFERENCE.encode()))
+        return OutgoingRecord(record.topic, (record.key or b"")[:CUT_BYTES], value, headers)
 
     def _stored_output(self, item: Item, value: bytes, content_type: str) -> Output:
         return Output(self._reference(PayloadKind.RESULT, item.message, value, content_type), REFERENCE)

@@ -104,11 +104,16 @@ class Ledger:
         return entry
 
     def mark_end(self, partition: Partition, offset: int) -> None:
-        """Everything below `offset` has been read."""
+        """Everything below `offset` has been read.
+
+        A mark that an entry stands behind already says nothing new, and would set the group back: librdkafka hands out
+        an end and records that came after it in one poll.
+        """
         entries = self._partitions.get(partition)
-        if entries is not None:
-            self._held += 1
-            entries.append(Entry(None, offset, 0, ended=NOTHING))
+        if entries is None or (entries and entries[-1].next_offset >= offset):
+            return
+        self._held += 1
+        entries.append(Entry(None, offset, 0, ended=NOTHING))
 
     def get(self, token: int) -> Entry | None:
         """The entry that has not ended yet, or None where it is not held any more."""
@@ -120,6 +125,11 @@ class Ledger:
         if entry is not None:
             entry.ended = ended
         return entry
+
+    def resize(self, entry: Entry, size: int) -> None:
+        """What is held for the entry is now `size` bytes: a payload that was fetched, an output."""
+        self._held_bytes += size - entry.size
+        entry.size = size
 
     def prefixes(self, max_entries: int) -> list[Prefix]:
         """The ended prefix of each partition, at most `max_entries` in all."""

@@ -19,7 +19,7 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.events import HookEnded
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.records import EndOfPartition, Failure, Message
+from stream_infer.records import EndOfPartition, Failure, Message, Output
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.ledger import Ledger
@@ -139,6 +139,8 @@ class WorkerLoop:
         if entry is None:
             return
         item = entry.item
+        if isinstance(answer.outcome, Output):
+            self._ledger.resize(entry, len(answer.outcome.value or b""))
         if item is None or item.control is None or item.job_id is None:
             self._ledger.finish(answer.token, answer.outcome)
             return

@@ -13,7 +13,7 @@ from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
-from stream_infer.kafka.admin import check_topics
+from stream_infer.kafka.admin import check_topics, cluster_id
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import CompactedView
@@ -47,7 +47,7 @@ def run(
     """Serves `api` until `stop`. Raises PredictorUnavailable, TopicMismatch, ServiceUnavailable or UsageError."""
     topics = Topics(settings.kafka.topic_prefix)
     with ExitStack() as opened:
-        held = hold_slot(f"{topics.prefix}.{api.name}.worker", settings.kafka.bootstrap, slot)
+        held = hold_slot(f"{topics.prefix}.{api.name}.worker", cluster_id(settings.kafka), slot)
         opened.callback(held.release)
         engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
         opened.callback(engine.close, _SHUTDOWN_S)

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -61,6 +63,7 @@ def test_a_killed_role_comes_back_every_line_bears_its_name_and_ctrl_c_ends_ever
     os.kill(ready["pids"]["sink"], signal.SIGKILL)
 
     assert run_a_job(ready["gateway"], up).state == State.SUCCEEDED
+    assert "Coordinator load in progress" not in up.text()
 
     descendants = up.descendants()
     assert up.interrupt() == 0, up.text()
@@ -99,6 +102,20 @@ def test_a_killed_kafka_comes_back_with_its_data(up: UpProcess) -> None:
     assert up.interrupt() == 0
 
 
+def test_a_command_beside_a_running_up_finds_its_kafka_and_says_so_when_there_is_none(
+    up: UpProcess, folder: Path
+) -> None:
+    ready = up.wait_until_ready()
+    check = [sys.executable, "-m", "stream_infer", "-f", str(folder / "stream-infer.yaml"), "check"]
+    found = subprocess.run(check, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert f"ok     kafka: {ready['bootstrap_servers']}" in found.stdout
+    assert "ok     topics" in found.stdout
+    assert up.interrupt() == 0
+    away = subprocess.run(check, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert away.returncode == 3
+    assert "Start `stream-infer up`, or set kafka.bootstrap_servers" in away.stdout
+
+
 def test_a_second_up_with_the_same_state_directory_is_refused(up: UpProcess, folder: Path, tmp_path: Path) -> None:
     wait_for(lambda: "starting Kafka" in up.text(), 30.0, up.text)
     config = write_config(tmp_path, state_dir=str(folder / "state"))
@@ -119,6 +136,7 @@ def test_a_second_up_with_the_same_state_directory_is_refused(up: UpProcess, fol
             {"apis": [{"name": "echo", "predictor": {"type": "native", "target": "no_such_file.py:Echo"}}]},
             ["worker echo/0 cannot start", "no_such_file.py"],
         ),
+        ({"gateway": {"listen": "127.0.0.1:0"}}, ["gateway.listen is 127.0.0.1:0", "set gateway.listen to a port"]),
     ],
 )
 def test_what_the_user_has_to_mend_is_said_and_nothing_is_left(
@@ -128,6 +146,7 @@ def test_what_the_user_has_to_mend_is_said_and_nothing_is_left(
         assert up.process.wait(90) == 2, up.text()
         assert [word for word in words if word not in up.text()] == []
         assert "Traceback" not in up.text()
+        assert "next start in" not in up.text(), "nothing starts again"
 
 
 def test_a_taken_port_of_the_gateway_is_told_before_anything_starts(tmp_path: Path) -> None:

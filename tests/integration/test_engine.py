@@ -295,13 +295,15 @@ def test_the_end_of_a_child_is_noticed_though_its_own_children_live_on(ready):
         ("unloadable.py:Absent", "has no 'Absent'", ""),
     ],
 )
-def test_a_predictor_that_does_not_come_up_says_why(engine_of, target, reason, detail):
+def test_a_predictor_that_does_not_come_up_says_why_and_promises_nothing(engine_of, target, reason, detail, caplog):
     engine = engine_of(target)
     with pytest.raises(PredictorUnavailable) as caught:
         engine.wait_ready(PATIENCE_S)
     assert reason in str(caught.value)
     assert detail in "".join(getattr(caught.value, "__notes__", []))
     assert engine.readiness.state is State.UNAVAILABLE
+    assert reason in caplog.text
+    assert "next start in" not in caplog.text
 
 
 def test_a_predictor_that_loads_for_too_long_is_unavailable(engine_of):

@@ -184,7 +184,7 @@ def test_dead_letters_are_counted_listed_and_shown(command: Command, harness: Ga
         shown = command("dlq", "show", job_id, *arguments).out
         assert '"n": -1' in shown
         assert "Traceback x" in shown
-        assert "__connect.errors.stage" in shown
+        assert shown.count("Traceback x") == 1
     assert json.loads(command("dlq", "show", "echo", letter["ref"], "--output", "json").out)["payload"] == {"n": -1}
 
 
@@ -192,11 +192,15 @@ def test_dead_letters_are_counted_listed_and_shown(command: Command, harness: Ga
     ("arguments", "said"),
     [
         (("submit", "ecco", "1"), "Did you mean 'echo'?"),
-        (("submit", "echo", "--file", "s3://elsewhere/x.jsonl"), "fetch.allowed_s3_prefixes"),
+        (
+            ("submit", "echo", "--file", "s3://elsewhere/x.jsonl"),
+            '      allowed_s3_prefixes:\n        - "s3://elsewhere"',
+        ),
         (("submit", "echo"), "ITEM"),
-        (("get", "none"), "No job is named 'none'"),
+        (("get", "none"), "no API or job is named 'none'. Known APIs: echo; `stream-infer get` lists"),
+        (("dlq", "ls", "none"), "no API or job is named 'none'"),
         (("results", "none"), "No job is named 'none'"),
-        (("stop", "none"), "No job is named 'none'"),
+        (("stop", "none"), "`stream-infer get` lists what is known"),
         (("dlq", "show", "echo", "7-7"), "no dead letter 7-7"),
     ],
 )

@@ -29,7 +29,7 @@ from tests.support.roles import running
 from tests.support.settings import settings_for
 
 WAIT_S = 30.0
-JOB = Job(job_id="job-1", api="echo", submitted_at=1.0, submission="s.jsonl")
+JOB = Job(job_id="job-1", api="echo", submitted_at=time.time(), submission="s.jsonl")
 
 
 class Numbers:
@@ -179,6 +179,25 @@ def test_a_stalled_predecessor_cannot_publish_what_its_successor_has(settings: S
     assert ids(items(settings, 15)) == list(range(15))
     stalled.close()
     successor.close()
+
+
+def test_an_intake_that_was_fenced_takes_its_partition_back_with_its_jobs(settings: Settings) -> None:
+    source = Numbers(50)
+    source.hold_at = 20
+    topics = Topics(settings.kafka.topic_prefix)
+    with intake(settings, source):
+        submit(settings)
+        assert source.held.wait(WAIT_S)
+        number = partition_of(JOB.job_id, settings.jobs.partitions)
+        usurper = TransactionalProducer(settings.kafka, f"{topics.prefix}.intake.{number}")
+        usurper.initialise()
+        source.hold_at = None
+        source.release.set()
+        events = events_until_exhausted(settings)
+    usurper.close()
+
+    assert ids(items(settings, 50)) == list(range(50))
+    assert sum(e.delta.enqueued for e in events if isinstance(e, Counted)) == 50
 
 
 def test_a_source_that_breaks_off_fails_its_job_and_keeps_what_was_read(settings: Settings) -> None:

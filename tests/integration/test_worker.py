@@ -1,6 +1,7 @@
 """A worker on a real broker: what goes in comes out, once, under its key."""
 
 import itertools
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Producer
 
 from connectors.fetchers.by_scheme import open_fetcher
 from connectors.policy import FetchPolicy
@@ -301,3 +303,40 @@ def test_items_that_do_not_fit_in_memory_at_once_are_all_served(harness_for: Cal
         harness.wait_for_lag_zero()
 
     assert len(results) == 100
+
+
+def test_a_worker_that_was_fenced_forgets_what_it_holds_and_reads_it_again(harness_for: Callable[..., Harness]) -> None:
+    harness = harness_for("behaving.py:Sizes", batching={"max_batch_size": 4}, config={"pause": 0.02})
+    harness.produce(*range(120))
+
+    with worker(harness.settings):
+        harness.read_until(lambda got: len(got) > 10, harness.names.results)
+        slot = f"{harness.names.prefix}.echo.worker.{socket.gethostname()}.0"
+        usurper = TransactionalProducer(harness.settings.kafka, slot)
+        usurper.initialise()
+        results, _ = harness.ends(120)
+        harness.wait_for_lag_zero()
+    usurper.close()
+
+    assert sorted(int(m.key or b"") for m in results) == list(range(120))
+
+
+def test_a_key_that_no_record_can_carry_costs_one_item(harness_for: Callable[..., Harness]) -> None:
+    harness = harness_for()
+    producer = Producer(
+        {
+            "bootstrap.servers": harness.settings.kafka.bootstrap,
+            "message.max.bytes": 20_000_000,
+            "compression.type": "lz4",
+        }
+    )
+    producer.produce(harness.names.items, b"1", b"k" * 6_000_000)
+    producer.produce(harness.names.items, b"2", b"fine")
+    producer.flush(30)
+
+    with worker(harness.settings):
+        [result], [dead] = harness.ends(2)
+        harness.wait_for_lag_zero()
+
+    assert result.key == b"fine"
+    assert "key and ids take 6,0" in read_dead_letter(dead).failure.message

@@ -1,5 +1,7 @@
 """What one transaction of a worker says."""
 
+from base64 import b64encode
+
 from stream_infer.dead_letters import read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
@@ -14,24 +16,24 @@ from stream_infer.records import (
     item_headers,
 )
 from stream_infer.topics import ApiTopics
-from stream_infer.worker.delivery import Delivery, DeliveryPolicy
+from stream_infer.worker.delivery import Delivery, DeliveryPolicy, size_of
 from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended, Ledger
 from tests.support.items import item_at
 from tests.support.memory_store import MemoryStore
 
 PARTITION = ("p.api.items", 0)
 TOPICS = ApiTopics("p", "api")
-POLICY = DeliveryPolicy(TOPICS, "p.progress", "worker-1", "v1", max_result_bytes=400, max_dead_letter_bytes=2000)
+POLICY = DeliveryPolicy(TOPICS, "p.progress", "worker-1", "v1", max_result_bytes=5000, max_dead_letter_bytes=7000)
 BOOM = Failure(Stage.PREDICT, "builtins.ValueError", "boom", "Traceback ...")
 
 
 def delivered(
-    *ends: tuple[Headers, Ended], store: MemoryStore | None = None, value: bytes = b"{}"
+    *ends: tuple[Headers, Ended], store: MemoryStore | None = None, value: bytes = b"{}", key: bytes = b"key"
 ) -> list[OutgoingRecord]:
     ledger = Ledger()
     ledger.assign([PARTITION])
     for offset, (headers, ended) in enumerate(ends):
-        entry = ledger.admit(PARTITION, item_at(*PARTITION, offset, value, headers, b"key"))
+        entry = ledger.admit(PARTITION, item_at(*PARTITION, offset, value, headers, key))
         assert entry is not None
         ledger.finish(entry.token, ended)
     return Delivery(POLICY, store or MemoryStore(), "Model").records(ledger.prefixes(100), 12.0)
@@ -101,19 +103,19 @@ def test_a_dead_letter_keeps_the_original_and_adds_the_reason() -> None:
 def test_an_output_too_big_for_a_message_goes_to_the_store() -> None:
     store = MemoryStore()
 
-    [result] = delivered(((), Output(b"x" * 401, "image/png")), store=store)
+    [result] = delivered(((), Output(b"x" * 5000, "image/png")), store=store)
 
     assert dict(result.headers)["content-type"] == REFERENCE.encode()
     assert result.value == b'{"uri":"memory:///_payloads/results/p.api.items-0-0","content_type":"image/png"}'
-    assert store.get("_payloads/results/p.api.items-0-0") == b"x" * 401
+    assert store.get("_payloads/results/p.api.items-0-0") == b"x" * 5000
 
 
 def test_a_dead_letter_too_big_for_its_topic_keeps_its_payload_in_the_store() -> None:
     store = MemoryStore()
 
-    [letter] = delivered(((), BOOM), store=store, value=b"y" * 2000)
+    [letter] = delivered(((), BOOM), store=store, value=b"y" * 7000)
 
-    assert store.get("_payloads/dead-letters/p.api.items-0-0") == b"y" * 2000
+    assert store.get("_payloads/dead-letters/p.api.items-0-0") == b"y" * 7000
     read = read_dead_letter(Message(letter.topic, 0, 5, letter.key, letter.value, letter.headers, 0))
     assert read.item.content_type == REFERENCE
     assert read.failure == BOOM
@@ -125,3 +127,28 @@ def test_the_end_of_a_hook_is_said_in_the_same_transaction() -> None:
     [record] = delivered((item_headers(job_id="j"), event))
 
     assert decode_event(record.value or b"") == event
+
+
+def test_a_key_too_big_for_any_record_rejects_its_item_and_keeps_the_original_in_the_store() -> None:
+    store = MemoryStore()
+
+    [letter, progress] = delivered((item_headers(job_id="j"), Output(b"1")), store=store, key=b"k" * 9000)
+
+    read = read_dead_letter(Message(letter.topic, 0, 5, letter.key, letter.value, letter.headers, 0))
+    assert (letter.topic, letter.key) == ("p.api.dlq", b"k" * 1024)
+    assert read.failure.stage is Stage.DELIVER
+    assert "9,0" in read.failure.message
+    assert read.item.job_id == "j"
+    assert size_of(letter) <= POLICY.max_dead_letter_bytes
+    assert b64encode(b"k" * 9000) in store.get("_payloads/dead-letters/p.api.items-0-0")
+    assert counts([progress]) == {("j", 1): Counts(rejected=1, written=1)}
+
+
+def test_headers_too_big_for_any_record_are_cut_and_kept_in_the_store() -> None:
+    store = MemoryStore()
+
+    [letter] = delivered(((("mine", b"h" * 9000),), BOOM), store=store)
+
+    assert size_of(letter) <= POLICY.max_dead_letter_bytes
+    assert dict(letter.headers)["mine"] == b"h" * 1024
+    assert b64encode(b"h" * 9000) in store.get("_payloads/dead-letters/p.api.items-0-0")

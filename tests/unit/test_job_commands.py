@@ -7,15 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
+import yaml
 from rich.console import Console
 
-from stream_infer.cli.client import GatewayClient, error_of
+from stream_infer.cli.app import app
+from stream_infer.cli.client import GatewayClient, UnknownJob, error_of
 from stream_infer.cli.following import PATIENCE_S, LinePace, observations
-from stream_infer.cli.job_source import config_of, item_of, source_of
-from stream_infer.cli.job_tables import duration, eta, job_details, job_table, plain, progress_line, result_table
+from stream_infer.cli.job_source import config_of, item_of, lines_that_allow, source_of
+from stream_infer.cli.job_tables import (
+    counted,
+    dead_letter_details,
+    duration,
+    eta,
+    job_details,
+    job_table,
+    plain,
+    progress_line,
+    result_table,
+    short_source,
+)
 from stream_infer.cli.results import write_lines
+from stream_infer.dead_letters import ErrorHeader
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
-from stream_infer.gateway.representations import JobBody
+from stream_infer.gateway.representations import DeadLetterDetail, HeaderBody, JobBody, Place
+from stream_infer.settings import Settings
 
 
 def job(**fields: Any) -> JobBody:
@@ -113,6 +129,77 @@ def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkey
     ):
         with pytest.raises(UsageError, match=said):
             source_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("spec", "setting", "allowed"),
+    [
+        ({"jsonl": {"uri": "file:///data/a%20b/items.jsonl"}}, "allowed_directories", "/data/a b"),
+        ({"directory": {"path": "file:///data/pictures"}}, "allowed_directories", "/data/pictures"),
+        ({"jsonl": {"uri": "s3://bucket/in/items.jsonl"}}, "allowed_s3_prefixes", "s3://bucket/in"),
+    ],
+)
+def test_a_source_that_is_not_allowed_is_answered_with_the_lines_to_add(
+    spec: dict[str, Any], setting: str, allowed: str
+) -> None:
+    lines = lines_that_allow(spec, f"x is below none of the allowed …: add its … to fetch.{setting}")
+    assert lines is not None
+    added = yaml.safe_load(lines.partition("\n\n")[2])
+    assert added == {"fetch": {setting: [allowed]}}
+    Settings.model_validate(added)
+    assert lines_that_allow(spec, "x is no source") is None
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(number, "item") for number in (0, 1, 2, 1000)] == ["0 items", "1 item", "2 items", "1,000 items"]
+    assert progress_line(job(state="succeeded", is_final=True, enqueued=1, succeeded=1)) == "succeeded, 1/1 item"
+    assert "(1 object, 334 bytes)" in rendered(job_details(job(objects=1, bytes=334)))
+
+
+def test_an_inline_item_is_shown_by_its_number_and_any_other_by_its_place() -> None:
+    assert short_source("file:///s/_submissions/ed9b.jsonl#line=3") == "item 3"
+    assert short_source("file:///s/items.jsonl#line=3") == "file:///s/items.jsonl#line=3"
+    assert short_source(None) == ""
+    line = {"item_id": "i", "source": "s3://b/p/_submissions/j.jsonl#line=12", "output": 1}
+    assert "item 12" in rendered(result_table([json.dumps(line).encode()]))
+
+
+def test_a_dead_letter_says_everything_once() -> None:
+    facts = {"stage": "predict", "exception": "E1", "message": "M1", "stacktrace": "S1"}
+    headers = [
+        *(HeaderBody(name=name, value="twice") for name in ErrorHeader if name is not ErrorHeader.CLASS_NAME),
+        HeaderBody(name=ErrorHeader.CLASS_NAME, value="model.Shouter"),
+        HeaderBody(name="their-own", value="kept"),
+    ]
+    letter = DeadLetterDetail(
+        ref="0-0", item_id="i", attempt=1, timestamp=0.0, origin=Place(topic="t", partition=0, offset=0), worker="w",
+        api_version="v", content_type="application/json", payload=1, payload_encoding="json", payload_bytes=1,
+        headers=headers, **facts,
+    )  # fmt: skip
+    shown = rendered(dead_letter_details(letter))
+    assert [fact for fact in facts.values() if shown.count(fact) != 1] == []
+    assert "twice" not in shown
+    assert "model.Shouter" in shown
+    assert "kept" in shown
+    assert "1 byte," in shown
+
+
+def test_an_unknown_job_is_a_kind_of_its_own_with_advice_for_a_terminal() -> None:
+    body = {"type": "urn:stream-infer:problem:unknown-job", "detail": "No job is named 'x'. GET /v1/jobs lists what."}
+    error = error_of(404, json.dumps(body).encode(), "http://gateway")
+    assert isinstance(error, UnknownJob)
+    assert str(error) == "No job is named 'x'. `stream-infer get` lists what."
+
+
+def test_the_help_names_arguments_as_the_pages_do() -> None:
+    def commands(command: Any) -> Iterator[Any]:
+        yield command
+        for inner in getattr(command, "commands", {}).values():
+            yield from commands(inner)
+
+    for command in commands(typer.main.get_command(app)):
+        text = command.get_help(command.make_context("x", [], resilient_parsing=True))
+        assert [word for word in ("{", "[[", "<str", "<path", "<int", "<list") if word in text] == [], text
 
 
 def test_what_strangers_wrote_cannot_command_the_terminal() -> None:

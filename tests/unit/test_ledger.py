@@ -60,6 +60,16 @@ def test_an_end_mark_alone_is_deliverable() -> None:
     assert ledger.prefixes(10)[0].offset == 9
 
 
+def test_an_end_that_a_later_record_stands_behind_already_does_not_set_the_group_back() -> None:
+    ledger, entries = ledger_with(A, [9, 10])
+
+    ledger.mark_end(A, 10)
+    for entry in entries:
+        ledger.finish(entry.token, DONE)
+
+    assert ledger.prefixes(10)[0].offset == 11
+
+
 def test_what_was_not_delivered_is_offered_again() -> None:
     ledger, [entry] = ledger_with(A, [0])
     ledger.finish(entry.token, DONE)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
 from typing import Any
 
 import pytest
 
 from stream_infer.jobs.events import Exhausted, Finalized, Submitted
-from stream_infer.settings import SecuritySettings
-from stream_infer.tracker.app import credentials
+from stream_infer.settings import SecuritySettings, Settings
+from stream_infer.tracker.app import create_app, credentials
 from stream_infer.tracker.rows import PartitionRows
 
 SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
@@ -18,6 +20,18 @@ ENDED = [
     Exhausted(job_id="a", at=101.0),
     Finalized(job_id="a", at=102.0, manifest="file:///m", objects=0, bytes=0),
 ]
+
+
+def test_a_thread_that_was_not_scheduled_for_a_while_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def create() -> None:
+        create_app(Settings())
+
+    asyncio.run(create())
+    # The name under which Faust's consumer thread logs: that of the module of its transport's subclass.
+    log = logging.getLogger("stream_infer.tracker.exactly_once")
+    log.error("[%s]: %s", "^--_ConsumerThread", "Thread keepalive is not responding...")
+    log.error("[%s]: %s", "^--_ConsumerThread", "Crashed reason=KafkaError()")
+    assert [record.getMessage() for record in caplog.records] == ["[^--_ConsumerThread]: Crashed reason=KafkaError()"]
 
 
 def folded(events: list[Any]) -> PartitionRows:
