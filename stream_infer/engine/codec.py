@@ -113,7 +113,7 @@ def _find_unserialisable(value: Any, path: str) -> str:
         orjson.dumps(value, _as_plain, _FLAGS | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         known = isinstance(value, dict | list | tuple | str | int)
-        return f"{path} ({error})" if known else f"{path} is a {full_name(value)}"
+        return f"{path} ({error})" if known else f"{path} is of type {full_name(value)}"
     return ""
 
 

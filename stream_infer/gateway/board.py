@@ -118,8 +118,11 @@ def _known(job: Job, status: JobStatus | None, forgotten_before: float) -> Known
 
 
 async def _done(reached: Future[None], timeout_s: float) -> None:
+    inner = asyncio.wrap_future(reached)
+    # An error that comes after we have given up is nobody's; taken here, asyncio does not complain of it.
+    inner.add_done_callback(lambda late: late.cancelled() or late.exception())
     # Shielded: cancelling the future itself would end the view's thread, which is about to resolve it.
     try:
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(reached)), timeout_s)
+        await asyncio.wait_for(asyncio.shield(inner), timeout_s)
     except TimeoutError:
         raise ServiceUnavailable(f"Kafka has not answered for {timeout_s:.0f} s where jobs stand") from None

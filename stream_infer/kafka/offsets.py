@@ -9,13 +9,15 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from stream_infer.errors import TopicMismatch
+from stream_infer.errors import ServiceUnavailable, TopicMismatch
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.patience import ask_patiently
 
 Partition: TypeAlias = tuple[str, int]
 
 _TIMEOUT_S = 10.0
+# Beyond the request's own timeout: a client that has lost sight of every broker may not keep even that.
+_ANSWER_S = 2 * _TIMEOUT_S
 
 
 def partitions_of(admin: AdminClient, topics: Iterable[str], where: str) -> list[Partition]:
@@ -53,11 +55,13 @@ def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec,
 
     def ask() -> dict[Partition, int]:
         futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        return {(place.topic, place.partition): future.result(_ANSWER_S).offset for place, future in futures.items()}
 
     # Measured: after a leader's restart an admin client is answered FENCED_LEADER_EPOCH until its metadata is read
     # anew, which it does by itself only every 5 minutes.
     try:
         return ask_patiently(ask, _TIMEOUT_S, before_again=lambda: admin.list_topics(timeout=_TIMEOUT_S))
+    except TimeoutError:
+        raise ServiceUnavailable(f"asking {where} for offsets: no answer for {_ANSWER_S:.0f} s") from None
     except KafkaException as error:
         raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error

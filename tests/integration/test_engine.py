@@ -151,7 +151,7 @@ def test_outputs_fail_one_by_one(ready):
     assert binary == Output(b"\x00\x01", "application/octet-stream")
     assert none == Output(None)
     assert (a_set.stage, a_set.exception) == (Stage.ENCODE, "stream_infer.errors.RefusedOutput")
-    assert "output['deep'][1] is a set" in a_set.message
+    assert "output['deep'][1] is of type set" in a_set.message
     assert "output['score'] is not a number" in nan.message
     assert null == Output(b'{"score":null}')
     assert keys == Output(b'{"1":"one"}')

@@ -67,8 +67,8 @@ def test_an_output_is_written_as_json_or_as_the_bytes_that_it_is(output, data, c
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ({"a": [1, {2}]}, r"output\['a'\]\[1\] is a set"),
-        (object(), "output is a object"),
+        ({"a": [1, {2}]}, r"output\['a'\]\[1\] is of type set"),
+        (object(), "output is of type object"),
         ({"big": 1 << 70}, r"output\['big'\] \(Integer exceeds 64-bit range\)"),
         ({"name": "\ud800"}, r"output\['name'\] \(str is not valid UTF-8"),
         ({"score": float("nan")}, r"output\['score'\] is not a number"),
