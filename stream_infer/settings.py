@@ -29,7 +29,7 @@ class SecuritySettings(_Settings):
 
 
 class KafkaSettings(_Settings):
-    """`bootstrap_servers` left out: `up` starts a local broker, which every other command finds; else localhost:9092."""
+    """Without `bootstrap_servers` `up` starts a local broker, and every other command finds it; else localhost:9092."""
 
     bootstrap_servers: str | None = None
     topic_prefix: str = Field(default="stream-infer", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,80}$")
