@@ -144,6 +144,19 @@ class Failure:
     retry_after: float | None = None
 
 
+# Names as plain strings: looking up an enum's value costs more than the rest of a result's header.
+_CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT = (
+    header.value
+    for header in (
+        Header.CONTENT_TYPE,
+        Header.ITEM_ID,
+        Header.JOB_ID,
+        Header.GENERATION,
+        Header.CUSTOM_ID,
+        Header.SOURCE,
+        Header.TRACEPARENT,
+    )
+)
 _DIGITS = re.compile(rb"\d{1,18}")
 _DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
 
@@ -230,17 +243,18 @@ def result_headers(item: Item, output: Output, *, jobless: bool = False) -> Head
 
     `jobless`: the item names a job that nobody submitted, so its result belongs to none.
     """
-    job_id = None if jobless else item.job_id
-    headers = item_headers(
-        content_type=output.content_type,
-        job_id=job_id,
-        item_id=item.item_id,
-        custom_id=item.custom_id,
-        source=item.source,
-        generation=item.generation if job_id else None,
-    )
-    trace = tuple(pair for pair in item.message.headers if pair[0] == Header.TRACEPARENT)
-    return headers + trace
+    headers: list[tuple[str, bytes | None]] = [
+        (_CONTENT_TYPE, output.content_type.encode()),
+        (_ITEM_ID, item.item_id.encode()),
+    ]
+    if item.job_id is not None and not jobless:
+        headers += ((_JOB_ID, item.job_id.encode()), (_GENERATION, b"%d" % item.generation))
+    if item.custom_id is not None:
+        headers.append((_CUSTOM_ID, item.custom_id.encode()))
+    if item.source is not None:
+        headers.append((_SOURCE, item.source.encode()))
+    headers += [pair for pair in item.message.headers if pair[0] == _TRACEPARENT]
+    return tuple(headers)
 
 
 def item_id_of(job_id: str, ordinal: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 import uuid
@@ -167,7 +168,12 @@ class LocalBroker:
     def _launch(self, java: Path, jars: Path, lock: DataLock) -> None:
         self._archive = ClassArchive.find(java, jars)
         log4j = f"-Dlog4j2.configurationFile={self._data / 'log4j2.properties'}"
-        jvm = [f"-Xmx{self._config.heap}", *_JVM, *self._archive.java_options(), log4j, "-cp", f"{jars}/*"]
+        # A killed Java leaves the native libraries that it unpacked behind: in here they are found and overwritten.
+        scratch = self._data / "tmp"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        places = [log4j, f"-Djava.io.tmpdir={scratch}"]
+        jvm = [f"-Xmx{self._config.heap}", *_JVM, *self._archive.java_options(), *places, "-cp", f"{jars}/*"]
         self._process = LeashedProcess.start(
             [str(java), *jvm, "kafka.Kafka", str(self._properties_file)],
             output=self._data / "java.out",

@@ -76,42 +76,39 @@ class Delivery:
                     case HookEnded() as event:
                         events.append(event)
                     case Output() | Failure() | Skipped():
-                        self._refuse_what_no_record_can_carry(entry)
-                        count(deltas, entry)
                         record = self._record(entry)
                         if record is not None:
                             records.append(record)
+                        count(deltas, entry)
         events += counted(deltas, now)
         return records + [self._progress(event) for event in events]
 
     def _record(self, entry: Entry) -> OutgoingRecord | None:
+        """What is written of the item; its end may become another one here, so it is counted afterwards."""
         item = entry.item
         match entry.ended:
             case Output(value=bytes() as value) as output if item is not None:
                 record = self._result(item, output, entry)
-                if size_of(record) <= self._policy.max_result_bytes:
+                size = size_of(record)
+                if size <= self._policy.max_result_bytes:
                     return record
+                if size - len(value) > self._policy.max_result_bytes - REFERENCE_BYTES:
+                    return self._refuse(entry, item, size - len(value))
                 return self._result(item, self._stored_output(item, value, output.content_type), entry)
             case Failure() as failure if item is not None:
                 return self._fitting(self._dead_letter(item, failure), item)
             case _:
                 return None
 
-    def _refuse_what_no_record_can_carry(self, entry: Entry) -> None:
+    def _refuse(self, entry: Entry, item: Item, burden: int) -> OutgoingRecord:
         """A result carries its item's key and ids. Where they alone are too much, the item ends as a dead letter.
 
         The broker that took the item counts compressed bytes, so a key of many megabytes can come.
         """
-        item = entry.item
-        if item is None or not isinstance(entry.ended, Output):
-            return
-        burden = size_of(self._result(item, Output(b""), entry))
-        if burden > self._policy.max_result_bytes - REFERENCE_BYTES:
-            entry.ended = Failure(
-                Stage.DELIVER,
-                "stream_infer.RecordTooLarge",
-                f"its key and ids take {burden:,} bytes, and a result may carry {self._policy.max_result_bytes:,}",
-            )
+        most = self._policy.max_result_bytes
+        said = f"its key and ids take {burden:,} bytes, and a result may carry {most:,}"
+        entry.ended = failure = Failure(Stage.DELIVER, "stream_infer.RecordTooLarge", said)
+        return self._fitting(self._dead_letter(item, failure), item)
 
     def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
         headers = result_headers(item, output, jobless=entry.jobless)

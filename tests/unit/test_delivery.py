@@ -152,3 +152,9 @@ def test_headers_too_big_for_any_record_are_cut_and_kept_in_the_store() -> None:
     assert size_of(letter) <= POLICY.max_dead_letter_bytes
     assert dict(letter.headers)["mine"] == b"h" * 1024
     assert b64encode(b"h" * 9000) in store.get("_payloads/dead-letters/p.api.items-0-0")
+
+
+def test_a_none_output_of_an_item_with_a_huge_key_succeeds_since_nothing_is_written() -> None:
+    records = delivered((item_headers(job_id="j"), Output(None)), key=b"k" * 9000)
+
+    assert counts(records) == {("j", 1): Counts(succeeded=1)}
