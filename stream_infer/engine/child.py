@@ -28,7 +28,8 @@ from stream_infer.engine.failures import format_stack
 from stream_infer.engine.runner import Runner
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.predictors.loader import full_name, load
+from stream_infer.predictors.finding import full_name
+from stream_infer.predictors.loader import load
 from stream_infer.predictors.protocol import Predictor
 from stream_infer.predictors.spec import PredictorSpec
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from stream_infer.errors import RefusedOutput, UndecodableItem
-from stream_infer.predictors.loader import full_name
+from stream_infer.predictors.finding import full_name
 from stream_infer.records import JSON
 
 BINARY = "application/octet-stream"

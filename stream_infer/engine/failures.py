@@ -6,7 +6,7 @@ import traceback
 
 from stream_infer.dead_letters import MESSAGE_LIMIT, STACK_LIMIT, shorten
 from stream_infer.errors import ItemError, RetryableError, Stage
-from stream_infer.predictors.loader import full_name
+from stream_infer.predictors.finding import full_name
 from stream_infer.records import Failure
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from stream_infer.engine.task import Answer, Task
 from stream_infer.errors import ItemError, Stage
-from stream_infer.predictors.loader import full_name
+from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.protocol import WrongNumberOfOutputs
 from stream_infer.records import Failure
 

@@ -14,7 +14,7 @@ from stream_infer.engine.codec import decoder_for, encode
 from stream_infer.engine.failures import describe
 from stream_infer.engine.wire import ToChild, ToParent, pack_failure
 from stream_infer.errors import Stage
-from stream_infer.predictors.loader import full_name
+from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.protocol import Job, Predictor
 from stream_infer.records import JSON
 

@@ -28,7 +28,7 @@ from torchvision.models import WeightsEnum
 
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors import pictures
-from stream_infer.predictors.loader import find
+from stream_infer.predictors.finding import find
 from stream_infer.predictors.spec import PredictorSpec
 
 _PACKAGE = "package://"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.predictors.loader import full_name, load
+from stream_infer.predictors.finding import full_name
+from stream_infer.predictors.loader import load
 from stream_infer.predictors.spec import PredictorSpec
 
 PREDICTORS = Path(__file__).parents[1] / "predictors"
