@@ -85,9 +85,10 @@ class GatewayHarness:
         self.send(OutgoingRecord(self.topics.status, job_id.encode(), encode_status(status)))
 
     def read(self, topic: str) -> list[Message]:
+        """All of the topic, by partition and offset: Kafka promises no order across partitions."""
         reader = TopicReader(self.settings.kafka, topic)
         try:
-            return reader.read_to_end()
+            return sorted(reader.read_to_end(), key=lambda message: message.position)
         finally:
             reader.close()
 
