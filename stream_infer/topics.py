@@ -120,10 +120,6 @@ class Topics:
     def tracker_group(self) -> str:
         return self._shared("tracker")
 
-    def retry_pattern(self, api: str) -> str:
-        """librdkafka's subscription pattern for every tier there ever was, so that fewer attempts strand nothing."""
-        return "^" + f"{self.prefix}.{api}.retry.".replace(".", r"\.") + "[0-9]+$"
-
 
 def retry_tiers(api: ApiSettings) -> int:
     return api.retry.max_attempts - 1

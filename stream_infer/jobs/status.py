@@ -25,11 +25,6 @@ class State(StrEnum):
     def is_final(self) -> bool:
         return self in FINAL_STATES
 
-    @property
-    def is_ending(self) -> bool:
-        """Items of the job that have not begun are skipped, and its intake stops."""
-        return self is State.STOPPING
-
 
 FINAL_STATES = frozenset({State.SUCCEEDED, State.COMPLETED_WITH_FAILURES, State.STOPPED, State.TIMED_OUT, State.FAILED})
 
