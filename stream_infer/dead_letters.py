@@ -56,17 +56,17 @@ def shorten(text: str, limit: int) -> bytes:
 
 def error_headers(item: Item, failure: Failure, *, predictor: str, worker: str, api_version: str) -> Headers:
     """What is added to an item's own headers; `predictor` is the class that refused it."""
-    message = item.message
+    topic, partition, offset = item.first_position
     return (
-        (ErrorHeader.TOPIC.value, message.topic.encode()),
-        (ErrorHeader.PARTITION.value, str(message.partition).encode()),
-        (ErrorHeader.OFFSET.value, str(message.offset).encode()),
+        (ErrorHeader.TOPIC.value, topic.encode()),
+        (ErrorHeader.PARTITION.value, str(partition).encode()),
+        (ErrorHeader.OFFSET.value, str(offset).encode()),
         (ErrorHeader.STAGE.value, failure.stage.value.encode()),
         (ErrorHeader.CLASS_NAME.value, predictor.encode()),
         (ErrorHeader.EXCEPTION.value, failure.exception.encode(errors="replace")),
         (ErrorHeader.MESSAGE.value, shorten(failure.message, MESSAGE_LIMIT)),
         (ErrorHeader.STACKTRACE.value, shorten(failure.stacktrace, STACK_LIMIT)),
-        (ErrorHeader.ORIGINAL_TOPIC.value, message.topic.encode()),
+        (ErrorHeader.ORIGINAL_TOPIC.value, topic.encode()),
         (Header.WORKER.value, worker.encode()),
         (Header.API_VERSION.value, api_version.encode()),
     )

@@ -32,6 +32,8 @@ class Header(StrEnum):
     DEADLINE = "si-deadline"
     GENERATION = "si-generation"
     TRACEPARENT = "traceparent"
+    RETRY_SINCE = "si-retry-since"
+    ORIGIN = "si-origin"
     CONTROL = "si-control"
     WORKER = "si-worker"
     API_VERSION = "si-api-version"
@@ -100,7 +102,8 @@ class Item:
     """One record of input, as a worker understands it.
 
     `deadline` and `not_before` are seconds since the epoch. `attempt` starts at 1. `fault` says why the record cannot
-    be understood, where it cannot.
+    be understood, where it cannot. `retry_since` (since the epoch) is when a service first asked it to come later, and
+    `origin` where it was first read, for an item that has been through a retry tier.
     """
 
     message: Message
@@ -113,12 +116,19 @@ class Item:
     source: str | None = None
     not_before: float | None = None
     deadline: float | None = None
+    retry_since: float | None = None
+    origin: Position | None = None
     control: str | None = None
     fault: str | None = None
 
     @property
     def payload(self) -> Payload:
         return Payload(self.message.value or b"", self.content_type)
+
+    @property
+    def first_position(self) -> Position:
+        """Where it was read first, whatever tiers it has been through."""
+        return self.origin or self.message.position
 
 
 class Output(NamedTuple):
@@ -134,6 +144,8 @@ class Failure:
 
     `exception` is the class's full name, `stacktrace` the formatted traceback of the predictor's side.
     `retryable`: nobody's fault, the same item may succeed later; `retry_after` in seconds where a service named it.
+    `final`: it would fail the same way again, so no attempt is spent on it. An error that says neither gets its
+    attempts, like a retryable one.
     """
 
     stage: Stage
@@ -142,6 +154,7 @@ class Failure:
     stacktrace: str = ""
     retryable: bool = False
     retry_after: float | None = None
+    final: bool = False
 
 
 # Names as plain strings: looking up an enum's value costs more than the rest of a result's header.
@@ -159,6 +172,7 @@ _CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT
 )
 _DIGITS = re.compile(rb"\d{1,18}")
 _DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
+_ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})")
 
 
 def read_item(message: Message) -> Item:
@@ -208,9 +222,35 @@ def read_item(message: Message) -> Item:
         source=text(Header.SOURCE),
         not_before=seconds(Header.NOT_BEFORE),
         deadline=seconds(Header.DEADLINE),
+        retry_since=seconds(Header.RETRY_SINCE),
+        origin=_read_origin(headers.get(Header.ORIGIN)),
         control=text(Header.CONTROL),
         fault="; ".join(faults) or None,
     )
+
+
+def _read_origin(value: bytes | None) -> Position | None:
+    """`topic/partition/offset`; what is no such thing is none: it only names where the item came from."""
+    match = _ORIGIN.fullmatch(value or b"")
+    return None if match is None else Position(match[1].decode(), int(match[2]), int(match[3]))
+
+
+def retry_headers(item: Item, *, attempt: int, not_before: float, since: float | None = None) -> Headers:
+    """The headers of an item on its way into a retry tier: its own, and from here on its name and its origin.
+
+    `not_before` and `since` (see `Item.retry_since`) are seconds since the epoch.
+    """
+    replaced = {Header.ITEM_ID, Header.ATTEMPT, Header.NOT_BEFORE, Header.RETRY_SINCE, Header.ORIGIN}
+    kept = tuple(pair for pair in item.message.headers if pair[0].lower() not in replaced)
+    topic, partition, offset = item.first_position
+    own: tuple[tuple[str, bytes | None], ...] = (
+        (Header.ITEM_ID.value, item.item_id.encode()),
+        (Header.ATTEMPT.value, str(attempt).encode()),
+        (Header.NOT_BEFORE.value, f"{not_before:.3f}".encode()),
+        (Header.ORIGIN.value, f"{topic}/{partition}/{offset}".encode()),
+    )
+    waited = () if since is None else ((Header.RETRY_SINCE.value, f"{since:.3f}".encode()),)
+    return kept + own + waited
 
 
 def item_headers(

@@ -140,7 +140,21 @@ class WorkerSettings(_Settings):
 
 
 class RetrySettings(_Settings):
+    """`delays` of the tiers, in order; the last one serves all further ones. `max_wait` bounds a service's wishes."""
+
     max_attempts: int = Field(default=3, ge=1, le=10)
+    delays: list[Annotated[float, Field(gt=0, le=3600)]] = Field(default=[5.0, 30.0, 180.0], min_length=1, max_length=9)
+    max_wait: float = Field(default=3600.0, ge=0)
+
+
+class BreakerSettings(_Settings):
+    """More than `max_ratio` of the last `window` first attempts failed in the predictor: is it the model or the items?
+
+    1 switches it off.
+    """
+
+    max_ratio: float = Field(default=0.5, gt=0, le=1)
+    window: int = Field(default=200, ge=1)
 
 
 class ApiSettings(_Settings):
@@ -152,6 +166,7 @@ class ApiSettings(_Settings):
     partitions: int = Field(default=4, ge=1)
     workers: WorkerSettings = WorkerSettings()
     retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class Settings(_Settings):

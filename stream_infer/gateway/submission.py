@@ -99,6 +99,7 @@ def job_of(spec: JobSpec, *, job_id: str, api: str, at: float, digest: str) -> J
         submitted_at=at,
         config=spec.config,
         timeout=spec.timeout,
+        breaker=spec.breaker,
         submission=submission_key(job_id) if spec.item_list is not None else None,
         jsonl=spec.jsonl,
         directory=None if spec.directory is None else plain_directory(spec.directory),

@@ -62,6 +62,20 @@ class TimeoutReached(_Event):
     type: Literal["timeout_reached"] = "timeout_reached"
 
 
+class Failed(_Event):
+    """By a worker: the job's items are not what its predictor takes, so the rest is skipped."""
+
+    type: Literal["failed"] = "failed"
+    error: str
+
+
+class Hindered(_Event):
+    """By a worker that holds items of the job and cannot predict: why. The next end of an item takes it back."""
+
+    type: Literal["hindered"] = "hindered"
+    reason: str
+
+
 class HookPublished(_Event):
     """By the finalizer, in the transaction that publishes the control record."""
 
@@ -91,6 +105,8 @@ Event: TypeAlias = (
     | Exhausted
     | StopRequested
     | TimeoutReached
+    | Failed
+    | Hindered
     | HookPublished
     | HookEnded
     | Finalized

@@ -11,7 +11,9 @@ from stream_infer.jobs.events import (
     EnqueuingStarted,
     Event,
     Exhausted,
+    Failed,
     Finalized,
+    Hindered,
     HookEnded,
     HookPublished,
     StopRequested,
@@ -73,6 +75,10 @@ def _apply(status: JobStatus, event: Event) -> JobStatus:
             return changed if event.error is None else _end_early(changed, Cause.FAILURE, event.error)
         case TimeoutReached():
             return _end_early(status, Cause.TIMEOUT, None) if is_timed_out(status, event.at) else status
+        case Failed():
+            return _end_early(status, Cause.FAILURE, event.error)
+        case Hindered() if not status.state.is_final:
+            return status.model_copy(update={"hindrance": event.reason})
         case HookPublished() if status.phase is Phase.HOOK:
             return status.model_copy(update={"phase": Phase.HOOK_RUNNING})
         case HookEnded() if status.phase in (Phase.HOOK, Phase.HOOK_RUNNING):
@@ -88,6 +94,8 @@ def _apply(status: JobStatus, event: Event) -> JobStatus:
 def _count(status: JobStatus, event: Counted) -> JobStatus:
     counts = status.counts + event.delta
     update: dict[str, object] = {"counts": counts}
+    if event.delta.ended > 0:
+        update["hindrance"] = None
     elapsed = event.at - status.rate_since
     if event.delta.ended > 0 and elapsed >= RATE_WINDOW_S:
         update |= {
@@ -117,7 +125,13 @@ def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
         state = State.COMPLETED_WITH_FAILURES
     else:
         state = State.SUCCEEDED
-    update = {"phase": None, "manifest": event.manifest, "objects": event.objects, "bytes": event.bytes}
+    update = {
+        "phase": None,
+        "hindrance": None,
+        "manifest": event.manifest,
+        "objects": event.objects,
+        "bytes": event.bytes,
+    }
     return _enter(status.model_copy(update=update), state, event.at)
 
 

@@ -35,6 +35,12 @@ class Directory(_Spec):
 SOURCES = ("item_list", "jsonl", "directory")
 
 
+class BreakerSpec(_Spec):
+    """The job fails when more than `max_ratio` of its items fail in the predictor; 1 lets every one of them end."""
+
+    max_ratio: float = Field(gt=0, le=1)
+
+
 class JobSpec(_Spec):
     """A job as it is submitted: exactly one source. `timeout` in seconds, from the submission on."""
 
@@ -43,6 +49,7 @@ class JobSpec(_Spec):
     directory: Directory | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     timeout: float | None = Field(default=None, gt=0)
+    breaker: BreakerSpec | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> JobSpec:
@@ -61,6 +68,7 @@ class Job(_Spec):
     submitted_at: float
     config: dict[str, Any] = Field(default_factory=dict)
     timeout: float | None = None
+    breaker: BreakerSpec | None = None
     submission: str | None = None
     jsonl: JsonlFile | None = None
     directory: Directory | None = None

@@ -49,7 +49,7 @@ class JobStatus(BaseModel):
     """One row. `offset` is the last progress offset folded into it: what makes the fold idempotent.
 
     Times are seconds since the epoch, one per state entered. `rate` is items ended per second, over the last full
-    second or longer in which items ended.
+    second or longer in which items ended. `hindrance` says why none of its items can be predicted at present.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +63,7 @@ class JobStatus(BaseModel):
     counts: Counts = Counts()
     exhausted: bool = False
     errors: tuple[str, ...] = ()
+    hindrance: str | None = None
     has_hook: bool = False
     hook_failed: bool = False
     submitted_at: float = 0.0
