@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,6 +51,16 @@ class ApiTopics:
     def retry(self, tier: int) -> str:
         """Items that wait for attempt `tier` + 1; tiers count from 1."""
         return f"{self.prefix}.{self.api}.retry.{tier}"
+
+    @property
+    def retry_pattern(self) -> str:
+        """Every tier that was ever made, so that lowering `max_attempts` strands nothing."""
+        return rf"^{re.escape(self.prefix)}\.{re.escape(self.api)}\.retry\.[0-9]+$"
+
+    def tier_of(self, topic: str) -> int | None:
+        """The tier that `topic` is; None for the items topic."""
+        digits = topic.rpartition(".retry.")[2] if topic != self.items else ""
+        return int(digits) if digits.isdecimal() else None
 
     @property
     def worker_group(self) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Task
+from stream_infer.engine.task import Task, size_of
 
 
 @dataclass(slots=True)
@@ -28,11 +28,17 @@ class Batcher:
         return bool(self._open)
 
     def add(self, tasks: Iterable[Task], now: float) -> list[list[Task]]:
-        """Takes the tasks; returns the micro-batches that are full by that. A task over the byte limit goes alone."""
+        """Takes the tasks; returns the micro-batches that are full by that.
+
+        A task over the byte limit goes alone, and so does a suspect.
+        """
         max_size, max_bytes = self._policy.max_batch_size, self._policy.max_batch_bytes
         closed: list[list[Task]] = []
         open_ = self._open
         for task in tasks:
+            if task.suspect:
+                closed.append([task])
+                continue
             size = len(task.payload.data)
             batch = open_.get(task.scope)
             if batch is not None and batch.size + size > max_bytes:
@@ -62,6 +68,21 @@ class Batcher:
         batches = [batch.tasks for batch in self._open.values()]
         self._open.clear()
         return batches
+
+    def withdraw(self, tokens: Container[int] | None) -> list[Task]:
+        """Takes out the tasks with these tokens; None: all."""
+        if tokens is None:
+            return [task for batch in self.close_all() for task in batch]
+        taken: list[Task] = []
+        for scope, batch in list(self._open.items()):
+            out = [task for task in batch.tasks if task.token in tokens]
+            if out:
+                taken += out
+                batch.tasks = [task for task in batch.tasks if task.token not in tokens]
+                batch.size = size_of(batch.tasks)
+                if not batch.tasks:
+                    del self._open[scope]
+        return taken
 
     def next_deadline(self) -> float:
         """When `close_due` will next have something; infinity while nothing is open."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import logging
 import os
 import queue
 import select
@@ -90,6 +91,8 @@ def main(fd: int, parent: int) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    # What a predictor logs is a line like one that it prints, unless it sets up its logging itself.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     os.set_inheritable(fd, False)
     link = Link(socket.socket(fileno=fd))
     _, spec, beat_s, threads = link.hear()

@@ -10,12 +10,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 
 from stream_infer.engine.isolation import Call, Verdict
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task
+
+# Whoever kills an idle child from outside may hit one that is just getting a call, but hardly three times the same.
+_LOST_TOO_OFTEN = 3
 
 
 @dataclass(slots=True)
@@ -41,22 +44,33 @@ class Dispatch:
         return not (self._waiting or self._suspects or self._handed)
 
     def add(self, tasks: list[Task]) -> None:
-        self._waiting.append(Call(next(self._ids), tasks))
+        """Takes a micro-batch. A suspect is one of its own."""
+        suspect = tasks[0].suspect
+        (self._suspects if suspect else self._waiting).append(Call(next(self._ids), tasks, suspect))
 
-    def take(self, now: float) -> Call | None:
-        """The call to be handed to the child now, or None: it has enough, or what is next must be alone."""
-        call = self._next()
+    def take(self, now: float, cap: float = math.inf) -> Call | None:
+        """The call to be handed to the child now, or None: it has enough, or what is next must be alone.
+
+        What has more than `cap` tasks is handed in parts.
+        """
+        call = self._next(cap)
         if call is not None:
             if not self._handed:
                 self._clock = now
             self._handed[call.id] = _Handed(call)
         return call
 
-    def _next(self) -> Call | None:
+    def _next(self, cap: float) -> Call | None:
         queue = self._suspects or self._waiting
         if not queue or (self._handed and (queue[0].alone or self._first().call.alone)):
             return None
-        return queue.popleft() if len(self._handed) < self._policy.pipeline_depth else None
+        if len(self._handed) >= self._policy.pipeline_depth:
+            return None
+        call = queue.popleft()
+        if len(call.tasks) > cap:
+            queue.appendleft(replace(call, id=next(self._ids), tasks=call.tasks[int(cap) :]))
+            call.tasks = call.tasks[: int(cap)]
+        return call
 
     def begin(self, call_id: int, now: float) -> None:
         """The child has announced that it prepares the call, or predicts it: from here on it is a suspect."""
@@ -66,7 +80,7 @@ class Dispatch:
             self._clock = now
 
     def finish(self, call_id: int, now: float) -> Call:
-        """The call has been answered, well or badly; it is the caller's. KeyError: it is not in the child."""
+        """The call has been answered, well or badly. KeyError: it is not in the child."""
         call = self._handed.pop(call_id).call
         self._clock = now if self._handed else math.inf
         return call
@@ -74,8 +88,31 @@ class Dispatch:
     def again(self, verdict: Verdict) -> None:
         """Calls anew, before all others, what is not answered."""
         queue = self._suspects if verdict.suspect else self._waiting
-        calls = [Call(next(self._ids), tasks, verdict.suspect, verdict.miscounted) for tasks in verdict.again]
+        calls = [
+            Call(next(self._ids), tasks, verdict.suspect, verdict.solo, verdict.miscounted, verdict.whole)
+            for tasks in verdict.again
+        ]
         queue.extendleft(reversed(calls))
+
+    def in_child(self) -> list[Call]:
+        """The calls that have been handed over, in their order."""
+        return [handed.call for handed in self._handed.values()]
+
+    def withdraw(self, tokens: Container[int] | None) -> list[Task]:
+        """Takes out the tasks with these tokens (None: all) that are not in the child. Suspects say that they are."""
+        taken: list[Task] = []
+        for queue in (self._suspects, self._waiting):
+            calls = list(queue)
+            queue.clear()
+            for call in calls:
+                out = [task for task in call.tasks if tokens is None or task.token in tokens]
+                taken += [task._replace(suspect=True) for task in out] if call.suspect else out
+                if out:
+                    gone = {task.token for task in out}
+                    call.tasks = [task for task in call.tasks if task.token not in gone]
+                if call.tasks:
+                    queue.append(call)
+        return taken
 
     def overrun(self, now: float) -> Call | None:
         """The call whose deadline has passed, if it has."""
@@ -89,19 +126,43 @@ class Dispatch:
         """How long the call may take, in seconds."""
         return self._policy.call_timeout_s if call.tasks[0].hook is None else self._policy.hook_timeout_s
 
-    def lose(self, overrun: Call | None) -> Sequence[Call]:
+    def running(self) -> Call | None:
+        """The call that the child is at, or will be at next."""
+        return self._first().call if self._handed else None
+
+    def call(self, call_id: int) -> Call:
+        """The call in the child of that id. KeyError: there is none."""
+        return self._handed[call_id].call
+
+    def handed(self) -> list[int]:
+        """The ids of the calls in the child."""
+        return list(self._handed)
+
+    def lose(self, only: Call | None) -> Sequence[Call]:
         """The child is gone. Returns the calls that may have killed it; the others wait again, in their order.
 
-        Those are the ones it had begun; for a timeout only the one that overran.
+        Those are the ones it had begun; `only` this one, where it is known. A call that a child was lost with three
+        times before it could say that it begins is one of them, or the children would go on being lost with it.
         """
         lost = list(self._handed.values())
+        blamed = [handed.call for handed in lost if handed.begun and (only is None or handed.call is only)]
+        if lost and not blamed:
+            first = lost[0].call
+            first.lost += 1
+            if first.lost >= _LOST_TOO_OFTEN:
+                blamed = [first]
+        self._wait_again([handed.call for handed in lost if handed.call not in blamed])
+        return blamed
+
+    def recall(self) -> None:
+        """The child is gone, and no call is to blame: all wait again, in their order."""
+        self._wait_again([handed.call for handed in self._handed.values()])
+
+    def _wait_again(self, calls: Sequence[Call]) -> None:
+        for call in reversed(calls):
+            (self._suspects if call.suspect else self._waiting).appendleft(call)
         self._handed.clear()
         self._clock = math.inf
-        blamed = [handed.call for handed in lost if handed.begun and (overrun is None or handed.call is overrun)]
-        for handed in reversed(lost):
-            if handed.call not in blamed:
-                (self._suspects if handed.call.suspect else self._waiting).appendleft(handed.call)
-        return blamed
 
     def _first(self) -> _Handed:
         return next(iter(self._handed.values()))

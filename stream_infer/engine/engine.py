@@ -12,22 +12,25 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from stream_infer.engine.batcher import Batcher
-from stream_infer.engine.dispatch import Dispatch
-from stream_infer.engine.isolation import Call, Died, Ending, Miscounted, Raised, judge
+from stream_infer.engine.calls import message_for
+from stream_infer.engine.court import Court
+from stream_infer.engine.isolation import Call, Died, Exhausted, OutOfMemory
+from stream_infer.engine.journal import Journal
 from stream_infer.engine.keeper import Death, Keeper, Readiness, State
+from stream_infer.engine.memory import MemoryGuard, find_guard
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.engine.task import Answer, Task
-from stream_infer.engine.wire import ToChild, ToParent, read_failure, read_rejected
-from stream_infer.errors import PredictorUnavailable
+from stream_infer.errors import PredictorUnavailable, Stage
+from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.records import Output, Payload
+from stream_infer.records import Failure, Payload
 
 log = logging.getLogger(__name__)
 
@@ -47,20 +50,29 @@ class Engine:
         policy: EnginePolicy,
         clock: Callable[[], float] = time.monotonic,
         on_line: Callable[[str], None] = write_to_stderr,
+        journal: Journal | None = None,
     ) -> None:
         self._clock = clock
+        self._policy = policy
+        self._guard: MemoryGuard | None = None
         self._batcher = Batcher(policy)
-        self._dispatch = Dispatch(policy)
+        self._court = Court(policy, journal)
+        self._dispatch = self._court.dispatch
         self._keeper = Keeper(spec, policy, on_line)
-        self._answers: list[Answer] = []
         # Sockets: once closed, their objects write to nobody, where a number might be somebody else's by then.
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
-        self.in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
         """Tasks that are not answered yet."""
-        self.in_flight_bytes = 0
+        return self._court.in_flight
+
+    @property
+    def in_flight_bytes(self) -> int:
         """Their payloads' bytes."""
+        return self._court.in_flight_bytes
 
     @property
     def readiness(self) -> Readiness:
@@ -71,8 +83,14 @@ class Engine:
         """The class's full name, or what the spec calls it until it is loaded."""
         return self._keeper.predictor_name
 
+    @property
+    def batch_cap(self) -> int:
+        """The most items of a micro-batch at the moment: less than the policy's for a while when memory ran out."""
+        return self._court.cap.current(self._clock())
+
     def start(self) -> None:
         """Starts loading the predictor; must not block. Tasks may be submitted at once."""
+        self._guard = find_guard(self._policy.memory_fraction, self._policy.memory_check_s)
         self._keeper.start(self._clock())
 
     def wait_ready(self, timeout_s: float) -> None:
@@ -97,8 +115,7 @@ class Engine:
     def submit_many(self, tasks: Sequence[Task]) -> None:
         """Takes tasks; must not block. Full micro-batches go to the child at once, the others with `poll`."""
         now = self._clock()
-        self.in_flight += len(tasks)
-        self.in_flight_bytes += _size_of(tasks)
+        self._court.admit(tasks)
         full = self._batcher.add(tasks, now)
         if full:
             for batch in full:
@@ -113,22 +130,47 @@ class Engine:
         for batch in self._batcher.close_all():
             self._dispatch.add(batch)
         hook = Task(token, Payload(orjson.dumps(dict(config))), None, job_id)
-        self.in_flight += 1
-        self.in_flight_bytes += len(hook.payload.data)
+        self._court.admit([hook])
         self._dispatch.add([hook])
+
+    def withdraw(self, tokens: Container[int] | None = None) -> list[Task]:
+        """Takes back the tasks with these tokens (None: all) that are not in the child yet; they get no answer.
+
+        What is to be run alone says so: submit it again as it is.
+        """
+        tasks = self._dispatch.withdraw(tokens) + self._batcher.withdraw(tokens)
+        self._court.settle(tasks)
+        return tasks
+
+    def in_child(self) -> set[int]:
+        """The tokens of the tasks that the child has been given and not answered."""
+        return {task.token for call in self._dispatch.in_child() for task in call.tasks}
+
+    def restart(self, reason: str) -> None:
+        """Replaces the child by a fresh one, blaming nobody: what was in it waits again, in order.
+
+        Blocks for 2 s at most, to end the old one. `readiness` goes to LOADING, and from there as at the start.
+        """
+        if self.readiness.state is State.CLOSED:
+            return
+        if self._keeper.ready:
+            self._court.recall()
+        self._keeper.restart(reason, self._clock())
 
     def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer]:
         """The answers that have come. Blocks until there is one, until `wake`, or up to the timeout.
 
+        Returns early when `readiness` changes; while it is not READY, it is polling that makes further attempts.
         `waiting_upstream`: items that the caller is about to submit; 0 lets an idle model have a micro-batch that is
         neither full nor due.
         """
         deadline = self._clock() + timeout_s
+        state = self.readiness.state
         while True:
             left = deadline - self._clock()
-            woken = self._turn(0.0 if self._answers else left, waiting_upstream)
-            if self._answers or woken or left <= 0:
-                answers, self._answers = self._answers, []
+            woken = self._turn(0.0 if self._court.answers else left, waiting_upstream)
+            if self._court.answers or woken or left <= 0 or self.readiness.state is not state:
+                answers, self._court.answers = self._court.answers, []
                 return answers
 
     def wake(self) -> None:
@@ -141,6 +183,7 @@ class Engine:
         if self.readiness.state is State.CLOSED:
             return
         self._keeper.close(timeout_s)
+        self._court.recall()
         self._woken.close()
         self._waker.close()
 
@@ -150,6 +193,8 @@ class Engine:
         self._close_batches(now, waiting_upstream)
         self._hand_over(now)
         due = min(self._batcher.next_deadline(), self._dispatch.next_deadline(), self._keeper.next_event())
+        if self._guard and self._keeper.host and not (self._keeper.ready and self._dispatch.running() is None):
+            due = min(due, self._guard.next_check())
         woken = self._wait(max(0.0, min(wait_s, due - now, _LONGEST_WAIT_S)))
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
@@ -187,95 +232,51 @@ class Engine:
         host = self._keeper.host
         if host is None or not self._keeper.ready:
             return
-        while (call := self._dispatch.take(now)) is not None:
-            host.send(_message_for(call))
+        while (call := self._court.next_call(now)) is not None:
+            host.send(message_for(call))
 
     def _take_in(self, now: float) -> None:
         host = self._keeper.host
         for message in self._keeper.receive(now):
             try:
-                self._take_in_one(message, now)
-            except (KeyError, ValueError, TypeError) as error:
+                if self._court.hear(message, self.predictor_name, now):
+                    self._keeper.prove()
+            except (LookupError, ValueError, TypeError, AttributeError) as error:
                 assert host
                 host.fault = f"sent a message that makes no sense ({type(error).__name__}: {error})"
                 return
 
-    def _take_in_one(self, message: tuple[Any, ...], now: float) -> None:
-        kind, call_id, *rest = message
-        if kind in (ToParent.PREPARES, ToParent.BEGINS):
-            self._dispatch.begin(call_id, now)
-            return
-        call = self._dispatch.finish(call_id, now)
-        match kind:
-            case ToParent.DONE:
-                self._answer(call, *rest)
-            case ToParent.RAISED:
-                failure, rejected = rest
-                self._judge(call, Raised(read_failure(failure), read_rejected(rejected)))
-            case ToParent.MISCOUNTED:
-                returned, rejected = rest
-                log.warning("predictor %s returned %s; finding out for which", self.predictor_name, returned)
-                self._judge(call, Miscounted(self.predictor_name, returned, read_rejected(rejected)))
-            case _:
-                raise ValueError(f"kind {kind!r}")
-        self._keeper.prove()
-
-    def _answer(
-        self, call: Call, values: list[bytes | None], types: str | list[str], rejected: dict[int, tuple[Any, ...]]
-    ) -> None:
-        self._settle(call.tasks)
-        if isinstance(types, str):
-            pairs = zip(call.tasks, values, strict=True)
-            answers = [Answer(task.token, Output(value, types)) for task, value in pairs]
-        else:
-            triples = zip(call.tasks, values, types, strict=True)
-            answers = [Answer(task.token, Output(value, kind)) for task, value, kind in triples]
-        for index, failure in rejected.items():
-            answers[index] = Answer(answers[index].token, read_failure(failure))
-        self._answers += answers
-
     def _check(self, now: float) -> None:
         death = self._keeper.check(now)
-        overrun = None
-        if death is None and self._keeper.ready and (overrun := self._dispatch.overrun(now)):
+        if death:
+            self._bury(death, None, now)
+        elif self._keeper.ready and (overrun := self._dispatch.overrun(now)):
             limit = self._dispatch.timeout_of(overrun)
             death = self._keeper.kill(f"hung for {limit:g} s, its deadline for one call", now)
-        if death:
-            self._bury(death, overrun, now)
+            if death:
+                self._bury(death, overrun, now)
+        elif self._guard and self._keeper.host and (used := self._guard.check(now)):
+            self._make_room(used, now)
 
     def _bury(self, death: Death, overrun: Call | None, now: float) -> None:
-        blamed = self._dispatch.lose(overrun)
         ending = Died(death.how, death.stderr, timed_out=overrun is not None)
-        for call in reversed(blamed):  # each goes to the front
-            self._judge(call, ending)
-        self._keeper.replace(death, now, to_blame=len(blamed))
+        self._keeper.replace(death, now, to_blame=self._court.lose(ending, overrun, now))
 
-    def _judge(self, call: Call, ending: Ending) -> None:
-        verdict = judge(call, ending)
-        self._dispatch.again(verdict)
-        self._answers += verdict.answers
-        open_tasks = {task.token for tasks in verdict.again for task in tasks}
-        self._settle([task for task in call.tasks if task.token not in open_tasks])
-
-    def _settle(self, tasks: Sequence[Task]) -> None:
-        self.in_flight -= len(tasks)
-        self.in_flight_bytes -= _size_of(tasks)
-
-
-def _size_of(tasks: Sequence[Task]) -> int:
-    return sum([len(task.payload.data) for task in tasks])
-
-
-def _message_for(call: Call) -> tuple[Any, ...]:
-    """The CALL or HOOK message: the content types as one string where all are alike, which they nearly always are."""
-    tasks = call.tasks
-    first = tasks[0]
-    if first.hook is not None:
-        return (ToChild.HOOK.value, call.id, first.hook, first.payload.data)
-    payloads = [task.payload for task in tasks]
-    types = [payload.content_type for payload in payloads]
-    alike = types[0] if types.count(types[0]) == len(types) else types
-    return (ToChild.CALL.value, call.id, alike, [payload.data for payload in payloads])
+    def _make_room(self, used: str, now: float) -> None:
+        """Ends the child before the kernel ends the container: as if the call that it is at had run out of memory."""
+        assert self._guard
+        death = self._keeper.end(f"was ended: it had filled the container's memory ({used})", now)
+        if death is None:
+            return
+        still = self._guard.look()
+        if still:
+            self._court.recall()
+            how = f"was ended to no avail: without it, too, the container's memory is full ({still}); give it more"
+            self._keeper.replace(Death(how, death.stderr), now, to_blame=0)
+            return
+        message = f"the predictor's process {death.how}"
+        ending = Exhausted(Failure(Stage.PREDICT, full_name(OutOfMemory), message, death.stderr))
+        self._keeper.replace(death, now, to_blame=self._court.lose(ending, self._dispatch.running(), now))
 
 
 def _unavailable(reason: str, detail: str) -> PredictorUnavailable:

@@ -9,18 +9,34 @@ from stream_infer.errors import ItemError, RetryableError, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.records import Failure
 
+# What cannot be decoded or encoded once cannot be the next time.
+_FINAL_STAGES = (Stage.DECODE, Stage.ENCODE)
 
-def describe(error: BaseException, stage: Stage) -> Failure:
-    """The failure that `error` is. The kinds of ItemError know their stage; a plain one fails where it was raised."""
+
+def describe(error: BaseException, stage: Stage, *, returned: bool = False) -> Failure:
+    """The failure that `error` is. The kinds of ItemError know their stage; a plain one fails where it was raised.
+
+    `returned` in an item's place, not raised: the predictor has said which item it is about.
+    """
     if isinstance(error, ItemError) and error.stage is not ItemError.stage:
         stage = error.stage
+    retryable = isinstance(error, RetryableError)
     return Failure(
         stage=stage,
         exception=full_name(error),
         message=shorten(str(error) or full_name(error), MESSAGE_LIMIT).decode(),
         stacktrace=format_stack(error),
-        retryable=isinstance(error, RetryableError),
+        retryable=retryable,
         retry_after=error.retry_after if isinstance(error, RetryableError) else None,
+        final=not retryable and (returned or stage in _FINAL_STAGES or _is_about_the_item(error)),
+    )
+
+
+def _is_about_the_item(error: BaseException) -> bool:
+    """An ItemError, or pydantic's ValidationError, of whatever version and without importing any."""
+    return isinstance(error, ItemError) or any(
+        kind.__name__ == "ValidationError" and kind.__module__.partition(".")[0] in ("pydantic", "pydantic_core")
+        for kind in type(error).__mro__
     )
 
 

@@ -29,7 +29,7 @@ _REAP_S = 1.0
 
 
 class Host:
-    """One child process. `fault` says what was wrong with what it wrote, where something was."""
+    """One child process. `fault` says what is wrong with it, or with what it wrote, where something is."""
 
     def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
         ours, theirs = socket.socketpair()

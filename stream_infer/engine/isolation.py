@@ -7,7 +7,7 @@ suspects one at a time, since every further guess would cost a restart of the mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from stream_infer.engine.task import Answer, Task
@@ -25,22 +25,31 @@ class PredictorTimedOut(ItemError):
     """The item, alone, kept the predictor beyond its deadline."""
 
 
+class OutOfMemory(ItemError):
+    """The item, alone, needs more memory than the container has."""
+
+
 @dataclass(slots=True)
 class Call:
-    """Tasks that are given to the predictor together. `suspect`: alone, since the child has died on it before.
+    """Tasks that are given to the predictor together. `suspect`: alone, since a child has died on it before.
 
-    `miscounted`: what was wrong with the outputs of the micro-batch that this call is a part of.
+    `solo`: alone, to see whether it fits into memory then. `miscounted`: what was wrong with the outputs of the
+    micro-batch that this call is a part of. `whole`: the size of the one that ran out of memory first. `lost`: how
+    often a child ended that should have taken it up next.
     """
 
     id: int
     tasks: list[Task]
     suspect: bool = False
+    solo: bool = False
     miscounted: str = ""
+    whole: int = 0
+    lost: int = 0
 
     @property
     def alone(self) -> bool:
         """Nothing else may be in the child beside it."""
-        return self.suspect or self.tasks[0].hook is not None
+        return self.suspect or self.solo or self.tasks[0].hook is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +78,27 @@ class Died:
     timed_out: bool = False
 
 
-Ending: TypeAlias = Raised | Miscounted | Died
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """Memory ran out during the call. `failure` says how; `rejected` are items, by index, that had failed before it."""
+
+    failure: Failure
+    rejected: Mapping[int, Failure] = field(default_factory=dict)
+
+
+Ending: TypeAlias = Raised | Miscounted | Died | Exhausted
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`answers` are final. Each list of `again` is to be called anew, as a suspect where it says so."""
+    """`answers` are final. Each list of `again` is to be called anew, as a call that is what it says here."""
 
     answers: list[Answer]
     again: list[list[Task]] = field(default_factory=list)
     suspect: bool = False
+    solo: bool = False
     miscounted: str = ""
+    whole: int = 0
 
 
 def judge(call: Call, ending: Ending) -> Verdict:
@@ -91,6 +110,8 @@ def judge(call: Call, ending: Ending) -> Verdict:
             return _judge_miscounted(call, ending)
         case Died():
             return _judge_died(call, ending)
+        case Exhausted():
+            return _judge_exhausted(call, ending)
 
 
 def _judge_raised(call: Call, ending: Raised) -> Verdict:
@@ -98,18 +119,18 @@ def _judge_raised(call: Call, ending: Raised) -> Verdict:
     # A passing fault of the model's surroundings says nothing about the items: splitting would only repeat it.
     if ending.failure.retryable or len(rest) <= 1:
         return Verdict(answers + [Answer(task.token, ending.failure) for task in rest])
-    return Verdict(answers, _halves(rest), miscounted=call.miscounted)
+    return Verdict(answers, _halves(rest), miscounted=call.miscounted, whole=call.whole)
 
 
 def _judge_miscounted(call: Call, ending: Miscounted) -> Verdict:
     answers, rest = _set_aside(call, ending.rejected)
     if len(rest) > 1:
-        return Verdict(answers, _halves(rest), miscounted=call.miscounted or ending.returned)
+        return Verdict(answers, _halves(rest), miscounted=call.miscounted or ending.returned, whole=call.whole)
     message = f"predictor {ending.predictor} returned {call.miscounted or ending.returned}"
     if call.miscounted:
         message += f", and {ending.returned} when this one was alone"
     message += ": predict must return one output per item"
-    failure = Failure(Stage.PREDICT, full_name(WrongNumberOfOutputs), message)
+    failure = Failure(Stage.PREDICT, full_name(WrongNumberOfOutputs), message, final=True)
     return Verdict(answers + [Answer(task.token, failure) for task in rest])
 
 
@@ -117,9 +138,24 @@ def _judge_died(call: Call, ending: Died) -> Verdict:
     if not call.suspect:
         return Verdict([], [[task] for task in call.tasks], suspect=True)
     kind = PredictorTimedOut if ending.timed_out else PredictorCrashed
-    message = f"the predictor's process {ending.how}, twice with this item and the second time with it alone"
-    failure = Failure(Stage.PREDICT, full_name(kind), message, ending.stderr)
+    message = f"the predictor's process {ending.how} with this item alone in it; another had gone down with it before"
+    failure = Failure(Stage.PREDICT, full_name(kind), message, ending.stderr, final=True)
     return Verdict([Answer(task.token, failure) for task in call.tasks])
+
+
+def _judge_exhausted(call: Call, ending: Exhausted) -> Verdict:
+    answers, rest = _set_aside(call, ending.rejected)
+    whole = call.whole or len(call.tasks)
+    if len(rest) > 1:
+        return Verdict(answers, _halves(rest), miscounted=call.miscounted, whole=whole)
+    if not call.alone:  # the next micro-batch may have been prepared beside it
+        return Verdict(answers, [rest] if rest else [], solo=True, miscounted=call.miscounted, whole=whole)
+    return Verdict(answers + [Answer(task.token, _too_large(task, ending.failure)) for task in rest], whole=whole)
+
+
+def _too_large(task: Task, failure: Failure) -> Failure:
+    size = f"this item ({len(task.payload.data):,} bytes) does not fit into memory, though it was alone"
+    return replace(failure, message=f"{size}: {failure.message}", final=True, retryable=False, retry_after=None)
 
 
 def _set_aside(call: Call, rejected: Mapping[int, Failure]) -> tuple[list[Answer], list[Task]]:

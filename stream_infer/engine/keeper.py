@@ -95,6 +95,9 @@ class Keeper:
                 self.host = None
                 self._fail(message[1], message[2], now)
                 break
+            elif kind == ToParent.POISONED:
+                self.host.fault = message[1]
+                break
             elif kind != ToParent.BEAT:
                 calls.append(message)
         return calls
@@ -109,7 +112,7 @@ class Keeper:
                 self.start(now)
             return None
         if self.host.is_gone():
-            return self._end("", now)
+            return self.end("", now)
         if self.ready and now >= self._heard + self._policy.heartbeat_timeout_s:
             silence = self._policy.heartbeat_timeout_s
             return self.kill(f"gave no sign of life for {silence:g} s (stopped, or native code kept the GIL)", now)
@@ -119,12 +122,13 @@ class Keeper:
         return None
 
     def kill(self, why: str, now: float) -> Death | None:
-        """Ends a child that hangs, after making it say where."""
+        """Ends a child that hangs, after making it say where. None: it was loading, and is no call's business."""
         assert self.host
         self.host.dump_threads()
-        return self._end(why, now)
+        return self.end(why, now)
 
-    def _end(self, why: str, now: float) -> Death | None:
+    def end(self, why: str, now: float) -> Death | None:
+        """Ends the child at once. None: it was loading, and is no call's business."""
         assert self.host
         how, tail = self.host.reap()
         death = Death(why or how, tail)
@@ -141,7 +145,18 @@ class Keeper:
         if to_blame:
             self.start(now)
         else:
-            self._fail(f"the predictor's process {death.how} with nothing to do", death.stderr, now)
+            self._fail(f"the predictor's process {death.how}, and no item is to blame", death.stderr, now)
+
+    def restart(self, reason: str, now: float) -> None:
+        """A fresh child, at once: instead of the present one or of the wait for the next. One that loads is fresh."""
+        if self.host and not self.ready:
+            return
+        log.warning("predictor %s gets a fresh process: %s", self.predictor_name, reason)
+        if self.host:
+            self.host.reap()
+            self.host = None
+        self.readiness = Readiness(State.LOADING, reason)
+        self.start(now)
 
     def prove(self) -> None:
         """The child has answered: earlier failures do not count any more."""
@@ -165,7 +180,7 @@ class Keeper:
         self._failures += 1
         self._next_event = now + delay
         self.readiness = Readiness(State.UNAVAILABLE, reason, detail)
-        if self._was_ready:
+        if self._was_ready or self._failures > 1:
             log.error("%s; next start in %.1f s", reason, delay)
-        else:  # whoever waits for the first start gives up now: `Engine.wait_ready` raises this reason
+        else:  # who waits for the first start may give up now: `Engine.wait_ready` raises this reason
             log.error("%s", reason)

@@ -13,7 +13,9 @@ class EnginePolicy:
     one `on_job_complete`. `heartbeat_timeout_s` bounds the silence of a loaded child: one that is stopped, or whose
     native code keeps the GIL for longer, is replaced. `pipeline_depth`: micro-batches in the child at a time, the one
     in the model included. A child that dies without an item to blame is started again after `restart_delay_s`,
-    doubling up to `restart_delay_cap_s`.
+    doubling up to `restart_delay_cap_s`. When memory has run out, smaller micro-batches are made for `oom_cap_s`, and
+    again for each step back to the full size. Where a cgroup limits memory, the child is ended when `memory_fraction`
+    of the limit is in use, which is looked up every `memory_check_s`.
     """
 
     max_batch_size: int = 32
@@ -28,3 +30,6 @@ class EnginePolicy:
     restart_delay_cap_s: float = 30.0
     preprocess_threads: int = 4
     pipeline_depth: int = 2
+    oom_cap_s: float = 60.0
+    memory_fraction: float = 0.9
+    memory_check_s: float = 0.05

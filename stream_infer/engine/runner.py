@@ -1,24 +1,43 @@
-"""One call of the predictor, in the child: decode, preprocess, predict, encode. Items fail one by one."""
+"""One call of the predictor, in the child: decode, preprocess, predict, encode. Items fail one by one.
+
+What is no item's own, memory that ran out or a poisoned CUDA context, is the whole call's, wherever it shows.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence, Sized
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
 from stream_infer.engine.codec import decoder_for, encode
+from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
 from stream_infer.engine.failures import describe
 from stream_infer.engine.wire import ToChild, ToParent, pack_failure
 from stream_infer.errors import Stage
-from stream_infer.predictors.finding import full_name
+from stream_infer.predictors.finding import full_name, said
 from stream_infer.predictors.protocol import Job, Predictor
 from stream_infer.records import JSON
 
 Message: TypeAlias = tuple[Any, ...]
+
+# sysexits.h: an internal software error.
+_POISONED = 70
+
+
+class _Ailing(Exception):
+    """An item's error that is the whole call's."""
+
+    def __init__(self, error: BaseException, stage: Stage) -> None:
+        super().__init__(error, stage)
+        self.error = error
+        self.stage = stage
 
 
 @dataclass(slots=True)
@@ -31,8 +50,17 @@ class _Call:
     prepared: list[Future[Any]] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
 
-    def reject(self, index: int, error: BaseException, stage: Stage) -> None:
-        self.rejected[index] = pack_failure(describe(error, stage))
+    def reject(self, index: int, error: BaseException, stage: Stage, *, returned: bool = False) -> None:
+        if diagnose(error):
+            raise _Ailing(error, stage)
+        self.rejected[index] = pack_failure(describe(error, stage, returned=returned))
+
+    def let_go(self) -> None:
+        """Forgets what was prepared, once no thread is at it any more: the call is over."""
+        for future in self.prepared or []:
+            future.cancel()
+        wait(self.prepared or [])
+        self.prepared = None
 
 
 class Runner:
@@ -49,7 +77,7 @@ class Runner:
         """Starts what can be done beside the model; returns the rest, for the main thread."""
         kind, call_id, *rest = message
         if kind == ToChild.HOOK:
-            return lambda: self._complete_job(call_id, *rest)
+            return lambda: self._complete_job(_Call(call_id, [], []), *rest)
         types, payloads = rest
         call = _Call(call_id, [types] * len(payloads) if isinstance(types, str) else types, payloads)
         if self._pool:
@@ -67,6 +95,22 @@ class Runner:
             _exit(error)
 
     def _run(self, call: _Call) -> None:
+        try:
+            self._say(self._outcome(call))
+        except MemoryError as error:  # the answer itself is too large to be packed
+            self._say(self._failed(call, error, Stage.ENCODE))
+
+    def _outcome(self, call: _Call) -> Message:
+        try:
+            return self._predict(call)
+        except SystemExit as error:
+            _exit(error)
+        except _Ailing as ailing:
+            return self._failed(call, ailing.error, ailing.stage)
+        except BaseException as error:  # noqa: BLE001 - the predictor may raise anything; the parent judges it
+            return self._failed(call, error, Stage.PREDICT)
+
+    def _predict(self, call: _Call) -> Message:
         if call.prepared is None:
             self._say((ToParent.BEGINS.value, call.id))
             items = self._decode(call)
@@ -75,19 +119,29 @@ class Runner:
             self._say((ToParent.BEGINS.value, call.id))
         outputs: Any = []
         if items:
-            try:
-                outputs = self._predictor.predict(items)
-                if isinstance(outputs, Iterator):
-                    outputs = list(outputs)
-            except Exception as error:  # noqa: BLE001 - the predictor may raise anything; the parent judges it
-                failure = pack_failure(describe(error, Stage.PREDICT))
-                self._say((ToParent.RAISED.value, call.id, failure, call.rejected))
-                return
+            outputs = self._predictor.predict(items)
+            if isinstance(outputs, Iterator):
+                outputs = list(outputs)
         returned = _miscount(outputs, len(items))
         if returned:
-            self._say((ToParent.MISCOUNTED.value, call.id, returned, call.rejected))
-        else:
-            self._say(_encode(call, outputs))
+            return (ToParent.MISCOUNTED.value, call.id, returned, call.rejected)
+        return _encode(call, outputs)
+
+    def _failed(self, call: _Call, error: BaseException, stage: Stage) -> Message:
+        ailment = diagnose(error)
+        if ailment is Ailment.POISONED:
+            self._give_up(error)
+        if ailment is Ailment.OUT_OF_MEMORY:
+            call.let_go()
+            relieve(error)
+        kind = ToParent.EXHAUSTED if ailment else ToParent.RAISED
+        return (kind.value, call.id, pack_failure(describe(error, stage)), call.rejected)
+
+    def _give_up(self, error: BaseException) -> NoReturn:
+        """Says what happened and ends: nothing that is called in here after that would come to anything."""
+        traceback.print_exception(error)
+        self._say((ToParent.POISONED.value, f"could not go on after {said(error)}"))
+        _leave(_POISONED)
 
     def _decode(self, call: _Call) -> list[Any]:
         items: list[Any] = []
@@ -103,20 +157,22 @@ class Runner:
         for index, future in enumerate(call.prepared or []):
             try:
                 items.append(future.result())
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is this item's
                 call.reject(index, error, Stage.PREPROCESS)
         return items
 
-    def _complete_job(self, call_id: int, job_id: str, config: bytes) -> None:
-        self._say((ToParent.BEGINS.value, call_id))
+    def _complete_job(self, call: _Call, job_id: str, config: bytes) -> None:
+        self._say((ToParent.BEGINS.value, call.id))
         hook: Callable[[Job], object] | None = getattr(self._predictor, "on_job_complete", None)
+        message: Message = (ToParent.DONE.value, call.id, [None], JSON, {})
         try:
             if hook:
                 hook(Job(job_id, orjson.loads(config)))
-        except Exception as error:  # noqa: BLE001 - as in predict
-            self._say((ToParent.RAISED.value, call_id, pack_failure(describe(error, Stage.PREDICT)), {}))
-        else:
-            self._say((ToParent.DONE.value, call_id, [None], JSON, {}))
+        except SystemExit as error:
+            _exit(error)
+        except BaseException as error:  # noqa: BLE001 - as in predict
+            message = self._failed(call, error, Stage.PREDICT)
+        self._say(message)
 
 
 def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
@@ -130,7 +186,7 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
             output = next(results)
             try:
                 if isinstance(output, BaseException):
-                    call.reject(index, output, Stage.PREDICT)
+                    call.reject(index, output, Stage.PREDICT, returned=True)
                 else:
                     value, content_type = encode(output)
             except Exception as error:  # noqa: BLE001 - an output's own code may run here
@@ -150,7 +206,15 @@ def _miscount(outputs: object, expected: int) -> str:
     return "" if count == expected else f"{count} output{'' if count == 1 else 's'} for {items}"
 
 
-def _exit(error: SystemExit) -> None:
-    """In a thread, sys.exit would end only the thread; it ends the process, as it does in predict."""
-    code = error.code if isinstance(error.code, int) else 1
-    os._exit(code)
+def _exit(error: SystemExit) -> NoReturn:
+    """Ends the process at once: left to itself, sys.exit waits for threads, and in one it would end nothing else."""
+    if isinstance(error.code, str):
+        print(error.code, file=sys.stderr)
+    _leave(error.code & 0xFF if isinstance(error.code, int) else 0 if error.code is None else 1)
+
+
+def _leave(status: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from stream_infer.records import Failure, Output, Payload
@@ -12,12 +13,14 @@ class Task(NamedTuple):
 
     Tasks of different `scope` never share a micro-batch: a job's id where the predictor is job-scoped, else None.
     `hook`: not an item but the job whose `on_job_complete` is to be called; its payload is the job's config in JSON.
+    `suspect`: a process died with it before, so it is run alone, and rejected if one does again.
     """
 
     token: int
     payload: Payload
     scope: str | None = None
     hook: str | None = None
+    suspect: bool = False
 
 
 class Answer(NamedTuple):
@@ -25,3 +28,8 @@ class Answer(NamedTuple):
 
     token: int
     outcome: Output | Failure
+
+
+def size_of(tasks: Sequence[Task]) -> int:
+    """Their payloads' bytes."""
+    return sum([len(task.payload.data) for task in tasks])

@@ -42,6 +42,7 @@ class ToParent(IntEnum):
     """READY predictor's name. UNAVAILABLE message, traceback. BEAT. PREPARES id. BEGINS id.
 
     DONE id, values, content types, rejected. RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
+    EXHAUSTED id, failure, rejected: memory ran out. POISONED what happened: the process ends by itself.
     """
 
     READY = 0
@@ -52,6 +53,8 @@ class ToParent(IntEnum):
     DONE = 5
     RAISED = 6
     MISCOUNTED = 7
+    EXHAUSTED = 8
+    POISONED = 9
 
 
 class BrokenWire(StreamInferError):
@@ -153,6 +156,7 @@ def pack_failure(failure: Failure) -> tuple[Any, ...]:
         failure.stacktrace,
         failure.retryable,
         failure.retry_after,
+        failure.final,
     )
 
 

@@ -10,13 +10,12 @@ from enum import StrEnum
 
 import orjson
 
-from stream_infer.dead_letters import dead_letter
+from stream_infer.dead_letters import CUT, dead_letter
 from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded, encode_event
 from stream_infer.ports import Store
 from stream_infer.records import (
-    JSON,
     REFERENCE,
     Failure,
     Header,
@@ -25,14 +24,17 @@ from stream_infer.records import (
     OutgoingRecord,
     Output,
     result_headers,
+    retry_headers,
 )
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.ledger import Entry, Prefix, Skipped
+from stream_infer.worker.retry import Retried
 
 # What a reference to a payload takes at most, and what is kept of a key and of headers that are too much.
 REFERENCE_BYTES = 4096
 CUT_BYTES = 1024
 CUT_HEADERS = 64
+_TOO_LARGE = "stream_infer.RecordTooLarge"
 
 
 class PayloadKind(StrEnum):
@@ -62,8 +64,8 @@ class Delivery:
         self._store = store
         self._predictor = predictor
 
-    def records(self, prefixes: Iterable[Prefix], now: float) -> list[OutgoingRecord]:
-        """Results and dead letters in the order of their items, then the count deltas of each job.
+    def records(self, prefixes: Iterable[Prefix], now: float, said: Iterable[Event] = ()) -> list[OutgoingRecord]:
+        """Results, dead letters and retries in the order of their items, then the count deltas of each job and `said`.
 
         `now` in seconds since the epoch. Raises ServiceUnavailable where a payload has to go to the store and cannot.
         """
@@ -75,12 +77,13 @@ class Delivery:
                 match entry.ended:
                     case HookEnded() as event:
                         events.append(event)
-                    case Output() | Failure() | Skipped():
+                    case Output() | Failure() | Retried() | Skipped():
                         record = self._record(entry)
                         if record is not None:
                             records.append(record)
                         count(deltas, entry)
         events += counted(deltas, now)
+        events += said
         return records + [self._progress(event) for event in events]
 
     def _record(self, entry: Entry) -> OutgoingRecord | None:
@@ -97,8 +100,21 @@ class Delivery:
                 return self._result(item, self._stored_output(item, value, output.content_type), entry)
             case Failure() as failure if item is not None:
                 return self._fitting(self._dead_letter(item, failure), item)
+            case Retried() as retried if item is not None:
+                return self._retry(entry, item, retried)
             case _:
                 return None
+
+    def _retry(self, entry: Entry, item: Item, retried: Retried) -> OutgoingRecord:
+        """What came compressed may be too large for its tier; then the item ends as its failure says."""
+        headers = retry_headers(item, attempt=retried.attempt, not_before=retried.not_before, since=retried.since)
+        topic, most = self._policy.topics.retry(retried.tier), self._policy.max_dead_letter_bytes
+        record = OutgoingRecord(topic, item.message.key, item.message.value, headers)
+        if size_of(record) <= most:
+            return record
+        said = f"it takes {size_of(record):,} bytes, and {topic} takes {most:,}"
+        entry.ended = failure = entry.failure or Failure(Stage.DELIVER, _TOO_LARGE, said, final=True)
+        return self._fitting(self._dead_letter(item, failure), item)
 
     def _refuse(self, entry: Entry, item: Item, burden: int) -> OutgoingRecord:
         """A result carries its item's key and ids. Where they alone are too much, the item ends as a dead letter.
@@ -107,7 +123,7 @@ class Delivery:
         """
         most = self._policy.max_result_bytes
         said = f"its key and ids take {burden:,} bytes, and a result may carry {most:,}"
-        entry.ended = failure = Failure(Stage.DELIVER, "stream_infer.RecordTooLarge", said)
+        entry.ended = failure = Failure(Stage.DELIVER, _TOO_LARGE, said, final=True)
         return self._fitting(self._dead_letter(item, failure), item)
 
     def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
@@ -142,7 +158,7 @@ class Delivery:
             "value": b64encode(record.value or b"").decode(),
             "headers": [[name, b64encode(value or b"").decode()] for name, value in item.message.headers],
         }
-        value = self._reference(PayloadKind.DEAD_LETTER, item.message, orjson.dumps(original), JSON)
+        value = self._reference(PayloadKind.DEAD_LETTER, item.message, orjson.dumps(original), CUT)
         added = record.headers[len(item.message.headers) :]
         kept = [(name[:CUT_BYTES], (value or b"")[:CUT_BYTES]) for name, value in item.message.headers[:CUT_HEADERS]]
         headers = (*kept, *added, (Header.CONTENT_TYPE.value, REFERENCE.encode()))

@@ -88,4 +88,5 @@ def _failure(error: Exception, *, retryable: bool = False, retry_after: float | 
     stage = error.stage if isinstance(error, ItemError) else Stage.FETCH
     name = f"{type(error).__module__}.{type(error).__qualname__}"
     stack = "" if isinstance(error, ItemError | RetryableError) else "".join(traceback.format_exception(error))
-    return Failure(stage, name, str(error), stack, retryable=retryable, retry_after=retry_after)
+    final = isinstance(error, ItemError)
+    return Failure(stage, name, str(error), stack, retryable=retryable, retry_after=retry_after, final=final)

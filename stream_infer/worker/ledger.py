@@ -14,7 +14,8 @@ from itertools import islice, takewhile
 from typing import TypeAlias
 
 from stream_infer.jobs.events import HookEnded
-from stream_infer.records import Failure, Item, Output
+from stream_infer.records import Failure, Item, Output, Position
+from stream_infer.worker.retry import Retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Nothing:
 SKIPPED = Skipped()
 NOTHING = Nothing()
 
-Ended: TypeAlias = Output | Failure | Skipped | HookEnded | Nothing
+Ended: TypeAlias = Output | Failure | Retried | Skipped | HookEnded | Nothing
 Partition: TypeAlias = tuple[str, int]
 
 
@@ -39,6 +40,8 @@ class Entry:
     """One offset on its way. `next_offset` is where the group stands once it is delivered.
 
     `size` is the payload's in bytes, `jobless` says that nobody submitted the job it names, `tries` counts a hook's.
+    `failure` is what the predictor made of it, whatever has been decided about that since. `parked`: nobody works on
+    it. `suspect`: a predictor's process has died with it.
     """
 
     item: Item | None
@@ -48,6 +51,9 @@ class Entry:
     jobless: bool = False
     tries: int = 0
     ended: Ended | None = None
+    failure: Failure | None = None
+    parked: bool = False
+    suspect: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +81,7 @@ class Ledger:
     _next_token: int = 0
     _held: int = 0
     _held_bytes: int = 0
+    _parked: int = 0
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:
@@ -119,12 +126,54 @@ class Ledger:
         """The entry that has not ended yet, or None where it is not held any more."""
         return self._open.get(token)
 
+    def position_of(self, token: int) -> Position | None:
+        """Where the item of the token lies; None for what is no item, or not held any more."""
+        entry = self._open.get(token)
+        if entry is None or entry.item is None or entry.item.control is not None:
+            return None
+        return entry.item.message.position
+
     def finish(self, token: int, ended: Ended) -> Entry | None:
         """Ends an item; None where it is not held any more."""
         entry = self._open.pop(token, None)
         if entry is not None:
+            self.unpark(entry)
             entry.ended = ended
         return entry
+
+    def reopen_failed(self) -> list[Entry]:
+        """What the predictor has failed and nothing has been delivered about yet has not ended after all."""
+        reopened: list[Entry] = []
+        for entries in self._partitions.values():
+            for entry in entries:
+                if entry.failure is not None and isinstance(entry.ended, Failure | Retried):
+                    entry.ended = None
+                    self._open[entry.token] = entry
+                    reopened.append(entry)
+        return reopened
+
+    def park(self, entry: Entry) -> None:
+        """Nobody works on the entry until `unpark`."""
+        self._parked += not entry.parked
+        entry.parked = True
+
+    def unpark(self, entry: Entry) -> None:
+        self._parked -= entry.parked
+        entry.parked = False
+
+    def waiting_in(self, partition: Partition) -> tuple[int, int]:
+        """How many entries of the partition are parked, and their bytes."""
+        parked = [entry.size for entry in self._partitions.get(partition, ()) if entry.parked]
+        return len(parked), sum(parked)
+
+    def open_tokens(self, partitions: Iterable[Partition]) -> set[int]:
+        """The tokens of what has not ended in these partitions."""
+        return {
+            entry.token
+            for partition in partitions
+            for entry in self._partitions.get(partition, ())
+            if entry.ended is None
+        }
 
     def resize(self, entry: Entry, size: int) -> None:
         """What is held for the entry is now `size` bytes: a payload that was fetched, an output."""
@@ -165,6 +214,11 @@ class Ledger:
         return sum(entry.ended is None for partition in partitions for entry in self._partitions.get(partition, ()))
 
     @property
+    def in_work(self) -> int:
+        """Items that somebody works on: being fetched, in the engine, or waiting to be known."""
+        return len(self._open) - self._parked
+
+    @property
     def has_deliverable(self) -> bool:
         return any(entries and entries[0].ended is not None for entries in self._partitions.values())
 
@@ -180,6 +234,7 @@ class Ledger:
     def _forget(self, entry: Entry) -> None:
         self._held -= 1
         self._held_bytes -= entry.size
+        self.unpark(entry)
         self._open.pop(entry.token, None)
 
 

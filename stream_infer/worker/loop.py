@@ -14,15 +14,17 @@ from dataclasses import dataclass
 import structlog
 
 from stream_infer.engine.engine import Engine
-from stream_infer.engine.task import Answer
+from stream_infer.engine.task import Task
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
-from stream_infer.jobs.events import HookEnded
+from stream_infer.jobs.events import Event
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.records import EndOfPartition, Failure, Message, Output
+from stream_infer.records import EndOfPartition, Message
 from stream_infer.worker.admission import Admission
+from stream_infer.worker.circuit import Circuit
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 
 _LOG = structlog.get_logger(__name__)
@@ -37,6 +39,7 @@ class LoopTimes:
     full: float = 0.05
     drain: float = 10.0
     full_before_pause: float = 5.0
+    look_at_tiers: float = 0.25
 
 
 class WorkerLoop:
@@ -50,8 +53,9 @@ class WorkerLoop:
         engine: Engine,
         delivery: Delivery,
         pace: Pace,
+        outcomes: Outcomes,
+        circuit: Circuit,
         new_producer: Callable[[], TransactionalProducer],
-        hook_attempts: int,
         times: LoopTimes = LoopTimes(),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -62,11 +66,15 @@ class WorkerLoop:
         self._pace = pace
         self._new_producer = new_producer
         self._producer = new_producer()
-        self._hook_attempts = hook_attempts
+        self._outcomes = outcomes
+        self._circuit = circuit
         self._times = times
         self._clock = clock
+        self._events: list[Event] = []
         self._full_since: float | None = None
-        self._paused = False
+        self._paused: set[Partition] = set()
+        self._tiers_looked_at = 0.0
+        self._tiers_full: set[Partition] = set()
         self._consumer: GroupConsumer | None = None
 
     def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
@@ -77,18 +85,22 @@ class WorkerLoop:
 
     def _tick(self, consumer: GroupConsumer) -> None:
         ledger = self._ledger
-        room = self._pace.room(ledger.pending(), ledger.held, ledger.held_bytes)
-        busy = ledger.held > 0
-        polled = self._read(consumer, room, 0.0 if busy else self._times.idle)
+        room = self._pace.room(ledger.in_work, ledger.held, ledger.held_bytes)
+        busy = ledger.in_work > 0 or ledger.has_deliverable
+        polled = self._read(consumer, room, 0.0 if busy else self._idle_time())
         self._admit(polled)
-        if ledger.pending():
-            waits = self._times.full if not room else self._times.busy
-            self._work(0.0 if polled else waits)
-        idle = not polled and not ledger.pending()
-        if ledger.has_deliverable and self._pace.is_commit_due(time.monotonic(), idle=idle, held=ledger.held):
+        waits = self._times.full if not room else self._times.busy
+        self._work(waits if ledger.in_work and not polled else 0.0)
+        idle = not polled and not ledger.in_work
+        due = self._pace.is_commit_due(time.monotonic(), idle=idle, held=ledger.held)
+        if (ledger.has_deliverable or self._events) and due:
             self._deliver()
-        elif idle and ledger.held:
+        elif idle and (ledger.has_deliverable or not room):
             time.sleep(self._times.busy)
+
+    def _idle_time(self) -> float:
+        """Until something that waits here is due, but no longer than usual."""
+        return max(0.0, min(self._times.idle, self._admission.next_time() - self._clock()))
 
     def _read(self, consumer: GroupConsumer, room: int, timeout_s: float) -> list[Message | EndOfPartition]:
         """Polls for at most `room` records. Full for long: paused and polled, so that the group keeps this member.
@@ -98,17 +110,30 @@ class WorkerLoop:
         now = time.monotonic()
         if room:
             self._full_since = None
-            if self._paused:
-                consumer.resume(self._ledger.partitions())
-                self._paused = False
+            self._pause(consumer, self._overfull_tiers(now))
             return consumer.poll(room, timeout_s)
         self._full_since = self._full_since or now
-        if not self._paused and now - self._full_since < self._times.full_before_pause:
+        if now - self._full_since < self._times.full_before_pause:
             return []
-        if not self._paused:
-            consumer.pause(self._ledger.partitions())
-            self._paused = True
+        self._pause(consumer, set(self._ledger.partitions()))
         return consumer.poll(1, 0.0)
+
+    def _overfull_tiers(self, now: float) -> set[Partition]:
+        """Of which enough is waiting here; to be read on when some of it is due."""
+        if now >= self._tiers_looked_at + self._times.look_at_tiers:
+            self._tiers_looked_at = now
+            policy = self._pace.policy
+            partitions = self._ledger.partitions()
+            self._tiers_full = self._admission.overfull(partitions, policy.max_waiting, policy.max_waiting_bytes)
+        return self._tiers_full
+
+    def _pause(self, consumer: GroupConsumer, wanted: set[Partition]) -> None:
+        if wanted == self._paused:
+            return
+        ours = set(self._ledger.partitions())
+        consumer.pause(sorted((wanted - self._paused) & ours))
+        consumer.resume(sorted((self._paused - wanted) & ours))
+        self._paused = wanted & ours
 
     def _admit(self, polled: Iterable[Message | EndOfPartition]) -> None:
         """In the order of reading: an end mark stands behind the records before it."""
@@ -122,35 +147,33 @@ class WorkerLoop:
         tasks = self._admission.admit(messages, self._clock())
         for end in ends:
             self._ledger.mark_end((end.topic, end.partition), end.offset)
-        if tasks:
-            self._engine.submit_many(tasks)
+        self._submit(tasks)
 
     def _work(self, timeout_s: float) -> None:
         """Passes on what is ready, and takes the predictor's answers; waits at most `timeout_s` for one."""
-        tasks = self._admission.advance(self._clock())
+        now = self._clock()
+        self._submit(self._admission.advance(now))
+        upstream = self._ledger.in_work - self._engine.in_flight
+        answers = self._engine.poll(timeout_s, upstream)
+        now = self._clock()
+        for answer in answers:
+            again = self._outcomes.take(answer, now, is_serving=self._circuit.is_serving)
+            if again is not None:
+                self._submit([again])
+            self._circuit.saw(answer, now)
+        self._turn(now)
+
+    def _turn(self, now: float) -> None:
+        turn = self._circuit.turn(now)
+        self._events += turn.events
+        if turn.released:
+            self._submit(self._admission.release(turn.released, now))
+        if turn.probe is not None:
+            self._submit(self._admission.release([turn.probe], now, one=True))
+
+    def _submit(self, tasks: Sequence[Task]) -> None:
         if tasks:
             self._engine.submit_many(tasks)
-        upstream = self._ledger.pending() - self._engine.in_flight
-        for answer in self._engine.poll(timeout_s, upstream):
-            self._finish(answer)
-
-    def _finish(self, answer: Answer) -> None:
-        entry = self._ledger.get(answer.token)
-        if entry is None:
-            return
-        item = entry.item
-        if isinstance(answer.outcome, Output):
-            self._ledger.resize(entry, len(answer.outcome.value or b""))
-        if item is None or item.control is None or item.job_id is None:
-            self._ledger.finish(answer.token, answer.outcome)
-            return
-        error = answer.outcome.message if isinstance(answer.outcome, Failure) else None
-        entry.tries += 1
-        if error is not None and entry.tries < self._hook_attempts:
-            self._engine.submit_many([self._admission.hook(entry.token, item.job_id)])
-            return
-        event = HookEnded(job_id=item.job_id, generation=item.generation, at=self._clock(), error=error)
-        self._ledger.finish(answer.token, event)
 
     def _deliver(self) -> None:
         """Commits every ended prefix in one transaction: results, dead letters, progress and offsets."""
@@ -163,7 +186,7 @@ class WorkerLoop:
         prefixes = self._ledger.prefixes(self._pace.policy.max_transaction_entries)
         offsets = {prefix.partition: prefix.offset for prefix in prefixes}
         try:
-            records = self._delivery.records(prefixes, self._clock())
+            records = self._delivery.records(prefixes, self._clock(), self._events)
             self._producer.transact(records, offsets, membership)
         except (TransactionAborted, ServiceUnavailable) as error:
             delay = self._pace.aborted(time.monotonic())
@@ -173,6 +196,7 @@ class WorkerLoop:
             self._begin_anew(self._consumer)
         else:
             self._ledger.delivered(prefixes)
+            self._events.clear()
             self._pace.committed(time.monotonic())
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
@@ -180,30 +204,40 @@ class WorkerLoop:
         self._producer.close()
         self._producer = self._new_producer()
         partitions = self._ledger.rewind()
+        self._engine.withdraw()
+        self._admission.forget_lost()
         consumer.seek(consumer.committed(partitions))
 
     # What the group says, inside `poll` and on its thread.
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         self._ledger.assign(partitions)
-        if self._paused:
-            self._full_since, self._paused = None, False
+        # What is assigned is not paused, and what stays may be: librdkafka keeps it so.
+        self._paused -= set(partitions)
         if partitions:
             _LOG.info("partitions_assigned", partitions=_names(partitions))
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
         deadline = time.monotonic() + self._times.drain
-        while self._ledger.pending(partitions) and time.monotonic() < deadline:
+        tokens = self._ledger.open_tokens(partitions)
+        self._engine.withdraw(tokens)
+        while tokens & self._engine.in_child() and time.monotonic() < deadline:
             self._work(self._times.full)
         self._deliver_all(deadline)
         left = self._ledger.pending(partitions)
-        self._ledger.revoke(partitions)
+        self._forget(partitions)
         _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        self._ledger.revoke(partitions)
+        self._forget(partitions)
         _LOG.warning("partitions_lost", partitions=_names(partitions))
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._ledger.revoke(partitions)
+        self._admission.forget_lost()
+        self._paused -= set(partitions)
+        self._tiers_full -= set(partitions)
 
     def _deliver_all(self, deadline: float) -> None:
         while self._ledger.has_deliverable and time.monotonic() < deadline:

@@ -12,7 +12,8 @@ class PacePolicy:
     `max_pending` items are at most between reading and the model's answer; `max_held` entries and `max_held_bytes` at
     most between reading and commit. `commit_interval`: under load at most one transaction in that time, so that a
     hundred workers make 500 deltas a second, where the tracker takes some 2,000. `retry_delay` after a transaction that
-    was aborted, doubling up to `retry_delay_cap`.
+    was aborted, doubling up to `retry_delay_cap`. `max_waiting` entries, or so many bytes, of one partition of a retry
+    tier may wait here before it is paused.
     """
 
     max_pending: int
@@ -20,6 +21,8 @@ class PacePolicy:
     max_held_bytes: int
     commit_interval: float = 0.2
     max_transaction_entries: int = 20_000
+    max_waiting: int = 1000
+    max_waiting_bytes: int = 32 * 1024 * 1024
     retry_delay: float = 0.2
     retry_delay_cap: float = 5.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ import structlog
 
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
+from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
 from stream_infer.kafka.admin import check_topics, cluster_id
@@ -20,13 +22,23 @@ from stream_infer.kafka.views import CompactedView
 from stream_infer.ports import Fetcher, Store
 from stream_infer.settings import MIB, ApiSettings, Settings
 from stream_infer.slots import Slot, hold_slot
+from stream_infer.telemetry.job_logs import job_log
+from stream_infer.telemetry.predictor_lines import PredictorLines
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
+from stream_infer.worker.breaker import Breaker, BreakerPolicy
+from stream_infer.worker.circuit import Circuit
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy
 from stream_infer.worker.fetch import FetchStage
+from stream_infer.worker.in_child import InChild
+from stream_infer.worker.journal import CrashJournal
+from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import WorkerLoop
+from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
+from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.waiting import Waiting
 
 _LOG = structlog.get_logger(__name__)
 _SHUTDOWN_S = 10.0
@@ -49,12 +61,17 @@ def run(
     with ExitStack() as opened:
         held = hold_slot(f"{topics.prefix}.{api.name}.worker", cluster_id(settings.kafka), slot)
         opened.callback(held.release)
-        engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
+        lines = PredictorLines(opened.enter_context(job_log(settings.kafka, "worker", held.name)), write_to_stderr)
+        ledger, ending = Ledger(), EndingJobs()
+        journal = CrashJournal(settings.state_dir / "journal" / f"{held.name}.json", ledger.position_of)
+        opened.callback(journal.close)
+        in_child = InChild(journal, ledger, lines.now_in_child)
+        engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching), on_line=lines, journal=in_child)
         opened.callback(engine.close, _SHUTDOWN_S)
         engine.start()
         check_topics(settings)
         jobs = CompactedView(settings.kafka, topics.jobs, decode_job)
-        status = CompactedView(settings.kafka, topics.status, decode_status)
+        status = CompactedView(settings.kafka, topics.status, decode_status, ending.note)
         for view in (jobs, status):
             opened.callback(view.close)
             view.start()
@@ -63,19 +80,35 @@ def run(
         fetch.start()
         engine.wait_ready(api.batching.load_timeout)
         _LOG.info("predictor_ready", predictor=engine.predictor_name)
-        ledger = Ledger()
+        names = topics.api(api.name)
+        known = KnownJobs(jobs, status, ending)
+        waiting = Waiting(ledger)
+        breaker = Breaker(BreakerPolicy(api.breaker.max_ratio, api.breaker.window))
+        circuit = Circuit(engine, ledger, waiting, breaker, jobs=known, max_ratio=api.breaker.max_ratio)
+        outcomes = Outcomes(
+            ledger,
+            waiting,
+            breaker,
+            jobs=known,
+            policy=RetryPolicy(api.retry.max_attempts, tuple(api.retry.delays), api.retry.max_wait),
+            breaker_ratio=api.breaker.max_ratio,
+            chance=random.random,
+        )
+        admission = Admission(
+            ledger, waiting, outcomes, fetch, jobs=known, topics=names, suspects=journal.suspects, gate=circuit
+        )
         loop = WorkerLoop(
             ledger=ledger,
-            admission=Admission(ledger, fetch, jobs, status),
+            admission=admission,
             engine=engine,
             delivery=Delivery(_delivery_policy(settings, api, held), store, engine.predictor_name),
             pace=Pace(_pace_policy(api)),
+            outcomes=outcomes,
+            circuit=circuit,
             new_producer=lambda: _producer(settings, held),
-            hook_attempts=api.retry.max_attempts,
         )
-        names = topics.api(api.name)
         consumer = GroupConsumer(settings.kafka, names.worker_group, held.name, loop)
-        consumer.subscribe([names.items])
+        consumer.subscribe([names.items, names.retry_pattern])
         on_ready()
         _serve(loop, consumer, stop)
 

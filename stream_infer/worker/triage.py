@@ -1,11 +1,10 @@
-"""What is to be done with an item that has just been read. A pure function."""
+"""What is to be done with an item that is held. A pure function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import orjson
 
@@ -14,12 +13,21 @@ from stream_infer.jobs.status import JobStatus, Phase
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Control, Failure, Item, Payload
 from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended
+from stream_infer.worker.retry import RetryPolicy, when_due
 
 
 class Wait(Enum):
-    """The item cannot be judged yet."""
+    """The item cannot be judged, or not be predicted, yet."""
 
     FOR_JOB = auto()
+    FOR_PREDICTOR = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """The item is not due before `at`, in seconds since the epoch."""
+
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +37,60 @@ class RunHook:
     job_id: str
 
 
-Verdict: TypeAlias = Ended | Wait | RunHook | Reference | Payload
+class Jobs(Protocol):
+    """What is known of jobs at this moment."""
+
+    def status(self, job_id: str) -> JobStatus | None: ...
+
+    def is_skipping(self, item: Item) -> bool: ...
 
 
-def triage(item: Item, status_of: Callable[[str], JobStatus | None], *, jobs_are_current: bool, now: float) -> Verdict:
-    """What becomes of `item`: its end where that is clear already, or what its payload needs next.
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an item is judged: `now` since the epoch, whether every job can be known, whether the predictor serves."""
 
-    An unknown job may be one that the view has not seen yet: the item waits until the view is current, then counts as
-    job-less. `now` in seconds since the epoch.
+    now: float
+    jobs_are_current: bool
+    is_serving: bool
+
+
+Verdict: TypeAlias = Ended | Wait | WaitUntil | RunHook | Reference | Payload
+
+
+def triage(item: Item, tier: int | None, jobs: Jobs, policy: RetryPolicy, moment: Moment) -> Verdict:
+    """What becomes of `item`, read from the retry tier `tier` or from the items topic (None).
+
+    Its end where that is clear already, or what it waits for, or what its payload needs next. An unknown job may be
+    one that the view has not seen yet: the item waits until the view is current, then counts as job-less.
     """
-    status = None if item.job_id is None else status_of(item.job_id)
-    if item.job_id is not None and status is None and not jobs_are_current:
+    if item.job_id is not None and not moment.jobs_are_current and jobs.status(item.job_id) is None:
         return Wait.FOR_JOB
     if item.control is not None:
-        return _control(item, status)
-    if status is not None and status.is_skipping:
+        verdict = _control(item, jobs)
+        return Wait.FOR_PREDICTOR if isinstance(verdict, RunHook) and not moment.is_serving else verdict
+    if jobs.is_skipping(item):
         return SKIPPED
     if item.fault is not None:
         return _undecodable(item.fault)
-    if item.deadline is not None and item.deadline <= now:
-        return Failure(
-            Stage.FETCH, "stream_infer.DeadlinePassed", f"its deadline passed {now - item.deadline:.1f} s ago"
-        )
+    if item.deadline is not None and item.deadline <= moment.now:
+        late = moment.now - item.deadline
+        return Failure(Stage.FETCH, "stream_infer.DeadlinePassed", f"its deadline passed {late:.1f} s ago", final=True)
+    if item.not_before is not None:
+        due = when_due(item, tier, policy, moment.now)
+        if isinstance(due, float):
+            return WaitUntil(due if item.deadline is None else min(due, item.deadline))
+        if due is not None:
+            return due
+    if not moment.is_serving:
+        return Wait.FOR_PREDICTOR
     if item.content_type == REFERENCE:
         return _reference(item)
     return item.payload
 
 
-def _control(item: Item, status: JobStatus | None) -> Verdict:
+def _control(item: Item, jobs: Jobs) -> Verdict:
     """A hook runs once: a record that comes again, or after a stop, finds its job in another phase."""
+    status = None if item.job_id is None else jobs.status(item.job_id)
     in_hook = status is not None and status.phase in (Phase.HOOK, Phase.HOOK_RUNNING)
     if item.control == Control.ON_JOB_COMPLETE and in_hook and item.job_id is not None:
         return RunHook(item.job_id)
@@ -77,4 +110,4 @@ def _reference(item: Item) -> Reference | Failure:
 
 
 def _undecodable(message: str) -> Failure:
-    return Failure(Stage.DECODE, f"{UndecodableItem.__module__}.{UndecodableItem.__qualname__}", message)
+    return Failure(Stage.DECODE, f"{UndecodableItem.__module__}.{UndecodableItem.__qualname__}", message, final=True)

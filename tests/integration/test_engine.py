@@ -34,10 +34,10 @@ def engine_of(lines):
     """Makes an engine, not yet ready; closes what it made."""
     made = []
 
-    def make(target, config=None, **policy):
+    def make(target, config=None, journal=None, **policy):
         policy = EnginePolicy(**{"restart_delay_s": 0.05, "terminate_timeout_s": 2.0, **policy})
         spec = PredictorSpec("native", target, config or {}, directory=str(PREDICTORS))
-        engine = Engine(spec, policy, on_line=lines.append)
+        engine = Engine(spec, policy, on_line=lines.append, journal=journal)
         made.append(engine)
         engine.start()
         return engine
@@ -209,9 +209,12 @@ def test_something_else_than_a_list_is_told_so(ready):
     [
         ("segfault", "was killed by SIGSEGV"),
         ("kill", "was killed by SIGKILL"),
+        ("abort", "was killed by SIGABRT"),
         ("exit", "exited with status 3"),
+        ("leave", "exited with status 4"),
         ("close", "exited with status 74"),
         ("garble", "wrote b'GET / HTTP/1"),
+        ("drain", "where a frame begins"),
     ],
 )
 def test_an_item_that_takes_the_process_down_fails_alone(ready, poison, reason):
@@ -223,6 +226,41 @@ def test_an_item_that_takes_the_process_down_fails_alone(ready, poison, reason):
     if poison == "segfault":
         assert "about to read address 0" in outcomes[2].stacktrace
         assert "in suffer" in outcomes[2].stacktrace
+
+
+@pytest.mark.parametrize("returned", [False, True])
+@pytest.mark.parametrize("says", ["CUDA error: device-side assert triggered", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"])
+def test_a_poisoned_cuda_context_is_a_crash_of_the_item_that_poisoned_it(ready, says, returned):
+    engine = ready("failing.py:Poisoned", {"says": says, "returned": returned}, max_batch_size=4)
+    outcomes = ask(engine, [0, 1, "poison", 3, 4, 5])
+    assert [outcomes[n] for n in (0, 1, 3, 4, 5)] == [0, 1, 3, 4, 5]
+    assert outcomes[2].exception == "stream_infer.engine.isolation.PredictorCrashed"
+    assert outcomes[2].final
+    assert f"could not go on after RuntimeError: {says}" in outcomes[2].message
+    assert "raise self.error" in outcomes[2].stacktrace or returned
+
+
+def test_an_error_that_is_no_exception_ends_no_process(ready):
+    engine = ready("failing.py:Failing", max_batch_size=4)
+    pid = child_of(engine).pid
+    outcomes = ask(engine, [0, "panic", 2])
+    assert (outcomes[0], outcomes[1].exception, outcomes[2]) == (0, "BaseException", 2)
+    assert child_of(engine).pid == pid
+
+
+def test_sys_exit_waits_for_no_thread(ready):
+    engine = ready("failing.py:ExitingWithThreads", max_batch_size=2)
+    outcomes = ask(engine, ["exit", 1])
+    assert outcomes[1] == 1
+    assert "exited with status 1" in outcomes[0].message
+    assert "no more of this" in outcomes[0].stacktrace
+
+
+def test_a_crash_in_preprocess_suspects_what_is_predicted_meanwhile_and_both_are_told_apart(ready, tmp_path):
+    engine = ready("failing.py:CrashingWhileBusy", {"seen": str(tmp_path / "seen")}, max_batch_size=2)
+    outcomes = ask(engine, ["slow", "slow", "segfault", 3, 4])
+    assert [outcomes[n] for n in (0, 1, 3, 4)] == ["slow", "slow", 3, 4]
+    assert "was killed by SIGSEGV" in outcomes[2].message
 
 
 def test_a_crash_in_preprocess_is_an_items_fault_too(ready):
@@ -321,6 +359,109 @@ def test_items_wait_for_a_predictor_that_comes_up_later(engine_of, tmp_path):
     assert engine.in_flight == 2
     obstacle.write_text("")
     assert len(collect(engine, 2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("hang", "was not ready within 1 s"),
+        ("segfault", "was killed by SIGSEGV while loading"),
+        ("exit", "its __init__ raised SystemExit: 5"),
+        ("leave", "exited with status 6 while loading"),
+    ],
+)
+def test_a_predictor_that_loads_at_the_third_attempt_has_lost_no_item(engine_of, tmp_path, how, reason):
+    config = {"counter": str(tmp_path / "counter"), "how": how}
+    engine = engine_of("unloadable.py:ThirdTimeLucky", config, load_timeout_s=1.0 if how == "hang" else PATIENCE_S)
+    engine.submit_many(as_tasks([1, 2]))
+    seen, answers = [], []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(answers) < 2 and time.monotonic() < deadline:
+        seen.append(engine.readiness)
+        answers += engine.poll(PATIENCE_S)  # returns when readiness changes
+    states = [readiness.state for readiness in seen]
+    assert [state for n, state in enumerate(states) if n == 0 or state != states[n - 1]] == [
+        *[State.LOADING, State.UNAVAILABLE] * 2,
+        State.LOADING,
+        State.READY,
+    ]
+    assert reason in next(readiness.reason for readiness in seen if readiness.state is State.UNAVAILABLE)
+    assert {token: outcome.value for token, outcome in answers} == {0: b"1", 1: b"2"}
+
+
+def test_a_task_that_comes_as_a_suspect_runs_alone_and_is_rejected_when_it_kills_again(ready):
+    engine = ready("failing.py:Failing", max_batch_size=8)
+    first = child_of(engine).pid
+    engine.submit_many(
+        [Task(0, Payload(b"0")), Task(1, Payload(b'"kill"'), suspect=True), Task(2, Payload(b"2"), suspect=True)]
+    )
+    outcomes = collect(engine, 3)
+    assert (outcomes[0], outcomes[2]) == (Output(b"0"), Output(b"2"))
+    assert "was killed by SIGKILL" in outcomes[1].message
+    assert "with this item alone in it; another had gone down with it before" in outcomes[1].message
+    assert child_of(engine).pid != first
+
+
+def test_withdrawn_tasks_get_no_answer(ready):
+    engine = ready("behaving.py:Sizes", {"pause": 0.2}, max_batch_size=2, pipeline_depth=1)
+    engine.submit_many(as_tasks(range(7)))
+    assert [task.token for task in engine.withdraw({3, 6, 0})] == [3, 6]
+    assert engine.in_flight == 5
+    assert [task.token for task in engine.withdraw()] == [2, 4, 5]
+    assert engine.in_flight_bytes == 2
+    assert sorted(collect(engine, 2)) == [0, 1]
+
+
+def test_a_restart_blames_nobody(ready, tmp_path):
+    engine = ready("behaving.py:Sizes", {"pause": 0.2}, max_batch_size=2)
+    first = child_of(engine)
+    engine.submit_many(as_tasks(range(6)))
+    engine.restart("to see whether it warms up")
+    assert (engine.readiness.state, engine.readiness.reason) == (State.LOADING, "to see whether it warms up")
+    assert not first.is_running()
+    assert [outcome.value for outcome in collect(engine, 6).values()] == [b"2"] * 6
+    assert engine.readiness.state is State.READY
+
+
+def test_a_restart_that_comes_to_nothing_is_unavailable_and_goes_on(ready, tmp_path):
+    obstacle = tmp_path / "obstacle"
+    obstacle.write_text("")
+    engine = ready("unloadable.py:Fickle", {"obstacle": str(obstacle)})
+    obstacle.write_text("in the way")
+    engine.restart("a probe")
+    engine.submit_many(as_tasks([1]))
+    assert engine.poll(PATIENCE_S) == []
+    assert (engine.readiness.state, "an obstacle" in engine.readiness.reason) == (State.UNAVAILABLE, True)
+    obstacle.write_text("")
+    engine.restart("another probe")
+    assert engine.readiness.state is State.LOADING
+    assert len(collect(engine, 1)) == 1
+
+
+def test_the_journal_knows_what_is_in_the_child(engine_of):
+    class Journal:
+        def __init__(self):
+            self.lines, self.open = [], set()
+
+        def begun(self, call_id, tokens, *, alone):
+            self.lines.append((tuple(tokens), alone))
+            self.open.add(call_id)
+
+        def ended(self, call_id):
+            self.open.remove(call_id)
+
+    journal = Journal()
+    engine = engine_of("failing.py:Failing", journal=journal, max_batch_size=2)
+    engine.submit_many(as_tasks([0, "kill", 2]))
+    collect(engine, 3)
+    assert journal.lines[0] == ((0, 1), False)
+    assert {((0,), True), ((1,), True), ((2,), False)} <= set(journal.lines)
+    assert not journal.open
+    engine.submit(Task(3, Payload(b'"hang"')))
+    engine.poll(0.0)
+    assert len(journal.open) == 1
+    engine.close(0.1)
+    assert not journal.open
 
 
 def test_the_hook_runs_after_everything_before_it(ready, lines):

@@ -5,6 +5,8 @@ from typing import Any
 
 from stream_infer.settings import Settings
 
+# Retries as in life, but for how long they take.
+ECHO = {"name": "echo", "partitions": 2, "retry": {"delays": [0.2, 0.4]}}
 PREDICTORS = Path(__file__).parents[1] / "predictors"
 
 
@@ -31,7 +33,7 @@ def settings_for(
             "gateway": {"listen": "127.0.0.1:0"},
             "jobs": {"partitions": 2},
             "fetch": {"allowed_directories": [str(folder)]},
-            "apis": [{"name": "echo", "predictor": predictor(target), "partitions": 2, **(api or {})}],
+            "apis": [{**ECHO, "predictor": predictor(target), **(api or {})}],
             **parts,
         }
     )

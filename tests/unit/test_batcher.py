@@ -64,3 +64,19 @@ def test_an_idle_model_gets_the_micro_batch_that_was_opened_first():
     assert [each.token for each in waiting.close_oldest()] == [1, 3]
     assert [each.token for each in waiting.close_oldest()] == [2]
     assert waiting.close_oldest() is None
+
+
+def test_a_suspect_goes_alone_and_at_once():
+    waiting = batcher()
+    suspect = Task(2, Payload(b""), suspect=True)
+    assert tokens(waiting.add([task(1), suspect, task(3)], now=0.0)) == [[2]]
+    assert tokens(waiting.close_all()) == [[1, 3]]
+
+
+def test_what_is_withdrawn_takes_no_room():
+    waiting = batcher()
+    waiting.add([task(1, 6), task(2, 3), task(3, 1, scope="a")], now=0.0)
+    assert [each.token for each in waiting.withdraw({1, 3, 99})] == [1, 3]
+    assert tokens(waiting.add([task(4, 6)], now=0.0)) == []
+    assert [each.token for each in waiting.withdraw(None)] == [2, 4]
+    assert not waiting

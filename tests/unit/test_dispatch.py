@@ -111,3 +111,56 @@ def test_a_suspect_that_had_not_begun_when_the_child_died_is_still_one(dispatch)
     suspect = dispatch.take(1.0)
     assert dispatch.lose(None) == []
     assert dispatch.take(2.0) is suspect
+
+
+def test_what_is_larger_than_the_cap_is_handed_in_parts(dispatch):
+    dispatch.add([task(token) for token in range(5)])
+    first, second = dispatch.take(0.0, 2), dispatch.take(0.0, 2)
+    assert (tokens(first), tokens(second)) == ([0, 1], [2, 3])
+    dispatch.finish(first.id, 1.0)
+    assert tokens(dispatch.take(1.0)) == [4]
+
+
+def test_a_task_that_comes_as_a_suspect_is_one(dispatch):
+    dispatch.add([task(0)])
+    dispatch.add([task(1)._replace(suspect=True)])
+    suspect = dispatch.take(0.0)
+    assert (tokens(suspect), suspect.suspect) == ([1], True)
+    assert dispatch.take(0.0) is None
+
+
+def test_withdrawn_suspects_say_that_they_are(dispatch):
+    fill(dispatch, 1)
+    dispatch.add([task(1), task(2)])
+    blamed = dispatch.take(0.0)
+    dispatch.begin(blamed.id, 0.0)
+    dispatch.lose(None)
+    dispatch.again(judge(blamed, CRASH))
+    assert [(each.token, each.suspect) for each in dispatch.withdraw({0, 2})] == [(0, True), (2, False)]
+    assert tokens(dispatch.take(1.0)) == [1]
+    assert dispatch.withdraw(None) == []
+
+
+def test_what_is_in_the_child_is_not_withdrawn(dispatch):
+    fill(dispatch, 3)
+    dispatch.take(0.0)
+    assert [each.token for each in dispatch.withdraw(None)] == [1, 2]
+
+
+def test_a_recall_puts_everything_back_in_order(dispatch):
+    fill(dispatch, 3)
+    first, second = dispatch.take(0.0), dispatch.take(0.0)
+    dispatch.begin(first.id, 0.0)
+    dispatch.recall()
+    assert dispatch.running() is None
+    assert dispatch.take(1.0) is first
+    assert dispatch.take(1.0) is second
+
+
+def test_a_call_that_children_are_lost_with_before_they_begin_it_is_to_blame_in_the_end(dispatch):
+    fill(dispatch, 2)
+    for _ in range(2):
+        first, _second = dispatch.take(0.0), dispatch.take(0.0)
+        assert dispatch.lose(None) == []
+    assert dispatch.take(0.0) is first
+    assert dispatch.lose(None) == [first]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_infer.engine.isolation import Call, Died, Miscounted, Raised, judge
+from stream_infer.engine.isolation import Call, Died, Exhausted, Miscounted, Raised, judge
 from stream_infer.engine.task import Task
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Payload
@@ -10,6 +10,7 @@ from stream_infer.records import Failure, Payload
 RAISED = Failure(Stage.PREDICT, "ValueError", "poison")
 BUSY = Failure(Stage.PREDICT, "stream_infer.errors.RetryableError", "busy", retryable=True, retry_after=12.0)
 GARBLED = Failure(Stage.DECODE, "stream_infer.errors.UndecodableItem", "not JSON")
+OOM = Exhausted(Failure(Stage.PREDICT, "torch.OutOfMemoryError", "CUDA out of memory"))
 SEGFAULT = Died("was killed by SIGSEGV", "Fatal Python error")
 
 
@@ -55,7 +56,10 @@ def test_a_suspect_that_kills_the_child_again_is_rejected_with_the_signal_and_th
     assert answer.outcome.exception == "stream_infer.engine.isolation.PredictorCrashed"
     assert "killed by SIGSEGV" in answer.outcome.message
     assert answer.outcome.stacktrace == "Fatal Python error"
-    assert not answer.outcome.retryable
+    assert answer.outcome.message == (
+        "the predictor's process was killed by SIGSEGV with this item alone in it; another had gone down with it before"
+    )
+    assert (answer.outcome.retryable, answer.outcome.final) == (False, True)
     assert not verdict.again
 
 
@@ -74,3 +78,30 @@ def test_a_wrong_number_of_outputs_is_told_as_it_was_first_seen():
         "predictor p.P returned 31 outputs for 32 items, and 0 outputs for 1 item when this one was alone: "
         "predict must return one output per item"
     )
+
+
+def test_a_micro_batch_that_does_not_fit_is_halved_down_to_an_item_that_is_alone_in_the_process():
+    sizes, given = [], call(8)
+    while len(given.tasks) > 1:
+        verdict = judge(given, OOM)
+        sizes.append([len(tasks) for tasks in verdict.again])
+        given = Call(2, verdict.again[0], solo=verdict.solo, whole=verdict.whole)
+    assert sizes == [[4, 4], [2, 2], [1, 1]]
+    assert not given.alone  # the next micro-batch may be prepared beside it
+    verdict = judge(given, OOM)
+    assert (verdict.answers, verdict.solo, len(verdict.again), verdict.whole) == ([], True, 1, 8)
+
+
+def test_an_item_that_does_not_fit_alone_is_rejected_with_its_size():
+    given = Call(1, [Task(7, Payload(b"12345"))], solo=True)
+    (answer,) = judge(given, OOM).answers
+    assert (answer.token, answer.outcome.exception, answer.outcome.final) == (7, "torch.OutOfMemoryError", True)
+    assert answer.outcome.message == (
+        "this item (5 bytes) does not fit into memory, though it was alone: CUDA out of memory"
+    )
+
+
+def test_what_had_failed_before_memory_ran_out_is_out():
+    verdict = judge(call(3), Exhausted(OOM.failure, {1: GARBLED}))
+    assert [tuple(answer) for answer in verdict.answers] == [(1, GARBLED)]
+    assert [[task.token for task in tasks] for tasks in verdict.again] == [[0], [2]]

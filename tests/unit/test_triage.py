@@ -7,13 +7,28 @@ import pytest
 from stream_infer.errors import Stage
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.ports import Reference
-from stream_infer.records import REFERENCE, Control, Failure, Headers, Payload, item_headers
+from stream_infer.records import REFERENCE, Control, Failure, Headers, Item, Payload, item_headers
 from stream_infer.worker.ledger import NOTHING, SKIPPED
-from stream_infer.worker.triage import RunHook, Verdict, Wait, triage
+from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.triage import Moment, RunHook, Verdict, Wait, WaitUntil, triage
 from tests.support.items import item_at
 
 NOW = 1000.0
+POLICY = RetryPolicy(3, (5.0, 30.0), 3600.0)
 RUNNING = JobStatus(job_id="j", api="a", state=State.RUNNING)
+
+
+class OneJob:
+    """Every item's job is this one."""
+
+    def __init__(self, status: JobStatus | None) -> None:
+        self._status = status
+
+    def status(self, job_id: str) -> JobStatus | None:
+        return self._status
+
+    def is_skipping(self, item: Item) -> bool:
+        return item.job_id is not None and self._status is not None and self._status.skips(item.generation)
 
 
 def judged(
@@ -21,9 +36,13 @@ def judged(
     value: bytes | None = b"{}",
     status: JobStatus | None = RUNNING,
     *,
+    tier: int | None = None,
     jobs_are_current: bool = True,
+    is_serving: bool = True,
 ) -> Verdict:
-    return triage(item_at(value=value, headers=headers), lambda _: status, jobs_are_current=jobs_are_current, now=NOW)
+    jobs = OneJob(status)
+    moment = Moment(NOW, jobs_are_current=jobs_are_current, is_serving=is_serving)
+    return triage(item_at(value=value, headers=headers), tier, jobs, POLICY, moment)
 
 
 def test_a_plain_record_is_json_for_the_predictor() -> None:
@@ -100,3 +119,21 @@ def test_a_hook_runs_only_while_its_job_waits_for_it(phase: Phase | None, verdic
 
 def test_a_control_record_of_an_unknown_job_asks_for_nothing() -> None:
     assert judged(item_headers(job_id="j", control=Control.ON_JOB_COMPLETE), status=None) is NOTHING
+
+
+@pytest.mark.parametrize(("deadline", "until"), [(b"1002", 1002.0), (b"1009", 1003.0)])
+def test_an_item_that_is_not_due_waits_but_not_beyond_its_deadline(deadline: bytes, until: float) -> None:
+    item = item_at(headers=(("si-not-before", b"1003"), ("si-deadline", deadline)))
+    without_tiers = RetryPolicy(1, (5.0,), 3600.0)
+
+    assert triage(
+        item, None, OneJob(None), without_tiers, Moment(NOW, jobs_are_current=True, is_serving=True)
+    ) == WaitUntil(until)
+
+
+def test_while_the_predictor_does_not_serve_items_wait_and_what_is_clear_already_ends() -> None:
+    stopped = RUNNING.model_copy(update={"cause": Cause.STOP})
+
+    assert judged(is_serving=False) is Wait.FOR_PREDICTOR
+    assert judged(item_headers(job_id="j"), status=stopped, is_serving=False) is SKIPPED
+    assert isinstance(judged((("si-attempt", b"x"),), is_serving=False), Failure)

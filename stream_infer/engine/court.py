@@ -1,0 +1,120 @@
+"""The calls of an engine: which go to the child, what becomes of their tasks, and what memory allows the next ones.
+
+Where `isolation.judge` decides, this carries it out, tells the journal, and keeps count.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from stream_infer.engine.calls import answers_to
+from stream_infer.engine.cap import BatchCap
+from stream_infer.engine.dispatch import Dispatch
+from stream_infer.engine.isolation import Call, Ending, Exhausted, Miscounted, Raised, judge
+from stream_infer.engine.journal import Journal
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.task import Answer, Task, size_of
+from stream_infer.engine.wire import ToParent, read_failure, read_rejected
+
+log = logging.getLogger(__name__)
+
+
+class Court:
+    """Times are passed in. `in_flight` counts tasks without an answer, `in_flight_bytes` their payloads."""
+
+    def __init__(self, policy: EnginePolicy, journal: Journal | None) -> None:
+        self.dispatch = Dispatch(policy)
+        self.cap = BatchCap(policy.max_batch_size, policy.oom_cap_s)
+        self.in_flight = 0
+        self.in_flight_bytes = 0
+        self.answers: list[Answer] = []
+        self._journal = journal
+
+    def admit(self, tasks: Sequence[Task]) -> None:
+        """Counts the tasks in."""
+        self.in_flight += len(tasks)
+        self.in_flight_bytes += size_of(tasks)
+
+    def settle(self, tasks: Sequence[Task]) -> None:
+        """Counts the tasks out: they have their answers, or will get none."""
+        self.in_flight -= len(tasks)
+        self.in_flight_bytes -= size_of(tasks)
+
+    def next_call(self, now: float) -> Call | None:
+        """The call to be handed to the child now, if there is one; the journal knows it already."""
+        call = self.dispatch.take(now, self.cap.current(now))
+        if call is not None and self._journal:
+            self._journal.begun(call.id, [task.token for task in call.tasks], alone=call.suspect)
+        return call
+
+    def hear(self, message: tuple[Any, ...], predictor: str, now: float) -> bool:
+        """Takes the child's word on a call. True: that was the call's end.
+
+        Raises whatever comes of a message that makes no sense; the call is then still in the child.
+        """
+        kind, call_id, *rest = message
+        if kind in (ToParent.PREPARES, ToParent.BEGINS):
+            self.dispatch.begin(call_id, now)
+            return False
+        call = self.dispatch.call(call_id)
+        match kind:
+            case ToParent.DONE:
+                self.answers += answers_to(call, *rest)
+                self.settle(call.tasks)
+            case ToParent.RAISED:
+                failure, rejected = rest
+                self._judge(call, Raised(read_failure(failure), read_rejected(rejected)), now)
+            case ToParent.EXHAUSTED:
+                failure, rejected = rest
+                self._judge(call, Exhausted(read_failure(failure), read_rejected(rejected)), now)
+            case ToParent.MISCOUNTED:
+                returned, rejected = rest
+                ending = Miscounted(predictor, returned, read_rejected(rejected))
+                log.warning("predictor %s returned %s; finding out for which", predictor, returned)
+                self._judge(call, ending, now)
+            case _:
+                raise ValueError(f"kind {kind!r}")
+        self.dispatch.finish(call_id, now)
+        self._end_in_journal([call_id])
+        return True
+
+    def lose(self, ending: Ending, only: Call | None, now: float) -> int:
+        """The child is gone, and that is how. Judges the calls to blame, `only` this one where given: how many."""
+        handed = self.dispatch.handed()
+        blamed = self.dispatch.lose(only)
+        for call in reversed(blamed):  # each goes to the front
+            self._judge(call, ending, now)
+        self._end_in_journal(handed)
+        return len(blamed)
+
+    def recall(self) -> None:
+        """The child is gone, and no call is to blame: all wait again."""
+        handed = self.dispatch.handed()
+        self.dispatch.recall()
+        self._end_in_journal(handed)
+
+    def _judge(self, call: Call, ending: Ending, now: float) -> None:
+        if isinstance(ending, Exhausted):
+            self._adjust_cap(call, ending, now)
+        verdict = judge(call, ending)
+        self.dispatch.again(verdict)
+        self.answers += verdict.answers
+        open_tasks = {task.token for tasks in verdict.again for task in tasks}
+        self.settle([task for task in call.tasks if task.token not in open_tasks])
+
+    def _adjust_cap(self, call: Call, ending: Exhausted, now: float) -> None:
+        size = len(call.tasks)
+        if call.alone:
+            self.cap.pardon(call.whole or size, now)
+        else:
+            self.cap.shrink(size, now)
+        what = f"{size} items do not fit into memory together" if size > 1 else "an item does not fit into memory"
+        largest = self.cap.current(now)
+        log.warning("%s: %s; micro-batches have %d items at most for now", what, ending.failure.message, largest)
+
+    def _end_in_journal(self, call_ids: Sequence[int]) -> None:
+        if self._journal:
+            for call_id in call_ids:
+                self._journal.ended(call_id)

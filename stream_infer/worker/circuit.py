@@ -1,0 +1,226 @@
+"""Whether the predictor may have items, and what is done while it may not.
+
+SERVING --too many failures--> EXAMINING (a fresh child loads and warms up)
+    it cannot: HALTED until it can; it can, and jobs are to blame: they fail, SERVING
+    it can, and no job is to blame (job-less items, or a service that is away): TRYING held items, until one succeeds
+SERVING --the child cannot be had--> HALTED --it is ready--> SERVING
+
+While it does not serve nothing that the predictor says is an item's end but a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from stream_infer.engine.keeper import Readiness
+from stream_infer.engine.keeper import State as EngineState
+from stream_infer.engine.task import Answer, Task
+from stream_infer.jobs.events import Event, Failed, Hindered
+from stream_infer.records import Output
+from stream_infer.worker.breaker import Blame, Breaker
+from stream_infer.worker.known_jobs import KnownJobs
+from stream_infer.worker.ledger import Entry, Ledger
+from stream_infer.worker.waiting import Waiting
+
+_LOG = structlog.get_logger(__name__)
+# Of one item's error, in the reason that a whole job or API fails for.
+_EXAMPLE_LIMIT = 300
+
+
+class State(StrEnum):
+    SERVING = "serving"
+    EXAMINING = "examining"
+    HALTED = "halted"
+    TRYING = "trying"
+
+
+class PredictorHost(Protocol):
+    """What of the engine is needed here."""
+
+    @property
+    def readiness(self) -> Readiness: ...
+
+    def withdraw(self) -> list[Task]: ...
+
+    def restart(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitTimes:
+    """Seconds: between two probes with a held item, doubling up to the cap, and between two looks at who is held."""
+
+    probe: float = 1.0
+    probe_cap: float = 30.0
+    tell: float = 1.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """What has to be done now: entries to be judged again, one of them as if the predictor served, and events."""
+
+    released: list[Entry] = field(default_factory=list)
+    probe: Entry | None = None
+    events: list[Event] = field(default_factory=list)
+
+
+class Circuit:
+    """The state of one worker's predictor. Used on the loop's thread; `now` is in seconds since the epoch."""
+
+    def __init__(
+        self,
+        engine: PredictorHost,
+        ledger: Ledger,
+        waiting: Waiting,
+        breaker: Breaker,
+        *,
+        jobs: KnownJobs,
+        max_ratio: float,
+        times: CircuitTimes = CircuitTimes(),
+    ) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._waiting = waiting
+        self._breaker = breaker
+        self._jobs = jobs
+        self._max_ratio = max_ratio
+        self._times = times
+        self._next_probe = 0.0
+        self._probe_delay = times.probe
+        self._next_tell = 0.0
+        self._told: set[tuple[str, int]] = set()
+        self.state = State.SERVING
+        self.reason = ""
+        self.probe: int | None = None
+        """The token of the one item that the predictor has been given to find out."""
+
+    @property
+    def is_serving(self) -> bool:
+        return self.state is State.SERVING
+
+    def admits(self, token: int) -> bool:
+        return self.state is State.SERVING or token == self.probe
+
+    def saw(self, answer: Answer, now: float) -> None:
+        """Looks at an answer once its item has been dealt with."""
+        if answer.token != self.probe:
+            return
+        self.probe = None
+        if isinstance(answer.outcome, Output) and self.state is State.TRYING:
+            self._enter(State.SERVING, "an item succeeded")
+        self._next_probe = now + self._probe_delay
+        self._probe_delay = min(self._probe_delay * 2, self._times.probe_cap)
+
+    def turn(self, now: float) -> Turn:
+        """Follows the engine and the breaker."""
+        turn = Turn()
+        ready = self._engine.readiness
+        match self.state:
+            case State.SERVING if ready.state is EngineState.UNAVAILABLE:
+                self._halt(ready.reason)
+            case State.SERVING if self._breaker.is_tripped:
+                self._examine()
+            case State.EXAMINING | State.TRYING if ready.state is EngineState.UNAVAILABLE:
+                self._halt(ready.reason)
+            case State.EXAMINING if ready.state is EngineState.READY:
+                self._judge(turn, now)
+            case State.HALTED if ready.state is EngineState.READY:
+                self._enter(State.SERVING, "the predictor is ready")
+            case State.TRYING:
+                turn.probe = self._next_to_probe(now)
+        if self.is_serving:
+            turn.released = self._waiting.those_for_predictor()
+        elif self.state is not State.EXAMINING and now >= self._next_tell:
+            self._next_tell = now + self._times.tell
+            turn.events += self._hindered(now)
+        return turn
+
+    def _halt(self, reason: str) -> None:
+        self._take_back(self._engine.withdraw())
+        self._enter(State.HALTED, reason)
+
+    def _examine(self) -> None:
+        self._enter(State.EXAMINING, f"{self._ratio()} failed in the predictor{self._example()}")
+        for entry in self._ledger.reopen_failed():
+            self._waiting.for_predictor(entry)
+        self._engine.restart("a fresh one is to show whether the model or its items are to blame")
+        self._take_back(self._engine.withdraw())
+
+    def _take_back(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            entry = self._ledger.get(task.token)
+            if entry is not None:
+                entry.suspect = task.suspect
+                self._waiting.for_predictor(entry)
+
+    def _judge(self, turn: Turn, now: float) -> None:
+        """The model loads: its items are to blame, or what it needs is away."""
+        blamed = self._breaker.blame(lambda job_id: self._jobs.max_ratio(job_id, self._max_ratio))
+        for blame in blamed:
+            turn.events.append(Failed(job_id=blame.job_id, at=now, error=_reason(blame)))
+            self._jobs.fail(blame.job_id, 1)
+        if not blamed:
+            self._next_probe, self._probe_delay = now, self._times.probe
+            self._enter(State.TRYING, f"{self.reason}, and no job is to blame; trying one item at a time")
+            return
+        self._reject({blame.job_id for blame in blamed})
+        self._enter(State.SERVING, f"jobs to blame: {', '.join(blame.job_id for blame in blamed)}")
+
+    def _reject(self, job_ids: set[str]) -> None:
+        """What has failed of a job that is to blame ends as it failed, so that its owner sees why."""
+        failed = [
+            entry
+            for entry in self._waiting.those_for_predictor()
+            if entry.failure is not None and entry.item is not None and entry.item.job_id in job_ids
+        ]
+        for entry in self._waiting.release(failed):
+            if entry.failure is not None:
+                self._ledger.finish(entry.token, entry.failure)
+
+    def _next_to_probe(self, now: float) -> Entry | None:
+        """Each held item in turn, so that a bad one does not keep the API halted."""
+        if self.probe is not None and self._ledger.get(self.probe) is None:
+            self.probe = None
+        if self.probe is not None or now < self._next_probe:
+            return None
+        held = self._waiting.those_for_predictor()
+        if not held:
+            return None
+        self.probe = held[0].token
+        return held[0]
+
+    def _hindered(self, now: float) -> list[Event]:
+        items = [entry.item for entry in self._waiting.those_for_predictor() if not entry.jobless]
+        jobs = {(item.job_id, item.generation) for item in items if item is not None and item.job_id is not None}
+        new = jobs - self._told
+        self._told |= new
+        return [Hindered(job_id=job_id, generation=number, at=now, reason=self.reason) for job_id, number in new]
+
+    def _enter(self, state: State, reason: str) -> None:
+        log = _LOG.info if state is State.SERVING else _LOG.error
+        log("predictor_" + state.value, reason=reason, before=self.state.value)
+        self.state, self.reason = state, reason
+        self.probe = None
+        self._told.clear()
+        self._next_tell = 0.0
+        if state is State.SERVING:
+            self._breaker.clear()
+
+    def _ratio(self) -> str:
+        return f"more than {self._max_ratio:.0%} of the last items"
+
+    def _example(self) -> str:
+        failure = self._breaker.last_failure
+        return "" if failure is None else f", the last with {failure.exception}: {failure.message[:_EXAMPLE_LIMIT]}"
+
+
+def _reason(blame: Blame) -> str:
+    example = f"{blame.example.exception}: {blame.example.message[:_EXAMPLE_LIMIT]}"
+    return (
+        f"{blame.failed} of its last {blame.seen} items failed in the predictor, which a fresh start did not mend; "
+        f"for example {example}. Its other items are skipped; set the job's breaker.max_ratio to 1 to run them all."
+    )

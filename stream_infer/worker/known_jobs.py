@@ -1,0 +1,71 @@
+"""What a worker knows of jobs: their config, whether they go on, and which ones it has just failed itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from typing import Protocol
+
+from stream_infer.jobs.spec import Job
+from stream_infer.jobs.status import JobStatus
+from stream_infer.records import Item
+
+
+class JobsView(Protocol):
+    def get(self, key: str) -> Job | None: ...
+
+
+class StatusView(Protocol):
+    def get(self, key: str) -> JobStatus | None: ...
+
+    def catch_up(self) -> Future[None]: ...
+
+
+class EndingJobs:
+    """Jobs whose items are to be skipped from now on. `note` is called on the thread of the view of `status`."""
+
+    def __init__(self) -> None:
+        self._noted: deque[str] = deque()
+
+    def note(self, job_id: str, status: JobStatus | None) -> None:
+        if status is not None and status.is_skipping and not status.state.is_final:
+            self._noted.append(job_id)
+
+    def take(self) -> set[str]:
+        """Those noted since the last call."""
+        return {self._noted.popleft() for _ in range(len(self._noted))}
+
+
+class KnownJobs:
+    """The views of `jobs` and `status`, and what this worker has decided and they do not show yet."""
+
+    def __init__(self, jobs: JobsView, status: StatusView, ending: EndingJobs) -> None:
+        self._jobs = jobs
+        self._status = status
+        self._failed: set[tuple[str, int]] = set()
+        self.ending = ending
+
+    def job(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        return self._status.get(job_id)
+
+    def catch_up(self) -> Future[None]:
+        return self._status.catch_up()
+
+    def is_skipping(self, item: Item) -> bool:
+        """Whether the item's job is ending otherwise than by itself."""
+        if item.job_id is None:
+            return False
+        status = self._status.get(item.job_id)
+        return (status is not None and status.skips(item.generation)) or (item.job_id, item.generation) in self._failed
+
+    def fail(self, job_id: str, generation: int) -> None:
+        """Skips the rest of the job from here on, before the status says so."""
+        self._failed.add((job_id, generation))
+
+    def max_ratio(self, job_id: str, default: float) -> float:
+        """The job's own bound on failures in the predictor."""
+        job = self._jobs.get(job_id)
+        return default if job is None or job.breaker is None else job.breaker.max_ratio

@@ -1,0 +1,105 @@
+"""What an answer of the predictor, or a failed fetch, means for its item: an end, a retry, or a wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from stream_infer.engine.task import Answer, Task
+from stream_infer.errors import Stage
+from stream_infer.jobs.events import HookEnded
+from stream_infer.records import Failure, Item, Output, Payload
+from stream_infer.worker.breaker import Breaker
+from stream_infer.worker.known_jobs import KnownJobs
+from stream_infer.worker.ledger import SKIPPED, Entry, Ledger
+from stream_infer.worker.retry import Retried, RetryPolicy, decide
+from stream_infer.worker.waiting import Waiting
+
+
+class Outcomes:
+    """Ends items as the predictor has answered. Used on the loop's thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        waiting: Waiting,
+        breaker: Breaker,
+        *,
+        jobs: KnownJobs,
+        policy: RetryPolicy,
+        breaker_ratio: float,
+        chance: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._waiting = waiting
+        self._breaker = breaker
+        self._jobs = jobs
+        self._breaker_ratio = breaker_ratio
+        self._chance = chance
+        self.policy = policy
+
+    def take(self, answer: Answer, now: float, *, is_serving: bool) -> Task | None:
+        """Ends the item, or sends it on its detour; a hook that failed may come back as a task. `now` since the epoch.
+
+        While the predictor does not serve, what it fails is kept: it may be the predictor's fault.
+        """
+        entry = self._ledger.get(answer.token)
+        if entry is None:
+            return None
+        item, outcome = entry.item, answer.outcome
+        if item is not None and item.control is not None:
+            return self._end_hook(entry, item, outcome, now)
+        if isinstance(outcome, Output):
+            if outcome.value is not None:
+                self._ledger.resize(entry, len(outcome.value))
+            self._ledger.finish(answer.token, outcome)
+            if item is not None and is_serving:
+                self._note(item, entry, None)
+            return None
+        entry.failure = outcome if outcome.stage is Stage.PREDICT else None
+        if not is_serving and entry.failure is not None:
+            self._waiting.for_predictor(entry)
+            return None
+        if item is not None and entry.failure is not None:
+            self._note(item, entry, outcome)
+        self.fail(entry, outcome, now)
+        return None
+
+    def _note(self, item: Item, entry: Entry, failure: Failure | None) -> None:
+        """First attempts only: a retry has failed before, and so has what a replay brings back."""
+        if item.attempt > 1 or item.generation > 1 or self._breaker_ratio >= 1:
+            return
+        job_id = None if entry.jobless else item.job_id
+        if job_id is None or self._jobs.max_ratio(job_id, self._breaker_ratio) < 1:
+            self._breaker.note(job_id, failure)
+
+    def fail(self, entry: Entry, failure: Failure, now: float) -> None:
+        """Another attempt, or the end. A job that is ending gets none."""
+        item = entry.item
+        if item is None:
+            return
+        decision = decide(failure, item, self.policy, now=now, chance=self._chance())
+        skipped = isinstance(decision, Retried) and self._jobs.is_skipping(item)
+        self._ledger.finish(entry.token, SKIPPED if skipped else decision)
+
+    def nearest_tier(self, tier: int) -> int:
+        """The tier that stands for `tier` in the present configuration."""
+        return max(1, min(tier, self.policy.tiers))
+
+    def hook(self, token: int, job_id: str) -> Task:
+        """The call of a job's `on_job_complete`."""
+        job = self._jobs.job(job_id)
+        return Task(token, Payload(orjson.dumps(job.config if job is not None else {})), hook=job_id)
+
+    def _end_hook(self, entry: Entry, item: Item, outcome: Output | Failure, now: float) -> Task | None:
+        if item.job_id is None:
+            self._ledger.finish(entry.token, outcome)
+            return None
+        error = outcome.message if isinstance(outcome, Failure) else None
+        entry.tries += 1
+        if error is not None and entry.tries < self.policy.max_attempts:
+            return self.hook(entry.token, item.job_id)
+        event = HookEnded(job_id=item.job_id, generation=item.generation, at=now, error=error)
+        self._ledger.finish(entry.token, event)
+        return None

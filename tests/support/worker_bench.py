@@ -1,0 +1,226 @@
+"""The worker's loop with all its real parts, between a consumer that is fed by hand and a predictor that is a function.
+
+Time is the test's: nothing sleeps but the loop's own few milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from stream_infer.engine.keeper import Readiness, State
+from stream_infer.engine.task import Answer, Task
+from stream_infer.jobs.events import Event, decode_event
+from stream_infer.jobs.spec import Job
+from stream_infer.jobs.status import JobStatus
+from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output
+from stream_infer.topics import Topics
+from stream_infer.worker.admission import Admission
+from stream_infer.worker.breaker import Breaker, BreakerPolicy
+from stream_infer.worker.circuit import Circuit
+from stream_infer.worker.delivery import Delivery, DeliveryPolicy
+from stream_infer.worker.journal import Suspects
+from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
+from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.loop import LoopTimes, WorkerLoop
+from stream_infer.worker.outcomes import Outcomes
+from stream_infer.worker.pace import Pace, PacePolicy
+from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.waiting import Waiting
+from tests.support.memory_store import MemoryStore
+
+TOPICS = Topics("p").api("a")
+Predict = Callable[[bytes], Output | Failure]
+
+
+class FunctionEngine:
+    """Answers what it holds at each poll, while it is ready."""
+
+    def __init__(self, predict: Predict) -> None:
+        self.predict = predict
+        self.readiness = Readiness(State.READY)
+        self.restarts: list[str] = []
+        self.called: list[bytes] = []
+        self._held: list[Task] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._held)
+
+    def submit_many(self, tasks: Sequence[Task]) -> None:
+        self._held += tasks
+
+    def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer]:
+        if self.readiness.state is not State.READY:
+            return []
+        tasks, self._held = self._held, []
+        self.called += [task.payload.data for task in tasks]
+        return [Answer(task.token, self.predict(task.payload.data)) for task in tasks]
+
+    def withdraw(self, tokens: Any = None) -> list[Task]:
+        taken = [task for task in self._held if tokens is None or task.token in tokens]
+        self._held = [task for task in self._held if task not in taken]
+        return taken
+
+    def in_child(self) -> set[int]:
+        return {task.token for task in self._held}
+
+    def restart(self, reason: str) -> None:
+        self.restarts.append(reason)
+        self.readiness = Readiness(State.LOADING)
+
+
+class HandFedConsumer:
+    def __init__(self) -> None:
+        self.records: deque[Message | EndOfPartition] = deque()
+        self.paused: set[tuple[str, int]] = set()
+        self.polls_left = 0
+        self.stop = threading.Event()
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Message | EndOfPartition]:
+        self.polls_left -= 1
+        if self.polls_left <= 0:
+            self.stop.set()
+        open_ = [record for record in self.records if record[:2] not in self.paused][:max_records]
+        for record in open_:
+            self.records.remove(record)
+        return open_
+
+    def membership(self) -> str:
+        return "membership"
+
+    def is_member(self) -> bool:
+        return True
+
+    def pause(self, partitions: Sequence[tuple[str, int]]) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, partitions: Sequence[tuple[str, int]]) -> None:
+        self.paused -= set(partitions)
+
+
+class KeptProducer:
+    def __init__(self) -> None:
+        self.records: list[OutgoingRecord] = []
+        self.offsets: dict[tuple[str, int], int] = {}
+
+    def transact(self, records: Sequence[OutgoingRecord], offsets: Any, membership: Any = None) -> None:
+        self.records += records
+        self.offsets |= offsets
+
+
+class Views:
+    """Jobs and their status, as a view of each would show them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.status: dict[str, JobStatus] = {}
+
+
+class _View:
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def get(self, key: str) -> Any:
+        return self._values.get(key)
+
+    def catch_up(self) -> Future[None]:
+        reached: Future[None] = Future()
+        reached.set_result(None)
+        return reached
+
+
+class NoFetch:
+    """References are not part of this bench."""
+
+    def take(self) -> list[Any]:
+        return []
+
+
+class WorkerBench:
+    """One worker with partition 0 of the items topic and of each retry tier."""
+
+    def __init__(self, predict: Predict, *, max_attempts: int = 3, window: int = 10, max_waiting: int = 1000) -> None:
+        self.now = 1000.0
+        self.engine = FunctionEngine(predict)
+        self.consumer = HandFedConsumer()
+        self.producer = KeptProducer()
+        self.views = Views()
+        self.ledger = Ledger()
+        self.ending = EndingJobs()
+        self.suspects = Suspects()
+        jobs = KnownJobs(_View(self.views.jobs), _View(self.views.status), self.ending)
+        waiting = Waiting(self.ledger)
+        breaker = Breaker(BreakerPolicy(0.5, window))
+        engine: Any = self.engine
+        fetch: Any = NoFetch()
+        self.circuit = Circuit(engine, self.ledger, waiting, breaker, jobs=jobs, max_ratio=0.5)
+        outcomes = Outcomes(
+            self.ledger,
+            waiting,
+            breaker,
+            jobs=jobs,
+            policy=RetryPolicy(max_attempts, (5.0, 30.0, 180.0), 3600.0),
+            breaker_ratio=0.5,
+            chance=lambda: 0.0,
+        )
+        admission = Admission(
+            self.ledger,
+            waiting,
+            outcomes,
+            fetch,
+            jobs=jobs,
+            topics=TOPICS,
+            suspects=self.suspects,
+            gate=self.circuit,
+        )
+        policy = DeliveryPolicy(TOPICS, "p.progress", "w", "v", 1_000_000, 1_000_000)
+        producer: Any = self.producer
+        self.loop = WorkerLoop(
+            ledger=self.ledger,
+            admission=admission,
+            engine=engine,
+            delivery=Delivery(policy, MemoryStore(), "test.Predictor"),
+            pace=Pace(PacePolicy(1000, 10_000, 1 << 30, commit_interval=0.0, max_waiting=max_waiting)),
+            outcomes=outcomes,
+            circuit=self.circuit,
+            new_producer=lambda: producer,
+            times=LoopTimes(idle=0.0, busy=0.0, look_at_tiers=0.0),
+            clock=lambda: self.now,
+        )
+        tiers = [TOPICS.retry(number) for number in range(1, max_attempts)]
+        self.loop.assigned([(topic, 0) for topic in (TOPICS.items, *tiers)])
+        self._next = dict.fromkeys((TOPICS.items, *tiers), 0)
+
+    def feed(self, *values: bytes, topic: str = TOPICS.items, headers: Any = ()) -> None:
+        """Puts records on a topic, written now."""
+        for value in values:
+            offset = self._next[topic]
+            self._next[topic] += 1
+            self.consumer.records.append(Message(topic, 0, offset, None, value, tuple(headers), int(self.now * 1000)))
+
+    def run(self, ticks: int = 6) -> None:
+        """Some turns of the loop."""
+        self.consumer.polls_left = ticks
+        self.consumer.stop.clear()
+        consumer: Any = self.consumer
+        self.loop.run(consumer, self.consumer.stop)
+
+    def pass_on(self, tier: int) -> None:
+        """Puts what was written to a retry tier there, as Kafka would."""
+        topic = TOPICS.retry(tier)
+        for record in self.written(topic):
+            self.producer.records.remove(record)
+            self.feed(record.value or b"", topic=topic, headers=record.headers)
+
+    def written(self, topic: str) -> list[OutgoingRecord]:
+        return [record for record in self.producer.records if record.topic == topic]
+
+    def values(self, topic: str) -> list[bytes | None]:
+        return [record.value for record in self.written(topic)]
+
+    def events(self) -> list[Event]:
+        return [event for record in self.written("p.progress") if (event := decode_event(record.value or b""))]

@@ -1,0 +1,160 @@
+"""What a worker does with items that failed and with those that wait."""
+
+from typing import Any
+
+import pytest
+
+from stream_infer.errors import Stage
+from stream_infer.jobs.status import Cause, JobStatus, State
+from stream_infer.records import Failure, Output
+from stream_infer.worker.ledger import Entry
+from tests.support.worker_bench import TOPICS, WorkerBench
+
+BAD = Failure(Stage.PREDICT, "builtins.ValueError", "bad item")
+RUNNING = JobStatus(job_id="j", api="a", state=State.RUNNING)
+
+
+def picky(data: bytes) -> Output | Failure:
+    return BAD if data.startswith(b"bad") else Output(data)
+
+
+def job(generation: int = 1) -> Any:
+    return (("si-job-id", b"j"), ("si-item-id", b"j-0"), ("si-generation", str(generation).encode()))
+
+
+def test_a_failed_item_goes_through_each_tier_and_then_ends_as_a_dead_letter() -> None:
+    bench = WorkerBench(picky)
+    bench.feed(b"bad", b"good")
+    bench.run()
+    assert bench.values(TOPICS.results) == [b"good"]
+    assert bench.producer.offsets[TOPICS.items, 0] == 2
+
+    for tier, delay in ((1, 5.0), (2, 30.0)):
+        bench.pass_on(tier)
+        bench.now += delay - 0.1
+        bench.run()
+        assert len(bench.engine.called) == tier + 1, "it is not due yet"
+        bench.now += 0.2
+        bench.run()
+
+    [letter] = bench.written(TOPICS.dlq)
+    headers = dict(letter.headers)
+    assert letter.value == b"bad"
+    assert headers["si-attempt"] == b"3"
+    assert headers["__connect.errors.topic"] == TOPICS.items.encode()
+    assert bench.ledger.held == 0
+
+
+def test_a_stop_skips_what_waits_in_a_tier_at_once_whoever_waits_before_it() -> None:
+    bench = WorkerBench(picky)
+    bench.views.status["j"] = RUNNING
+    bench.feed(b"bad of nobody")
+    bench.feed(b"bad", headers=job())
+    bench.run()
+    bench.pass_on(1)
+    bench.run()
+    assert bench.ledger.in_work == 0
+
+    stopped = RUNNING.model_copy(update={"cause": Cause.STOP, "state": State.STOPPING})
+    bench.views.status["j"] = stopped
+    bench.ending.note("j", stopped)
+    bench.now += 1.0
+    bench.run()
+
+    [counted] = bench.events()
+    assert (counted.job_id, counted.model_dump()["delta"]["skipped"]) == ("j", 1)
+    assert bench.values(TOPICS.retry(1)) == [b"bad of nobody"], "the other one waits on, behind"
+    assert bench.producer.offsets[TOPICS.retry(1), 0] == 2
+
+
+def test_a_deadline_ends_what_waits_at_once() -> None:
+    bench = WorkerBench(picky)
+    headers = (("si-not-before", b"1050"), ("si-deadline", b"1010"))
+    bench.feed(b"good", topic=TOPICS.retry(2), headers=headers)
+    bench.run()
+    assert not bench.written(TOPICS.dlq)
+
+    bench.now += 10.0
+    bench.run()
+
+    [letter] = bench.written(TOPICS.dlq)
+    assert dict(letter.headers)["__connect.errors.exception.class.name"] == b"stream_infer.DeadlinePassed"
+    assert not bench.engine.called
+
+
+def test_a_long_retry_after_laps_through_its_tier_without_costing_an_attempt() -> None:
+    bench = WorkerBench(lambda _: Failure(Stage.PREDICT, "x.Busy", "busy", retryable=True, retry_after=8.0))
+    bench.feed(b"1")
+    bench.run()
+    bench.pass_on(1)
+    bench.now += 6.1
+    bench.run()
+    assert len(bench.engine.called) == 1
+    bench.pass_on(1)
+    bench.now += 2.0
+    bench.run()
+    assert len(bench.engine.called) == 2
+    [again] = bench.written(TOPICS.retry(1))
+    assert dict(again.headers)["si-attempt"] == b"1"
+    assert dict(again.headers)["si-retry-since"] == b"1000.000"
+
+
+def test_a_tier_of_which_enough_waits_is_paused_and_read_on_when_it_is_due() -> None:
+    bench = WorkerBench(picky, max_waiting=2)
+    tier = (TOPICS.retry(1), 0)
+    bench.feed(b"1", b"2", topic=tier[0], headers=(("si-not-before", b"1004"),))
+    bench.run(2)
+    bench.feed(b"3", topic=tier[0], headers=(("si-not-before", b"1004"),))
+    bench.run()
+    assert bench.consumer.paused == {tier}
+    assert bench.ledger.held == 2
+
+    bench.now += 4.5
+    bench.run(8)
+    assert not bench.consumer.paused
+    assert bench.values(TOPICS.results) == [b"1", b"2", b"3"]
+
+
+def test_waiting_items_do_not_keep_others_from_being_read() -> None:
+    bench = WorkerBench(picky)
+    bench.feed(*[b"later"] * 900, topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
+    bench.run()
+    bench.feed(*[b"now"] * 900)
+    bench.run()
+    assert bench.values(TOPICS.results) == [b"now"] * 900
+
+
+def test_a_revoked_partition_takes_its_waiting_items_along() -> None:
+    bench = WorkerBench(picky)
+    bench.feed(b"1", topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
+    bench.run()
+    bench.loop.revoked([(TOPICS.retry(1), 0)])
+    bench.now += 10
+    bench.run()
+    assert not bench.engine.called
+    assert (bench.ledger.held, bench.ledger.in_work) == (0, 0)
+
+
+def test_a_stopped_jobs_failed_item_is_skipped_instead_of_retried() -> None:
+    bench = WorkerBench(picky)
+    bench.views.status["j"] = RUNNING
+    bench.feed(b"bad", headers=job())
+    bench.engine.predict = lambda data: _stop(bench) or BAD
+    bench.run()
+    assert not bench.written(TOPICS.retry(1))
+    assert bench.events()[0].model_dump()["delta"]["skipped"] == 1
+
+
+def _stop(bench: WorkerBench) -> None:
+    bench.views.status["j"] = RUNNING.model_copy(update={"cause": Cause.STOP, "state": State.STOPPING})
+
+
+@pytest.mark.parametrize("ended", [BAD, Output(b"1")])
+def test_parked_entries_are_counted_right_whatever_ends_them(ended: Any) -> None:
+    bench = WorkerBench(picky)
+    bench.feed(b"1", topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
+    bench.run()
+    [token] = bench.ledger.open_tokens([(TOPICS.retry(1), 0)])
+    entry = bench.ledger.finish(token, ended)
+    assert isinstance(entry, Entry)
+    assert bench.ledger.in_work == 0
