@@ -6,6 +6,8 @@ PYTHON    ?=
 CACHE     ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stream-infer
 VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
+TOXIPROXY_VERSION := v2.12.0
+TOXIPROXY := $(CACHE)/bin/toxiproxy-server
 UPGRADE   ?=
 
 # Behind a company's proxy the machine's certificates count, not those that uv brings along.
@@ -24,7 +26,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format bench lock clean versitygw
+.PHONY: help setup demo test check format bench lock clean versitygw toxiproxy
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,7 +37,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## lint, format, types, the direction of the imports
@@ -63,15 +65,23 @@ clean: ## remove what the targets made inside the tree
 	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The S3 server of the tests. Without Go the tests use moto alone; in CI it must be there.
-versitygw:
-	@if [ -x "$(VERSITYGW)" ]; then :; \
+# Servers of the tests. Without Go the tests do with less or are skipped; in CI these must be there.
+versitygw: # S3
+	$(call build_with_go,$(VERSITYGW),github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION))
+
+toxiproxy: # between a client and its server: slow, cut, reset
+	$(call build_with_go,$(TOXIPROXY),github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY_VERSION))
+
+# $(1) from the one command of the Go module $(2), unless it is there
+define build_with_go
+	@if [ -x "$(1)" ]; then :; \
 	elif command -v go >/dev/null 2>&1; then \
-	  echo "building versitygw $(VERSITYGW_VERSION) into $(CACHE)/bin (once, about a minute)"; \
-	  mkdir -p "$(CACHE)/bin" && new=$$(mktemp -d "$(CACHE)/bin/new.XXXXXX") && \
-	  { GOBIN="$$new" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) && mv "$$new/versitygw" "$(VERSITYGW)"; \
+	  echo "building $(notdir $(1)) from $(2) into $(dir $(1)) (once, up to a minute)"; \
+	  mkdir -p "$(dir $(1))" && new=$$(mktemp -d "$(dir $(1))new.XXXXXX") && \
+	  { GOBIN="$$new" go install $(2) && mv "$$new"/* "$(1)"; \
 	    rc=$$?; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
-	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to build versitygw" >&2; exit 1; fi
+	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to build $(notdir $(1))" >&2; exit 1; fi
+endef
 
 # The stamps: each depends on its lock, so a second run costs nothing.
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv

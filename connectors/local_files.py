@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -15,6 +16,30 @@ from connectors.uris import RefusedPlace
 _PASS_THROUGH = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_PATH if sys.platform == "linux" else os.O_RDONLY)
 # O_NONBLOCK: opening a named pipe must not wait for somebody to write into it.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+_PASSES = frozenset(
+    {
+        errno.EAGAIN,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether it says more of this machine, its network or a mounted server than of the file."""
+    return error.errno in _PASSES
 
 
 def open_allowed(path: Path, policy: FetchPolicy) -> BinaryIO:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.s3 import S3Error, read_body, s3_errors
 from connectors.uris import S3Place
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
 
 WINDOW_BYTES = 4 * 1024 * 1024
+
+
+class OpenObject(NamedTuple):
+    """An object open for reading, and the version of it that is read."""
+
+    file: io.BufferedReader
+    etag: str
 
 
 class _Object(io.RawIOBase):
@@ -27,7 +34,7 @@ class _Object(io.RawIOBase):
         with s3_errors():
             head = client.head_object(Bucket=place.bucket, Key=place.key)
         self._place = place
-        self._etag = head["ETag"]
+        self.etag = head["ETag"]
         self._size = head["ContentLength"]
         self._position = 0
 
@@ -58,7 +65,7 @@ class _Object(io.RawIOBase):
             "Bucket": self._place.bucket,
             "Key": self._place.key,
             "Range": f"bytes={self._position}-{end - 1}",
-            "IfMatch": self._etag,
+            "IfMatch": self.etag,
         }
         data = read_body(self._client, request)
         view[: len(data)] = data
@@ -66,13 +73,14 @@ class _Object(io.RawIOBase):
         return len(data)
 
 
-def open_object(client: S3Client, place: S3Place) -> io.BufferedReader:
+def open_object(client: S3Client, place: S3Place) -> OpenObject:
     """The object, open for reading; holds WINDOW_BYTES. This and every read raise S3Error.
 
     It takes `client` over: closing it, or failing to open it, closes the client.
     """
     try:
-        return io.BufferedReader(_Object(client, place), WINDOW_BYTES)
+        opened = _Object(client, place)
+        return OpenObject(io.BufferedReader(opened, WINDOW_BYTES), opened.etag)
     except S3Error:
         client.close()
         raise

@@ -1,10 +1,13 @@
 """A dead letter: the item's key, value and headers untouched, plus why it ended there, in Kafka Connect's words.
 
 Header family: KIP-298 (`__connect.errors.*`), and Spring's `kafka_dlt-original-topic`, so that existing tools read it.
+Dead letters that others put on our topic are read as well: Kafka Connect's, Spring's (`kafka_dlt-*`, whose numbers are
+big-endian integers) and those of Kafka's share groups (KIP-1191, `__dlq.errors.*`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +17,14 @@ from stream_infer.records import Failure, Header, Headers, Item, Message, Outgoi
 STACK_LIMIT = 16 * 1024
 MESSAGE_LIMIT = 4 * 1024
 
+# The type of what a reference leads to where key and headers were too much for a dead letter, too: all of the original.
+CUT = "application/vnd.stream-infer.cut+json"
+
+_CONNECT = "__connect.errors."
+_SPRING = "kafka_dlt-"
+_SHARE_GROUP = "__dlq.errors."
+ERROR_PREFIXES = (_CONNECT, _SPRING, _SHARE_GROUP)
+_NOWHERE = Position("", -1, -1)
 _STAGES = {stage.value: stage for stage in Stage}
 
 
@@ -29,19 +40,44 @@ class ErrorHeader(StrEnum):
     ORIGINAL_TOPIC = "kafka_dlt-original-topic"
 
 
+class Writer(StrEnum):
+    """Who wrote a dead letter, as its headers tell."""
+
+    WORKER = "worker"
+    CONNECT = "kafka-connect"
+    SPRING = "spring"
+    SHARE_GROUP = "share-group"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as it is read back. `position` is its own place, `origin` that of the item."""
+    """A dead letter as it is read back. `position` is its own place, `origin` that of the item.
+
+    `stage` is what the writer called it; only a worker's is one of ours.
+    """
 
     item: Item
     failure: Failure
     origin: Position
     worker: str
     api_version: str
+    stage: str
+    writer: Writer
 
     @property
     def position(self) -> Position:
         return self.item.message.position
+
+    @property
+    def ref(self) -> str:
+        """How a person names it within its topic."""
+        return f"{self.position.partition}-{self.position.offset}"
+
+    @property
+    def job_id(self) -> str | None:
+        """The job in which it counts as rejected: only a worker counts."""
+        return self.item.job_id if self.writer is Writer.WORKER else None
 
 
 def shorten(text: str, limit: int) -> bytes:
@@ -88,23 +124,70 @@ def dead_letter(
 
 
 def read_dead_letter(message: Message) -> DeadLetter:
-    """The dead letter that `message` is. A header that is missing or odd reads as empty; nothing raises."""
-    headers = {name.lower(): (value or b"").decode(errors="replace") for name, value in message.headers}
+    """The dead letter that `message` is. A header that is missing or odd reads as empty; nothing raises.
 
-    def number(name: str) -> int:
-        text = headers.get(name, "")
-        return int(text) if text.isascii() and text.isdecimal() else -1
+    A record may bear the marks of several writers, one after the other; a worker's count most, then Connect's.
+    """
+    headers = {name.lower(): value or b"" for name, value in message.headers}
+    item = read_item(message)
+    if any(name.startswith(_CONNECT) for name in headers):
+        return _read_connect(item, headers)
+    if any(name.startswith(_SPRING) for name in headers):
+        return _read_spring(item, headers)
+    if any(name.startswith(_SHARE_GROUP) for name in headers):
+        return _read_share_group(item, headers)
+    return DeadLetter(item, Failure(Stage.PREDICT, "", ""), _NOWHERE, "", "", stage="", writer=Writer.UNKNOWN)
 
-    stage = headers.get(ErrorHeader.STAGE, "")
+
+def _read_connect(item: Item, headers: Mapping[str, bytes]) -> DeadLetter:
+    stage = _text(headers, ErrorHeader.STAGE)
     return DeadLetter(
-        item=read_item(message),
+        item=item,
         failure=Failure(
             stage=_STAGES.get(stage, Stage.PREDICT),
-            exception=headers.get(ErrorHeader.EXCEPTION, ""),
-            message=headers.get(ErrorHeader.MESSAGE, ""),
-            stacktrace=headers.get(ErrorHeader.STACKTRACE, ""),
+            exception=_text(headers, ErrorHeader.EXCEPTION),
+            message=_text(headers, ErrorHeader.MESSAGE),
+            stacktrace=_text(headers, ErrorHeader.STACKTRACE),
         ),
-        origin=Position(headers.get(ErrorHeader.TOPIC, ""), number(ErrorHeader.PARTITION), number(ErrorHeader.OFFSET)),
-        worker=headers.get(Header.WORKER, ""),
-        api_version=headers.get(Header.API_VERSION, ""),
+        origin=_origin(headers, ErrorHeader.TOPIC, ErrorHeader.PARTITION, ErrorHeader.OFFSET),
+        worker=_text(headers, Header.WORKER),
+        api_version=_text(headers, Header.API_VERSION),
+        stage=stage,
+        writer=Writer.WORKER if Header.WORKER in headers else Writer.CONNECT,
     )
+
+
+def _read_spring(item: Item, headers: Mapping[str, bytes]) -> DeadLetter:
+    """Spring wraps what a listener raised in an exception of its own; the cause is what a person looks for."""
+    exception = _text(headers, f"{_SPRING}exception-cause-fqcn") or _text(headers, f"{_SPRING}exception-fqcn")
+    names = (f"{_SPRING}original-topic", f"{_SPRING}original-partition", f"{_SPRING}original-offset")
+    message = _text(headers, f"{_SPRING}exception-message")
+    stack = _text(headers, f"{_SPRING}exception-stacktrace")
+    failure = Failure(Stage.PREDICT, exception, message, stack)
+    return DeadLetter(item, failure, _origin(headers, *names), "", "", stage="listener", writer=Writer.SPRING)
+
+
+def _read_share_group(item: Item, headers: Mapping[str, bytes]) -> DeadLetter:
+    """The broker wrote it: it knows which group gave up, seldom why."""
+    group, count = _text(headers, f"{_SHARE_GROUP}group"), _text(headers, f"{_SHARE_GROUP}delivery.count")
+    said = _text(headers, f"{_SHARE_GROUP}message") or "not acknowledged"
+    message = f"{said} (share group {group or 'unknown'}, deliveries: {count or 'unknown'})"
+    names = (f"{_SHARE_GROUP}topic", f"{_SHARE_GROUP}partition", f"{_SHARE_GROUP}offset")
+    failure = Failure(Stage.PREDICT, "", message)
+    return DeadLetter(item, failure, _origin(headers, *names), "", "", stage="delivery", writer=Writer.SHARE_GROUP)
+
+
+def _text(headers: Mapping[str, bytes], name: str) -> str:
+    return headers.get(name, b"").decode(errors="replace")
+
+
+def _origin(headers: Mapping[str, bytes], topic: str, partition: str, offset: str) -> Position:
+    return Position(_text(headers, topic), _number(headers.get(partition)), _number(headers.get(offset)))
+
+
+def _number(value: bytes | None) -> int:
+    """Digits, or Java's int or long; -1 for anything else. As Java's these digits would be beyond any real number."""
+    value = value or b""
+    if value.isdigit() and len(value) <= 19:
+        return int(value)
+    return int.from_bytes(value, "big", signed=True) if len(value) in (4, 8) else -1

@@ -81,5 +81,8 @@ class Source(Protocol):
     """A job's items, lazily and in a stable order, in constant memory."""
 
     def read(self, after: str | None) -> Iterator[SourceItem]:
-        """The items behind the cursor `after` (None: from the start). Raises SourceError."""
+        """The items behind the cursor `after` (None: from the start). May block for minutes.
+
+        Raises SourceError, or ServiceUnavailable where it may be read on later.
+        """
         ...

@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.kafka_fixture import bootstrap_servers, kafka, topic_prefix
 from tests.support.s3_fixture import s3, s3_server
+from tests.support.toxiproxy import toxiproxy, toxiproxy_server
 
-__all__ = ["bootstrap_servers", "kafka", "s3", "s3_server", "topic_prefix"]
+__all__ = ["bootstrap_servers", "kafka", "s3", "s3_server", "topic_prefix", "toxiproxy", "toxiproxy_server"]
 
 KINDS = ("unit", "contract", "integration", "acceptance")
 

@@ -27,7 +27,7 @@ def error_line(letter: DeadLetter) -> bytes:
     return _line(
         _identity(letter.item)
         | {
-            "error": {"stage": failure.stage.value, "exception": failure.exception, "message": failure.message},
+            "error": {"stage": letter.stage, "exception": failure.exception, "message": failure.message},
             "attempt": letter.item.attempt,
             "origin": _position(letter.origin),
             "dead_letter": _position(letter.position),

@@ -11,10 +11,11 @@ from urllib.parse import quote, unquote_to_bytes
 import orjson
 
 from connectors.content_types import content_type_of
+from connectors.local_files import may_pass
 from connectors.policy import FetchPolicy
 from connectors.sources.globs import FileSelection, select_files
 from connectors.uris import RefusedPlace
-from stream_infer.errors import SourceError
+from stream_infer.errors import ServiceUnavailable, SourceError
 from stream_infer.ports import SourceItem
 from stream_infer.records import REFERENCE, Payload
 
@@ -44,7 +45,7 @@ class DirectorySource:
         self._selection: FileSelection = select_files(includes, excludes)
 
     def read(self, after: str | None) -> Iterator[SourceItem]:
-        """The items behind the cursor `after`. Raises SourceError."""
+        """The items behind the cursor `after`. Raises SourceError or ServiceUnavailable."""
         self._check_root()
         entry: _Entry | None = None
         for entry in self._files(b"" if after is None else unquote_to_bytes(after)):
@@ -90,9 +91,8 @@ class DirectorySource:
                     if entry.is_dir(follow_symlinks=False) or entry.is_file() or _is_broken_link(entry)
                 ]
         except OSError as error:
-            raise SourceError(
-                f"{directory} cannot be listed: {error.strerror}; exclude it or change its mode"
-            ) from error
+            kind = ServiceUnavailable if may_pass(error) else SourceError
+            raise kind(f"{directory} cannot be listed: {error.strerror}; exclude it or change its mode") from error
         return sorted(entries)
 
     def _item(self, entry: _Entry) -> SourceItem:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
-from connectors.local_files import open_allowed
+from connectors.local_files import may_pass, open_allowed
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access, S3Error, S3Fault, s3_client
 from connectors.s3_reader import open_object
@@ -20,14 +20,21 @@ from stream_infer.ports import Store
 _PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
 
 
+class OpenFile(NamedTuple):
+    """`version` is another one once the file was replaced; empty where nothing tells."""
+
+    file: BinaryIO
+    version: str = ""
+
+
 class SourceFile(Protocol):
     """A file that can be opened again and again, also after a restart."""
 
     @property
     def uri(self) -> str: ...
 
-    def open(self) -> BinaryIO:
-        """For reading and seeking. Raises SourceError (missing, forbidden) or ServiceUnavailable."""
+    def open(self) -> OpenFile:
+        """For reading and seeking. Raises SourceError (missing, forbidden) or ServiceUnavailable (may pass)."""
         ...
 
 
@@ -42,13 +49,14 @@ class LocalFile:
     def uri(self) -> str:
         return self.path.as_uri()
 
-    def open(self) -> BinaryIO:
+    def open(self) -> OpenFile:
         try:
-            return open_allowed(self.path, self.policy)
+            return OpenFile(open_allowed(self.path, self.policy))
         except RefusedPlace as error:
             raise SourceError(str(error)) from None
         except OSError as error:
-            raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
+            kind = ServiceUnavailable if may_pass(error) else SourceError
+            raise kind(f"{self.path} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,11 @@ class S3File:
     def uri(self) -> str:
         return self.place.uri
 
-    def open(self) -> BinaryIO:
+    def open(self) -> OpenFile:
         with source_errors(self.uri):
             self.policy.check_s3(self.place)
-            return open_object(s3_client(self.access), self.place)
+            file, etag = open_object(s3_client(self.access), self.place)
+            return OpenFile(file, etag.strip('"'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +89,9 @@ class StoredFile:
     def uri(self) -> str:
         return self.store.uri(self.key)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> OpenFile:
         try:
-            return io.BytesIO(self.store.get(self.key))
+            return OpenFile(io.BytesIO(self.store.get(self.key)))
         except KeyError:
             raise SourceError(f"{self.uri} is not there: it was removed; submit the job again") from None
 

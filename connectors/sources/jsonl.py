@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, cast
 
+from connectors.local_files import may_pass
 from connectors.sources.files import SourceFile, source_errors
 from connectors.sources.lines import MAX_LINE_BYTES, Line, read_cursor, read_lines
-from stream_infer.errors import SourceError
+from stream_infer.errors import ServiceUnavailable, SourceError
 from stream_infer.ports import SourceItem
 from stream_infer.records import JSON, Payload
 
@@ -27,15 +28,19 @@ class JsonlSource:
         self._max_line_bytes = max_line_bytes
 
     def read(self, after: str | None) -> Iterator[SourceItem]:
-        """The items behind `after`. Raises SourceError, and ServiceUnavailable where S3 cannot be reached."""
+        """The items behind `after`. Raises SourceError, and ServiceUnavailable where its place cannot be reached."""
         uri = self._file.uri
         line: Line | None = None
         with ExitStack() as stack:
             stack.enter_context(_reading(uri))
-            file = stack.enter_context(self._file.open())
+            start = read_cursor(after)
+            file, version = self._file.open()
+            stack.enter_context(file)
+            if start.version not in ("", version):
+                raise SourceError(f"{uri} was replaced while it was being read: submit the job again")
             if uri.endswith(".gz"):
                 file = stack.enter_context(cast("BinaryIO", gzip.GzipFile(fileobj=file)))
-            for line in read_lines(file, uri, read_cursor(after), self._max_line_bytes):
+            for line in read_lines(file, uri, start._replace(version=version), self._max_line_bytes):
                 yield SourceItem(Payload(line.data, JSON), f"{uri}#line={line.cursor.line}", str(line.cursor))
         if line is None and after is None:
             raise SourceError(f"{uri} is empty: it needs one line of JSON an item")
@@ -49,4 +54,5 @@ def _reading(uri: str) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise SourceError(f"{uri} is named .gz and cannot be unpacked: {error}") from error
     except OSError as error:
-        raise SourceError(f"{uri} cannot be read on: {error.strerror or error}") from error
+        kind = ServiceUnavailable if may_pass(error) else SourceError
+        raise kind(f"{uri} cannot be read on: {error.strerror or error}") from error

@@ -10,17 +10,21 @@ from stream_infer.errors import SourceError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
-_CURSOR = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)
+_CURSOR = re.compile(r"(\d{1,18}):(\d{1,18})(?::(\S+))?", re.ASCII)
 
 
 class LineCursor(NamedTuple):
-    """Behind a line: how many bytes (uncompressed) and how many lines are done. Written "bytes:lines"."""
+    """Behind a line: how many bytes (uncompressed) and how many lines are done of which version of the file.
+
+    Written "bytes:lines" or "bytes:lines:version".
+    """
 
     offset: int = 0
     line: int = 0
+    version: str = ""
 
     def __str__(self) -> str:
-        return f"{self.offset}:{self.line}"
+        return f"{self.offset}:{self.line}:{self.version}" if self.version else f"{self.offset}:{self.line}"
 
 
 def read_cursor(text: str | None) -> LineCursor:
@@ -29,7 +33,7 @@ def read_cursor(text: str | None) -> LineCursor:
         return LineCursor()
     if (match := _CURSOR.fullmatch(text)) is None:
         raise SourceError(f"cursor {text!r} is not one of a file with lines: it reads bytes:lines")
-    return LineCursor(int(match[1]), int(match[2]))
+    return LineCursor(int(match[1]), int(match[2]), match[3] or "")
 
 
 class Line(NamedTuple):
@@ -41,7 +45,7 @@ class Line(NamedTuple):
 
 def read_lines(file: BinaryIO, name: str, after: LineCursor, max_line_bytes: int) -> Iterator[Line]:
     """The lines behind `after`; holds one. `name` is the file's in messages. Raises SourceError."""
-    offset, number = after
+    offset, number, version = after
     if offset:
         file.seek(offset - 1)
         if not file.read(1):
@@ -58,4 +62,4 @@ def read_lines(file: BinaryIO, name: str, after: LineCursor, max_line_bytes: int
         if number == 1:
             data = data.removeprefix(_BOM)
         if data := data.strip(b" \t\r\n"):
-            yield Line(data, LineCursor(offset, number))
+            yield Line(data, LineCursor(offset, number, version))

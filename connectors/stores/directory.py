@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -10,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from connectors.stores.keys import UNCOMMITTED, checked_key, checked_prefix
 from stream_infer.errors import ServiceUnavailable
@@ -45,12 +47,15 @@ class DirectoryStore:
             _make_directory(self._uncommitted)
             _make_directory(path.parent)
             self._sweep_once()
-            draft = self._uncommitted / uuid.uuid4().hex
-            try:
-                _write_through(draft, data)
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+            with _new_draft(self._uncommitted) as draft:
+                name = Path(draft.name)
+                try:
+                    draft.write(data)
+                    draft.flush()
+                    os.fsync(draft.fileno())
+                    name.replace(path)
+                finally:
+                    name.unlink(missing_ok=True)
             _sync_directory(path.parent)
 
     def get(self, key: str) -> bytes:
@@ -100,14 +105,14 @@ class DirectoryStore:
         return self._root / checked_key(key)
 
     def _sweep_once(self) -> None:
-        """Removes what a killed process left unfinished; nothing takes an hour to be written."""
+        """Removes what killed processes left unfinished."""
         with self._sweeping:
             if self._swept:
                 return
             self._swept = True
         for draft in self._uncommitted.iterdir():
             with suppress(FileNotFoundError):
-                if draft.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                if _is_abandoned(draft):
                     draft.unlink()
 
     @contextmanager
@@ -139,11 +144,27 @@ def _make_directory(path: Path) -> None:
     _sync_directory(path.parent)
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _new_draft(folder: Path) -> BinaryIO:
+    """Locked while it is written: the kernel opens the lock of a killed process."""
+    while True:
+        draft = (folder / uuid.uuid4().hex).open("xb")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(draft, fcntl.LOCK_EX)
+        if os.fstat(draft.fileno()).st_nlink:
+            return draft
+        draft.close()  # swept before it was locked
+
+
+def _is_abandoned(draft: Path) -> bool:
+    """Where there are no locks nothing takes an hour to be written. Raises FileNotFoundError."""
+    with draft.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return os.fstat(file.fileno()).st_mtime < time.time() - _ABANDONED_AFTER_S
+    return True
 
 
 def _sync_directory(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from stream_infer.cli import check, dlq, get, results, roles, submit, topics, up
+from stream_infer.cli import check, dlq, get, logs, results, roles, submit, topics, up
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import StreamInferError
 from stream_infer.telemetry.logs import configure_logs
@@ -34,6 +34,7 @@ up.register(app)
 submit.register(app)
 get.register(app)
 results.register(app)
+logs.register(app)
 dlq.register(app)
 topics.register(app)
 check.register(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -13,19 +14,20 @@ from pydantic import BaseModel, ValidationError
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
+from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody
 from stream_infer.gateway.representations import (
     ApiBody,
     ApiList,
-    DeadLetterDetail,
-    DeadLetterList,
     DryRunBody,
     JobBody,
     JobList,
+    LogPage,
 )
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
 _STREAM_BYTES = 64 * 1024
+_ANY: Mapping[str, str] = MappingProxyType({})
 B = TypeVar("B", bound=BaseModel)
 _UNKNOWN_JOB = "urn:stream-infer:problem:unknown-job"
 
@@ -81,9 +83,31 @@ class GatewayClient:
         """One failed item a line, its line end included."""
         return self._lines(f"/v1/jobs/{_part(job_id)}/failures")
 
-    def dead_letters(self, owner: str, *, limit: int = 100) -> DeadLetterList:
-        """Those of `owner`: apis/NAME or jobs/ID."""
-        return self._get(f"/v1/{quote(owner)}/dlq?limit={limit}", DeadLetterList)
+    def logs(self, job_id: str, after: str | None) -> LogPage:
+        """Up to 1000 lines, those behind the page whose `next` is `after`."""
+        query = {"limit": "1000"} | ({} if after is None else {"after": after})
+        return self._get(f"/v1/jobs/{_part(job_id)}/logs?{urlencode(query)}", LogPage)
+
+    def follow_logs(self, job_id: str, after: str | None) -> Iterator[bytes]:
+        """The lines of a stream of server-sent events, which ends with the job."""
+        query = {"follow": "true"} | ({} if after is None else {"after": after})
+        return self._lines(f"/v1/jobs/{_part(job_id)}/logs?{urlencode(query)}")
+
+    def dead_letters(self, owner: str, *, limit: int = 100, query: Mapping[str, str] = _ANY) -> DeadLetterList:
+        """Those of `owner`: apis/NAME or jobs/ID. `query` may have stage, exception, message and replayed."""
+        return self._get(f"/v1/{quote(owner)}/dlq?{urlencode({'limit': limit, **query})}", DeadLetterList)
+
+    def exported(self, owner: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """One dead letter a line, with its payload; `query` may have payload=base64, too."""
+        return self._lines(f"/v1/{quote(owner)}/dlq/export?{urlencode(query)}")
+
+    def replay(self, owner: str, wanted: Mapping[str, Any]) -> ReplayBody:
+        """`wanted` is a ReplayRequest's JSON. Sends it again, once, where the answer got lost: it goes on then."""
+        path = f"/v1/{quote(owner)}/dlq/replay"
+        try:
+            return self._send(path, wanted, ReplayBody, {})
+        except ServiceUnavailable:
+            return self._send(path, wanted, ReplayBody, {})
 
     def dead_letter(self, owner: str, ref: str) -> DeadLetterDetail:
         return self._get(f"/v1/{quote(owner)}/dlq/{_part(ref)}", DeadLetterDetail)

@@ -9,16 +9,17 @@ from typing import Annotated
 import typer
 
 from stream_infer.cli.context import Output, OutputOption
+from stream_infer.cli.dlq_export import export
+from stream_infer.cli.dlq_filter import ExceptionOption, MessageOption, Owner, StageOption, query_of
+from stream_infer.cli.dlq_replay import replay
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
 
-Owner = Annotated[str, typer.Argument(metavar="API|JOB", help="Whose dead letters.")]
-
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="dlq", help="Look at dead letters: items that failed for good.", no_args_is_help=True)
-    group.command(cls=Command)(ls)
-    group.command(cls=Command)(show)
+    group = typer.Typer(name="dlq", help="Items that failed for good: see why, run them again.", no_args_is_help=True)
+    for command in (ls, show, replay, export):
+        group.command(cls=Command)(command)
     app.add_typer(group)
 
 
@@ -26,24 +27,33 @@ def ls(
     ctx: typer.Context,
     owner: Owner,
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="List at most as many.")] = 50,
+    stage: StageOption = None,
+    exception: ExceptionOption = None,
+    message: MessageOption = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
+    *,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Those that run again, too.")] = False,
 ) -> None:
     """Count dead letters by stage and exception, and list the newest."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.job_tables import dead_letter_table, group_table
 
+    query = query_of(stage, exception, message) | ({"replayed": "true"} if replayed else {})
     with closing(gateway_client(ctx, gateway)) as client:
-        letters = client.dead_letters(client.owner(owner), limit=limit)
+        letters = client.dead_letters(client.owner(owner), limit=limit, query=query)
     if output is Output.JSON:
         sys.stdout.write(letters.model_dump_json(indent=2) + "\n")
         return
     if not letters.dead_letters:
-        typer.echo(f"{owner} has no dead letters")
+        typer.echo(f"{owner} has no {'such ' if query else ''}dead letters")
     else:
         console = open_console()
         console.print(group_table(letters), "", dead_letter_table(letters), sep="\n")
         typer.echo(f"\nOne with payload, headers and stack:  stream-infer dlq show {owner} REF")
+        typer.echo(f"Again, once the cause is mended:      stream-infer dlq replay {owner}")
+    if letters.replayed and not replayed:
+        typer.echo(f"{letters.replayed:,} more run again since a replay; --replayed lists them.")
     if not letters.is_complete:
         typer.echo(
             f"Only the newest {letters.scanned} records of the topic were looked at; older ones are not counted."
@@ -59,7 +69,7 @@ def show(
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:
-    """Show one dead letter: reason, payload, headers, stack."""
+    """Show one dead letter: reason, payload, headers, stack, and what was logged around it."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.job_tables import dead_letter_details
 

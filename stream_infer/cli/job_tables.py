@@ -12,8 +12,10 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from stream_infer.dead_letters import ErrorHeader
-from stream_infer.gateway.representations import ApiBody, DeadLetterDetail, DeadLetterList, JobBody
+from stream_infer.cli.job_lines import plain as line_text
+from stream_infer.dead_letters import ErrorHeader, Writer
+from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
+from stream_infer.gateway.representations import ApiBody, JobBody
 from stream_infer.jobs.status import State
 
 STYLES = {
@@ -153,10 +155,18 @@ def result_table(lines: Iterable[bytes]) -> Table:
 
 
 def group_table(letters: DeadLetterList) -> Table:
-    table = _table("stage", "exception", "count>")
+    table = _table("stage", "exception", "count>", "when!", "such as!", "message")
     for group in letters.groups:
-        table.add_row(plain(group.stage), plain(group.exception), f"{group.count:,}")
+        table.add_row(
+            plain(group.stage), plain(group.exception), f"{group.count:,}", _span(group), group.example,
+            plain(group.message[:200]),
+        )  # fmt: skip
     return table
+
+
+def _span(group: DeadLetterGroup) -> str:
+    first, last = _short_time(group.first), _short_time(group.last)
+    return first if first == last else f"{first} to {last}"
 
 
 def dead_letter_table(letters: DeadLetterList) -> Table:
@@ -177,7 +187,6 @@ def dead_letter_table(letters: DeadLetterList) -> Table:
 def dead_letter_details(letter: DeadLetterDetail) -> Table:
     """The reason, the payload, the item's headers and the stack, each once and under its name."""
     table = Table.grid(padding=(0, 2))
-    payload = letter.payload if letter.payload_encoding in ("text", "base64") else json.dumps(letter.payload, indent=2)
     size = counted(letter.payload_bytes, "byte")
     facts: list[tuple[str, object]] = [
         ("ref", letter.ref),
@@ -192,19 +201,35 @@ def dead_letter_details(letter: DeadLetterDetail) -> Table:
         ("exception", letter.exception),
         ("message", letter.message),
         ("attempt", letter.attempt),
-        ("worker", letter.worker),
-        (f"payload ({letter.content_type}, {size}, shown as {letter.payload_encoding})", payload),
+        ("worker", letter.worker or None),
+        ("written by", None if letter.writer is Writer.WORKER else letter.writer),
+        ("replayed", "yes: it runs again" if letter.is_replayed else None),
+        (f"payload ({letter.content_type}, {size})", _payload(letter)),
         *(
             (f"header {header.name}", header.value or header.base64 or "")
             for header in letter.headers
             if header.name not in _SHOWN_BY_NAME
         ),
         ("stack", letter.stacktrace or None),
+        ("log", "\n".join(line_text(line) for line in letter.log) or None),
     ]
     for name, fact in facts:
         if fact is not None:
             table.add_row(Text(name, "bold", overflow="fold"), plain(str(fact), keep_lines=True))
     return table
+
+
+def _payload(letter: DeadLetterDetail) -> str:
+    """As text, or as the advice how to come by bytes that are none."""
+    match letter.payload_encoding:
+        case "json":
+            return json.dumps(letter.payload, indent=2, ensure_ascii=False)
+        case "text":
+            return str(letter.payload)
+        case "none":
+            return "none"
+        case _:
+            return "not text; `dlq export --dir FOLDER` writes it to a file"
 
 
 def plain(text: str, *, keep_lines: bool = False) -> Text:

@@ -13,11 +13,12 @@ from itertools import islice
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from stream_infer.cli.context import ConfigFile, invocation_of
 from stream_infer.cli.naming import Command
-from stream_infer.errors import UsageError
+from stream_infer.errors import PredictorUnavailable, UsageError
 from stream_infer.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def worker(
             store_of(settings),
             stop=stop,
             on_ready=_ready(ready_fd),
+            on_unavailable=_wait_for_predictor if ready_fd is None else _give_up,
             slot=slot,
         )
 
@@ -141,6 +143,16 @@ def _ready(fd: int | None) -> Callable[[], None]:
             os.close(fd)
 
     return tell
+
+
+def _wait_for_predictor(error: PredictorUnavailable) -> None:
+    """In a container: whoever mends it does so while the jobs say what is wrong."""
+    structlog.get_logger(__name__).error("predictor_unavailable", reason=str(error))
+
+
+def _give_up(error: PredictorUnavailable) -> None:
+    """Under `up`: the user who has just started it looks on."""
+    raise error
 
 
 @contextlib.contextmanager

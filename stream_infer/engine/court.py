@@ -106,10 +106,10 @@ class Court:
 
     def _adjust_cap(self, call: Call, ending: Exhausted, now: float) -> None:
         size = len(call.tasks)
-        if call.alone:
-            self.cap.pardon(call.whole or size, now)
-        else:
+        if size > 1:
             self.cap.shrink(size, now)
+        elif call.alone and call.whole > 1:  # one item that fits nowhere says little about the others
+            self.cap.pardon(call.whole, now)
         what = f"{size} items do not fit into memory together" if size > 1 else "an item does not fit into memory"
         largest = self.cap.current(now)
         log.warning("%s: %s; micro-batches have %d items at most for now", what, ending.failure.message, largest)

@@ -15,7 +15,7 @@ class EnginePolicy:
     in the model included. A child that dies without an item to blame is started again after `restart_delay_s`,
     doubling up to `restart_delay_cap_s`. When memory has run out, smaller micro-batches are made for `oom_cap_s`, and
     again for each step back to the full size. Where a cgroup limits memory, the child is ended when `memory_fraction`
-    of the limit is in use, which is looked up every `memory_check_s`.
+    of the limit is in use, which is looked up every `memory_check_s`, and more often when it comes near.
     """
 
     max_batch_size: int = 32

@@ -140,7 +140,8 @@ class Runner:
     def _give_up(self, error: BaseException) -> NoReturn:
         """Says what happened and ends: nothing that is called in here after that would come to anything."""
         traceback.print_exception(error)
-        self._say((ToParent.POISONED.value, f"could not go on after {said(error)}"))
+        what = said(error).partition("\n")[0]  # CUDA goes on with advice for developers
+        self._say((ToParent.POISONED.value, f"could not go on after {what}"))
         _leave(_POISONED)
 
     def _decode(self, call: _Call) -> list[Any]:
@@ -184,13 +185,13 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
         value, content_type = None, JSON
         if index not in call.rejected:
             output = next(results)
-            try:
-                if isinstance(output, BaseException):
-                    call.reject(index, output, Stage.PREDICT, returned=True)
-                else:
+            if isinstance(output, BaseException):
+                call.reject(index, output, Stage.PREDICT, returned=True)
+            else:
+                try:
                     value, content_type = encode(output)
-            except Exception as error:  # noqa: BLE001 - an output's own code may run here
-                call.reject(index, error, Stage.ENCODE)
+                except Exception as error:  # noqa: BLE001 - an output's own code may run here
+                    call.reject(index, error, Stage.ENCODE)
         values.append(value)
         types.append(content_type)
     alike = types[0] if types.count(types[0]) == len(types) else types

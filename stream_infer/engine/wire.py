@@ -142,7 +142,7 @@ def _load_plain(body: bytes) -> tuple[Any, ...]:
         message = _PlainUnpickler(io.BytesIO(body)).load()
     except Exception as error:  # unpickling garbage raises whatever it likes
         raise BrokenWire(f"wrote a frame that cannot be read: {error}") from error
-    if not isinstance(message, tuple):
+    if not isinstance(message, tuple) or not message:
         raise BrokenWire(f"wrote a {type(message).__name__} where a message belongs")
     return message
 

@@ -9,8 +9,10 @@ from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
+from stream_infer.gateway.logs import LogsResource
 from stream_infer.gateway.openapi import OpenApiResource
 from stream_infer.gateway.problems import answer_with_problems
+from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.services import Services
 
@@ -18,10 +20,16 @@ from stream_infer.gateway.services import Services
 def application(services: Services) -> web.Application:
     """All resources under one roof."""
     app = web.Application(middlewares=[answer_with_problems], client_max_size=services.settings.limits.request_bytes)
+    logs = LogsResource(services)
+    app.on_shutdown.append(logs.end_streams)
+    replays = ReplaysResource(services)
+    app.on_shutdown.append(replays.end)
     resources = (
         JobsResource(services),
         ResultsResource(services),
+        logs,
         DeadLettersResource(services),
+        replays,
         ItemsResource(services),
         ApisResource(services),
         HealthResource(services),

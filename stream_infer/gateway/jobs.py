@@ -124,7 +124,7 @@ class JobsResource:
             await services.writer.write(
                 [OutgoingRecord(services.topics.progress, job_id.encode(), encode_event(event))]
             )
-            _log.info("stop_requested", job=job_id, api=known.job.api)
+            _log.info("stop_requested", job_id=job_id, api=known.job.api)
             known = await services.board.wait_until_ending(job_id, STOP_WAIT_S) or known
         return answer(self._body(known), status=200 if is_ending(known.status) else 202)
 
@@ -146,7 +146,7 @@ class JobsResource:
         except ServiceUnavailable as error:
             advice = f"GET /v1/jobs/{job_id} tells; or send it again with the same {IDEMPOTENCY_KEY}."
             raise problem_of(ServiceUnavailable(f"{sentence(error)} {advice}")).with_members(job_id=job_id) from error
-        _log.info("submitted", job=job_id, api=job.api, inline_items=len(asked.lines))
+        _log.info("submitted", job_id=job_id, api=job.api, inline_items=len(asked.lines))
         await services.board.catch_up()
         known = services.board.peek(job_id)
         if known is None:

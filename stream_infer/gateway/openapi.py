@@ -11,26 +11,27 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from stream_infer.gateway.json_text import to_json
+from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
+from stream_infer.gateway.logs import EVENT_STREAM
 from stream_infer.gateway.problems import CONTENT_TYPE, ProblemDocument
 from stream_infer.gateway.representations import (
     ApiBody,
     ApiList,
-    DeadLetterDetail,
-    DeadLetterList,
     DryRunBody,
     HealthBody,
     ItemsAccepted,
     JobBody,
     JobList,
+    LogPage,
 )
 from stream_infer.gateway.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
-_READ = (JobSpec,)
+_READ = (JobSpec, ReplayRequest)
 _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DryRunBody, HealthBody, ItemsAccepted, JobBody, JobList,
-    ProblemDocument,
+    LogPage, ProblemDocument, ReplayBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -108,7 +109,24 @@ def _job_paths() -> dict[str, Any]:
         "/v1/jobs/{job_id}/failures": {
             "get": _operation("getFailures", "Read failures", {"200": _lines("One failed item a line.")}, [job_id])
         },
+        "/v1/jobs/{job_id}/logs": {"get": _logs(job_id)},
     }
+
+
+def _logs(job_id: dict[str, Any]) -> dict[str, Any]:
+    page = _json("A page of lines, the oldest first; or, with follow or Accept, server-sent events.", LogPage)
+    page["content"] |= {EVENT_STREAM: {"schema": {"type": "string"}}}
+    return _operation(
+        "getLogs",
+        "Read what was said about a job, or follow it to the job's end",
+        {"200": page},
+        [
+            job_id,
+            _query_parameter("after", "`next` of the page before, or the last event's id.", {"type": "string"}),
+            _query_parameter("limit", "At most as many; not with follow.", _whole(1, 1000, 100)),
+            _query_parameter("follow", "Server-sent events: each line as it comes, then `end`.", {"type": "boolean"}),
+        ],
+    )
 
 
 def _api_paths() -> dict[str, Any]:
@@ -133,17 +151,55 @@ def _dead_letter_paths() -> dict[str, Any]:
         "/v1/apis/{api}/dlq": ("Api", _path_parameter("api", "The API's name.")),
         "/v1/jobs/{job_id}/dlq": ("Job", _path_parameter("job_id", "The job's id.")),
     }
-    ref = _path_parameter("ref", "PARTITION-OFFSET, as the list gives it.")
-    limit = _query_parameter("limit", "At most as many.", _whole(1, 1000, 100))
     paths: dict[str, Any] = {}
     for path, (owner, parameter) in owners.items():
-        listed = {"200": _json("Dead letters.", DeadLetterList)}
+        paths[path] = {"get": _list_of_letters(owner, parameter)}
+        paths[f"{path}/export"] = {"get": _export_of_letters(owner, parameter)}
+        paths[f"{path}/replay"] = {"post": _replay_of_letters(owner, parameter)}
+        ref = _path_parameter("ref", "PARTITION-OFFSET, as the list gives it.")
         one = {"200": _json("The dead letter.", DeadLetterDetail)}
-        paths[path] = {"get": _operation(f"list{owner}DeadLetters", "List dead letters", listed, [parameter, limit])}
         paths[f"{path}/{{ref}}"] = {
             "get": _operation(f"get{owner}DeadLetter", "Look at a dead letter", one, [parameter, ref])
         }
     return paths
+
+
+def _list_of_letters(owner: str, parameter: dict[str, Any]) -> dict[str, Any]:
+    limit = _query_parameter("limit", "At most as many.", _whole(1, 1000, 100))
+    listed = {"200": _json("Dead letters.", DeadLetterList)}
+    return _operation(f"list{owner}DeadLetters", "List dead letters", listed, [parameter, limit, *_letter_filter()])
+
+
+def _export_of_letters(owner: str, parameter: dict[str, Any]) -> dict[str, Any]:
+    encodings = {"type": "string", "enum": ["readable", "base64"], "default": "readable"}
+    payload = _query_parameter("payload", "base64: each payload to the byte.", encodings)
+    return _operation(
+        f"export{owner}DeadLetters",
+        "Read all dead letters, the oldest of a partition first",
+        {"200": _lines("One dead letter a line, with its payload and headers.")},
+        [parameter, *_letter_filter(), payload],
+    )
+
+
+def _replay_of_letters(owner: str, parameter: dict[str, Any]) -> dict[str, Any]:
+    done = _json("They run again.", ReplayBody)
+    return _operation(
+        f"replay{owner}DeadLetters",
+        "Run dead letters again: a job's, once it has ended, or those of an API that belong to no job",
+        {"200": done, "202": _json("The gateway goes on with it; ask again to see how far it is.", ReplayBody)},
+        [parameter],
+        {JSON_TYPE: {"schema": _ref(ReplayRequest)}},
+    )
+
+
+def _letter_filter() -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    return [
+        _query_parameter("stage", "Only those of this stage.", text),
+        _query_parameter("exception", "Only those of this exception, by its full name or the last part of it.", text),
+        _query_parameter("message", "Only those whose message has this in it.", text),
+        _query_parameter("replayed", "Those that run again since a replay, too.", {"type": "boolean"}),
+    ]
 
 
 def _service_paths() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream_infer.jobs.log_lines import LogLine, Scalar
 from stream_infer.jobs.spec import SOURCES, Job
 from stream_infer.jobs.status import Cause, Phase, State
 from stream_infer.settings import ApiSettings
@@ -37,6 +38,7 @@ class JobLinks(_Body):
     results: str
     failures: str
     dlq: str
+    logs: str
 
 
 class JobBody(_Body):
@@ -125,66 +127,25 @@ class ItemsAccepted(_Body):
     topic: str
 
 
-class Place(_Body):
-    topic: str
-    partition: int
-    offset: int
+class LogLineBody(_Body):
+    """What a predictor printed, or an event of a role with its `fields`. `at` is in seconds since 1970."""
+
+    at: float
+    source: Literal["predictor", "role"]
+    role: str
+    who: str
+    level: str
+    line: str
+    fields: dict[str, Scalar]
+    item_id: str | None = None
 
 
-class DeadLetterBody(_Body):
-    """A dead letter. `ref` names it in this API's topic; `timestamp` is in seconds since 1970."""
+class LogPage(_Body):
+    """The oldest first. `next`: what to ask for as `after` to read on, at once where `has_more`, else later."""
 
-    ref: str
-    item_id: str
-    job_id: str | None = None
-    custom_id: str | None = None
-    source: str | None = None
-    key: str | None = None
-    stage: str
-    exception: str
-    message: str
-    attempt: int
-    timestamp: float
-    origin: Place
-    worker: str
-    api_version: str
-
-
-class HeaderBody(_Body):
-    """`value` is text; where it is no UTF-8, `base64` has its bytes."""
-
-    name: str
-    value: str | None = None
-    base64: str | None = None
-
-
-class DeadLetterDetail(DeadLetterBody):
-    """With all that it carries. `payload_encoding`: json (a value), text, or base64."""
-
-    content_type: str
-    payload: Any
-    payload_encoding: Literal["json", "text", "base64", "none"]
-    payload_bytes: int
-    headers: list[HeaderBody]
-    stacktrace: str
-
-
-class DeadLetterGroup(_Body):
-    stage: str
-    exception: str
-    count: int
-
-
-class DeadLetterList(_Body):
-    """The newest first. `groups` count all of the `scanned` records that are meant, not only those listed.
-
-    `is_complete` False: the topic has older records that were not looked at.
-    """
-
-    dead_letters: list[DeadLetterBody]
-    groups: list[DeadLetterGroup]
-    scanned: int
-    is_complete: bool
+    lines: list[LogLineBody]
+    next: str
+    has_more: bool
 
 
 class HealthBody(_Body):
@@ -224,7 +185,26 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
         manifest=status.manifest,
         objects=status.objects,
         bytes=status.bytes,
-        links=JobLinks(self=path, results=f"{path}/results", failures=f"{path}/failures", dlq=f"{path}/dlq"),
+        links=JobLinks(
+            self=path,
+            results=f"{path}/results",
+            failures=f"{path}/failures",
+            dlq=f"{path}/dlq",
+            logs=f"{path}/logs",
+        ),
+    )
+
+
+def log_line_body(line: LogLine) -> LogLineBody:
+    return LogLineBody(
+        at=line.at,
+        source=line.source,
+        role=line.role,
+        who=line.who,
+        level=line.level,
+        line=line.line,
+        fields=line.fields,
+        item_id=line.item_id,
     )
 
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import structlog
 from aiohttp import web
 
-from stream_infer.errors import ServiceUnavailable, StreamInferError
-from stream_infer.gateway.merge import blocks, merge_objects
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.merge import merge_objects
 from stream_infer.gateway.problems import Problem, ProblemKind
-from stream_infer.gateway.requests import NDJSON_TYPES, read_query
+from stream_infer.gateway.requests import read_query
 from stream_infer.gateway.services import Services
+from stream_infer.gateway.streams import send_lines
 from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, job_of_manifest_key
+from stream_infer.jobs.replays import read_replays, still_failed
+from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.views import TopicReader
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 
-BLOCK_BYTES = 256 * 1024
 MAX_STREAMS = 16
 MANIFEST_TIMEOUT_S = 30.0
-_log = structlog.get_logger(__name__)
 
 
 class ResultsResource:
@@ -51,14 +50,21 @@ class ResultsResource:
             raise Problem(ProblemKind.BUSY, detail)
         self._streams += 1
         try:
-            lines = await self._services.block(lambda: self._lines(known.job.job_id, kind))
-            return await self._send(request, blocks(lines, BLOCK_BYTES))
+            lines = await self._services.block(lambda: self._lines(known.status, kind))
+            return await send_lines(request, lines, self._services.block)
         finally:
             self._streams -= 1
 
-    def _lines(self, job_id: str, kind: Kind) -> Iterator[bytes]:
-        records = read_manifest(self._services.settings, job_id)
-        return merge_objects([record for record in records if record.kind is kind], self._read_object)
+    def _lines(self, status: JobStatus, kind: Kind) -> Iterator[bytes]:
+        """A failure that was replayed is none any more; how its item ends now stands further on."""
+        settings = self._services.settings
+        records = [record for record in read_manifest(settings, status.job_id) if record.kind is kind]
+        lines = merge_objects(records, self._read_object)
+        if kind is Kind.RESULTS or status.generation == 1 or not records:
+            return lines
+        topic, count = self._services.topics.replays, settings.jobs.partitions
+        place = partition_of(status.job_id, count)
+        return still_failed(lines, read_replays(settings.kafka, topic, [place], job_id=status.job_id))
 
     def _read_object(self, key: str) -> bytes:
         try:
@@ -67,25 +73,6 @@ class ResultsResource:
             raise ServiceUnavailable(
                 f"the object {self._services.store.uri(key)} is committed and is not there"
             ) from None
-
-    async def _send(self, request: web.Request, data: Iterator[bytes]) -> web.StreamResponse:
-        """The first block is read before the answer begins, so that a store that is down is still a problem."""
-        block = await self._services.block(_next(data))
-        response = web.StreamResponse(headers={"Content-Type": NDJSON_TYPES[0]})
-        await response.prepare(request)
-        try:
-            while block is not None:
-                await response.write(block)
-                block = await self._services.block(_next(data))
-        except (StreamInferError, asyncio.CancelledError) as error:
-            # The status is sent: a connection that breaks off is all that can still tell the client.
-            _log.warning("stream_broken_off", path=request.path, error=str(error))
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError(str(error)) from error
-        await response.write_eof()
-        return response
-
 
 def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:
     """The committed objects of a job as of now, ordered by key. Blocks; raises TopicMismatch or ServiceUnavailable."""
@@ -109,6 +96,3 @@ def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:
     finally:
         reader.close()
 
-
-def _next(data: Iterator[bytes]) -> Callable[[], bytes | None]:
-    return lambda: next(data, None)

@@ -21,6 +21,7 @@ from stream_infer.kafka.producer import Publisher
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
+from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
 
 # `up` gives the gateway 5 s to end.
@@ -46,7 +47,8 @@ def run(
     address = listen_address(settings.gateway.listen)
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster_id(settings.kafka))
     try:
-        asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, preview, on_listening))
+        with job_log(settings.kafka, "gateway", slot.name):
+            asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, preview, on_listening))
     finally:
         slot.release()
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import structlog
 
-from stream_infer.errors import ServiceUnavailable, SourceError, TransactionAborted
+from stream_infer.errors import RetryableError, ServiceUnavailable, SourceError, TransactionAborted
 from stream_infer.intake.publication import Chunk, Publication, next_checkpoint
 from stream_infer.jobs.checkpoints import Checkpoint
+from stream_infer.jobs.events import Event, Hindered
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Source, SourceItem
 
 _LOG = structlog.get_logger(__name__)
@@ -21,18 +24,25 @@ _RETRY_S = 1.0
 _RETRY_CAP_S = 30.0
 # Bounds a transaction's length: it has to commit well within transaction.timeout.ms.
 _CHUNK_BYTES = 8 * 1024 * 1024
+# What a turn waits for its source: most give their chunk at once, and no job waits long for another one's.
+_READ_WITHIN_S = 0.1
 
 OpenSource: TypeAlias = Callable[[Job], Source]
 
 
+class SourceUnreachable(RetryableError):
+    """A job's source, or the store that takes its big payloads, is away: not Kafka, so that we can say so."""
+
+
 @dataclass(slots=True)
 class Run:
-    """A job under way. `items` is its source, open behind the checkpoint's cursor."""
+    """A job under way. `items` is its source, open behind the checkpoint's cursor; a reader's while it is `reading`."""
 
     job: Job
     checkpoint: Checkpoint
     first: bool
     items: Iterator[SourceItem] | None = None
+    reading: Future[Chunk] | None = None
     failures: int = 0
     not_before: float = field(default=0.0)
 
@@ -50,12 +60,15 @@ class JobsPartition:
         checkpoints: dict[str, Checkpoint],
         publication: Publication,
         open_source: OpenSource,
+        readers: DaemonPool,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._producer = producer
         self._checkpoints = checkpoints
         self._publication = publication
         self._open_source = open_source
+        self._readers = readers
         self._clock = clock
         self._runs: dict[str, Run] = {}
 
@@ -80,16 +93,23 @@ class JobsPartition:
     def publish(self, run: Run, max_items: int) -> int:
         """Publishes at most `max_items` of the job's source in one transaction; answers how many.
 
-        An unreachable source or store puts the job off. Raises Fenced where another intake owns the partition.
+        A source that takes its time is read on beside, and published in one of the next turns. An unreachable source
+        or store puts the job off. Raises Fenced where another intake owns the partition, ServiceUnavailable for Kafka.
         """
-        try:
-            return self._commit(run, self._next_chunk(run, max_items))
-        except (ServiceUnavailable, TransactionAborted) as error:
-            run.failures += 1
-            delay = min(_RETRY_S * 2 ** (run.failures - 1), _RETRY_CAP_S)
-            run.items, run.not_before = None, self._clock() + delay
-            _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error), again_in_s=delay)
+        if run.reading is None:
+            run.reading = self._readers.submit(self._read, run, max_items)
+            wait([run.reading], _READ_WITHIN_S)
+        if not run.reading.done():
             return 0
+        reading, run.reading = run.reading, None
+        try:
+            return self._commit(run, reading.result())
+        except SourceUnreachable as error:
+            self._put_off(run, str(error))
+            self._say(run, Hindered(job_id=run.job.job_id, at=self._clock(), reason=str(error)))
+        except TransactionAborted as error:
+            self._put_off(run, str(error))
+        return 0
 
     def end(self, run: Run) -> None:
         """The job is ending: says that nothing more will come."""
@@ -102,20 +122,38 @@ class JobsPartition:
         self._runs.clear()
         self._producer.close()
 
-    def _next_chunk(self, run: Run, max_items: int) -> Chunk:
-        """Reads on in the source. One that cannot be read on fails the job, with what was read before published."""
+    def _put_off(self, run: Run, reason: str) -> None:
+        run.failures += 1
+        delay = min(_RETRY_S * 2 ** min(run.failures - 1, 20), _RETRY_CAP_S)
+        run.items, run.not_before = None, self._clock() + delay
+        _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=reason, again_in_s=delay)
+
+    def _say(self, run: Run, event: Event) -> None:
+        try:
+            self._producer.transact([self._publication.event(event)], {})
+        except TransactionAborted as error:
+            _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error))
+
+    def _read(self, run: Run, max_items: int) -> Chunk:
+        """On a reader's thread: reads on in the source, which may block for minutes.
+
+        One that cannot be read on fails the job, with what was read before published. Raises SourceUnreachable.
+        """
         items: list[SourceItem] = []
         size = 0
         try:
             if run.items is None:
                 run.items = iter(self._open_source(run.job).read(run.checkpoint.cursor))
+                _LOG.info("source_opened", job_id=run.job.job_id, api=run.job.api, published=run.checkpoint.enqueued)
             for item in run.items:
-                items.append(item)
+                items.append(self._publication.fitted(run.job, run.checkpoint.enqueued + len(items), item))
                 size += len(item.payload.data)
                 if len(items) >= max_items or size >= _CHUNK_BYTES:
                     return Chunk(items)
         except SourceError as error:
             return Chunk(items, ended=True, error=str(error))
+        except ServiceUnavailable as error:
+            raise SourceUnreachable(str(error)) from error
         return Chunk(items, ended=True)
 
     def _commit(self, run: Run, chunk: Chunk) -> int:
@@ -126,5 +164,8 @@ class JobsPartition:
         self._checkpoints[run.job.job_id] = run.checkpoint
         if chunk.ended:
             self.forget(run.job.job_id)
-            _LOG.info("source_exhausted", job_id=run.job.job_id, items=run.checkpoint.enqueued, error=chunk.error)
+            if chunk.error is None:
+                _LOG.info("source_exhausted", job_id=run.job.job_id, items=run.checkpoint.enqueued)
+            else:
+                _LOG.warning("source_failed", job_id=run.job.job_id, items=run.checkpoint.enqueued, error=chunk.error)
         return len(chunk.items)

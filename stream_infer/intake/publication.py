@@ -1,9 +1,9 @@
-"""What one transaction of an intake says: items, checkpoint, count and events. Pure but for big payloads."""
+"""What one transaction of an intake says: items, checkpoint, count and events. Pure but for `fitted`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -43,10 +43,7 @@ class Publication:
         self._max_item_bytes = max_item_bytes
 
     def records(self, job: Job, before: Checkpoint, chunk: Chunk, *, first: bool, now: float) -> list[OutgoingRecord]:
-        """All records of one transaction. `now` in seconds since the epoch.
-
-        Raises ServiceUnavailable where a payload has to go to the store and cannot.
-        """
+        """All records of one transaction; the chunk's items are `fitted`. `now` in seconds since the epoch."""
         topic = self._topics.api(job.api).items
         items = [self._item(topic, job, before.enqueued + n, item) for n, item in enumerate(chunk.items)]
         checkpoint = encode_checkpoint(next_checkpoint(before, chunk))
@@ -56,26 +53,32 @@ class Publication:
         if chunk.ended:
             events.append(Exhausted(job_id=job.job_id, at=now, error=chunk.error))
         key = job.job_id.encode()
-        said = [OutgoingRecord(self._topics.progress, key, encode_event(event)) for event in events]
+        said = [self.event(event) for event in events]
         return [*items, OutgoingRecord(self._topics.checkpoints, key, checkpoint), *said]
 
+    def event(self, event: Event) -> OutgoingRecord:
+        return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event))
+
     def _item(self, topic: str, job: Job, ordinal: int, item: SourceItem) -> OutgoingRecord:
-        payload = self._fitting(job, ordinal, item.payload)
         headers = item_headers(
-            content_type=payload.content_type,
+            content_type=item.payload.content_type,
             job_id=job.job_id,
             item_id=item_id_of(job.job_id, ordinal),
             custom_id=item.custom_id,
             source=item.source,
             generation=1,
         )
-        return OutgoingRecord(topic, item.key, payload.data, headers)
+        return OutgoingRecord(topic, item.key, item.payload.data, headers)
 
-    def _fitting(self, job: Job, ordinal: int, payload: Payload) -> Payload:
-        """A payload too big for a message travels as a reference."""
+    def fitted(self, job: Job, ordinal: int, item: SourceItem) -> SourceItem:
+        """A payload too big for a message is put into the store, and travels as a reference. May block.
+
+        Raises ServiceUnavailable.
+        """
+        payload = item.payload
         if len(payload.data) <= self._max_item_bytes:
-            return payload
+            return item
         key = f"_payloads/items/{job.job_id}/{ordinal}"
         self._store.put(key, payload.data, payload.content_type)
         reference = {"uri": self._store.uri(key), "content_type": payload.content_type}
-        return Payload(orjson.dumps(reference), REFERENCE)
+        return replace(item, payload=Payload(orjson.dumps(reference), REFERENCE))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from stream_infer.errors import Fenced
+from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.intake.flow import allowance, flow_policy
 from stream_infer.intake.partition import JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Publication
@@ -21,13 +21,16 @@ from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import CompactedView, read_compacted
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message
 from stream_infer.settings import MIB, Settings
+from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
 
 _LOG = structlog.get_logger(__name__)
 _IDLE_S = 0.1
+_READERS = 16  # sources read at a time: one that hangs holds up its own job alone
 
 
 class StatusView(Protocol):
@@ -56,7 +59,8 @@ def run(
     consumer.subscribe([topics.jobs])
     on_ready()
     try:
-        intake.serve(consumer, stop)
+        with job_log(settings.kafka, "intake"):
+            intake.serve(consumer, stop)
     finally:
         consumer.close()
         status.close()
@@ -75,6 +79,7 @@ class Intake:
         self._topics = Topics(settings.kafka.topic_prefix)
         self._partitions: dict[int, JobsPartition] = {}
         self._fenced: dict[int, list[Job]] = {}
+        self._readers = DaemonPool(_READERS, "source")
 
     def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         published = 0
@@ -106,7 +111,7 @@ class Intake:
         for number, partition in list(self._partitions.items()):
             try:
                 published += sum(self._turn(partition, run, active) for run in partition.runs())
-            except Fenced as error:
+            except (Fenced, ServiceUnavailable) as error:  # of a producer that could not abort nothing is known
                 _LOG.warning("intake_fenced", partition=number, reason=str(error))
                 self._fenced[number] = partition.jobs()
                 self._partitions.pop(number).close()
@@ -116,7 +121,11 @@ class Intake:
         """Partitions that are still ours after a poll: their fencing was a transaction that took too long, or a member
         that slept through its expulsion and is gone by now. Those that it told us are lost are not here any more."""
         for number in list(self._fenced):
-            self._partitions[number] = self._take_over(number)
+            try:
+                self._partitions[number] = self._take_over(number)
+            except ServiceUnavailable as error:
+                _LOG.warning("intake_waits", partition=number, reason=str(error))
+                return
             for job in self._fenced.pop(number):
                 self._partitions[number].learn(job)
 
@@ -144,9 +153,13 @@ class Intake:
         kafka = self._settings.kafka
         name = f"{self._topics.prefix}.intake.{number}"
         producer = TransactionalProducer(kafka, name, max_bytes=self._settings.limits.payload_bytes + 4 * MIB)
-        producer.initialise()
-        checkpoints = read_compacted(kafka, self._topics.checkpoints, number, decode_checkpoint)
-        return JobsPartition(producer, checkpoints, self._publication, self._open_source)
+        try:
+            producer.initialise()
+            checkpoints = read_compacted(kafka, self._topics.checkpoints, number, decode_checkpoint)
+        except BaseException:
+            producer.close()
+            raise
+        return JobsPartition(producer, checkpoints, self._publication, self._open_source, self._readers)
 
     # What the group says, inside `poll` and on its thread.
 

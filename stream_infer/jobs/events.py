@@ -44,7 +44,10 @@ class Counted(_Event):
 
 
 class Exhausted(_Event):
-    """By the intake: nothing more will be enqueued. `error` says why the source could not be read to its end."""
+    """By the intake, or a replay at its end: nothing more will be enqueued.
+
+    `error` says why the source could not be read to its end.
+    """
 
     type: Literal["exhausted"] = "exhausted"
     error: str | None = None
@@ -70,7 +73,8 @@ class Failed(_Event):
 
 
 class Hindered(_Event):
-    """By a worker that holds items of the job and cannot predict: why. The next end of an item takes it back."""
+    """By a worker that holds items of the job and cannot predict, by an intake whose source or a sink whose store is
+    away: why. The next end of an item takes it back."""
 
     type: Literal["hindered"] = "hindered"
     reason: str
@@ -87,6 +91,16 @@ class HookEnded(_Event):
 
     type: Literal["hook_ended"] = "hook_ended"
     error: str | None = None
+
+
+class Reopened(_Event):
+    """By a replay, in its first transaction: the job's final state is over, and `generation`, its next one, begins.
+
+    `timeout_s` is the job's timeout, which starts anew.
+    """
+
+    type: Literal["reopened"] = "reopened"
+    timeout_s: float | None = None
 
 
 class Finalized(_Event):
@@ -109,6 +123,7 @@ Event: TypeAlias = (
     | Hindered
     | HookPublished
     | HookEnded
+    | Reopened
     | Finalized
 )
 

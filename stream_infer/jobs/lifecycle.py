@@ -2,6 +2,7 @@
 
 validating -> enqueuing -> running -> finalizing -> succeeded | completed_with_failures
 any of the first three -> stopping -> finalizing -> stopped | timed_out | failed
+any final state -> enqueuing, in the next generation, when dead letters are replayed
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from stream_infer.jobs.events import (
     Hindered,
     HookEnded,
     HookPublished,
+    Reopened,
     StopRequested,
     Submitted,
     TimeoutReached,
@@ -68,8 +70,16 @@ def _apply(status: JobStatus, event: Event) -> JobStatus:
             return _count(status, event)
         case StopRequested():
             return _end_early(status, Cause.STOP, None)
-        case _ if event.generation != status.generation:
+        case Reopened():
+            return _reopen(status, event)
+        case _ if event.generation == status.generation:
+            return _apply_to_generation(status, event)
+        case _:
             return status
+
+
+def _apply_to_generation(status: JobStatus, event: Event) -> JobStatus:
+    match event:
         case Exhausted() if not status.exhausted:
             changed = status.model_copy(update={"exhausted": True})
             return changed if event.error is None else _end_early(changed, Cause.FAILURE, event.error)
@@ -93,7 +103,8 @@ def _apply(status: JobStatus, event: Event) -> JobStatus:
 
 def _count(status: JobStatus, event: Counted) -> JobStatus:
     counts = status.counts + event.delta
-    update: dict[str, object] = {"counts": counts}
+    # What was ended and is reopened counts for no rate, neither now nor when it ends again.
+    update: dict[str, object] = {"counts": counts, "rate_ended": status.rate_ended + min(0, event.delta.ended)}
     if event.delta.ended > 0:
         update["hindrance"] = None
     elapsed = event.at - status.rate_since
@@ -107,10 +118,41 @@ def _count(status: JobStatus, event: Counted) -> JobStatus:
 
 
 def _end_early(status: JobStatus, cause: Cause, error: str | None) -> JobStatus:
-    """The first cause wins. Once assembly has begun nothing is left to end."""
+    """The first cause wins. Once assembly has begun nothing is left to end.
+
+    A generation that a replay has opened is exhausted by its cause: the intake has long done with the job, and the
+    replay may be dead.
+    """
     if status.state.is_final or status.cause is not None or status.phase is Phase.ASSEMBLE:
         return status
-    return _with_error(status.model_copy(update={"cause": cause}), error)
+    update = {"cause": cause, "exhausted": status.exhausted or status.generation > 1}
+    return _with_error(status.model_copy(update=update), error)
+
+
+def _reopen(status: JobStatus, event: Reopened) -> JobStatus:
+    """The next generation of a job that was final; said again it changes nothing.
+
+    The reasons of an earlier early end stay, since they still say why items are missing; a hook runs anew.
+    """
+    if not status.state.is_final or event.generation != status.generation + 1:
+        return status
+    earlier = status.ends_early
+    reopened = status.model_copy(
+        update={
+            "generation": event.generation,
+            "cause": None,
+            "earlier": earlier,
+            "exhausted": False,
+            "errors": status.errors if earlier else (),
+            "hook_failed": False,
+            "deadline": None if event.timeout_s is None else event.at + event.timeout_s,
+            "times": {State.VALIDATING.value: status.times[State.VALIDATING.value]},
+            "rate": 0.0,
+            "rate_since": event.at,
+            "rate_ended": status.counts.ended,
+        }
+    )
+    return _enter(reopened, State.ENQUEUING, event.at)
 
 
 def _end_hook(status: JobStatus, event: HookEnded) -> JobStatus:
@@ -119,8 +161,8 @@ def _end_hook(status: JobStatus, event: HookEnded) -> JobStatus:
 
 
 def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
-    if status.cause is not None:
-        state = State(status.cause.value)
+    if status.ends_early is not None:
+        state = State(status.ends_early.value)
     elif status.counts.rejected or status.hook_failed:
         state = State.COMPLETED_WITH_FAILURES
     else:
@@ -149,7 +191,7 @@ def _advance(status: JobStatus, at: float) -> JobStatus:
     if status.state is State.ENQUEUING and status.counts.ended:
         status = _enter(status, State.RUNNING, at)
     if status.is_drained:
-        phase = Phase.HOOK if status.has_hook and status.cause is None else Phase.ASSEMBLE
+        phase = Phase.HOOK if status.has_hook and status.ends_early is None else Phase.ASSEMBLE
         status = _enter(status, State.FINALIZING, at).model_copy(update={"phase": phase})
     return status
 

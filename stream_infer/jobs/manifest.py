@@ -23,7 +23,8 @@ class Kind(StrEnum):
 class ManifestRecord(BaseModel):
     """One object. Offsets are those of the first and last record in it, ordinals the items' places in the source.
 
-    `count` records of Kafka lie in it, one a line; over all objects of a job they add up to `Counts.sunk`.
+    `count` records of Kafka lie in it, one a line; over all objects of a job they add up to `Counts.sunk`. In
+    `manifest.json` those of failures that were replayed are left out, which makes `Counts.reopened` fewer.
     """
 
     model_config = ConfigDict(frozen=True)

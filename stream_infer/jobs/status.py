@@ -50,6 +50,7 @@ class JobStatus(BaseModel):
 
     Times are seconds since the epoch, one per state entered. `rate` is items ended per second, over the last full
     second or longer in which items ended. `hindrance` says why none of its items can be predicted at present.
+    `earlier` is how a generation before this one ended early: what it skipped is gone, so this one ends like it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +60,7 @@ class JobStatus(BaseModel):
     state: State = State.VALIDATING
     phase: Phase | None = None
     cause: Cause | None = None
+    earlier: Cause | None = None
     generation: int = 1
     counts: Counts = Counts()
     exhausted: bool = False
@@ -87,9 +89,18 @@ class JobStatus(BaseModel):
         return self.exhausted and counts.waiting <= 0 and counts.written == counts.sunk
 
     @property
+    def ends_early(self) -> Cause | None:
+        """Why not every item of the job has run, in this generation or an earlier one."""
+        return self.cause or self.earlier
+
+    @property
     def is_skipping(self) -> bool:
         """Its items that have not begun are to be skipped: it is ending, or has ended otherwise than by itself."""
         return self.cause is not None
+
+    def skips(self, generation: int) -> bool:
+        """Whether an item of `generation` is to be skipped: one of a later generation was replayed since this row."""
+        return self.is_skipping and generation <= self.generation
 
 
 def encode_status(status: JobStatus) -> bytes:

@@ -48,6 +48,17 @@ def end_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str)
     return _list(admin, partitions, OffsetSpec.latest(), where)  # type: ignore[no-untyped-call]
 
 
+def offsets_at(admin: AdminClient, partitions: Iterable[Partition], at_ms: int, where: str) -> dict[Partition, int]:
+    """The offset of the first record written at or after `at_ms`, or the end where there is none.
+
+    The end is asked for first: what comes between the two questions then lies behind it.
+    """
+    wanted = list(partitions)
+    ends = end_offsets(admin, wanted, where)
+    found = _list(admin, wanted, OffsetSpec.for_timestamp(at_ms), where)
+    return {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
+
+
 def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str) -> dict[Partition, int]:
     wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
     if not wanted:

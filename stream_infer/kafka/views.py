@@ -16,7 +16,7 @@ from stream_infer.errors import ServiceUnavailable, StreamInferError
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import as_record
 from stream_infer.kafka.errors import translate
-from stream_infer.kafka.offsets import end_offsets
+from stream_infer.kafka.offsets import end_offsets, offsets_at
 from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
@@ -72,6 +72,16 @@ class TopicReader:
         if metadata.error is not None:
             raise translate(metadata.error, f"looking up topic {self._topic}", self._where)
         return sorted(metadata.partitions)
+
+    def start_at(self, at: float) -> dict[int, int]:
+        """Reads on from what was written at or after `at`, in seconds since the epoch by the writers' clocks; answers
+        at which offsets."""
+        places = ((self._topic, number) for number in self._reached)
+        found = offsets_at(self._admin, places, int(at * 1000), self._where)
+        starts = {number: offset for (_, number), offset in found.items()}
+        self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in starts.items()])
+        self._reached = dict(starts)
+        return starts
 
     def ends(self) -> dict[int, int]:
         """The log end of each partition now: at or behind everything committed so far, whoever else is writing."""

@@ -44,6 +44,8 @@ class BrokerConfig:
     """Lines for server.properties that win over ours."""
     cache_dir: Path = field(default_factory=default_cache_dir)
     """Where Kafka's jars are kept between runs, for all of a user's brokers."""
+    cluster_id: str | None = None
+    """The same for all nodes of a cluster; left out, the node is a cluster of its own."""
 
 
 class LocalBroker:
@@ -157,7 +159,7 @@ class LocalBroker:
         if done.exists():
             return
         # The tool takes an id that begins with a dash for an option (one in 64), so the first letter is fixed.
-        cluster = "K" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+        cluster = self._config.cluster_id or "K" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c"]
         command = [str(java), *_JVM, "-cp", f"{jars}/*", *tool, str(self._properties_file)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)

@@ -83,9 +83,14 @@ class GiveUp:
     """Starting it again would end the same way."""
 
 
-def after_death(policy: RestartPolicy, status: int, lived: float, deaths_before: int) -> Restart | GiveUp:
-    """What to do about a role that ended with `status` without being asked, `lived` seconds after its start."""
-    if status == BAD_CONFIG:
+def after_death(
+    policy: RestartPolicy, status: int, lived: float, deaths_before: int, *, has_served: bool = False
+) -> Restart | GiveUp:
+    """What to do about a role that ended with `status` without being asked, `lived` seconds after its start.
+
+    One that `has_served` before is configured well: what it lacks now may come back.
+    """
+    if status == BAD_CONFIG and not has_served:
         return GiveUp()
     deaths = 1 if lived >= policy.healthy_after else deaths_before + 1
     # 2.0**64 s is beyond any `longest`; without the cap a loop of months would overflow a float.

@@ -42,6 +42,7 @@ class _Kept:
     process: RoleProcess | None = None
     deaths: int = 0
     is_ready: bool = False
+    has_served: bool = False
     said: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
     keeper: asyncio.Task[None] | None = None
 
@@ -109,7 +110,7 @@ class Supervisor:
             status, lived = await self._live_once(kept)
             if self._ending.is_set():
                 return
-            decision = after_death(self._policy, status, lived, kept.deaths)
+            decision = after_death(self._policy, status, lived, kept.deaths, has_served=kept.has_served)
             if isinstance(decision, GiveUp):
                 raise UsageError(_refusal(kept))
             kept.deaths = decision.deaths
@@ -135,6 +136,7 @@ class Supervisor:
 
     async def _note_readiness(self, kept: _Kept, process: RoleProcess) -> None:
         kept.is_ready = await process.ready()
+        kept.has_served |= kept.is_ready
         if not kept.is_ready or self._ending.is_set():
             return
         if self._all_ready.is_set():

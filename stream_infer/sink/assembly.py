@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import structlog
 
-from stream_infer.errors import StreamInferError
+from stream_infer.errors import ServiceUnavailable, StreamInferError
 from stream_infer.jobs.events import Finalized
 from stream_infer.jobs.manifest import MANIFEST_NAME, SUCCESS_NAME, JobManifest, Kind, ManifestRecord, job_folder
+from stream_infer.jobs.replays import Replays, still_failed
 from stream_infer.jobs.status import JobStatus
 from stream_infer.ports import Store
-from stream_infer.sink.names import read_name
+from stream_infer.sink.flush import JSONL
+from stream_infer.sink.names import ObjectName, read_name
 
 log = structlog.get_logger(__name__)
 
 
 class Abandoned(StreamInferError):
     """The job's partition is somebody else's now, or the process is ending: nothing more is to be written."""
+
+
+class Check(Protocol):
+    """Whether to go on: waits so many seconds, and raises Abandoned where the step is not ours any more."""
+
+    def __call__(self, seconds: float = 0.0) -> None: ...
 
 
 def is_whole(status: JobStatus, records: Iterable[ManifestRecord]) -> bool:
@@ -35,7 +44,7 @@ def job_manifest(status: JobStatus, records: Iterable[ManifestRecord]) -> JobMan
         job_id=status.job_id,
         api=status.api,
         generation=status.generation,
-        cause=status.cause,
+        cause=status.ends_early,
         counts=status.counts,
         objects=tuple(sorted(records, key=_order)),
     )
@@ -61,30 +70,77 @@ def orphans(keys: Iterable[str], records: Iterable[ManifestRecord], generation: 
     return [key for key, name in found if name is not None and name.generation <= generation]
 
 
-def assemble(store: Store, status: JobStatus, records: Sequence[ManifestRecord], check: Callable[[], None]) -> None:
-    """Can be run again at any point. `check` is asked before each change, and raises Abandoned to stop here.
+def unseal(store: Store, status: JobStatus) -> None:
+    """Takes `_SUCCESS` of an earlier generation away. Raises ServiceUnavailable."""
+    if status.generation > 1:
+        store.delete(job_folder(status.api, status.job_id) + SUCCESS_NAME)
 
-    `_SUCCESS` comes last and says that everything in `manifest.json` is there; a job that was stopped, timed out or
-    failed has none. A slow sink that does not know yet that it was replaced may put an orphan after this: harmless,
-    since only what the manifest names counts. Raises ServiceUnavailable.
+
+def assemble(
+    store: Store, status: JobStatus, records: Sequence[ManifestRecord], replays: Replays, check: Check
+) -> list[ManifestRecord]:
+    """Answers what is left of `records`, without the errors that were replayed. Can be run again at any point.
+
+    `check()` is asked before each change, and raises Abandoned to stop here. `_SUCCESS` comes last and says that
+    everything in `manifest.json` is there; a job that did not run to its end, in this generation or an earlier one, has
+    none. Orphans go behind `manifest.json`, since the one of an earlier generation may name them. A slow sink that does
+    not know yet that it was replaced may put an orphan after this: harmless, since only what the manifest names counts.
+    Raises ServiceUnavailable.
     """
     folder = job_folder(status.api, status.job_id)
-    success = folder + SUCCESS_NAME
-    if status.generation > 1:
-        check()
-        store.delete(success)
+    check()
+    unseal(store, status)
+    left = [kept for kept in (trim(store, record, replays, status, check) for record in records) if kept is not None]
+    check()
+    manifest = job_manifest(status, left).model_dump_json(indent=1, exclude_none=True)
+    store.put(folder + MANIFEST_NAME, manifest.encode(), "application/json")
     for kind in Kind:
         keys = [found.key for found in store.list(f"{folder}{kind}/")]
-        for key in orphans(keys, records, status.generation):
+        for key in orphans(keys, [*records, *left], status.generation):
             check()
             store.delete(key)
             log.info("orphan_removed", key=key, job_id=status.job_id)
-    check()
-    manifest = job_manifest(status, records).model_dump_json(indent=1, exclude_none=True)
-    store.put(folder + MANIFEST_NAME, manifest.encode(), "application/json")
-    if status.cause is None:
+    if status.ends_early is None:
         check()
-        store.put(success, b"")
+        store.put(folder + SUCCESS_NAME, b"")
+    return left
+
+
+def trim(
+    store: Store, record: ManifestRecord, replays: Replays, status: JobStatus, check: Check
+) -> ManifestRecord | None:
+    """The object without the errors that were replayed: itself, a shorter copy beside it, or None where none is left.
+
+    The copy's name follows from what it is made of, so that doing it again leaves no second one. What is committed is
+    never changed: the next generation begins with it again.
+    """
+    if record.kind is not Kind.ERRORS or not _may_be_replayed(record, replays):
+        return record
+    try:
+        lines = [line + b"\n" for line in store.get(record.key).split(b"\n") if line]
+    except KeyError:
+        raise ServiceUnavailable(f"the object {store.uri(record.key)} is committed and is not there") from None
+    kept = list(still_failed(lines, replays))
+    if len(kept) == len(lines):
+        return record
+    if not kept:
+        return None
+    body = b"".join(kept)
+    instance = hashlib.sha256(b"%b\0%b" % (record.key.encode(), body)).hexdigest()[:12]
+    name = ObjectName(record.kind, record.partition, record.first_offset, status.generation, instance)
+    key = f"{job_folder(status.api, status.job_id)}{record.kind}/{name}"
+    check()
+    store.put(key, body, JSONL)
+    update = {"key": key, "count": len(kept), "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    return record.model_copy(update=update)
+
+
+def _may_be_replayed(record: ManifestRecord, replays: Replays) -> bool:
+    """Without looking into it: offsets tell."""
+    return any(
+        partition == record.partition and record.first_offset <= offset <= record.last_offset
+        for partition, offset in replays.replayed.get(record.topic, ())
+    )
 
 
 def finalized(store: Store, status: JobStatus, records: Sequence[ManifestRecord], at: float) -> Finalized:

@@ -11,6 +11,7 @@ from stream_infer.jobs.status import JobStatus, Phase, State
 class Step(StrEnum):
     """What a status asks of the finalizer."""
 
+    UNSEAL = "unseal"
     HOOK = "hook"
     ASSEMBLE = "assemble"
 
@@ -29,8 +30,9 @@ class Task:
 
 
 def step_of(status: JobStatus) -> Step | None:
+    """What is to be done for a job that stands so. One that was reopened is not complete: `_SUCCESS` has to go."""
     if status.state is not State.FINALIZING:
-        return None
+        return Step.UNSEAL if status.generation > 1 and not status.state.is_final else None
     match status.phase:
         case Phase.HOOK:
             return Step.HOOK

@@ -6,21 +6,23 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.events import Event, HookPublished, encode_event
+from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition, Polled
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import Control, EndOfPartition, Message, OutgoingRecord, item_headers
 from stream_infer.settings import Settings
-from stream_infer.sink.assembly import Abandoned, assemble, finalized
+from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
 from stream_infer.sink.backlog import Backlog, Step, Task
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.manifests import Manifests
@@ -93,7 +95,7 @@ class Finalizer:
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
         self._manifests = Manifests(settings.kafka, self._topics.manifests)
-        self._pool = ThreadPoolExecutor(JOBS_AT_A_TIME, thread_name_prefix="finalize")
+        self._pool = DaemonPool(JOBS_AT_A_TIME, "finalize")
         self._backoff = Backoff()
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
@@ -107,7 +109,7 @@ class Finalizer:
             self._manifests.start()
             self._serve(stop, on_ready)
         finally:
-            self._pool.shutdown(wait=False)
+            self._pool.close(0.0)
             self._manifests.close()
 
     def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
@@ -170,8 +172,9 @@ class Finalizer:
                     self._submit(Working(partition, backlog, task))
 
     def _submit(self, working: Working) -> None:
-        run = self._publish_hook if working.task.step is Step.HOOK else self._assemble
-        working.future = self._pool.submit(run, working.task.status, working.cancelled)
+        run = {Step.UNSEAL: self._unseal, Step.HOOK: self._publish_hook, Step.ASSEMBLE: self._assemble}
+        step, status = run[working.task.step], working.task.status
+        working.future = self._pool.submit(self._patiently, step, status, working.cancelled)
         self._owned.working.append(working)
 
     def _commit(self) -> None:
@@ -211,8 +214,14 @@ class Finalizer:
         places = ((partition, backlog.idle_position(now)) for partition, backlog in self._owned.backlogs.items())
         return {partition: position for partition, position in places if position is not None}
 
-    def _publish_hook(self, status: JobStatus, _cancelled: threading.Event) -> list[OutgoingRecord]:
+    def _unseal(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
+        """A reader that finds `_SUCCESS` takes the job for complete: while it runs again there must be none."""
+        unseal(self._store, status)
+        return []
+
+    def _publish_hook(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
         """The control record and the word of it. Counted nowhere; its lag wakes an API that stands at zero."""
+        unseal(self._store, status)
         control = OutgoingRecord(
             self._topics.api(status.api).items,
             status.job_id.encode(),
@@ -222,27 +231,38 @@ class Finalizer:
         event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
         return [control, self._progress(event)]
 
-    def _assemble(self, status: JobStatus, cancelled: threading.Event) -> list[OutgoingRecord]:
+    def _assemble(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
+        records = self._manifests.whole(status, check)
+        left = assemble(self._store, status, records, self._replays(status), check)
+        return [self._progress(finalized(self._store, status, left, time.time()))]
+
+    def _replays(self, status: JobStatus) -> Replays:
+        """Complete, since the job's generation was exhausted in the last of the transactions that wrote them."""
+        if status.generation == 1:
+            return Replays()
+        place = partition_of(status.job_id, self._settings.jobs.partitions)
+        return read_replays(self._settings.kafka, self._topics.replays, [place], job_id=status.job_id)
+
+    def _patiently(
+        self,
+        step: Callable[[JobStatus, Check], list[OutgoingRecord]],
+        status: JobStatus,
+        cancelled: threading.Event,
+    ) -> list[OutgoingRecord]:
         """Blocks while the store or Kafka cannot be reached. Raises Abandoned once `cancelled`."""
         backoff = Backoff()
 
-        def check() -> None:
-            if cancelled.is_set():
+        def check(seconds: float = 0.0) -> None:
+            if cancelled.wait(seconds):
                 raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
-
-        def pause(seconds: float) -> None:
-            cancelled.wait(seconds)
-            check()
 
         while True:
             try:
-                records = self._manifests.whole(status, pause)
-                assemble(self._store, status, records, check)
-                return [self._progress(finalized(self._store, status, records, time.time()))]
+                return step(status, check)
             except ServiceUnavailable as error:
                 delay = backoff.failed(0.0)
                 log.warning("finalizing_waits", job_id=status.job_id, error=str(error), retry_in_s=delay)
-                pause(delay)
+                check(delay)
 
     def _progress(self, event: Event) -> OutgoingRecord:
         place = partition_of(event.job_id, self._settings.jobs.partitions)

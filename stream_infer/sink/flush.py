@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Counted, encode_event
+from stream_infer.jobs.events import Counted, Hindered, encode_event
 from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, manifest_key
 from stream_infer.kafka.consumer import Partition
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.records import OutgoingRecord
+from stream_infer.settings import Settings
 from stream_infer.sink.buffers import Closed, Line
 from stream_infer.sink.names import Destination, ObjectName, object_key, pending_key
 from stream_infer.topics import Topics
@@ -26,6 +27,13 @@ class Outlet:
 
     api: str
     kind: Kind
+
+
+def outlets(settings: Settings) -> dict[str, Outlet]:
+    """The topics that the sink reads."""
+    names = {api.name: Topics(settings.kafka.topic_prefix).api(api.name) for api in settings.apis}
+    results = {topics.results: Outlet(api, Kind.RESULTS) for api, topics in names.items()}
+    return results | {topics.dlq: Outlet(api, Kind.ERRORS) for api, topics in names.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,26 @@ def manifest_record(plan: FlushPlan, planned: PlannedObject, stored: Stored) -> 
         bytes=stored.size,
         sha256=stored.sha256,
     )
+
+
+def hindrance_records(
+    plan: FlushPlan, reason: str, topics: Topics, job_partitions: int, at: float
+) -> list[OutgoingRecord]:
+    """Why what lies in `plan` is not in the store yet, to each of its jobs; `at` is seconds since the epoch."""
+    jobs = {planned.destination for planned in plan.objects if planned.destination.job_id is not None}
+    events = [
+        Hindered(job_id=job.job_id or "", at=at, generation=job.generation, reason=reason)
+        for job in sorted(jobs, key=lambda job: (job.job_id or "", job.generation))
+    ]
+    return [
+        OutgoingRecord(
+            topics.progress,
+            event.job_id.encode(),
+            encode_event(event),
+            partition=partition_of(event.job_id, job_partitions),
+        )
+        for event in events
+    ]
 
 
 def commit_records(

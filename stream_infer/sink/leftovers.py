@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import structlog
 
@@ -13,14 +14,19 @@ from stream_infer.sink.names import pending_folder, read_name
 log = structlog.get_logger(__name__)
 
 
-def remove_leftovers(store: Store, partition: Partition, committed: int) -> None:
+def remove_leftovers(store: Store, partition: Partition, committed: int, is_ours: Callable[[], bool]) -> None:
     """Removes the partition's objects below `stream/` from the offset `committed` on. Raises ServiceUnavailable.
 
     Found by the notes that were put before them, since listing all of `stream/` grows with its age. The note goes last,
     so that a crash in between leaves nothing unseen. A predecessor that is not dead but slow may still put an object
     after this; it removes it itself when it learns that the partition is no longer its own.
+
+    `is_ours` is asked once the notes are listed: a slow answer may hold those of the partition's next owner.
     """
-    for note in list(store.list(pending_folder(*partition))):
+    notes = list(store.list(pending_folder(*partition)))
+    if not is_ours():
+        return
+    for note in notes:
         for key in _objects(store, note.key):
             name = read_name(key)
             if name is not None and name.offset >= committed:

@@ -14,15 +14,17 @@ def read_line(message: Message, kind: Kind, lines: Lines) -> tuple[Destination, 
     """A job need not be known: a record that carries a job's id goes to that job, any other to its hour."""
     if kind is Kind.ERRORS:
         letter = read_dead_letter(message)
-        item, data = letter.item, lines.error_line(letter)
+        item, job_id, data = letter.item, letter.job_id, lines.error_line(letter)
     else:
-        item, data = read_item(message), lines.result_line(message)
+        item = read_item(message)
+        job_id, data = item.job_id, lines.result_line(message)
     if not data.endswith(b"\n"):
         data += b"\n"
-    return _destination(item), Line(message.offset, ordinal_of(item.job_id, item.item_id), data)
+    return _destination(item, job_id), Line(message.offset, ordinal_of(item.job_id, item.item_id), data)
 
 
-def _destination(item: Item) -> Destination:
-    if item.job_id is not None and is_job_id(item.job_id):
-        return Destination(item.job_id, item.generation)
+def _destination(item: Item, job_id: str | None) -> Destination:
+    """A dead letter that no worker wrote counts in no job, though it may name one."""
+    if job_id is not None and is_job_id(job_id):
+        return Destination(job_id, item.generation)
     return Destination(None, hour=hour_of(item.message.timestamp_ms))

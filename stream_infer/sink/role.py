@@ -7,19 +7,23 @@ from collections.abc import Callable
 
 import structlog
 
-from stream_infer.errors import ConfigError
+from stream_infer.errors import ConfigError, ServiceUnavailable
 from stream_infer.kafka.admin import cluster_id
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
+from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.finalizer import Finalizer
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.writer import Writer
 from stream_infer.slots import hold_slot
+from stream_infer.telemetry.job_logs import job_log
 
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 0.1
-_END_WITHIN_S = 30.0
+_STORE_LOOK_S = 0.01
+_END_WITHIN_S = 16.0  # the writer's own deadlines, and less than a supervisor's patience of 20 s
 
 
 class Part(threading.Thread):
@@ -42,20 +46,42 @@ class Part(threading.Thread):
 def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, on_ready: Callable[[], None]) -> None:
     """Sinks and finalizes until `stop`; `on_ready` once both parts serve. The error of either ends both.
 
-    Raises ConfigError (no API), ServiceUnavailable (Kafka or the store, at the start), TopicMismatch or Fenced.
+    A store that cannot be reached, or refuses the credentials, is told and waited for. Raises ConfigError (no API),
+    ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
-    store.exists("stream/_pending")  # an unreachable store is told at the start, with its own error
+    if not _wait_for_store(store, stop):
+        return
     prefix, cluster = settings.kafka.topic_prefix, cluster_id(settings.kafka)
     slot = hold_slot(f"{prefix}.sink", cluster)
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.
         writer = Writer(settings, store, lines, slot.name)
         finalizer = Finalizer(settings, store, f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}")
-        _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)
+        with job_log(settings.kafka, "sink", slot.name):
+            _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)
     finally:
         slot.release()
+
+
+def _wait_for_store(store: Store, stop: threading.Event) -> bool:
+    """False where `stop` came first."""
+    pool, backoff = DaemonPool(1, "store"), Backoff()
+    try:
+        while not stop.is_set():
+            asked = pool.submit(store.exists, "stream/_pending")
+            while not asked.done() and not stop.wait(_STORE_LOOK_S):
+                pass
+            error = asked.exception() if asked.done() else None
+            if not isinstance(error, ServiceUnavailable):
+                return asked.done() and asked.result() is not None
+            delay = backoff.failed(0.0)
+            log.warning("store_unavailable", error=str(error), retry_in_s=delay)
+            stop.wait(delay)
+        return False
+    finally:
+        pool.close(0.0)
 
 
 def _supervise(parts: list[Part], stop: threading.Event, on_ready: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,7 +19,7 @@ log = structlog.get_logger(__name__)
 class Share:
     """One owned partition. A new assignment makes a new share, so that its identity is the assignment's epoch.
 
-    Not `is_settled`: its leftovers in the store have not been removed yet, and nothing of it may be put.
+    Not `is_settled`: its leftovers in the store have not been removed yet (`settling`), and nothing of it may be put.
     `is_rewinding`: what comes is thrown away until the consumer stands at the committed offset again.
     """
 
@@ -26,11 +27,18 @@ class Share:
     buffer: PartitionBuffer = field(default_factory=PartitionBuffer)
     upload: Upload | None = None
     is_settled: bool = False
+    settling: Future[None] | None = None
     is_rewinding: bool = False
+    rewound: int = 0
 
     @property
     def bytes(self) -> int:
         return self.buffer.bytes + (self.upload.plan.bytes if self.upload is not None else 0)
+
+    @property
+    def is_waiting(self) -> bool:
+        """For the store."""
+        return self.upload is not None or self.settling is not None
 
     def rewind(self, *, tried: bool) -> None:
         """Forgets everything that is not committed, or not known to be (`tried`: its transaction had begun)."""
@@ -41,7 +49,9 @@ class Share:
         self.buffer = PartitionBuffer()
         self.upload = None
         self.is_settled = False
+        self.settling = None
         self.is_rewinding = True
+        self.rewound += 1
 
 
 class Shares:
@@ -72,8 +82,9 @@ class Shares:
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.revoked(partitions)
 
-    def owns(self, share: Share) -> bool:
-        return self.owned.get(share.partition) is share
+    def owns(self, share: Share, rewound: int | None = None) -> bool:
+        """Still, and not rewound since it had been `rewound` times."""
+        return self.owned.get(share.partition) is share and rewound in (None, share.rewound)
 
     @property
     def bytes(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeAlias
 
 import structlog
 
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import FlushPlan, Pending, PlannedObject, Stored
@@ -24,7 +25,7 @@ class Upload:
     what was never committed.
     """
 
-    def __init__(self, plan: FlushPlan, store: Store, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, plan: FlushPlan, store: Store, pool: DaemonPool) -> None:
         self.plan = plan
         self.stored: dict[str, Stored] = {}
         self._store = store
@@ -33,6 +34,7 @@ class Upload:
         self._behind_note: list[_Put] = [] if plan.pending is None else list(plan.objects)
         self._running: dict[Future[Stored], _Put] = {}
         self._backoff = Backoff()
+        self._hindrance: str | None = None
 
     @property
     def is_done(self) -> bool:
@@ -48,6 +50,11 @@ class Upload:
             for put in self._waiting:
                 self._running[self._pool.submit(_put, self._store, put)] = put
             self._waiting = []
+
+    def take_hindrance(self) -> str | None:
+        """Why a put has failed, once for each time that one did."""
+        said, self._hindrance = self._hindrance, None
+        return said
 
     def forget(self) -> None:
         """Stops what has not begun. What is in the store already stays there."""
@@ -77,6 +84,7 @@ class Upload:
             self._backoff.worked()
         except ServiceUnavailable as error:
             self._waiting.append(put)
+            self._hindrance = str(error)
             delay = self._backoff.failed(now)
             log.warning("store_unavailable", key=put.key, error=str(error), retry_in_s=delay)
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 
 import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
-from stream_infer.jobs.manifest import Kind
 from stream_infer.kafka.consumer import GroupConsumer, Polled
 from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition
 from stream_infer.settings import Settings
 from stream_infer.sink.backoff import Backoff
-from stream_infer.sink.flush import Outlet, commit_records, plan_flush
+from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
 from stream_infer.sink.leftovers import remove_leftovers
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
@@ -32,16 +33,10 @@ log = structlog.get_logger(__name__)
 UPLOADS = 4  # puts at a time
 BUDGET_FLUSHES = 4  # flushes' worth of bytes held at a time, buffers and uploads together; above it nothing is read
 _POLL_S = 0.25
-_POLL_UPLOADING_S = 0.02
+_POLL_WAITING_S = 0.02
 _POLL_RECORDS = 500
 _STOP_WITHIN_S = 10.0
-
-
-def outlets(settings: Settings) -> dict[str, Outlet]:
-    """The topics that the sink reads."""
-    names = {api.name: Topics(settings.kafka.topic_prefix).api(api.name) for api in settings.apis}
-    results = {topics.results: Outlet(api, Kind.RESULTS) for api, topics in names.items()}
-    return results | {topics.dlq: Outlet(api, Kind.ERRORS) for api, topics in names.items()}
+_TIDY_WITHIN_S = 3.0
 
 
 class Writer:
@@ -58,8 +53,9 @@ class Writer:
         self._budget = BUDGET_FLUSHES * settings.sink.flush_bytes
         self._shares = Shares()
         self._instance = new_instance()
-        self._pool = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._pool = DaemonPool(UPLOADS, "upload")
         self._backoff = Backoff()
+        self._settling = Backoff()
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
 
@@ -93,6 +89,7 @@ class Writer:
                 return
             self._settle()
             self._advance(draining=draining)
+            self._say_why()
             self._commit()
         except (ServiceUnavailable, Fenced) as error:
             # A failed poll may have dropped records that it had taken from the queue: back to what is committed.
@@ -100,10 +97,12 @@ class Writer:
 
     def _patience(self) -> float:
         shares = self._shares.owned.values()
-        if any(share.upload is not None for share in shares):
-            return _POLL_UPLOADING_S
         now = time.monotonic()
-        due = (share.buffer.due_in(self._policy, now) for share in shares)
+        if now < self._backoff.not_before:
+            return _POLL_S
+        if any(share.is_waiting for share in shares):
+            return _POLL_WAITING_S
+        due = (share.buffer.due_in(self._policy, now) for share in shares if share.is_settled)
         return max(0.0, min([_POLL_S, *(seconds for seconds in due if seconds is not None)]))
 
     def _take(self, polled: Sequence[Polled]) -> None:
@@ -125,8 +124,14 @@ class Writer:
         unsettled = [share for share in self._shares.owned.values() if not share.is_settled]
         if not unsettled:
             return
-        committed = self._consumer.committed([share.partition for share in unsettled])
         for share in unsettled:
+            if share.settling is not None and share.settling.done():
+                self._end_settling(share, share.settling)
+        begin = [share for share in unsettled if not share.is_settled and share.settling is None]
+        if not begin or time.monotonic() < self._settling.not_before:
+            return
+        committed = self._consumer.committed([share.partition for share in begin])
+        for share in begin:
             offset = committed.get(share.partition)
             if offset is None:
                 continue  # poll tells of it
@@ -134,13 +139,19 @@ class Writer:
                 self._consumer.seek({share.partition: offset})
                 share.is_rewinding = False
             share.buffer.committed(offset)
-            try:
-                remove_leftovers(self._store, share.partition, offset)
-            except ServiceUnavailable as error:
-                self._wait(error)
-                return
+            is_ours = partial(self._shares.owns, share, share.rewound)
+            share.settling = self._pool.submit(remove_leftovers, self._store, share.partition, offset, is_ours)
+
+    def _end_settling(self, share: Share, settling: Future[None]) -> None:
+        share.settling = None
+        try:
+            settling.result()
             share.is_settled = True
-        self._backoff.worked()
+            self._settling.worked()
+        except ServiceUnavailable as error:
+            if time.monotonic() >= self._settling.not_before:  # one outage is one failure, however many see it
+                delay = self._settling.failed(time.monotonic())
+                log.warning("store_unavailable", error=str(error), retry_in_s=delay)
 
     def _advance(self, *, draining: bool) -> None:
         """Closes what is due, the fullest first when there is no room left, and moves the uploads on."""
@@ -166,6 +177,22 @@ class Writer:
         outlet = self._outlets[share.partition[0]]
         plan = plan_flush(outlet, share.partition, share.buffer.close(), self._instance, self._policy.flush_bytes)
         share.upload = Upload(plan, self._store, self._pool)
+
+    def _say_why(self) -> None:
+        """A job that waits for the store says so in its status."""
+        at, jobs = time.time(), self._settings.jobs.partitions
+        uploads = [share.upload for share in self._shares.owned.values() if share.upload is not None]
+        said = [
+            record
+            for upload in uploads
+            if (reason := upload.take_hindrance()) is not None
+            for record in hindrance_records(upload.plan, reason, self._topics, jobs, at)
+        ]
+        if said and self._producer is not None:
+            try:
+                self._producer.transact(said, {})
+            except TransactionAborted as error:
+                self._wait(error)
 
     def _commit(self) -> None:
         """One transaction for all flushes that are in the store.
@@ -250,7 +277,7 @@ class Writer:
         finally:
             if self._producer is not None:
                 self._producer.close()
-            self._pool.shutdown(wait=False, cancel_futures=False)
+            self._pool.close(_TIDY_WITHIN_S)
 
 
 def _tell(upload: Upload) -> None:

@@ -8,7 +8,7 @@ import time
 import structlog
 
 from stream_infer.jobs.events import TimeoutReached, decode_event, encode_event
-from stream_infer.jobs.status import JobStatus, decode_status, encode_status
+from stream_infer.jobs.status import JobStatus, State, decode_status, encode_status
 from stream_infer.kafka.views import read_compacted
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
@@ -91,6 +91,8 @@ class Folding:
             (job_id.encode(), None if row is None else encode_status(row)) for job_id, row in changes.rows.items()
         ]
         await self._transactions.commit(partition, self._topics.status, records, changes.next_offset)
+        for row in changes.entered:
+            _tell(row)
 
     async def _tick(self) -> None:
         """Says which jobs ran out of time, on `{p}.progress` like everything that changes a job; forgets old ones."""
@@ -111,3 +113,13 @@ class Folding:
         key, value = event.job_id.encode(), encode_event(event)
         await (await self._app.producer.send(self._topics.progress, key, value, partition, None, None))
         _LOG.info("job timed out", job_id=event.job_id)
+
+
+def _tell(row: JobStatus) -> None:
+    """A job has entered a state: for its log."""
+    cause = None if row.cause is None else row.cause.value
+    counts = row.counts
+    ended = {"succeeded": counts.succeeded, "rejected": counts.rejected, "skipped": counts.skipped}
+    error = row.errors[-1] if row.errors else None
+    say = _LOG.warning if row.state is State.FAILED else _LOG.info
+    say(f"job is {row.state.value}", job_id=row.job_id, cause=cause, error=error, **(ended if counts.ended else {}))

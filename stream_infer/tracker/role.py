@@ -11,6 +11,7 @@ import structlog
 from stream_infer.errors import FatalError, ServiceUnavailable, StreamInferError, TopicMismatch
 from stream_infer.kafka.admin import check_topics
 from stream_infer.settings import Settings
+from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
 from stream_infer.tracker.app import TrackerApp, create_app
 from stream_infer.tracker.folding import Folding
@@ -30,7 +31,8 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[], None])
     partitions, or the group has no place on `{p}.progress`), or FatalError where it cannot go on: start it again.
     """
     check_topics(settings)
-    asyncio.run(_serve(settings, stop, on_ready))
+    with job_log(settings.kafka, "tracker"):
+        asyncio.run(_serve(settings, stop, on_ready))
 
 
 async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:

@@ -12,10 +12,14 @@ from stream_infer.jobs.status import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows to write (None: a tombstone), and the progress offset to go on from once they are, None where it stays."""
+    """Rows to write (None: a tombstone), and the progress offset to go on from once they are, None where it stays.
+
+    `entered`: the row at each change of a job's state, in their order.
+    """
 
     rows: dict[str, JobStatus | None]
     next_offset: int | None
+    entered: tuple[JobStatus, ...] = ()
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class PartitionRows:
 
     rows: dict[str, JobStatus]
     _changed: set[str] = field(default_factory=set)
+    _entered: list[JobStatus] = field(default_factory=list)
     _next_offset: int | None = None
 
     def fold(self, event: Event | None, offset: int) -> None:
@@ -36,6 +41,8 @@ class PartitionRows:
         if after is not None and after is not before:
             self.rows[event.job_id] = after
             self._changed.add(event.job_id)
+            if before is None or after.state is not before.state:
+                self._entered.append(after)
 
     def overdue(self, now: float) -> Iterator[TimeoutReached]:
         """What the timer has to say on `{p}.progress`; `now` in seconds since the epoch."""
@@ -52,8 +59,9 @@ class PartitionRows:
 
     def take_changes(self) -> Changes:
         """What has to be written. Forgotten here: whoever cannot write it has to restore the rows."""
-        changes = Changes({job_id: self.rows.get(job_id) for job_id in self._changed}, self._next_offset)
-        self._changed = set()
+        rows = {job_id: self.rows.get(job_id) for job_id in self._changed}
+        changes = Changes(rows, self._next_offset, tuple(self._entered))
+        self._changed, self._entered = set(), []
         self._next_offset = None
         return changes
 

@@ -10,7 +10,7 @@ While it does not serve nothing that the predictor says is an item's end but a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -81,6 +81,7 @@ class Circuit:
         jobs: KnownJobs,
         max_ratio: float,
         times: CircuitTimes = CircuitTimes(),
+        on_change: Callable[[State], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -89,6 +90,7 @@ class Circuit:
         self._jobs = jobs
         self._max_ratio = max_ratio
         self._times = times
+        self._on_change = on_change
         self._next_probe = 0.0
         self._probe_delay = times.probe
         self._next_tell = 0.0
@@ -209,6 +211,7 @@ class Circuit:
         self._next_tell = 0.0
         if state is State.SERVING:
             self._breaker.clear()
+        self._on_change(state)
 
     def _ratio(self) -> str:
         return f"more than {self._max_ratio:.0%} of the last items"

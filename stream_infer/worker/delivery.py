@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,7 +59,7 @@ class DeliveryPolicy:
 class Delivery:
     """Builds what a transaction writes for the prefixes that a ledger gives."""
 
-    def __init__(self, policy: DeliveryPolicy, store: Store, predictor: str) -> None:
+    def __init__(self, policy: DeliveryPolicy, store: Store, predictor: Callable[[], str]) -> None:
         self._policy = policy
         self._store = store
         self._predictor = predictor
@@ -136,7 +136,7 @@ class Delivery:
             item,
             failure,
             policy.topics.dlq,
-            predictor=self._predictor,
+            predictor=self._predictor(),
             worker=policy.worker,
             api_version=policy.api_version,
         )

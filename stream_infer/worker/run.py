@@ -13,6 +13,7 @@ import structlog
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.stderr import write_to_stderr
+from stream_infer.errors import PredictorUnavailable
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
 from stream_infer.kafka.admin import check_topics, cluster_id
@@ -27,7 +28,7 @@ from stream_infer.telemetry.predictor_lines import PredictorLines
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.breaker import Breaker, BreakerPolicy
-from stream_infer.worker.circuit import Circuit
+from stream_infer.worker.circuit import Circuit, State
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.in_child import InChild
@@ -54,9 +55,14 @@ def run(
     *,
     stop: threading.Event,
     on_ready: Callable[[], None],
+    on_unavailable: Callable[[PredictorUnavailable], None],
     slot: int | None = None,
 ) -> None:
-    """Serves `api` until `stop`. Raises PredictorUnavailable, TopicMismatch, ServiceUnavailable or UsageError."""
+    """Serves `api` until `stop`. Raises TopicMismatch, ServiceUnavailable or UsageError.
+
+    `on_unavailable` is told when the predictor cannot be loaded at the start; it may raise that, or return, and then
+    the worker waits for it with the group joined. `on_ready` is called once, when it serves.
+    """
     topics = Topics(settings.kafka.topic_prefix)
     with ExitStack() as opened:
         held = hold_slot(f"{topics.prefix}.{api.name}.worker", cluster_id(settings.kafka), slot)
@@ -78,13 +84,15 @@ def run(
         fetch = FetchStage(fetcher, settings.fetch.concurrency, engine.wake)
         opened.callback(fetch.close)
         fetch.start()
-        engine.wait_ready(api.batching.load_timeout)
-        _LOG.info("predictor_ready", predictor=engine.predictor_name)
-        names = topics.api(api.name)
+        readiness = _Readiness(on_ready)
+        readiness.await_predictor(engine, api.batching.load_timeout, on_unavailable)
         known = KnownJobs(jobs, status, ending)
+        names = topics.api(api.name)
         waiting = Waiting(ledger)
         breaker = Breaker(BreakerPolicy(api.breaker.max_ratio, api.breaker.window))
-        circuit = Circuit(engine, ledger, waiting, breaker, jobs=known, max_ratio=api.breaker.max_ratio)
+        circuit = Circuit(
+            engine, ledger, waiting, breaker, jobs=known, max_ratio=api.breaker.max_ratio, on_change=readiness.note
+        )
         outcomes = Outcomes(
             ledger,
             waiting,
@@ -101,16 +109,51 @@ def run(
             ledger=ledger,
             admission=admission,
             engine=engine,
-            delivery=Delivery(_delivery_policy(settings, api, held), store, engine.predictor_name),
+            delivery=Delivery(_delivery_policy(settings, api, held), store, lambda: engine.predictor_name),
             pace=Pace(_pace_policy(api)),
             outcomes=outcomes,
             circuit=circuit,
             new_producer=lambda: _producer(settings, held),
         )
         consumer = GroupConsumer(settings.kafka, names.worker_group, held.name, loop)
-        consumer.subscribe([names.items, names.retry_pattern])
-        on_ready()
+        consumer.subscribe([names.work_pattern])
+        readiness.joined()
         _serve(loop, consumer, stop)
+
+
+class _Readiness:
+    """Ready, once, when the predictor serves and the group is joined."""
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready: Callable[[], None] | None = on_ready
+        self._is_serving = False
+        self._has_joined = False
+
+    def await_predictor(
+        self, engine: Engine, timeout_s: float, on_unavailable: Callable[[PredictorUnavailable], None]
+    ) -> None:
+        """A model that takes long to load owns no partitions meanwhile; one that cannot be loaded reads what to skip
+        and says to its jobs what is wrong, while the engine tries again."""
+        try:
+            engine.wait_ready(timeout_s)
+        except PredictorUnavailable as error:
+            on_unavailable(error)
+            return
+        self._is_serving = True
+        _LOG.info("predictor_ready", predictor=engine.predictor_name)
+
+    def joined(self) -> None:
+        self._has_joined = True
+        self._look()
+
+    def note(self, state: State) -> None:
+        self._is_serving = state is State.SERVING
+        self._look()
+
+    def _look(self) -> None:
+        if self._is_serving and self._has_joined and self._on_ready is not None:
+            on_ready, self._on_ready = self._on_ready, None
+            on_ready()
 
 
 def _serve(loop: WorkerLoop, consumer: GroupConsumer, stop: threading.Event) -> None:

@@ -1,6 +1,7 @@
 """One suite over every kind of store; each S3 server is a real one."""
 
 import errno
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -162,16 +163,16 @@ class TestDirectoryStore(RealStoreContract):
         assert listed(store) == ["job/part"]
         assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["part"]
 
-    def test_what_a_killed_writer_left_is_never_listed_and_removed_after_an_hour(self, store, tmp_path):
+    def test_what_a_killed_writer_left_is_never_listed_and_removed_by_the_next(self, store, tmp_path):
         store.put("a", b"1")
         [drafts] = tmp_path.rglob(".uncommitted")
-        (drafts / "fresh").write_bytes(b"half")
-        (drafts / "stale").write_bytes(b"half")
-        os.utime(drafts / "stale", (0, 0))
+        (drafts / "killed").write_bytes(b"half")
+        with (drafts / "at-work").open("wb") as draft:
+            fcntl.flock(draft, fcntl.LOCK_EX)
 
-        assert listed(store) == ["a"]
-        DirectoryStore(drafts.parent).put("b", b"1")
-        assert [path.name for path in drafts.iterdir()] == ["fresh"]
+            assert listed(store) == ["a"]
+            DirectoryStore(drafts.parent).put("b", b"1")
+            assert [path.name for path in drafts.iterdir()] == ["at-work"]
 
     def test_a_root_that_is_no_directory_is_unavailable(self, tmp_path):
         (tmp_path / "file").touch()

@@ -229,7 +229,9 @@ def test_an_item_that_takes_the_process_down_fails_alone(ready, poison, reason):
 
 
 @pytest.mark.parametrize("returned", [False, True])
-@pytest.mark.parametrize("says", ["CUDA error: device-side assert triggered", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"])
+@pytest.mark.parametrize(
+    "says", ["CUDA error: device-side assert triggered", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"]
+)
 def test_a_poisoned_cuda_context_is_a_crash_of_the_item_that_poisoned_it(ready, says, returned):
     engine = ready("failing.py:Poisoned", {"says": says, "returned": returned}, max_batch_size=4)
     outcomes = ask(engine, [0, 1, "poison", 3, 4, 5])
@@ -244,7 +246,7 @@ def test_an_error_that_is_no_exception_ends_no_process(ready):
     engine = ready("failing.py:Failing", max_batch_size=4)
     pid = child_of(engine).pid
     outcomes = ask(engine, [0, "panic", 2])
-    assert (outcomes[0], outcomes[1].exception, outcomes[2]) == (0, "BaseException", 2)
+    assert (outcomes[0], outcomes[1].exception, outcomes[2]) == (0, "failing.Panic", 2)
     assert child_of(engine).pid == pid
 
 

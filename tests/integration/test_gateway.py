@@ -253,10 +253,13 @@ def test_dead_letters_are_grouped_listed_and_shown(harness: GatewayHarness, clie
         (job["job_id"], b'{"n": -1}', refused), (None, b"\xff", undecodable), (job["job_id"], b"{}", refused)
     )
     listed = client("GET", "/v1/apis/echo/dlq", status=200)
-    assert listed["groups"] == [
-        {"stage": "predict", "exception": "ValueError", "count": 2},
-        {"stage": "decode", "exception": "UndecodableItem", "count": 1},
+    assert [(group["stage"], group["exception"], group["count"]) for group in listed["groups"]] == [
+        ("predict", "ValueError", 2),
+        ("decode", "UndecodableItem", 1),
     ]
+    assert listed["groups"][0]["message"] == "negative"
+    [decode_only] = client("GET", "/v1/apis/echo/dlq?stage=decode", status=200)["dead_letters"]
+    assert decode_only["exception"] == "UndecodableItem"
     times = [letter["timestamp"] for letter in listed["dead_letters"]]
     assert times == sorted(times, reverse=True)
     assert (listed["scanned"], listed["is_complete"]) == (3, True)

@@ -1,35 +1,40 @@
 """An intake on a real broker: a source is published once, whoever publishes it and however often it starts again."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stream_infer.errors import Fenced, SourceError
-from stream_infer.intake.partition import JobsPartition
-from stream_infer.intake.publication import Publication
 from stream_infer.intake.run import run
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Counted, EnqueuingStarted, Event, Exhausted, decode_event
-from stream_infer.jobs.spec import Job, encode_job
-from stream_infer.jobs.status import Cause, JobStatus, State, encode_status
+from stream_infer.jobs.events import Counted, EnqueuingStarted, Exhausted
+from stream_infer.jobs.spec import encode_job
+from stream_infer.jobs.status import Cause, State
 from stream_infer.kafka.admin import apply
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
-from stream_infer.kafka.views import TopicReader, read_compacted
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.views import read_compacted
 from stream_infer.ports import Source, SourceItem
-from stream_infer.records import REFERENCE, Message, OutgoingRecord, Payload
+from stream_infer.records import REFERENCE, Payload
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
+from tests.support.intake_harness import (
+    JOB,
+    WAIT_S,
+    events_until_exhausted,
+    ids,
+    items,
+    partition_of_job,
+    publish,
+    published,
+    submit,
+)
 from tests.support.memory_store import MemoryStore
 from tests.support.roles import running
 from tests.support.settings import settings_for
-
-WAIT_S = 30.0
-JOB = Job(job_id="job-1", api="echo", submitted_at=time.time(), submission="s.jsonl")
 
 
 class Numbers:
@@ -61,49 +66,6 @@ def settings(bootstrap_servers: str, topic_prefix: str, tmp_path: Path) -> Setti
     )
     apply(settings)
     return settings
-
-
-def publish(settings: Settings, topic: str, value: bytes) -> None:
-    publisher = Publisher(settings.kafka, "test")
-    publisher.publish([OutgoingRecord(topic, JOB.job_id.encode(), value)])
-    publisher.close()
-
-
-def submit(settings: Settings, *, known: bool = True, **status: object) -> None:
-    topics = Topics(settings.kafka.topic_prefix)
-    if known:
-        row = JobStatus(job_id=JOB.job_id, api="echo", counts=Counts(succeeded=10_000)).model_copy(update=status)
-        publish(settings, topics.status, encode_status(row))
-    publish(settings, topics.jobs, encode_job(JOB))
-
-
-def read_until(settings: Settings, topic: str, enough: Callable[[list[Message]], bool]) -> list[Message]:
-    reader = TopicReader(settings.kafka, topic)
-    found: list[Message] = []
-    deadline = time.monotonic() + WAIT_S
-    try:
-        while not enough(found):
-            assert time.monotonic() < deadline, f"only {len(found)} records came"
-            found += reader.poll(0.05)
-        return found + reader.read_to_end()
-    finally:
-        reader.close()
-
-
-def events_until_exhausted(settings: Settings) -> list[Event]:
-    def decoded(messages: list[Message]) -> list[Event]:
-        return [event for event in (decode_event(m.value or b"") for m in messages) if event is not None]
-
-    topic = Topics(settings.kafka.topic_prefix).progress
-    return decoded(read_until(settings, topic, lambda got: any(isinstance(e, Exhausted) for e in decoded(got))))
-
-
-def items(settings: Settings, number: int) -> list[Message]:
-    return read_until(settings, Topics(settings.kafka.topic_prefix).api("echo").items, lambda got: len(got) >= number)
-
-
-def ids(messages: list[Message]) -> list[int]:
-    return sorted(int((dict(m.headers)["si-item-id"] or b"").rpartition(b"-")[2]) for m in messages)
 
 
 def intake(settings: Settings, source: Source, store: MemoryStore | None = None):  # type: ignore[no-untyped-def]
@@ -153,28 +115,16 @@ def test_a_job_that_was_published_whole_is_not_published_again(settings: Setting
     assert ids(items(settings, 5)) == list(range(5))
 
 
-def partition_of_job(settings: Settings, source: Source) -> JobsPartition:
-    """What an intake does when it is assigned the job's partition."""
-    topics = Topics(settings.kafka.topic_prefix)
-    number = partition_of(JOB.job_id, settings.jobs.partitions)
-    producer = TransactionalProducer(settings.kafka, f"{topics.prefix}.intake.{number}")
-    producer.initialise()
-    checkpoints = read_compacted(settings.kafka, topics.checkpoints, number, decode_checkpoint)
-    partition = JobsPartition(producer, checkpoints, Publication(topics, MemoryStore(), 1000), lambda _: source)
-    partition.learn(JOB)
-    return partition
-
-
 def test_a_stalled_predecessor_cannot_publish_what_its_successor_has(settings: Settings) -> None:
     stalled = partition_of_job(settings, Numbers(20))
     [run_of_stalled] = stalled.runs()
-    assert stalled.publish(run_of_stalled, 5) == 5
+    assert published(stalled, run_of_stalled, 5) == 5
 
     successor = partition_of_job(settings, Numbers(20))
     [run_of_successor] = successor.runs()
-    assert successor.publish(run_of_successor, 10) == 10
+    assert published(successor, run_of_successor, 10) == 10
     with pytest.raises(Fenced):
-        stalled.publish(run_of_stalled, 5)
+        published(stalled, run_of_stalled, 5)
 
     assert ids(items(settings, 15)) == list(range(15))
     stalled.close()

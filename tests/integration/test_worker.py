@@ -27,18 +27,21 @@ from stream_infer.records import REFERENCE, Control, Headers, Message, OutgoingR
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from stream_infer.worker.run import run
-from tests.support.roles import running
+from tests.support.roles import give_up, running
 from tests.support.settings import predictor, settings_for
 
 WAIT_S = 30.0
 
 
 @contextmanager
-def worker(settings: Settings) -> Iterator[None]:
+def worker(settings: Settings, on_unavailable: Callable[[Exception], None] = give_up) -> Iterator[None]:
     [api] = settings.apis
     fetcher = open_fetcher(FetchPolicy(allowed_directories=tuple(settings.fetch.allowed_directories)))
     store = open_store(settings.store)
-    with running(lambda stop, ready: run(settings, api, fetcher, store, stop=stop, on_ready=ready)):
+    told = lambda ready: lambda error: (on_unavailable(error), ready())[1]  # noqa: E731
+    with running(
+        lambda stop, ready: run(settings, api, fetcher, store, stop=stop, on_ready=ready, on_unavailable=told(ready))
+    ):
         yield
 
 

@@ -7,10 +7,15 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from stream_infer.errors import RetryableError
+
+
+class Panic(BaseException):
+    """No Exception."""
 
 
 class Failing:
@@ -24,7 +29,7 @@ class Failing:
             self.suffer(item)
         return items
 
-    def suffer(self, item):
+    def suffer(self, item):  # noqa: C901, PLR0912 - a table of harms
         match item:
             case "raise":
                 raise ValueError("poison in the batch")
@@ -35,6 +40,18 @@ class Failing:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "exit":
                 sys.exit(3)
+            case "leave":
+                os._exit(4)
+            case "abort":
+                os.abort()
+            case "drain":
+                for fd in range(3, 20):
+                    with contextlib.suppress(OSError):
+                        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                            os.write(fd, b"siw1" + b"\xff" * 8 + b"nonsense")
+                time.sleep(60)
+            case "panic":
+                raise Panic("as in an extension in Rust")
             case "hang":
                 self.hang_here()
             case "freeze":
@@ -108,3 +125,47 @@ class WithGrandchild:
 
     def predict(self, items):
         return [self.grandchild.pid] * len(items)
+
+
+class Poisoned:
+    """As with CUDA: after one error that poisons the context, everything in this process fails."""
+
+    def __init__(self, config):
+        self.error = None
+        self.says = config.get("says", "CUDA error: device-side assert triggered")
+        self.returned = config.get("returned", False)
+
+    def predict(self, items):
+        if "poison" in items and not self.error:
+            self.error = RuntimeError(f"{self.says}\nCUDA kernel errors might be asynchronously reported")
+        if self.error and self.returned:
+            return [self.error] * len(items)
+        if self.error:
+            raise self.error
+        return items
+
+
+class CrashingWhileBusy(Failing):
+    """The items "slow" keep the model busy for as long as it takes another one's preprocess to do its worst."""
+
+    def preprocess(self, item):
+        if item != "slow":
+            time.sleep(0.2)
+            self.suffer(item)
+        return item
+
+    def predict(self, items):
+        if "slow" in items and not Path(self.config["seen"]).exists():
+            Path(self.config["seen"]).touch()
+            time.sleep(30)
+        return items
+
+
+class ExitingWithThreads(Failing):
+    """sys.exit, while a thread of its own would keep the process for ever."""
+
+    def predict(self, items):
+        if "exit" in items:
+            threading.Thread(target=time.sleep, args=(3600,)).start()
+            sys.exit("no more of this")
+        return items

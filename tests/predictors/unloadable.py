@@ -1,6 +1,7 @@
 """Predictors that never come up."""
 
 import ctypes
+import os
 import sys
 import time
 from pathlib import Path
@@ -64,6 +65,29 @@ class Fickle:
     def __init__(self, config):
         if Path(config["obstacle"]).read_text():
             raise RuntimeError("an obstacle")
+
+    def predict(self, items):
+        return items
+
+
+class ThirdTimeLucky:
+    """Fails to load twice, in the way that `how` says; `counter` is a file that counts."""
+
+    def __init__(self, config):
+        counter = Path(config["counter"])
+        tries = int(counter.read_text() or "0") + 1 if counter.exists() else 1
+        counter.write_text(str(tries))
+        if tries > 2:
+            return
+        match config["how"]:
+            case "hang":
+                time.sleep(3600)
+            case "segfault":
+                ctypes.string_at(0)
+            case "exit":
+                sys.exit(5)
+            case "leave":
+                os._exit(6)
 
     def predict(self, items):
         return items

@@ -7,6 +7,11 @@ from contextlib import contextmanager
 READY_S = 60.0
 
 
+def give_up(error: Exception) -> None:
+    """For a worker whose predictor has to load."""
+    raise error
+
+
 @contextmanager
 def running(run: Callable[[threading.Event, Callable[[], None]], None]) -> Iterator[None]:
     """Runs a role until the block ends. What the role raises is raised here."""

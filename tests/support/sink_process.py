@@ -2,16 +2,20 @@
 
 At each put of a key that contains `held`, the object is written, `reached` is touched, and the thread waits until
 `release` is there: what has been uploaded by then is there, and nothing that needs this put can be committed.
+Without `held` the sink is as it is; like the real command, it ends on SIGTERM, and `ready` is touched once it serves.
 """
 
 import json
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from connectors.formats import jsonl
 from connectors.stores import DirectoryStore, open_store
+from stream_infer.ports import Store
 from stream_infer.settings import Settings
 from stream_infer.sink.role import run
 
@@ -31,13 +35,22 @@ class HoldingStore(DirectoryStore):
                 time.sleep(0.01)
 
 
+def _store(settings: Settings, given: dict[str, Any]) -> Store:
+    store = open_store(settings.store)
+    if "held" not in given:
+        return store
+    root = Path(settings.store.removeprefix("file://"))
+    holding = HoldingStore(root, given["held"], Path(given["reached"]), Path(given["release"]))
+    assert store.uri("x") == holding.uri("x")
+    return holding
+
+
 def main(file: Path) -> None:
     given = json.loads(file.read_text())
     settings = Settings.model_validate(given["settings"])
-    root = Path(settings.store.removeprefix("file://"))
-    store = HoldingStore(root, given["held"], Path(given["reached"]), Path(given["release"]))
-    assert open_store(settings.store).uri("x") == store.uri("x")
-    run(settings, store, jsonl, threading.Event(), lambda: None)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    run(settings, _store(settings, given), jsonl, stop, Path(given.get("ready", file.with_suffix(".ready"))).touch)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ class WorkerBench:
             ledger=self.ledger,
             admission=admission,
             engine=engine,
-            delivery=Delivery(policy, MemoryStore(), "test.Predictor"),
+            delivery=Delivery(policy, MemoryStore(), lambda: "test.Predictor"),
             pace=Pace(PacePolicy(1000, 10_000, 1 << 30, commit_interval=0.0, max_waiting=max_waiting)),
             outcomes=outcomes,
             circuit=self.circuit,

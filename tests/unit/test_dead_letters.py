@@ -1,7 +1,16 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.dead_letters import MESSAGE_LIMIT, STACK_LIMIT, ErrorHeader, dead_letter, read_dead_letter, shorten
+from stream_infer.dead_letters import (
+    MESSAGE_LIMIT,
+    STACK_LIMIT,
+    ErrorHeader,
+    Writer,
+    dead_letter,
+    read_dead_letter,
+    shorten,
+)
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Header, Message, Position, read_item
 
@@ -88,3 +97,76 @@ def test_any_failure_of_any_item_can_be_written_and_read_back(text, stack, heade
 
     assert letter.failure.stage is Stage.FETCH
     assert letter.origin == Position("p.a.items", 1, 7)
+
+
+CONNECT = (
+    ("mine", b"1"),
+    ("__connect.errors.topic", b"orders"),
+    ("__connect.errors.partition", b"3"),
+    ("__connect.errors.offset", b"41"),
+    ("__connect.errors.connector.name", b"sink-orders"),
+    ("__connect.errors.stage", b"VALUE_CONVERTER"),
+    ("__connect.errors.exception.class.name", b"org.apache.kafka.connect.errors.DataException"),
+    ("__connect.errors.exception.message", b"no schema"),
+    ("__connect.errors.exception.stacktrace", b"at org.apache"),
+)
+SPRING = (
+    ("mine", b"1"),
+    ("kafka_dlt-original-topic", b"orders"),
+    ("kafka_dlt-original-partition", (3).to_bytes(4, "big")),
+    ("kafka_dlt-original-offset", (41).to_bytes(8, "big")),
+    ("kafka_dlt-original-timestamp", (1_700_000_000_000).to_bytes(8, "big")),
+    ("kafka_dlt-exception-fqcn", b"org.springframework.kafka.listener.ListenerExecutionFailedException"),
+    ("kafka_dlt-exception-cause-fqcn", b"java.lang.IllegalStateException"),
+    ("kafka_dlt-exception-message", b"no"),
+    ("kafka_dlt-exception-stacktrace", b"at com.example"),
+)
+SHARE_GROUP = (
+    ("mine", b"1"),
+    ("__dlq.errors.topic", b"orders"),
+    ("__dlq.errors.partition", b"3"),
+    ("__dlq.errors.offset", b"41"),
+    ("__dlq.errors.group", b"billing"),
+    ("__dlq.errors.delivery.count", b"5"),
+    ("__dlq.errors.message", b"Offset rejected by client."),
+)
+
+
+@pytest.mark.parametrize(
+    ("headers", "writer", "stage", "exception", "said", "stack"),
+    [
+        (CONNECT, Writer.CONNECT, "VALUE_CONVERTER", "org.apache.kafka.connect.errors.DataException", "no schema",
+         "at org.apache"),
+        (SPRING, Writer.SPRING, "listener", "java.lang.IllegalStateException", "no", "at com.example"),
+        (SHARE_GROUP, Writer.SHARE_GROUP, "delivery", "",
+         "Offset rejected by client. (share group billing, deliveries: 5)", ""),
+    ],
+)  # fmt: skip
+def test_dead_letters_of_others_are_read_by_their_own_headers(headers, writer, stage, exception, said, stack):
+    letter = read_dead_letter(message(*headers, ("si-job-id", b"j")))
+
+    assert (letter.writer, letter.stage, letter.origin) == (writer, stage, Position("orders", 3, 41))
+    assert (letter.failure.exception, letter.failure.message, letter.failure.stacktrace) == (exception, said, stack)
+    assert (letter.item.job_id, letter.job_id) == ("j", None), "no worker has counted it in the job"
+
+
+def test_of_several_writers_a_worker_counts_most():
+    assert read_dead_letter(ended(message(*SPRING, *SHARE_GROUP))).failure == FAILURE
+    assert read_dead_letter(message(*SPRING, *CONNECT)).writer is Writer.CONNECT
+    assert read_dead_letter(message(("own", b""))).writer is Writer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (b"12", 12),
+        (b"\x00\x00\x00\x07", 7),
+        (b"\x00" * 7 + b"\x09", 9),
+        (b"1234", 1234),
+        (b"x", -1),
+        (None, -1),
+        (b"", -1),
+    ],
+)
+def test_a_place_is_digits_or_javas_own_number(value, number):
+    assert read_dead_letter(message(("kafka_dlt-original-partition", value))).origin.partition == number

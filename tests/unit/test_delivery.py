@@ -36,7 +36,7 @@ def delivered(
         entry = ledger.admit(PARTITION, item_at(*PARTITION, offset, value, headers, key))
         assert entry is not None
         ledger.finish(entry.token, ended)
-    return Delivery(POLICY, store or MemoryStore(), "Model").records(ledger.prefixes(100), 12.0)
+    return Delivery(POLICY, store or MemoryStore(), lambda: "Model").records(ledger.prefixes(100), 12.0)
 
 
 def counts(records: list[OutgoingRecord]) -> dict[tuple[str, int], Counts]:

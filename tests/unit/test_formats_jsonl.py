@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from connectors.formats.jsonl import error_line, result_line
-from stream_infer.dead_letters import DeadLetter
+from stream_infer.dead_letters import DeadLetter, Writer
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Item, Message, Output, Position, read_item, result_headers
 
@@ -65,6 +65,8 @@ def test_an_error_line_says_why_where_and_which_dead_letter():
         origin=Position("p.api.items", 2, 5),
         worker="w",
         api_version="1",
+        stage="decode",
+        writer=Writer.WORKER,
     )
 
     assert orjson.loads(error_line(letter)) == {

@@ -30,7 +30,8 @@ from stream_infer.cli.job_tables import (
 from stream_infer.cli.results import write_lines
 from stream_infer.dead_letters import ErrorHeader
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
-from stream_infer.gateway.representations import DeadLetterDetail, HeaderBody, JobBody, Place
+from stream_infer.gateway.letter_bodies import DeadLetterDetail, HeaderBody, Place
+from stream_infer.gateway.representations import JobBody
 from stream_infer.settings import Settings
 
 
@@ -40,7 +41,7 @@ def job(**fields: Any) -> JobBody:
         "job_id": "j1", "api_name": "echo", "state": "running", "is_final": False, "generation": 1, "counts": counts,
         "is_enqueued": True, "rate": 0.0, "errors": [], "config": {}, "source": {}, "submitted_at": 0.0, "times": {},
         "results_uri": "file:///r", "objects": 0, "bytes": 0,
-        "links": {"self": "/", "results": "/", "failures": "/", "dlq": "/"},
+        "links": {"self": "/", "results": "/", "failures": "/", "dlq": "/", "logs": "/"},
     }  # fmt: skip
     return JobBody.model_validate(base | fields)
 
@@ -181,7 +182,7 @@ def test_a_dead_letter_says_everything_once() -> None:
     assert "twice" not in shown
     assert "model.Shouter" in shown
     assert "kept" in shown
-    assert "1 byte," in shown
+    assert "1 byte)" in shown
 
 
 def test_an_unknown_job_is_a_kind_of_its_own_with_advice_for_a_terminal() -> None:

@@ -15,9 +15,12 @@ from stream_infer.jobs.events import (
     EnqueuingStarted,
     Event,
     Exhausted,
+    Failed,
     Finalized,
+    Hindered,
     HookEnded,
     HookPublished,
+    Reopened,
     StopRequested,
     Submitted,
     TimeoutReached,
@@ -51,6 +54,8 @@ TIMEOUT = TimeoutReached(job_id=JOB, at=LATE)
 PUBLISHED = HookPublished(job_id=JOB, at=START + 6)
 HOOKED = HookEnded(job_id=JOB, at=START + 7)
 HOOK_FAILED = HookEnded(job_id=JOB, at=START + 7, error="ValueError: no")
+FAILED = Failed(job_id=JOB, at=START + 5, error="not for this model")
+HINDERED = Hindered(job_id=JOB, at=START + 5, reason="no model")
 FINALIZED = Finalized(job_id=JOB, at=START + 8, manifest="file:///m.json", objects=2, bytes=10)
 
 TO_RUNNING = [SUBMITTED, STARTED, ENQUEUED, OUTCOME]
@@ -218,7 +223,121 @@ def test_a_replay_reopens_rejected_items_and_the_counts_stay_sane() -> None:
     assert not status.is_drained
 
 
-@pytest.mark.parametrize("event", [STARTED, ENQUEUED, EXHAUSTED, STOP, TIMEOUT, PUBLISHED, HOOKED, FINALIZED])
+REOPENED = Reopened(job_id=JOB, at=LATE + 100, generation=2, timeout_s=60.0)
+TAKEN_BACK = counted(at=LATE + 100, rejected=-1, reopened=1)
+EXHAUSTED_AGAIN = EXHAUSTED.model_copy(update={"generation": 2, "at": LATE + 101})
+SUCCEEDED_AGAIN = counted(at=LATE + 102, succeeded=1, written=1, sunk=1)
+FINALIZED_AGAIN = FINALIZED.model_copy(update={"generation": 2, "at": LATE + 103})
+REPLAY = [REOPENED, TAKEN_BACK, EXHAUSTED_AGAIN]
+ENDED_EARLY = {
+    final.value: [*TO_RUNNING, event, EXHAUSTED, counted(skipped=1, rejected=1, written=1), counted(sunk=2), FINALIZED]
+    for event, final in ENDINGS.values()
+}
+
+
+def test_a_replay_reopens_a_final_job_in_the_next_generation_and_it_succeeds() -> None:
+    final = life([*TO_ASSEMBLE, FINALIZED])
+    status = life([REOPENED, TAKEN_BACK], final, 100)
+    assert (status.state.is_final, status.generation, status.exhausted) == (False, 2, False)
+    assert (status.deadline, status.phase, status.rate) == (REOPENED.at + 60.0, None, 0.0)
+    assert not {"finalizing", "completed_with_failures"} & status.times.keys()
+    status = life([SUCCEEDED_AGAIN], status, 110)
+    assert not status.state.is_final, "more may be replayed"
+    assert status.rate >= 0
+    status = life([EXHAUSTED_AGAIN], status, 120)
+    assert (status.state, status.phase) == (State.FINALIZING, Phase.ASSEMBLE)
+    status = life([FINALIZED_AGAIN], status, 130)
+    assert (status.state, status.generation) == (State.SUCCEEDED, 2)
+    assert status.counts == Counts(enqueued=3, succeeded=3, reopened=1, written=4, sunk=4)
+
+
+def test_a_replay_that_fails_again_leaves_a_job_with_failures_which_may_be_replayed_again() -> None:
+    again = counted(at=LATE + 102, rejected=1, written=1, sunk=1)
+    status = life([*TO_ASSEMBLE, FINALIZED, *REPLAY, again, FINALIZED_AGAIN])
+    assert (status.state, status.counts.rejected) == (State.COMPLETED_WITH_FAILURES, 1)
+    third = REOPENED.model_copy(update={"generation": 3})
+    assert life([third], status, 100).generation == 3
+
+
+@pytest.mark.parametrize("before", [[SUBMITTED], TO_RUNNING, TO_ASSEMBLE, TO_HOOK])
+def test_only_a_final_job_is_reopened(before: list[Event]) -> None:
+    status = life(before)
+    assert life([REOPENED], status, 100) == status.model_copy(update={"offset": 100})
+
+
+@pytest.mark.parametrize("generation", [1, 3])
+def test_a_job_is_reopened_in_its_next_generation_only(generation: int) -> None:
+    status = life([*TO_ASSEMBLE, FINALIZED])
+    other = REOPENED.model_copy(update={"generation": generation})
+    assert life([other], status, 100) == status.model_copy(update={"offset": 100})
+
+
+def test_being_reopened_twice_is_being_reopened_once() -> None:
+    status = life([*TO_ASSEMBLE, FINALIZED, *REPLAY])
+    assert life([REOPENED], status, 100) == status.model_copy(update={"offset": 100})
+
+
+@pytest.mark.parametrize(
+    "event", [EXHAUSTED, BROKEN, PUBLISHED, HOOKED, HOOK_FAILED, FINALIZED, TIMEOUT, STARTED, FAILED, HINDERED]
+)
+@pytest.mark.parametrize("before", [[REOPENED, TAKEN_BACK], [*REPLAY, SUCCEEDED_AGAIN]])
+def test_late_words_of_the_generation_before_disturb_nothing(event: Event, before: list[Event]) -> None:
+    status = life([*TO_ASSEMBLE, FINALIZED, *before])
+    assert life([event], status, 100) == status.model_copy(update={"offset": 100})
+
+
+@pytest.mark.parametrize("state", ENDED_EARLY)
+def test_a_job_that_ended_early_ends_so_again_since_what_it_skipped_is_gone(state: str) -> None:
+    first = life(ENDED_EARLY[state])
+    assert first.state == state
+    reopened = life([REOPENED, TAKEN_BACK], first, 100)
+    assert (reopened.cause, reopened.is_skipping, reopened.errors) == (None, False, first.errors)
+    status = life([EXHAUSTED_AGAIN, SUCCEEDED_AGAIN], reopened, 110)
+    assert (status.state, status.phase) == (State.FINALIZING, Phase.ASSEMBLE)
+    assert life([FINALIZED_AGAIN], status, 120).state == state
+
+
+def test_a_hook_runs_again_in_each_generation_and_its_old_failure_counts_no_more() -> None:
+    status = life([*TO_HOOK, PUBLISHED, HOOK_FAILED, FINALIZED, *REPLAY, SUCCEEDED_AGAIN])
+    assert (status.phase, status.hook_failed, status.errors) == (Phase.HOOK, False, ())
+    later = [event.model_copy(update={"generation": 2}) for event in (PUBLISHED, HOOKED)]
+    assert life([*later, FINALIZED_AGAIN], status, 100).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("event", "final"),
+    [
+        (STOP, State.STOPPED),
+        (TimeoutReached(job_id=JOB, at=LATE + 160, generation=2), State.TIMED_OUT),
+    ],
+)
+def test_a_reopened_job_that_is_stopped_waits_for_no_replay_that_may_be_dead(event: Event, final: State) -> None:
+    status = life([*TO_ASSEMBLE, FINALIZED, REOPENED, TAKEN_BACK, event])
+    assert (status.state, status.exhausted) == (State.STOPPING, True)
+    status = life([counted(skipped=1)], status, 100)
+    assert status.state is State.FINALIZING
+    assert life([FINALIZED_AGAIN], status, 110).state is final
+
+
+def test_items_of_a_later_generation_are_not_skipped_for_how_the_earlier_one_ended() -> None:
+    stopped = life(FINAL["stopped"])
+    assert [stopped.skips(generation) for generation in (1, 2)] == [True, False]
+    running = life(TO_RUNNING)
+    assert not running.skips(1)
+
+
+def test_the_timeout_of_a_reopened_job_starts_anew() -> None:
+    status = life([*TO_ASSEMBLE, FINALIZED, REOPENED, TAKEN_BACK])
+    assert [is_timed_out(status, at) for at in (REOPENED.at, REOPENED.at + 59, REOPENED.at + 60)] == [
+        False,
+        False,
+        True,
+    ]
+    endless = life([*TO_ASSEMBLE, FINALIZED, REOPENED.model_copy(update={"timeout_s": None})])
+    assert endless.deadline is None
+
+
+@pytest.mark.parametrize("event", [STARTED, ENQUEUED, EXHAUSTED, STOP, TIMEOUT, PUBLISHED, HOOKED, REOPENED, FINALIZED])
 def test_an_event_of_an_unknown_job_makes_none(event: Event) -> None:
     assert fold(None, event, 7) is None
 
@@ -276,6 +395,10 @@ EVENTS = [
     HOOKED,
     HOOK_FAILED,
     FINALIZED,
+    REOPENED,
+    TAKEN_BACK,
+    EXHAUSTED_AGAIN,
+    FINALIZED_AGAIN,
 ]
 
 
@@ -306,9 +429,10 @@ def test_no_order_of_events_breaks_what_a_row_promises(tail: list[Event]) -> Non
     status = life([SUBMITTED])
     for offset, event in enumerate(tail, 1):
         before, status = status, life([event], status, offset)
-        assert not before.state.is_final or status.state is before.state
+        is_reopened = status.generation > before.generation
+        assert not before.state.is_final or status.state is before.state or is_reopened
         assert (status.phase is not None) == (status.state is State.FINALIZING)
-        assert before.cause is None or status.cause is before.cause
+        assert before.cause is None or status.cause is before.cause or status.earlier is before.cause
         assert status.state.value in status.times
         assert status.counts.written >= before.counts.written
 

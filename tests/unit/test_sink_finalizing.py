@@ -7,6 +7,7 @@ import pytest
 
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import JobManifest, Kind, ManifestRecord
+from stream_infer.jobs.replays import Replays
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.sink.assembly import Abandoned, assemble, finalized, is_whole, job_manifest
 from stream_infer.sink.backlog import Backlog, Step, step_of
@@ -15,6 +16,11 @@ from stream_infer.sink.names import Destination, ObjectName, object_key, pending
 from tests.support.memory_store import MemoryStore
 
 FINALIZING = JobStatus(job_id="j", api="echo", state=State.FINALIZING, phase=Phase.ASSEMBLE, counts=Counts(sunk=3))
+NO_REPLAYS = Replays()
+
+
+def go_on(_seconds: float = 0.0) -> None:
+    """Nobody has taken the step over."""
 
 
 def status(job_id: str = "j", **fields: Any) -> JobStatus:
@@ -132,8 +138,8 @@ def test_a_finished_job_leaves_its_objects_manifest_and_success_and_nothing_else
         store.put(found.key, b"{}\n")
     store.put("echo/j/results/mine.jsonl", b"")
 
-    assemble(store, FINALIZING, [kept], lambda: None)
-    assemble(store, FINALIZING, [kept], lambda: None)
+    assemble(store, FINALIZING, [kept], NO_REPLAYS, go_on)
+    assemble(store, FINALIZING, [kept], NO_REPLAYS, go_on)
 
     folder = {"echo/j/manifest.json", "echo/j/_SUCCESS", "echo/j/results/mine.jsonl"}
     assert set(store.objects) == {kept.key, later.key} | folder
@@ -147,7 +153,7 @@ def test_a_finished_job_leaves_its_objects_manifest_and_success_and_nothing_else
 def test_a_job_that_ended_early_has_a_manifest_and_no_success(cause: Cause) -> None:
     store = MemoryStore()
 
-    assemble(store, status(cause=cause), [], lambda: None)
+    assemble(store, status(cause=cause), [], NO_REPLAYS, go_on)
 
     assert set(store.objects) == {"echo/j/manifest.json"}
 
@@ -156,19 +162,78 @@ def test_a_later_generation_takes_the_old_success_away_first() -> None:
     store = MemoryStore()
     store.put("echo/j/_SUCCESS", b"")
 
-    assemble(store, status(generation=2, cause=Cause.STOP), [], lambda: None)
+    assemble(store, status(generation=2, cause=Cause.STOP), [], NO_REPLAYS, go_on)
 
     assert set(store.objects) == {"echo/j/manifest.json"}
+
+
+@pytest.mark.parametrize("state", [State.ENQUEUING, State.RUNNING, State.STOPPING])
+def test_a_job_that_was_reopened_is_unsealed_once(state: State) -> None:
+    assert step_of(status(state=state, phase=None, generation=2)) is Step.UNSEAL
+    assert step_of(status(state=state, phase=None)) is None
+    backlog = Backlog(linger_s=0.5)
+    backlog.see("j", 4, status(state=state, phase=None, generation=2), now=0)
+    backlog.end(5, now=0)
+    [task] = backlog.tasks(now=0)
+    backlog.finished(task, now=0)
+    backlog.see("j", 5, status(state=state, phase=None, generation=2), now=1)
+    backlog.end(6, now=1)
+    assert backlog.tasks(now=1) == []
+
+
+def error_lines(*offsets: int) -> bytes:
+    places = ({"dead_letter": {"topic": "t", "partition": 0, "offset": offset}} for offset in offsets)
+    return b"".join(json.dumps(place).encode() + b"\n" for place in places)
+
+
+def test_errors_that_were_replayed_are_left_out_of_the_manifest_and_nothing_committed_is_changed() -> None:
+    store = MemoryStore()
+    all_again, some_again, untouched = (
+        record(0, Kind.ERRORS, count=2, last_offset=1),
+        record(5, Kind.ERRORS, count=3, last_offset=7),
+        record(9, Kind.ERRORS, count=1),
+    )
+    bodies = {all_again.key: error_lines(0, 1), some_again.key: error_lines(5, 6, 7), untouched.key: error_lines(9)}
+    store.objects = dict(bodies)
+    earlier = "echo/j/errors/" + str(ObjectName(Kind.ERRORS, 0, 5, 1, "f" * 12))
+    store.put(earlier, b"a copy of an earlier generation")
+    replays = Replays({"t": {(0, 0), (0, 1), (0, 6), (1, 9)}})
+
+    second = status(generation=2, counts=Counts(rejected=3, reopened=3, sunk=6))
+    left = assemble(store, second, [all_again, some_again, untouched], replays, go_on)
+    once = dict(store.objects)
+    again = assemble(store, second, [all_again, some_again, untouched], replays, go_on)
+
+    [copy, other] = left
+    assert other == untouched
+    assert store.get(copy.key) == error_lines(5, 7)
+    assert (copy.count, copy.bytes, copy.generation) == (2, len(error_lines(5, 7)), 1)
+    assert earlier not in store.objects
+    assert bodies.items() <= store.objects.items()
+    manifest = JobManifest.model_validate(json.loads(store.get("echo/j/manifest.json")))
+    assert set(manifest.objects) == {copy, untouched}
+    assert (again, store.objects) == (left, once)
+    assert "echo/j/_SUCCESS" in store.objects
+    assert finalized(store, second, left, at=1.0).objects == 2
+
+
+def test_a_reopened_job_that_had_been_stopped_gets_no_success() -> None:
+    store = MemoryStore()
+
+    assemble(store, status(generation=2, earlier=Cause.STOP), [], NO_REPLAYS, go_on)
+
+    manifest = JobManifest.model_validate(json.loads(store.get("echo/j/manifest.json")))
+    assert (set(store.objects), manifest.cause) == ({"echo/j/manifest.json"}, Cause.STOP)
 
 
 def test_an_abandoned_assembly_writes_nothing_more() -> None:
     store = MemoryStore()
 
-    def check() -> None:
+    def check(_seconds: float = 0.0) -> None:
         raise Abandoned("elsewhere")
 
     with pytest.raises(Abandoned):
-        assemble(store, FINALIZING, [], check)
+        assemble(store, FINALIZING, [], NO_REPLAYS, check)
     assert store.objects == {}
 
 
@@ -178,6 +243,6 @@ def test_only_uncommitted_objects_of_no_job_are_leftovers() -> None:
     note, other = pending_key("t", 0, 5, "a" * 12), pending_key("t", 1, 5, "b" * 12)
     store.objects = {old: b"", new: b"", note: json.dumps([old, new, "elsewhere/x"]).encode(), other: b"[]"}
 
-    remove_leftovers(store, ("t", 0), committed=10)
+    remove_leftovers(store, ("t", 0), committed=10, is_ours=lambda: True)
 
     assert set(store.objects) == {old, other}

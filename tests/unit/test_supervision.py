@@ -52,6 +52,10 @@ def test_status_2_is_not_started_again_however_long_it_lived() -> None:
     assert after_death(POLICY, 2, 3600.0, 0) == GiveUp()
 
 
+def test_a_role_that_has_served_before_is_started_again_whatever_it_lacks_now() -> None:
+    assert isinstance(after_death(POLICY, 2, 1.0, 0, has_served=True), Restart)
+
+
 def test_every_kind_of_role_has_its_phase_once() -> None:
     assert sorted(phase.kind for phase in STOP_PHASES) == sorted(RoleKind)
     assert all(stop_deadline(kind) > 0 for kind in RoleKind)

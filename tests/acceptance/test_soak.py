@@ -1,0 +1,37 @@
+"""Three minutes of `make soak`: every kind of poison, and every kind of fault that one broker allows."""
+
+import os
+
+import pytest
+
+from stream_infer.errors import ServiceUnavailable
+from tests.soak.faults import FAULTS
+from tests.soak.items import SPECIES
+from tests.soak.plan import Plan
+from tests.soak.report import last_line, table
+from tests.soak.run import run
+from tests.support.services import missing
+
+# A fault begins while the one before is still felt: otherwise they do not fit.
+PLAN = Plan(
+    seed=int(os.environ.get("SEED") or 20261121),
+    items=2500,
+    duration=60.0,
+    faults=len(FAULTS),
+    brokers=1,
+    every=3.0,
+    patience=60.0,
+)
+
+
+@pytest.mark.timeout(300)
+def test_whatever_is_poisoned_and_whoever_is_hurt_every_item_ends_once_and_in_its_own_way() -> None:
+    print(f"SEED={PLAN.seed}")
+    try:
+        outcome = run(PLAN, print)
+    except ServiceUnavailable as error:
+        missing(str(error))
+    print(table(outcome))
+    print(last_line(outcome))
+    assert not outcome.findings
+    assert {item.kind for item in outcome.items} >= {species.kind for species in SPECIES if species.on}

@@ -1,0 +1,194 @@
+import logging
+import time
+
+import pytest
+import structlog
+
+from stream_infer.jobs.log_lines import LINE_BYTES, decode_line
+from stream_infer.telemetry.job_events import JobEvents
+from stream_infer.telemetry.job_logs import JobLog
+from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
+from stream_infer.telemetry.logs import configure_logs
+from stream_infer.telemetry.predictor_lines import PredictorLines
+from stream_infer.telemetry.redaction import redact_text
+from stream_infer.telemetry.rejections import Kind, RejectionDigest
+
+
+class FakePublisher:
+    """Takes `room` records."""
+
+    def __init__(self, room=10**6):
+        self.room = room
+        self.records = []
+
+    def offer(self, record):
+        if len(self.records) >= self.room:
+            return False
+        self.records.append(record)
+        return True
+
+    def poll(self, timeout_s):
+        pass
+
+    def close(self, timeout_s):
+        pass
+
+    @property
+    def lines(self):
+        return [decode_line(record.key, record.value) for record in self.records]
+
+
+@pytest.fixture
+def publisher():
+    return FakePublisher()
+
+
+@pytest.fixture
+def log(publisher):
+    return JobLog(
+        "t.logs", lambda on_lost: publisher, role="worker", who="w.0", policy=LinePolicy(per_second=0, burst=3)
+    )
+
+
+def test_a_job_has_a_burst_and_then_its_rate():
+    budget = LineBudget(LinePolicy(per_second=2, burst=3))
+
+    assert [budget.take("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert budget.take("b", 0.0), "another job has its own"
+    assert [budget.take("a", 1.0) for _ in range(3)] == [True, True, False]
+    assert budget.take_dropped(1.0) == {"a": 3}
+
+
+def test_what_was_dropped_is_said_once_a_second_and_nothing_is_forgotten():
+    budget = LineBudget(LinePolicy(per_second=1, burst=1, say_every=1))
+    assert budget.take_dropped(0.0) == {}
+    budget.drop("a", 4)
+    assert budget.take_dropped(0.5) == {}
+    budget.drop("a")
+    assert budget.take_dropped(1.0) == {"a": 5}
+    assert budget.take_dropped(2.0) == {}
+
+
+def test_a_line_goes_to_each_job_without_secrets_and_cut(log, publisher):
+    log.start()
+    log.line({"a", "b"}, "password=hunter2 " + "x" * 20_000)
+    log.line((), "while loading")
+    log.line({"a"}, "  ")
+    log.close()
+
+    assert {line.job_id for line in publisher.lines} == {"a", "b"}
+    assert len(publisher.lines) == 2
+    for line in publisher.lines:
+        assert line.line.startswith("password=*** xxx")
+        assert len(line.line.encode()) <= LINE_BYTES
+        assert (line.source, line.role, line.who) == ("predictor", "worker", "w.0")
+
+
+def test_a_flood_leaves_a_line_that_counts_what_is_missing(log, publisher):
+    for number in range(10):
+        log.line({"a"}, f"line {number}")
+    log.start()
+    log.close()
+
+    assert [line.line for line in publisher.lines] == ["line 0", "line 1", "line 2", "… 7 lines dropped"]
+
+
+def test_lines_that_kafka_does_not_take_are_counted_until_it_does(log, publisher):
+    publisher.room = 0
+    log.line({"a"}, "lost")
+    log.line({"a"}, "lost too")
+    log.start()
+    deadline = time.monotonic() + 10
+    while not log._queue.empty():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    publisher.room = 10
+    log.close()
+
+    assert [line.line for line in publisher.lines] == ["… 2 lines dropped"]
+
+
+def test_events_with_a_job_id_are_published_and_no_others(log, publisher):
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logs("sink", level=logging.DEBUG, style="json")
+    handler = JobEvents(log)
+    root.addHandler(handler)
+    try:
+        said = structlog.get_logger("x")
+        said.info("no job")
+        said.debug("not for users", job_id="a")
+        said.bind(job_id="a").warning("flushed", objects=3, item_id="a-1", token="t", places=["x"], nothing=None)
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            said.exception("failed", job_id="a")
+        logging.getLogger("stream_infer.kafka").error("FAIL")
+    finally:
+        root.handlers[:], root.level = before
+        logging.captureWarnings(capture=False)
+        structlog.reset_defaults()
+    log.start()
+    log.close()
+
+    flushed, failed = publisher.lines
+    assert (flushed.line, flushed.level, flushed.item_id, flushed.source) == ("flushed", "warning", "a-1", "role")
+    assert flushed.fields == {"objects": 3, "token": "***", "places": '["x"]'}
+    assert (failed.level, failed.fields) == ("error", {"error": "ValueError: boom"})
+
+
+class Said:
+    def __init__(self):
+        self.lines = []
+
+    def line(self, jobs, text):
+        self.lines.append((text, set(jobs)))
+
+
+def test_a_line_belongs_to_the_jobs_in_the_child_and_for_a_moment_to_those_before():
+    said, echoed, now = Said(), [], [0.0]
+    lines = PredictorLines(said, echoed.append, lambda: now[0])
+    lines("loading")
+    now[0] = 10.0
+    lines("just before the word of it")
+    now[0] += 0.05
+    lines.now_in_child(frozenset({"a"}))
+    lines("in a")
+    lines.now_in_child(frozenset({"b"}))
+    lines("a's last, or b's first")
+    now[0] += 0.2
+    lines("in b")
+    lines.now_in_child(frozenset())
+    lines("b's last")
+    now[0] += 0.2
+    lines("idle")
+
+    assert said.lines == [
+        ("just before the word of it", {"a"}),
+        ("in a", {"a"}),
+        ("a's last, or b's first", {"a", "b"}),
+        ("in b", {"b"}),
+        ("b's last", {"b"}),
+    ]
+    assert len(echoed) == 7
+
+
+def test_many_rejections_are_one_line_a_second_and_kind():
+    digest, kind, other = RejectionDigest(), Kind("j", "predict", "ValueError"), Kind("j", "decode", "ValueError")
+    digest.add(kind, "j-1", "first")
+    assert [(one.count, one.item_id) for one in digest.due(0.0)] == [(1, "j-1")]
+    digest.add(kind, "j-2", "second")
+    digest.add(kind, "j-3", "third")
+    digest.add(other, "j-4", "fourth")
+    assert [one.kind for one in digest.due(0.5)] == [other]
+    assert [(one.count, one.item_id, one.message) for one in digest.due(1.0)] == [(2, "j-2", "second")]
+    digest.add(kind, "j-5", "fifth")
+    assert [one.count for one in digest.due(1.1, at_once=True)] == [1]
+
+
+@pytest.mark.parametrize("line", ["a." * 4096, "secret" * 1365, "a://" * 2048, "secret" + " " * 8000])
+def test_no_line_keeps_the_redaction_busy(line):
+    """170 ms each with unbounded patterns, in which nothing else ran."""
+    began = time.perf_counter()
+    redact_text(line)
+    assert time.perf_counter() - began < 0.05
