@@ -26,7 +26,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format bench lock clean versitygw toxiproxy
+.PHONY: help setup demo test soak check format bench lock clean versitygw toxiproxy
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
 test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
+
+# ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
+soak: $(VENV)/.dev versitygw toxiproxy ## poison and faults for some ten minutes, and every item counted
+	@$(PY) -m tests.soak
 
 check: $(VENV)/.dev ## lint, format, types, the direction of the imports
 	$(VENV)/bin/ruff check .

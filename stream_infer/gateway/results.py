@@ -74,6 +74,7 @@ class ResultsResource:
                 f"the object {self._services.store.uri(key)} is committed and is not there"
             ) from None
 
+
 def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:
     """The committed objects of a job as of now, ordered by key. Blocks; raises TopicMismatch or ServiceUnavailable."""
     topic = Topics(settings.kafka.topic_prefix).manifests
@@ -95,4 +96,3 @@ def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:
         return [found[key] for key in sorted(found)]
     finally:
         reader.close()
-

@@ -169,6 +169,7 @@ def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
         state = State.SUCCEEDED
     update = {
         "phase": None,
+        "cause": status.ends_early,
         "hindrance": None,
         "manifest": event.manifest,
         "objects": event.objects,

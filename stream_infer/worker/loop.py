@@ -26,6 +26,7 @@ from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
+from stream_infer.worker.rejected import RejectedLog
 
 _LOG = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class WorkerLoop:
         self._times = times
         self._clock = clock
         self._events: list[Event] = []
+        self._rejected = RejectedLog()
         self._full_since: float | None = None
         self._paused: set[Partition] = set()
         self._tiers_looked_at = 0.0
@@ -164,6 +166,7 @@ class WorkerLoop:
         self._turn(now)
 
     def _turn(self, now: float) -> None:
+        self._rejected.say(time.monotonic())
         turn = self._circuit.turn(now)
         self._events += turn.events
         if turn.released:
@@ -195,6 +198,7 @@ class WorkerLoop:
             _LOG.warning("producer_fenced", reason=str(error))
             self._begin_anew(self._consumer)
         else:
+            self._rejected.delivered(prefixes, time.monotonic())
             self._ledger.delivered(prefixes)
             self._events.clear()
             self._pace.committed(time.monotonic())
@@ -248,6 +252,7 @@ class WorkerLoop:
 
     def close(self) -> None:
         """After the consumer has left the group: what was not committed is somebody else's."""
+        self._rejected.say(time.monotonic(), at_once=True)
         self._producer.close()
 
 

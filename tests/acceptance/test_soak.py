@@ -15,11 +15,11 @@ from tests.support.services import missing
 # A fault begins while the one before is still felt: otherwise they do not fit.
 PLAN = Plan(
     seed=int(os.environ.get("SEED") or 20261121),
-    items=2500,
-    duration=60.0,
+    items=1500,
+    duration=30.0,
     faults=len(FAULTS),
     brokers=1,
-    every=3.0,
+    every=2.5,
     patience=60.0,
 )
 

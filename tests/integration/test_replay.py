@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from connectors.formats import jsonl
 from stream_infer.cli.app import main
@@ -19,7 +20,7 @@ from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.replay import JobIsRunning, Replay, ReplayStopped
 from stream_infer.gateway.replay_choice import Request
 from stream_infer.intake.run import run as run_intake
-from stream_infer.jobs.events import Counted, Exhausted, Reopened
+from stream_infer.jobs.events import Counted, Exhausted, Reopened, encode_event
 from stream_infer.jobs.spec import decode_job, encode_job
 from stream_infer.jobs.status import State, decode_status
 from stream_infer.kafka.partitioner import partition_of
@@ -278,6 +279,30 @@ def test_a_replay_that_was_killed_in_the_middle_is_gone_on_with(roles: Roles, cl
     done = replay(client, f"jobs/{job_id}")
     assert (done["replayed"], done["already_replayed"], done["generation"]) == (2, 6, 2)
     check_all_succeeded(roles, client, job_id, bad=8)
+
+
+def test_what_a_replay_had_not_committed_when_it_was_killed_never_was(roles: Roles, client: HttpClient) -> None:
+    job_id = failed_job(client, bad=4)
+    roles.mended.touch()
+    dead = Producer(
+        {
+            "bootstrap.servers": roles.settings.kafka.bootstrap,
+            "transactional.id": f"{roles.topics.prefix}.echo.replay",
+            "transaction.timeout.ms": 60_000,
+        }
+    )
+    dead.init_transactions(10)
+    dead.begin_transaction()
+    for message in roles.read(roles.topics.api("echo").dlq):
+        dead.produce(roles.topics.api("echo").items, message.value, message.key, headers=list(message.headers))
+    event = Reopened(job_id=job_id, at=time.time(), generation=2)
+    dead.produce(roles.topics.progress, encode_event(event), job_id.encode())
+    dead.flush(10)
+
+    assert replay(client, f"jobs/{job_id}")["replayed"] == 4
+
+    check_all_succeeded(roles, client, job_id, bad=4)
+    dead.purge()
 
 
 def test_a_job_whose_replay_died_ends_when_another_job_is_replayed(roles: Roles, client: HttpClient) -> None:

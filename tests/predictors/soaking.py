@@ -18,6 +18,7 @@ OVERSIZE = 1 << 20
 class Soaking:
     def __init__(self, config):
         self._pause = config["pause"]
+        self._cured = Path(config["folder"]) / "cured"
         self._attempts = Path(config["folder"]) / "attempts"
         calls = Path(config["folder"]) / "calls" / f"{os.getppid()}-{os.getpid()}.jsonl"
         self._calls = os.open(calls, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -27,6 +28,8 @@ class Soaking:
         line = {"at": time.time(), "names": [item["name"] for item in items]}
         os.write(self._calls, json.dumps(line).encode() + b"\n")
         time.sleep(self._pause * len(items))
+        if self._cured.exists():
+            return [self._answer({**item, "kind": KEPT.get(item["kind"])}) for item in items]
         for item in items:  # first, so that what an item says about itself is not counted in a call that is lost
             if item["kind"] in VIOLENT:
                 VIOLENT[item["kind"]]()
@@ -68,6 +71,7 @@ def _eat():
         eaten.append(bytes(64 << 20))  # untouched: it takes address space, no memory
 
 
+KEPT = {"none": "none", "oversize": "oversize"}
 VIOLENT = {
     "raising": _raise,
     "segfault": lambda: ctypes.string_at(0),

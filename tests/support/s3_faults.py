@@ -69,7 +69,8 @@ def refusing_s3(endpoint_url: str) -> Iterator[RefusingS3]:
             for name, value in headers:
                 if name.lower() not in _HOP_BY_HOP | {"content-length", "date", "server"}:
                     self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            told = dict(headers).get("Content-Length", "0")
+            self.send_header("Content-Length", told if self.command == "HEAD" else str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 

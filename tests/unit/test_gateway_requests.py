@@ -21,9 +21,9 @@ from stream_infer.errors import (
 )
 from stream_infer.gateway.address import Address, listen_address
 from stream_infer.gateway.app import application
-from stream_infer.gateway.dead_letters import readable
 from stream_infer.gateway.items import check_line, read_lines
 from stream_infer.gateway.json_text import MalformedJson, parse_json, to_json
+from stream_infer.gateway.letter_bodies import readable
 from stream_infer.gateway.openapi import openapi_document
 from stream_infer.gateway.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
 from stream_infer.gateway.services import Services

@@ -294,7 +294,8 @@ def test_a_job_that_ended_early_ends_so_again_since_what_it_skipped_is_gone(stat
     assert (reopened.cause, reopened.is_skipping, reopened.errors) == (None, False, first.errors)
     status = life([EXHAUSTED_AGAIN, SUCCEEDED_AGAIN], reopened, 110)
     assert (status.state, status.phase) == (State.FINALIZING, Phase.ASSEMBLE)
-    assert life([FINALIZED_AGAIN], status, 120).state == state
+    again = life([FINALIZED_AGAIN], status, 120)
+    assert (again.state, again.cause) == (state, first.cause)
 
 
 def test_a_hook_runs_again_in_each_generation_and_its_old_failure_counts_no_more() -> None:

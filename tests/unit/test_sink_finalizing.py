@@ -246,3 +246,16 @@ def test_only_uncommitted_objects_of_no_job_are_leftovers() -> None:
     remove_leftovers(store, ("t", 0), committed=10, is_ours=lambda: True)
 
     assert set(store.objects) == {old, other}
+
+
+def test_leftovers_that_were_listed_too_late_are_somebody_elses() -> None:
+    store, hour = MemoryStore(), Destination(None, hour="dt=2025-01-31/hour=23")
+    key, note = (
+        object_key("echo", hour, ObjectName(Kind.RESULTS, 0, 10, 1, "a" * 12)),
+        pending_key("t", 0, 10, "a" * 12),
+    )
+    store.objects = {key: b"", note: json.dumps([key]).encode()}
+
+    remove_leftovers(store, ("t", 0), committed=10, is_ours=lambda: False)
+
+    assert set(store.objects) == {key, note}

@@ -9,12 +9,12 @@ from connectors.formats import jsonl
 from stream_infer.dead_letters import dead_letter
 from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Counted, decode_event
+from stream_infer.jobs.events import Counted, Hindered, decode_event
 from stream_infer.jobs.manifest import Kind, decode_manifest
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.records import Failure, Headers, Message, item_headers
 from stream_infer.sink.buffers import Closed, Line
-from stream_infer.sink.flush import FlushPlan, Outlet, Stored, commit_records, plan_flush, split
+from stream_infer.sink.flush import FlushPlan, Outlet, Stored, commit_records, hindrance_records, plan_flush, split
 from stream_infer.sink.names import Destination
 from stream_infer.sink.records import read_line
 from stream_infer.topics import Topics
@@ -115,3 +115,14 @@ def test_a_dead_letter_carries_its_items_job_and_place() -> None:
 
     assert (destination, found.ordinal) == (Destination("j", 2), 3)
     assert b'"message":"no"' in found.data
+
+
+def test_each_job_in_a_flush_that_waits_for_the_store_is_told_why_once() -> None:
+    lines = {Destination("k", 2): [line(0)], Destination("j"): [line(offset) for offset in range(1, 900)]}
+    records = hindrance_records(plan_of({**lines, STREAM: [line(900)]}), "away", Topics("p"), 4, at=12.0)
+
+    assert [decode_event(record.value or b"") for record in records] == [
+        Hindered(job_id="j", at=12.0, generation=1, reason="away"),
+        Hindered(job_id="k", at=12.0, generation=2, reason="away"),
+    ]
+    assert [record.partition for record in records] == [partition_of("j", 4), partition_of("k", 4)]

@@ -1,0 +1,41 @@
+"""Says in a job's log what was rejected: few lines, however many items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from stream_infer.records import Failure
+from stream_infer.telemetry.rejections import Kind, RejectionDigest
+from stream_infer.worker.ledger import Prefix
+
+_LOG = structlog.get_logger(__name__)
+
+
+class RejectedLog:
+    """Told of what has been committed; `now` in seconds of a clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._digest = RejectionDigest()
+
+    def delivered(self, prefixes: Iterable[Prefix], now: float) -> None:
+        for prefix in prefixes:
+            for entry in prefix.entries:
+                if isinstance(entry.ended, Failure) and entry.item is not None and entry.item.job_id is not None:
+                    kind = Kind(entry.item.job_id, entry.ended.stage.value, entry.ended.exception)
+                    self._digest.add(kind, entry.item.item_id, entry.ended.message)
+        self.say(now)
+
+    def say(self, now: float, *, at_once: bool = False) -> None:
+        """What is due; `at_once`: all of it, at the end."""
+        for one in self._digest.due(now, at_once=at_once):
+            _LOG.warning(
+                "items_rejected",
+                job_id=one.kind.job_id,
+                items=one.count,
+                stage=one.kind.stage,
+                exception=one.kind.exception,
+                for_example=one.item_id,
+                message=one.message,
+            )

@@ -1,0 +1,107 @@
+"""Whether processes stayed well: memory flat, ends in order, and how long a predictor's crash took. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tests.soak.checks import OTHER, Finding
+from tests.soak.evidence import Call
+from tests.soak.items import Kind, Planned
+from tests.soak.roles import Life, Measured
+
+MIB = 1 << 20
+WARM_AFTER_S = 10.0
+LONG_LIVED_S = 40.0
+GROWTH = 1.5
+SLACK = 100 * MIB
+ENDINGS = frozenset({Kind.SEGFAULT, Kind.ABORT, Kind.EXIT, Kind.HANG})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one kind of process: the highest of all, and the growth of the long-lived one that grew most (1.0: none)."""
+
+    highest: int
+    growth: float
+
+
+def memory_of(measures: Sequence[Measured]) -> dict[str, Memory]:
+    """By role; of a process, the median after its warm-up is compared with the median at its end."""
+    highest: dict[str, int] = defaultdict(int)
+    growth: dict[str, float] = defaultdict(lambda: 1.0)
+    for (name, _), series in _series(measures).items():
+        role = _role(name)
+        highest[role] = max(highest[role], *(one.rss for one in series))
+        if ends := _ends(series):
+            growth[role] = max(growth[role], ends[1] / ends[0])
+    return {role: Memory(highest[role], growth[role]) for role in sorted(highest)}
+
+
+def check_memory(measures: Sequence[Measured]) -> Iterator[Finding]:
+    for (name, pid), series in _series(measures).items():
+        ends = _ends(series)
+        if ends and ends[1] > GROWTH * ends[0] + SLACK:
+            yield Finding(OTHER, f"{name} ({pid}) grew from {ends[0] / MIB:.0f} to {ends[1] / MIB:.0f} MiB")
+
+
+def check_ends(statuses: Mapping[str, int | None], given_up: Sequence[str], left: Sequence[int]) -> Iterator[Finding]:
+    """`statuses` are those of roles that were asked to end; `left` pids of what still lives."""
+    for name, status in statuses.items():
+        if status not in (0, None):
+            yield Finding(OTHER, f"{name} ended with status {status} when it was asked to end")
+    for name in given_up:
+        yield Finding(OTHER, f"{name} ended with status 2: there is something for its user to mend")
+    if left:
+        yield Finding(OTHER, f"processes that outlived the run: {left}")
+
+
+def own_ends(lives: Sequence[Life]) -> dict[str, int]:
+    """How often a role ended that nobody killed or asked: it gave up, and was started again."""
+    found: dict[str, int] = defaultdict(int)
+    for life in lives:
+        if life.ended is not None and not life.asked and not life.killed:
+            found[f"{life.name.rpartition('-')[0]} (status {life.status})"] += 1
+    return dict(found)
+
+
+def predictor_recoveries(calls: Sequence[Call], items: Mapping[str, Planned]) -> dict[str, list[float]]:
+    """By kind of poison, the seconds from the beginning of a call that ended the predictor to the next one's call.
+
+    A hang includes its deadline. `items` by their names.
+    """
+    by_process: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        by_process[call.process].append(call)
+    found: dict[str, list[float]] = defaultdict(list)
+    for process, mine in by_process.items():
+        kinds = [items[name].kind for name in mine[-1].names if name in items and items[name].kind in ENDINGS]
+        worker = process.partition("-")[0]
+        later = [
+            others[0].at
+            for other, others in by_process.items()
+            if other.partition("-")[0] == worker and others[0].at > mine[-1].at
+        ]
+        if kinds and later:
+            found[kinds[0].value].append(min(later) - mine[-1].at)
+    return dict(found)
+
+
+def _series(measures: Sequence[Measured]) -> dict[tuple[str, int], list[Measured]]:
+    found: dict[tuple[str, int], list[Measured]] = defaultdict(list)
+    for one in measures:
+        found[one.name, one.pid].append(one)
+    return found
+
+
+def _ends(series: Sequence[Measured]) -> tuple[float, float] | None:
+    warm = [one for one in series if one.at >= series[0].at + WARM_AFTER_S]
+    if len(warm) < 8 or warm[-1].at - series[0].at < LONG_LIVED_S:
+        return None
+    quarter = max(2, len(warm) // 4)
+    return median(one.rss for one in warm[:quarter]), median(one.rss for one in warm[-quarter:])
+
+
+def _role(name: str) -> str:
+    base, slash, rest = name.partition("/")
+    return base.rpartition("-")[0] + slash + rest

@@ -1,0 +1,209 @@
+"""Which item is what, and how each has to end. Pure: everything follows from the seed and the number of items.
+
+A kind of poison is one entry of `SPECIES`, and one function of tests/predictors/soaking.py where the predictor is to
+act on it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+MAX_ATTEMPTS = 3
+CURED_FILE = "cured"
+"""Where it is in a run's folder, the predictor is mended: what it failed with before it answers like any other item."""
+
+
+class Kind(StrEnum):
+    GOOD = "good"
+    REFERENCE = "reference"
+    OVERSIZE = "oversize"
+    NONE = "none"
+    UNDECODABLE = "undecodable"
+    RAISING = "raising"
+    ITEM_ERROR = "item-error"
+    SEGFAULT = "segfault"
+    ABORT = "abort"
+    EXIT = "exit"
+    HANG = "hang"
+    MEMORY = "memory"
+    TRANSIENT = "transient"
+    HOPELESS = "hopeless"
+    THROTTLED = "throttled"
+    MISSING = "missing"
+    EXPIRED = "expired"
+
+
+class End(StrEnum):
+    RESULT = "a result"
+    DEAD = "a dead letter"
+    NOTHING = "no record"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How an item has to end. Of a dead letter: stage, exception class, words of its message, and its attempt."""
+
+    end: End
+    stage: str = ""
+    exception: str = ""
+    says: str = ""
+    attempt: int = 1
+
+
+class Form(StrEnum):
+    """How items come in. Not every kind can come in every way."""
+
+    JSONL = "a JSONL file"
+    S3 = "a JSONL file on S3"
+    INLINE = "in the request"
+    DIRECTORY = "a directory"
+    STREAM = "straight into the topic"
+
+
+LINES = frozenset({Form.JSONL, Form.S3, Form.STREAM})
+JSON = LINES | {Form.INLINE}
+ANYWHERE = JSON | {Form.DIRECTORY}
+
+
+@dataclass(frozen=True, slots=True)
+class Species:
+    """`share` of all items are of the kind, at most `most`, at least one.
+
+    `spoils`: the whole call fails with it. `curable`: it has a result when it is replayed later.
+    """
+
+    kind: Kind
+    share: float
+    expected: Expected
+    forms: frozenset[Form] = JSON
+    most: int | None = None
+    spoils: bool = False
+    curable: bool = False
+    on: bool = True
+
+
+def _dead(stage: str, exception: str, says: str = "", attempt: int = 1) -> Expected:
+    return Expected(End.DEAD, stage, exception, says, attempt)
+
+
+_RESULT = Expected(End.RESULT)
+_RETRYABLE = "stream_infer.errors.RetryableError"
+_CRASH = "stream_infer.engine.isolation.PredictorCrashed"
+_TIMED_OUT = "stream_infer.engine.isolation.PredictorTimedOut"
+_UNDECODABLE = "stream_infer.errors.UndecodableItem"
+_REFUSED = "stream_infer.errors.RefusedItem"
+
+# Each of the kinds that end the predictor's process costs two starts of it: they are few, however many items there are.
+SPECIES = (
+    Species(Kind.REFERENCE, 0.01, _RESULT, frozenset({Form.DIRECTORY, Form.STREAM})),
+    Species(Kind.OVERSIZE, 0.002, _RESULT, most=20),
+    Species(Kind.NONE, 0.02, Expected(End.NOTHING), JSON - {Form.STREAM}),
+    Species(Kind.UNDECODABLE, 0.01, _dead("decode", _UNDECODABLE), LINES | {Form.DIRECTORY}),
+    Species(
+        Kind.RAISING, 0.005, _dead("predict", "ValueError", "this item raises", MAX_ATTEMPTS), spoils=True, curable=True
+    ),
+    Species(
+        Kind.ITEM_ERROR, 0.01, _dead("predict", "stream_infer.errors.ItemError", "this item is refused"), curable=True
+    ),
+    Species(Kind.SEGFAULT, 0.001, _dead("predict", _CRASH, "SIGSEGV"), most=10, spoils=True, curable=True),
+    Species(Kind.ABORT, 0.001, _dead("predict", _CRASH, "SIGABRT"), most=10, spoils=True, curable=True),
+    Species(Kind.EXIT, 0.001, _dead("predict", _CRASH, "status 3"), most=10, spoils=True, curable=True),
+    Species(Kind.HANG, 0.001, _dead("predict", _TIMED_OUT, "hung for"), most=8, spoils=True, curable=True),
+    Species(Kind.MEMORY, 0.002, _dead("predict", "MemoryError"), most=20, spoils=True, curable=True),
+    Species(Kind.TRANSIENT, 0.01, _RESULT),
+    Species(Kind.HOPELESS, 0.003, _dead("predict", _RETRYABLE, "never works", MAX_ATTEMPTS), most=100, curable=True),
+    Species(Kind.THROTTLED, 0.003, _RESULT, most=100),
+    Species(Kind.MISSING, 0.005, _dead("fetch", _REFUSED), frozenset({Form.DIRECTORY, Form.STREAM})),
+    Species(Kind.EXPIRED, 0.005, _dead("fetch", "stream_infer.DeadlinePassed"), frozenset({Form.STREAM}), curable=True),
+)
+OF_KIND = {species.kind: species for species in SPECIES} | {
+    Kind.GOOD: Species(Kind.GOOD, 1.0, _RESULT, ANYWHERE),
+}
+SPOILING = frozenset(species.kind for species in SPECIES if species.spoils)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Items that come in together. `stopped`: a job that its owner stops, so that some of it is skipped."""
+
+    name: str
+    form: Form
+    size: int
+    stopped: bool = False
+
+    @property
+    def is_job(self) -> bool:
+        return self.form is not Form.STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One item. `name` is its own in payload and result; in the stream also its id."""
+
+    source: Source
+    ordinal: int
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.name}-{self.ordinal}"
+
+    @property
+    def expected(self) -> Expected:
+        return OF_KIND[self.kind].expected
+
+    def payload(self) -> dict[str, Any]:
+        return {"name": self.name, "n": self.ordinal, "kind": self.kind.value}
+
+    def line(self) -> bytes:
+        """Its payload as bytes; that of an undecodable one is JSON that breaks off."""
+        data = json.dumps(self.payload()).encode()
+        return data[:-2] if self.kind is Kind.UNDECODABLE else data
+
+    def answer(self) -> dict[str, Any]:
+        """What the predictor has to say of it."""
+        return {"name": self.name, "twice": self.ordinal * 2}
+
+
+def sources(items: int) -> list[Source]:
+    """Jobs of different sizes, one of them stopped half-way, and a stream of items that belong to none."""
+    files = max(10, min(200, items // 50))
+    shares = {"big": (Form.JSONL, 0.4), "middle": (Form.S3, 0.15), "small": (Form.INLINE, 0.05)}
+    jobs = [Source(name, form, max(5, int(items * share))) for name, (form, share) in shares.items()]
+    jobs.append(Source("stopped", Form.INLINE, max(5, items // 10), stopped=True))
+    jobs.append(Source("files", Form.DIRECTORY, files))
+    return [*jobs, Source("stream", Form.STREAM, max(20, items - sum(job.size for job in jobs)))]
+
+
+def draw(seed: int, found: Sequence[Source]) -> dict[str, list[Planned]]:
+    """Every source's items in their order."""
+    chance = Random(f"items {seed}")
+    total = sum(source.size for source in found)
+    kinds: dict[str, list[Kind]] = {source.name: [] for source in found}
+    for species in SPECIES:
+        if species.on:
+            for name in _places(species, total, found, chance):
+                kinds[name].append(species.kind)
+    return {source.name: _fill(source, kinds[source.name], chance) for source in found}
+
+
+def _places(species: Species, total: int, found: Sequence[Source], chance: Random) -> list[str]:
+    count = max(1, round(species.share * total))
+    count = count if species.most is None else min(count, species.most)
+    fit = [source for source in found if source.form in species.forms and not source.stopped]
+    return chance.choices([source.name for source in fit], [source.size for source in fit], k=count)
+
+
+def _fill(source: Source, special: list[Kind], chance: Random) -> list[Planned]:
+    harmless = Kind.REFERENCE if source.form is Form.DIRECTORY else Kind.GOOD
+    special = special[: source.size]
+    kinds = special + [harmless] * (source.size - len(special))
+    chance.shuffle(kinds)
+    return [Planned(source, ordinal, kind) for ordinal, kind in enumerate(kinds)]
+
+
+def by_name(drawn: Mapping[str, Sequence[Planned]]) -> dict[str, Planned]:
+    return {item.name: item for items in drawn.values() for item in items}

@@ -1,0 +1,120 @@
+"""The system under test, every part a process of its own: Kafka, S3, the proxies before them, and all roles."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stream_infer.configuration import load_settings
+from stream_infer.kafka.admin import apply
+from stream_infer.local.free_ports import find_free
+from stream_infer.local.supervision import RoleKind
+from stream_infer.settings import Settings
+from tests.soak import items
+from tests.soak.cluster import cluster_in
+from tests.soak.faults import API, Arena
+from tests.soak.plan import BATCH, WORKERS, Plan
+from tests.soak.roles import Supervisor, all_ready, wait_until
+from tests.soak.store import BUCKET, StoreServer, store_in
+from tests.support.settings import predictor
+from tests.support.toxiproxy import Toxiproxy
+
+PREFIX = "soak"
+READY_WITHIN_S = 90.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system. `settings` reach Kafka directly, the roles' own go through the proxies."""
+
+    settings: Settings
+    arena: Arena
+    folder: Path
+    gateway: str
+
+
+@contextmanager
+def system_in(folder: Path, plan: Plan, say: Say) -> Iterator[System]:
+    """Kafka, S3, the proxies and all roles, each of its own process; ready."""
+    for name in ("calls", "attempts", "roles", "state"):
+        (folder / name).mkdir()
+    with ExitStack() as stack:
+        toxiproxy = stack.enter_context(Toxiproxy.start(folder))
+        store = stack.enter_context(store_in(folder, toxiproxy))
+        cluster = stack.enter_context(cluster_in(folder, plan.brokers, toxiproxy))
+        [port] = find_free(1)
+        config = _write_config(folder, plan, cluster.proxied, port)
+        settings = load_settings(config, {"STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": cluster.direct})
+        apply(settings)
+        supervisor = Supervisor(config, folder / "roles", store.behind.environment())
+        stack.callback(supervisor.kill)
+        for kind, count in _crew().items():
+            for number in range(count):
+                own = ("--api", API, "--slot", str(number)) if kind is RoleKind.WORKER else ()
+                supervisor.add(kind, number, *own)
+        supervisor.start()
+        names = [name for kind in RoleKind for name in supervisor.names(kind)]
+        if not wait_until(lambda: all_ready(supervisor, names), READY_WITHIN_S):
+            late = [name for name in names if not supervisor.is_ready(name)]
+            raise RuntimeError(f"not ready within {READY_WITHIN_S:.0f} s: {late}")
+        ports = [*cluster.direct.split(","), *cluster.proxied.split(","), store.proxy.listen, f"127.0.0.1:{port}"]
+        (folder / "ports").write_text(" ".join(place.rpartition(":")[2] for place in ports))
+        say(f"{len(names)} roles, {plan.brokers} brokers, S3 and toxiproxy are ready; work folder {folder}")
+        arena = Arena(cluster, store, supervisor, plan.session_timeout)
+        yield System(settings, arena, folder, f"http://127.0.0.1:{port}")
+
+
+def _crew() -> dict[RoleKind, int]:
+    return {RoleKind.WORKER: WORKERS, RoleKind.SINK: 2, RoleKind.INTAKE: 2, RoleKind.TRACKER: 2, RoleKind.GATEWAY: 1}
+
+
+def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
+    api = {
+        "name": API,
+        "partitions": 6,
+        "predictor": predictor("soaking.py:Soaking", pause=plan.pause, folder=str(folder)),
+        "batching": {"max_batch_size": BATCH, "call_timeout": 2.0 + BATCH * plan.pause, "load_timeout": 60},
+        "workers": {"min": WORKERS, "max": WORKERS + 1},
+        "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": [0.5, 1.0]},
+    }
+    config: dict[str, Any] = {
+        "kafka": {
+            "bootstrap_servers": bootstrap,
+            "topic_prefix": PREFIX,
+            "replication_factor": plan.brokers,
+            "session_timeout": plan.session_timeout,
+        },
+        "store": f"s3://{BUCKET}/store",
+        "state_dir": str(folder / "state"),
+        "gateway": {"listen": f"127.0.0.1:{port}"},
+        "jobs": {"partitions": 4},
+        "fetch": {"allowed_directories": [str(folder)], "allowed_s3_prefixes": [f"s3://{BUCKET}/input"]},
+        "limits": {"payload_bytes": 256 * 1024},
+        "sink": {"flush_age": 1.0, "eof_linger": 0.3},
+        "apis": [api],
+    }
+    file = folder / "stream-infer.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+@contextmanager
+def credentials_of(store: StoreServer) -> Iterator[None]:
+    """boto3 takes them from the environment."""
+    mine = store.direct.environment()
+    before = {name: os.environ.get(name) for name in mine}
+    os.environ.update(mine)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
