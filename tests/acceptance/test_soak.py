@@ -15,8 +15,8 @@ from tests.support.services import missing
 # A fault begins while the one before is still felt: otherwise they do not fit.
 PLAN = Plan(
     seed=int(os.environ.get("SEED") or 20261121),
-    items=1500,
-    duration=30.0,
+    items=1200,
+    duration=25.0,
     faults=len(FAULTS),
     brokers=1,
     every=2.5,
