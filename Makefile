@@ -8,6 +8,8 @@ VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
 TOXIPROXY_VERSION := v2.12.0
 TOXIPROXY := $(CACHE)/bin/toxiproxy-server
+# What `make bench` measures beside us, in an environment of its own.
+PEERS     := $(CACHE)/bench-peers
 UPGRADE   ?=
 
 # Behind a company's proxy the machine's certificates count, not those that uv brings along.
@@ -54,8 +56,9 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/.dev ## items/s beside a hand-written loop
-	$(PY) -m benchmarks
+# BENCH="null --only quix", "latency --rounds 5", guard, ...: `python -m benchmarks --help` says what there is.
+bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, some 25 minutes
+	$(PY) -m benchmarks $(BENCH)
 
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
@@ -64,6 +67,8 @@ lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newe
 	for lock in base demo dev; do \
 	  grep -v '^# Made by' requirements/$$lock.txt > requirements/new && \
 	  { echo '# Made by: make lock'; cat requirements/new; } > requirements/$$lock.txt; done; rm requirements/new
+	$(UV) pip compile benchmarks/peers/requirements.in --quiet --universal --python-version 3.11 --no-header \
+	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o benchmarks/peers/requirements.txt
 
 clean: ## remove what the targets made inside the tree
 	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
@@ -97,6 +102,12 @@ $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/.uv
 	$(INSTALL) --require-hashes -r requirements/demo.txt
 	$(INSTALL) --no-deps -e .
 	@touch $@
+
+$(PEERS)/.ready: benchmarks/peers/requirements.txt | $(VENV)/.uv
+	@mkdir -p "$(PEERS)"
+	$(UV) venv --quiet --allow-existing --python $(PY) "$(PEERS)"
+	$(UV) pip install --quiet --compile-bytecode --python "$(PEERS)/bin/python" -r benchmarks/peers/requirements.txt
+	@touch "$@"
 
 $(VENV)/.uv: requirements/uv.txt requirements/make-venv.sh
 	PYTHON="$(PYTHON)" sh requirements/make-venv.sh $(VENV) requirements/uv.txt

@@ -1,28 +1,142 @@
-"""`make bench`: every comparison in one run, and a last line of JSON."""
+"""`make bench`: everything side by side in one run, and a last line of JSON.
+
+python -m benchmarks [null|model|latency|batching|growth|all|guard] [--items N] [--rounds N] [--size BYTES ...]
+"""
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
-import orjson
+import structlog
 
-from benchmarks.null_model import Load, compare
+from benchmarks import batching, growth, guard, latency, model, null_model
+from benchmarks.bench import Bench, open_bench
+from benchmarks.observer import Unfinished
+from benchmarks.plot import Results, draw
+from benchmarks.report import Summary
+
+_PLOT = Path(__file__).parents[1] / "docs" / "performance.png"
+_ROUNDS = 3
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, default=200_000)
-    parser.add_argument("--size", type=int, default=100, help="bytes of one JSON item")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    load = Load(options.items, options.size)
-    print(f"null model, {load.items:,} JSON items of {load.size} B, batches of 256, 4 partitions")
-    result = compare(load, options.rounds, print)
-    for name, rates in (("worker", result.worker), ("hand-written", result.handwritten)):
-        print(f"{name:>14}: median {statistics.median(rates):>9,.0f}/s  ({min(rates):,.0f} to {max(rates):,.0f})")
-    print(orjson.dumps({"vs_handwritten_tx": round(result.ratio, 2)}).decode())
+class Part(Protocol):
+    def text(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """None: the part's own number."""
+
+    part: str
+    items: int | None
+    rounds: int | None
+    sizes: list[int]
+    only: list[str]
+    plot: Path | None
+
+
+def main() -> int:
+    options = _options()
+    _quieten()
+    results, summary = Results(), Summary()
+    began = time.monotonic()
+    status = 0
+    with open_bench() as bench:
+        if options.part == "guard":
+            return _guard(bench, options)
+        for name, measure in _parts(bench, options, results).items():
+            if options.part not in (name, "all"):
+                continue
+            try:
+                part = measure()
+            except Unfinished as error:
+                print(error, file=sys.stderr)
+                status = 1
+            else:
+                print(f"\n{part.text()}\n", flush=True)
+    results.summarise(summary)
+    plot = options.plot or (_PLOT if options.part == "all" else None)
+    if plot is not None:
+        draw(results, plot)
+        _say(f"plotted into {plot}")
+    _say(f"it took {(time.monotonic() - began) / 60:.1f} minutes")
+    print(summary.line())
+    return status
+
+
+def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callable[[], Part]]:
+    """In the order of `all`; each puts what it finds into `results`."""
+    rounds = options.rounds or _ROUNDS
+
+    def null() -> Part:
+        items = options.items or null_model.ITEMS
+        results.null = null_model.measure(bench, options.sizes, items, rounds, _say, options.only)
+        return results.null
+
+    def delays() -> Part:
+        results.latency = latency.measure(bench, options.items or latency.ITEMS, rounds, _say)
+        return results.latency
+
+    def images() -> Part:
+        results.model = model.measure(bench, options.items or model.IMAGES, rounds, _say)
+        return results.model
+
+    def batches() -> Part:
+        # Two rounds: each size loads the model anew.
+        results.batching = batching.measure(bench, options.items or batching.IMAGES, options.rounds or 2, _say)
+        return results.batching
+
+    def grown() -> Part:
+        results.growth = growth.measure(bench, options.items or growth.ITEMS, options.rounds or 1, _say)
+        return results.growth
+
+    return {"null": null, "latency": delays, "model": images, "batching": batches, "growth": grown}
+
+
+def _guard(bench: Bench, options: Options) -> int:
+    result = guard.run(bench, options.items or guard.ITEMS, options.rounds or guard.ROUNDS, _say)
+    print(f"\n{result.text()}\n")
+    fault = guard.verdict(result)
+    summary = Summary()
+    result.summarise(summary)
+    if fault is not None:
+        print(fault, file=sys.stderr)
+    print(summary.line())
+    return 0 if fault is None else 1
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ["null", "latency", "model", "batching", "growth", "all", "guard"]
+    parser.add_argument("part", nargs="?", choices=parts, default="all")
+    parser.add_argument("--items", type=int, help="of one part: items of a run, images, the longest of growth")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--size", type=int, action="append", help="null: bytes of one JSON item; may be repeated")
+    parser.add_argument("--only", action="append", default=[], help="null: part of a contestant's name; repeatable")
+    parser.add_argument("--plot", type=Path, help="where to (with `all` docs/performance.png)")
+    given = parser.parse_args()
+    if given.items is not None and given.part == "all":
+        parser.error("--items is for one part: images and JSON items are not counted alike")
+    only = [part.lower() for part in given.only]
+    return Options(given.part, given.items, given.rounds, given.size or list(null_model.SIZES), only, given.plot)
+
+
+def _quieten() -> None:
+    """What our own clients say about a broker that has just been started is not part of a report."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    logging.getLogger("stream_infer.kafka").addHandler(logging.NullHandler())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,18 +1,24 @@
 """What a user would write by hand: one thread, confluent-kafka, a transaction every 200 ms, no isolation of anything.
 
-It does not retry, split, dead-letter, fetch, count or survive its model. It is the measure of what those may cost.
+It does not retry, split, dead-letter, fetch, count or survive its model. It is the measure of what those may cost. It
+commits as the worker does: at once when it has caught up, else every 200 ms. `--plain` is the same without
+transactions: results go out as they come, offsets are committed behind them.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import time
+from collections.abc import Callable
+from types import FrameType
 
 import orjson
 from confluent_kafka import Consumer, Message, Producer
 
 COMMIT_S = 0.2
-BATCH = 256
+# The worker's default `max_wait_ms`.
+WAIT_S = 0.02
 
 
 def predict(items: list[object]) -> list[object]:
@@ -22,15 +28,15 @@ def predict(items: list[object]) -> list[object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bootstrap", required=True)
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--items", type=int, required=True)
+    for name in ("bootstrap", "source", "target", "group"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     consumer = Consumer(
         {
             "bootstrap.servers": options.bootstrap,
-            "group.id": f"handwritten-{options.target}",
+            "group.id": options.group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
@@ -39,39 +45,68 @@ def main() -> None:
     producer = Producer(
         {
             "bootstrap.servers": options.bootstrap,
-            "transactional.id": f"handwritten-{options.target}",
             "compression.type": "lz4",
             "linger.ms": 5,
             "queue.buffering.max.messages": 500_000,
+            "enable.idempotence": True,
         }
+        | ({} if options.plain else {"transactional.id": options.group})
     )
-    producer.init_transactions()
+    if not options.plain:
+        producer.init_transactions()
     consumer.subscribe([options.source])
-    run(consumer, producer, options.target, options.items)
+    stopped = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    loop = run_plain if options.plain else run_transactional
+    loop(consumer, producer, options.target, options.batch, lambda: not stopped)
     consumer.close()
 
 
-def run(consumer: Consumer, producer: Producer, target: str, items: int) -> None:
-    done = 0
+def run_transactional(
+    consumer: Consumer, producer: Producer, target: str, batch: int, go_on: Callable[[], bool]
+) -> None:
     begun = False
     last_commit = time.monotonic()
-    while done < items:
-        messages = [message for message in consumer.consume(BATCH, 0.1) if is_record(message)]
+    while go_on():
+        messages = [message for message in consumer.consume(batch, WAIT_S) if is_record(message)]
         if messages:
             if not begun:
                 producer.begin_transaction()
                 begun = True
-            outputs = predict([orjson.loads(message.value() or b"null") for message in messages])
-            for message, output in zip(messages, outputs, strict=True):
-                producer.produce(target, orjson.dumps(output), message.key())
-            producer.poll(0)
-            done += len(messages)
-        if begun and (time.monotonic() - last_commit >= COMMIT_S or done >= items):
+            produce(producer, target, messages)
+        if begun and (len(messages) < batch or time.monotonic() - last_commit >= COMMIT_S):
             places = consumer.position(consumer.assignment())
             producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata())
             producer.commit_transaction()
             begun = False
             last_commit = time.monotonic()
+
+
+def run_plain(consumer: Consumer, producer: Producer, target: str, batch: int, go_on: Callable[[], bool]) -> None:
+    uncommitted = False
+    last_commit = time.monotonic()
+    while go_on():
+        messages = [message for message in consumer.consume(batch, WAIT_S) if is_record(message)]
+        if messages:
+            produce(producer, target, messages)
+            uncommitted = True
+        if uncommitted and (len(messages) < batch or time.monotonic() - last_commit >= COMMIT_S):
+            producer.flush()
+            consumer.commit(offsets=consumer.position(consumer.assignment()), asynchronous=False)
+            uncommitted = False
+            last_commit = time.monotonic()
+
+
+def produce(producer: Producer, target: str, messages: list[Message]) -> None:
+    outputs = predict([orjson.loads(message.value() or b"null") for message in messages])
+    for message, output in zip(messages, outputs, strict=True):
+        producer.produce(target, orjson.dumps(output), message.key())
+    producer.poll(0)
 
 
 def is_record(message: Message) -> bool:

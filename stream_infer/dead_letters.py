@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Header, Headers, Item, Message, OutgoingRecord, Position, read_item
+from stream_infer.redaction import redact_text
 
 STACK_LIMIT = 16 * 1024
 MESSAGE_LIMIT = 4 * 1024
@@ -90,6 +91,14 @@ def shorten(text: str, limit: int) -> bytes:
     return (data[:half].decode(errors="ignore") + mark.decode() + data[-half:].decode(errors="ignore")).encode()
 
 
+def presentable(text: str, limit: int) -> bytes:
+    """`text` without what looks like a secret, at most `limit` bytes.
+
+    Cut twice: a text may have megabytes, and a secret that the first cut splits falls to the second.
+    """
+    return shorten(redact_text(shorten(text, 2 * limit).decode()), limit)
+
+
 def error_headers(item: Item, failure: Failure, *, predictor: str, worker: str, api_version: str) -> Headers:
     """What is added to an item's own headers; `predictor` is the class that refused it."""
     topic, partition, offset = item.first_position
@@ -100,8 +109,8 @@ def error_headers(item: Item, failure: Failure, *, predictor: str, worker: str, 
         (ErrorHeader.STAGE.value, failure.stage.value.encode()),
         (ErrorHeader.CLASS_NAME.value, predictor.encode()),
         (ErrorHeader.EXCEPTION.value, failure.exception.encode(errors="replace")),
-        (ErrorHeader.MESSAGE.value, shorten(failure.message, MESSAGE_LIMIT)),
-        (ErrorHeader.STACKTRACE.value, shorten(failure.stacktrace, STACK_LIMIT)),
+        (ErrorHeader.MESSAGE.value, presentable(failure.message, MESSAGE_LIMIT)),
+        (ErrorHeader.STACKTRACE.value, presentable(failure.stacktrace, STACK_LIMIT)),
         (ErrorHeader.ORIGINAL_TOPIC.value, topic.encode()),
         (Header.WORKER.value, worker.encode()),
         (Header.API_VERSION.value, api_version.encode()),

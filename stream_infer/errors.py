@@ -9,6 +9,7 @@
     ├── TransactionAborted          nothing of the transaction is visible; what was in it can be sent again
     ├── FatalError                  this process cannot go on as it is
     │   ├── Fenced                    another process has taken over; forget everything not committed
+    │   ├── ReaderStalled             librdkafka has stopped reading; only a new process helps
     │   └── PredictorUnavailable      the model cannot be imported, loaded or warmed up
     ├── UsageError                  exit 2: the user has to change something
     │   ├── ConfigError               in stream-infer.yaml, the environment or the flags
@@ -83,6 +84,10 @@ class FatalError(StreamInferError):
 
 class Fenced(FatalError):
     """Another process has taken over this one's work, or its transaction outlived its timeout."""
+
+
+class ReaderStalled(FatalError):
+    """librdkafka has stopped reading partitions in which there is something to read. A new process reads on."""
 
 
 class PredictorUnavailable(FatalError):

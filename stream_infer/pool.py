@@ -42,6 +42,18 @@ class DaemonPool:
         self._tasks.put((future, partial(call, *args, **kwargs)))
         return future
 
+    def cancel_queued(self) -> None:
+        """What has not begun never will."""
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return
+            if task is not None:
+                task[0].cancel()
+                with self._changing:
+                    self._unfinished -= 1
+
     def close(self, within_s: float) -> None:
         """Nothing may be submitted any more. Waits up to `within_s` seconds for what was, then forgets it."""
         deadline = time.monotonic() + within_s

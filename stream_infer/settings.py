@@ -140,7 +140,7 @@ class WorkerSettings(_Settings):
 
 
 class RetrySettings(_Settings):
-    """`delays` of the tiers, in order; the last one serves all further ones. `max_wait` bounds a service's wishes."""
+    """`delays` of the tiers, in order; the last one serves all further ones. `max_wait` bounds all wishes."""
 
     max_attempts: int = Field(default=3, ge=1, le=10)
     delays: list[Annotated[float, Field(gt=0, le=3600)]] = Field(default=[5.0, 30.0, 180.0], min_length=1, max_length=9)

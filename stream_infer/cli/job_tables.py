@@ -114,6 +114,7 @@ def job_details(job: JobBody) -> Table:
         *((name.removesuffix("_at"), _time(at)) for name, at in sorted(job.times.items(), key=lambda entry: entry[1])),
         ("deadline", None if job.deadline is None else _time(job.deadline)),
         *(("error", error) for error in job.errors),
+        ("hindered", job.hindrance),
         (
             "results",
             f"{job.results_uri} ({counted(job.objects, 'object')}, {counted(job.bytes, 'byte')})"

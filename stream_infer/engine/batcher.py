@@ -30,13 +30,13 @@ class Batcher:
     def add(self, tasks: Iterable[Task], now: float) -> list[list[Task]]:
         """Takes the tasks; returns the micro-batches that are full by that.
 
-        A task over the byte limit goes alone, and so does a suspect.
+        A task over the byte limit goes alone, and so does a suspect, and a hook: with items it would be taken for one.
         """
         max_size, max_bytes = self._policy.max_batch_size, self._policy.max_batch_bytes
         closed: list[list[Task]] = []
         open_ = self._open
         for task in tasks:
-            if task.suspect:
+            if task.suspect or task.hook is not None:
                 closed.append([task])
                 continue
             size = len(task.payload.data)

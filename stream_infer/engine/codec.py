@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -15,14 +16,20 @@ from stream_infer.predictors.finding import full_name
 from stream_infer.records import JSON
 
 BINARY = "application/octet-stream"
+LONGEST_TYPE = 1024
+_QUADRATIC = frozenset({"idna", "punycode"})  # a second for 200 kB, a minute for a few MB
 _BINARIES = (bytes, bytearray, memoryview)
 _NULL = re.compile(rb"(?:^|[:,\[])null")
 _FLAGS = orjson.OPT_SERIALIZE_NUMPY
 
 
-@functools.lru_cache(maxsize=256)
 def decoder_for(content_type: str) -> Callable[[bytes], Any]:
     """JSON as Python values, text as str, everything else as it is. The decoder raises UndecodableItem."""
+    return _decoder_for(content_type) if len(content_type) <= LONGEST_TYPE else _refuse_type
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder_for(content_type: str) -> Callable[[bytes], Any]:
     media, _, parameters = content_type.partition(";")
     media = media.strip().lower()
     if media in (JSON, "text/json") or media.endswith("+json"):
@@ -30,6 +37,10 @@ def decoder_for(content_type: str) -> Callable[[bytes], Any]:
     if media.startswith("text/"):
         return functools.partial(_decode_text, charset=_charset(parameters))
     return _keep
+
+
+def _refuse_type(_data: bytes) -> NoReturn:
+    raise UndecodableItem(f"the item's content type has more than {LONGEST_TYPE:,} characters")
 
 
 def _keep(data: bytes) -> bytes:
@@ -71,12 +82,14 @@ def _not_json(data: bytes, error: orjson.JSONDecodeError) -> str:
 
 def _decode_text(data: bytes, charset: str) -> str:
     try:
+        if codecs.lookup(charset).name in _QUADRATIC:
+            raise LookupError
         return data.decode(charset)
     except UnicodeDecodeError as error:
         raise UndecodableItem(
             f"the item is not {charset} text: byte {error.start} of {len(data)} ({error.reason})"
         ) from None
-    except LookupError:
+    except (LookupError, ValueError):  # a NUL in its name; a codec that is none, such as `undefined`
         raise UndecodableItem(f"the item's content type names an unknown charset {charset!r}") from None
 
 

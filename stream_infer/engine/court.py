@@ -6,13 +6,13 @@ Where `isolation.judge` decides, this carries it out, tells the journal, and kee
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from stream_infer.engine.calls import answers_to
 from stream_infer.engine.cap import BatchCap
 from stream_infer.engine.dispatch import Dispatch
-from stream_infer.engine.isolation import Call, Ending, Exhausted, Miscounted, Raised, judge
+from stream_infer.engine.isolation import Call, Died, Ending, Exhausted, Miscounted, Raised, judge
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Answer, Task, size_of
@@ -30,6 +30,7 @@ class Court:
         self.in_flight = 0
         self.in_flight_bytes = 0
         self.answers: list[Answer] = []
+        self._disowned: set[int] = set()
         self._journal = journal
 
     def admit(self, tasks: Sequence[Task]) -> None:
@@ -41,6 +42,15 @@ class Court:
         """Counts the tasks out: they have their answers, or will get none."""
         self.in_flight -= len(tasks)
         self.in_flight_bytes -= size_of(tasks)
+
+    def disown(self, tokens: Container[int] | None) -> None:
+        """Nobody wants these tasks (None: any) any more. What is in the child ends there: no answer, no second call."""
+        self.settle(self.dispatch.withdraw(tokens))
+        self._disowned |= {token for token in self.tokens_in_child() if tokens is None or token in tokens}
+        self.answers = [answer for answer in self.answers if tokens is not None and answer.token not in tokens]
+
+    def tokens_in_child(self) -> set[int]:
+        return {task.token for call in self.dispatch.in_child() for task in call.tasks}
 
     def next_call(self, now: float) -> Call | None:
         """The call to be handed to the child now, if there is one; the journal knows it already."""
@@ -77,6 +87,7 @@ class Court:
             case _:
                 raise ValueError(f"kind {kind!r}")
         self.dispatch.finish(call_id, now)
+        self._drop_disowned()
         self._end_in_journal([call_id])
         return True
 
@@ -86,6 +97,7 @@ class Court:
         blamed = self.dispatch.lose(only)
         for call in reversed(blamed):  # each goes to the front
             self._judge(call, ending, now)
+        self._drop_disowned()
         self._end_in_journal(handed)
         return len(blamed)
 
@@ -93,26 +105,37 @@ class Court:
         """The child is gone, and no call is to blame: all wait again."""
         handed = self.dispatch.handed()
         self.dispatch.recall()
+        self._drop_disowned()
         self._end_in_journal(handed)
 
+    def _drop_disowned(self) -> None:
+        """A call has left the child, its tasks answered or waiting again: those that nobody wants do neither."""
+        if not self._disowned:
+            return
+        self.settle(self.dispatch.withdraw(self._disowned))
+        self.answers = [answer for answer in self.answers if answer.token not in self._disowned]
+        self._disowned &= self.tokens_in_child()
+
     def _judge(self, call: Call, ending: Ending, now: float) -> None:
-        if isinstance(ending, Exhausted):
-            self._adjust_cap(call, ending, now)
+        match ending:
+            case Exhausted():
+                self._adjust_cap(call, ending.failure.message, now)
+            case Died(killed=True):
+                self._adjust_cap(call, f"the predictor's process {ending.how}", now)
         verdict = judge(call, ending)
         self.dispatch.again(verdict)
         self.answers += verdict.answers
         open_tasks = {task.token for tasks in verdict.again for task in tasks}
         self.settle([task for task in call.tasks if task.token not in open_tasks])
 
-    def _adjust_cap(self, call: Call, ending: Exhausted, now: float) -> None:
+    def _adjust_cap(self, call: Call, reason: str, now: float) -> None:
         size = len(call.tasks)
         if size > 1:
             self.cap.shrink(size, now)
         elif call.alone and call.whole > 1:  # one item that fits nowhere says little about the others
             self.cap.pardon(call.whole, now)
-        what = f"{size} items do not fit into memory together" if size > 1 else "an item does not fit into memory"
-        largest = self.cap.current(now)
-        log.warning("%s: %s; micro-batches have %d items at most for now", what, ending.failure.message, largest)
+        what = f"{size} items may not fit into memory together" if size > 1 else "an item may not fit into memory"
+        log.warning("%s: %s; micro-batches have %d items at most for now", what, reason, self.cap.current(now))
 
     def _end_in_journal(self, call_ids: Sequence[int]) -> None:
         if self._journal:

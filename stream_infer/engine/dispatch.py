@@ -89,7 +89,9 @@ class Dispatch:
         """Calls anew, before all others, what is not answered."""
         queue = self._suspects if verdict.suspect else self._waiting
         calls = [
-            Call(next(self._ids), tasks, verdict.suspect, verdict.solo, verdict.miscounted, verdict.whole)
+            Call(
+                next(self._ids), tasks, verdict.suspect, verdict.solo, verdict.miscounted, verdict.whole, verdict.deaths
+            )
             for tasks in verdict.again
         ]
         queue.extendleft(reversed(calls))

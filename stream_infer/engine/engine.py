@@ -144,7 +144,15 @@ class Engine:
 
     def in_child(self) -> set[int]:
         """The tokens of the tasks that the child has been given and not answered."""
-        return {task.token for call in self._dispatch.in_child() for task in call.tasks}
+        return self._court.tokens_in_child()
+
+    def disown(self, tokens: Container[int] | None = None) -> None:
+        """Forgets the tasks with these tokens (None: all); they get no answer.
+
+        What the child is at is let finish; it is not called again, whatever comes of it.
+        """
+        self._court.settle(self._batcher.withdraw(tokens))
+        self._court.disown(tokens)
 
     def restart(self, reason: str) -> None:
         """Replaces the child by a fresh one, blaming nobody: what was in it waits again, in order.
@@ -259,7 +267,7 @@ class Engine:
             self._make_room(used, now)
 
     def _bury(self, death: Death, overrun: Call | None, now: float) -> None:
-        ending = Died(death.how, death.stderr, timed_out=overrun is not None)
+        ending = Died(death.how, death.stderr, timed_out=overrun is not None, killed=death.killed)
         self._keeper.replace(death, now, to_blame=self._court.lose(ending, overrun, now))
 
     def _make_room(self, used: str, now: float) -> None:

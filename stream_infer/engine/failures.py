@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 
-from stream_infer.dead_letters import MESSAGE_LIMIT, STACK_LIMIT, shorten
+from stream_infer.dead_letters import MESSAGE_LIMIT, STACK_LIMIT, presentable
+from stream_infer.engine.wire import read_seconds
 from stream_infer.errors import ItemError, RetryableError, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.records import Failure
@@ -24,10 +25,10 @@ def describe(error: BaseException, stage: Stage, *, returned: bool = False) -> F
     return Failure(
         stage=stage,
         exception=full_name(error),
-        message=shorten(str(error) or full_name(error), MESSAGE_LIMIT).decode(),
+        message=presentable(str(error) or full_name(error), MESSAGE_LIMIT).decode(),
         stacktrace=format_stack(error),
         retryable=retryable,
-        retry_after=error.retry_after if isinstance(error, RetryableError) else None,
+        retry_after=read_seconds(getattr(error, "retry_after", None)) if retryable else None,
         final=not retryable and (returned or stage in _FINAL_STAGES or _is_about_the_item(error)),
     )
 
@@ -41,7 +42,7 @@ def _is_about_the_item(error: BaseException) -> bool:
 
 
 def format_stack(error: BaseException) -> str:
-    """Its traceback, without the frame that caught it, cut in the middle to 16 KiB."""
+    """Its traceback, without the frame that caught it, without secrets, cut in the middle to 16 KiB."""
     stack = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, stack or error.__traceback__))
-    return shorten(text, STACK_LIMIT).decode()
+    return presentable(text, STACK_LIMIT).decode()

@@ -29,7 +29,10 @@ _REAP_S = 1.0
 
 
 class Host:
-    """One child process. `fault` says what is wrong with it, or with what it wrote, where something is."""
+    """One child process. `fault` says what is wrong with it, or with what it wrote, where something is.
+
+    `killed`, once it is reaped: SIGKILL has ended it, and that was somebody else.
+    """
 
     def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
         ours, theirs = socket.socketpair()
@@ -46,6 +49,7 @@ class Host:
         ours.setblocking(False)
         self.sock = ours
         self.fault = ""
+        self.killed = False
         self._ended = False
         self._reader = FrameReader(ours)
         self._outbox: deque[memoryview] = deque()
@@ -100,12 +104,11 @@ class Host:
 
     def reap(self) -> tuple[str, str]:
         """Ends the child whatever it does; returns how it ended and its stderr's tail. Blocks for 2 s at most."""
-        killed = False
         if not self.fault:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_REAP_S if self._reader.ended else 0)
-        if self._process.poll() is None:
-            killed = True
+        by_itself = self._process.poll()
+        self.killed = by_itself == -signal.SIGKILL and not self.fault
         self._kill_group()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it may sit in the kernel: then it is left to it
             self._process.wait(_REAP_S)
@@ -113,7 +116,7 @@ class Host:
         self.sock.close()
         if self.fault:
             return self.fault, tail
-        return ("closed its connection" if killed else _describe(self._process.returncode)), tail
+        return ("closed its connection" if by_itself is None else _describe(self._process.returncode)), tail
 
     def close(self, timeout_s: float, terminate_timeout_s: float) -> None:
         """Asks the child to end, then tells it, then makes it. Blocks for both timeouts at most."""

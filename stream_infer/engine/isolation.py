@@ -1,7 +1,8 @@
 """Who is to blame when a call fails. Pure: a call and how it ended go in, what to do comes out.
 
 The guilty item of a micro-batch that raised is found by halving; that of one that took the child down by running its
-suspects one at a time, since every further guess would cost a restart of the model.
+suspects one at a time, since every further guess would cost a restart of the model. A child that was killed by SIGKILL
+accuses nobody: mostly it is the kernel, short of memory, or a person. It counts as memory that ran out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from stream_infer.errors import ItemError, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.protocol import WrongNumberOfOutputs
 from stream_infer.records import Failure
+
+DEATHS_ALONE = 3
+"""How often an item must have been alone in a process that was killed by SIGKILL, to be taken for the reason."""
 
 
 class PredictorCrashed(ItemError):
@@ -34,8 +38,8 @@ class Call:
     """Tasks that are given to the predictor together. `suspect`: alone, since a child has died on it before.
 
     `solo`: alone, to see whether it fits into memory then. `miscounted`: what was wrong with the outputs of the
-    micro-batch that this call is a part of. `whole`: the size of the one that ran out of memory first. `lost`: how
-    often a child ended that should have taken it up next.
+    micro-batch that this call is a part of. `whole`: the size of the one that ran out of memory first. `deaths`: how
+    often a child was killed with it alone in it. `lost`: how often one ended that should have taken it up next.
     """
 
     id: int
@@ -44,6 +48,7 @@ class Call:
     solo: bool = False
     miscounted: str = ""
     whole: int = 0
+    deaths: int = 0
     lost: int = 0
 
     @property
@@ -71,11 +76,15 @@ class Miscounted:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The child did not survive the call, which it had begun. `how`: a signal, a status or a timeout, in words."""
+    """The child did not survive the call, which it had begun. `how`: a signal, a status or a timeout, in words.
+
+    `killed`: by SIGKILL, and not by us.
+    """
 
     how: str
     stderr: str
     timed_out: bool = False
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,7 @@ class Verdict:
     solo: bool = False
     miscounted: str = ""
     whole: int = 0
+    deaths: int = 0
 
 
 def judge(call: Call, ending: Ending) -> Verdict:
@@ -108,6 +118,8 @@ def judge(call: Call, ending: Ending) -> Verdict:
             return _judge_raised(call, ending)
         case Miscounted():
             return _judge_miscounted(call, ending)
+        case Died(killed=True):
+            return _judge_killed(call, ending)
         case Died():
             return _judge_died(call, ending)
         case Exhausted():
@@ -139,8 +151,27 @@ def _judge_died(call: Call, ending: Died) -> Verdict:
         return Verdict([], [[task] for task in call.tasks], suspect=True)
     kind = PredictorTimedOut if ending.timed_out else PredictorCrashed
     message = f"the predictor's process {ending.how} with this item alone in it; another had gone down with it before"
-    failure = Failure(Stage.PREDICT, full_name(kind), message, ending.stderr, final=True)
-    return Verdict([Answer(task.token, failure) for task in call.tasks])
+    return Verdict(_all_failed(call, full_name(kind), message, ending.stderr))
+
+
+def _judge_killed(call: Call, ending: Died) -> Verdict:
+    whole = call.whole or len(call.tasks)
+    if len(call.tasks) > 1:
+        return Verdict([], _halves(call.tasks), miscounted=call.miscounted, whole=whole)
+    if not call.alone:
+        return Verdict([], [call.tasks], solo=True, miscounted=call.miscounted, whole=whole)
+    deaths = call.deaths + 1
+    if deaths < DEATHS_ALONE:
+        return Verdict(
+            [], [call.tasks], suspect=call.suspect, solo=True, miscounted=call.miscounted, whole=whole, deaths=deaths
+        )
+    message = f"the predictor's process {ending.how} with this item alone in it, {deaths} times"
+    return Verdict(_all_failed(call, full_name(PredictorCrashed), message, ending.stderr), whole=whole)
+
+
+def _all_failed(call: Call, exception: str, message: str, stderr: str) -> list[Answer]:
+    failure = Failure(Stage.PREDICT, exception, message, stderr, final=True)
+    return [Answer(task.token, failure) for task in call.tasks]
 
 
 def _judge_exhausted(call: Call, ending: Exhausted) -> Verdict:

@@ -41,10 +41,14 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a child ended, in words that follow "the predictor's process", and the end of what it printed."""
+    """How a child ended, in words that follow "the predictor's process", and the end of what it printed.
+
+    `killed`: by SIGKILL, and not by us.
+    """
 
     how: str
     stderr: str
+    killed: bool = False
 
 
 class Keeper:
@@ -131,7 +135,7 @@ class Keeper:
         """Ends the child at once. None: it was loading, and is no call's business."""
         assert self.host
         how, tail = self.host.reap()
-        death = Death(why or how, tail)
+        death = Death(why or how, tail, killed=self.host.killed and not why)
         self.host = None
         if self.ready:
             self.readiness = Readiness(State.LOADING, f"the predictor's process {death.how}", tail)

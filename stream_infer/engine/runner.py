@@ -6,6 +6,7 @@ What is no item's own, memory that ran out or a poisoned CUDA context, is the wh
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import traceback
@@ -13,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
-
-import orjson
 
 from stream_infer.engine.codec import decoder_for, encode
 from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
@@ -168,7 +167,7 @@ class Runner:
         message: Message = (ToParent.DONE.value, call.id, [None], JSON, {})
         try:
             if hook:
-                hook(Job(job_id, orjson.loads(config)))
+                hook(Job(job_id, json.loads(config)))
         except SystemExit as error:
             _exit(error)
         except BaseException as error:  # noqa: BLE001 - as in predict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -20,7 +21,9 @@ def write_to_stderr(line: str) -> None:
 class StderrPump:
     """Reads a pipe to its end in a thread of its own, so that a talkative predictor never waits for its parent.
 
-    `on_line` is called in that thread, without the line's end; a line beyond 8 KiB comes in pieces.
+    `on_line` is called in that thread, without the line's end; a line beyond 8 KiB comes in pieces. Whatever it raises,
+    such as that the disk under the log is full, loses that line only: were the pipe closed, every `print` of the
+    predictor would raise from then on, and its items fail for it.
     """
 
     def __init__(self, fd: int, on_line: Callable[[str], None]) -> None:
@@ -48,9 +51,13 @@ class StderrPump:
                 line += chunk
                 *complete, line = line.split(b"\n")
                 for each in complete:
-                    self._on_line(each.decode(errors="replace"))
+                    self._pass_on(each)
                 while len(line) > _LINE_LIMIT:
-                    self._on_line(line[:_LINE_LIMIT].decode(errors="replace"))
+                    self._pass_on(line[:_LINE_LIMIT])
                     line = line[_LINE_LIMIT:]
         if line:
+            self._pass_on(line)
+
+    def _pass_on(self, line: bytearray) -> None:
+        with contextlib.suppress(Exception):
             self._on_line(line.decode(errors="replace"))

@@ -13,7 +13,7 @@ class Task(NamedTuple):
 
     Tasks of different `scope` never share a micro-batch: a job's id where the predictor is job-scoped, else None.
     `hook`: not an item but the job whose `on_job_complete` is to be called; its payload is the job's config in JSON.
-    `suspect`: a process died with it before, so it is run alone, and rejected if one does again.
+    `suspect`: a process died with it before, so it is run alone, and rejected if one does again (see isolation.py).
     """
 
     token: int

@@ -7,6 +7,7 @@ A frame is a magic word, the length of its body, and the body: a pickled tuple, 
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import signal
 import socket
@@ -161,9 +162,27 @@ def pack_failure(failure: Failure) -> tuple[Any, ...]:
 
 
 def read_failure(values: tuple[Any, ...]) -> Failure:
-    """What `pack_failure` packed."""
-    stage, *rest = values
-    return Failure(Stage(stage), *rest)
+    """What `pack_failure` packed. Raises ValueError or TypeError where it is anything else."""
+    stage, exception, message, stacktrace, retryable, retry_after, final = values
+    if not all(isinstance(text, str) for text in (exception, message, stacktrace)):
+        raise TypeError("a failure whose words are no text")
+    return Failure(
+        Stage(stage), exception, message, stacktrace, bool(retryable), read_seconds(retry_after), bool(final)
+    )
+
+
+def read_seconds(wish: object) -> float | None:
+    """How long somebody asks us to wait; None where that is no finite number from 0 on, or the text of one.
+
+    Whoever writes a predictor passes on what a service's header says, and what raises here would raise in the parent.
+    """
+    if isinstance(wish, bool) or wish is None:
+        return None
+    try:
+        seconds = float(wish)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - it may be an object of the predictor's own
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def read_rejected(values: dict[int, tuple[Any, ...]]) -> dict[int, Failure]:

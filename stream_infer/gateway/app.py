@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from stream_infer.gateway.abandoned_replays import AbandonedReplays
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.health import HealthResource
@@ -24,6 +25,7 @@ def application(services: Services) -> web.Application:
     app.on_shutdown.append(logs.end_streams)
     replays = ReplaysResource(services)
     app.on_shutdown.append(replays.end)
+    app.cleanup_ctx.append(AbandonedReplays(services, replays.close_abandoned).watched)
     resources = (
         JobsResource(services),
         ResultsResource(services),

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass
+from operator import attrgetter
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.jobs.spec import Job, decode_job
@@ -37,8 +38,10 @@ class JobBoard:
         topics = Topics(kafka.topic_prefix)
         self._loop = loop
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._jobs = CompactedView(kafka, topics.jobs, decode_job)
-        self._statuses = CompactedView(kafka, topics.status, decode_status, self._on_status)
+        self._jobs = CompactedView(kafka, topics.jobs, decode_job, key_of=attrgetter("job_id"))
+        self._statuses = CompactedView(
+            kafka, topics.status, decode_status, self._on_status, key_of=attrgetter("job_id")
+        )
 
     def start(self) -> None:
         """Blocks until both are read. Raises TopicMismatch or ServiceUnavailable."""

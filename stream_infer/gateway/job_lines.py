@@ -9,7 +9,7 @@ from stream_infer.gateway.representations import LogPage, log_line_body
 from stream_infer.jobs.log_lines import LogLine, decode_line
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 

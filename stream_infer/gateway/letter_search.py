@@ -12,7 +12,7 @@ from stream_infer.dead_letters import DeadLetter, read_dead_letter
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.letter_bodies import DeadLetterBody, DeadLetterGroup, dead_letter_body
 from stream_infer.jobs.replays import Replays
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Message, Position
 from stream_infer.settings import KafkaSettings
 

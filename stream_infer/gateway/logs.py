@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
@@ -19,6 +18,7 @@ from stream_infer.gateway.problems import Problem, ProblemKind
 from stream_infer.gateway.representations import log_line_body
 from stream_infer.gateway.requests import JSON_TYPE, flag, integer, read_query
 from stream_infer.gateway.services import Services
+from stream_infer.pool import DaemonPool
 
 T = TypeVar("T")
 
@@ -70,16 +70,18 @@ class LogsResource:
             raise Problem(ProblemKind.BUSY, detail)
         self._followers += 1
         # One thread: reading and closing can never meet, not even when the request is cancelled.
-        thread = ThreadPoolExecutor(1, thread_name_prefix="follower")
+        thread = DaemonPool(1, "follower")
         try:
             settings = self._services.settings
             stream = _Stream(request, await _on(thread, lambda: JobLines(settings, known.job, after)), thread)
             try:
                 return await self._send(stream, known)
+            except ConnectionResetError:
+                return stream.response  # the follower has gone, which is no error of ours
             finally:
                 thread.submit(stream.lines.close)
         finally:
-            thread.shutdown(wait=False)
+            thread.close(0.0)
             self._followers -= 1
 
     async def _send(self, stream: _Stream, known: KnownJob) -> web.StreamResponse:
@@ -120,7 +122,7 @@ class LogsResource:
 class _Stream:
     """One follower's answer, and its reader on its thread."""
 
-    def __init__(self, request: web.Request, lines: JobLines, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, request: web.Request, lines: JobLines, thread: DaemonPool) -> None:
         self.lines = lines
         self.response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "Cache-Control": "no-store"})
         self.path = request.path
@@ -157,8 +159,8 @@ class _Stream:
         self._written_at = asyncio.get_running_loop().time()
 
 
-async def _on(thread: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(thread, call)
+async def _on(thread: DaemonPool, call: Callable[[], T]) -> T:
+    return await asyncio.wrap_future(thread.submit(call))
 
 
 def _event(found: Found) -> bytes:

@@ -18,7 +18,7 @@ import structlog
 from stream_infer.dead_letters import DeadLetter
 from stream_infer.errors import ServiceUnavailable, StreamInferError, TransactionAborted
 from stream_infer.gateway.originals import Irrecoverable, again, original_of
-from stream_infer.gateway.replay_choice import Jobs, Progress, Request, to_replay
+from stream_infer.gateway.replay_choice import Jobs, Progress, Request, letters_for, to_replay
 from stream_infer.gateway.replay_records import ReplayRecords
 from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus
@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 # Bounds what a chunk holds, and a transaction's length: it has to commit well within transaction.timeout.ms.
 CHUNK_BYTES = 8 * MIB
 TRACKER_WAIT_S = 10.0
+MARK_EVERY_S = 30.0
 # What the broker takes is counted compressed, what librdkafka takes is not.
 _LARGEST_RECORD = 256 * MIB
 _ENDING = "the gateway is ending; replay again to go on"
@@ -82,6 +83,7 @@ class Replay:
         self._records = ReplayRecords(self._topics, request.api, settings.jobs.partitions)
         self._timeout_s: float | None = None
         self._is_open = False  # a generation that we have to close
+        self._marked_at = 0.0
         self._producer: TransactionalProducer
 
     def run(self) -> None:
@@ -131,7 +133,7 @@ class Replay:
             self.progress.generation = status.generation + 1
         elif mark is not None and mark.is_open and mark.generation == status.generation and status.cause is None:
             self.progress.generation = status.generation
-            self._is_open = True
+            self._is_open, self._marked_at = True, mark.at
             log.info("replay_continued", job_id=job_id, generation=status.generation)
         else:
             raise _running(status)
@@ -163,11 +165,7 @@ class Replay:
         """What is to be replayed, in transactions of at most `intake.chunk_items` items and 8 MiB."""
         chunk: list[_Revived] = []
         size = 0
-        for letter in to_replay(
-            self._settings.kafka, self._names.dlq, self.request, replays, self.progress, self._jobs
-        ):
-            if self._stop.is_set():
-                raise ServiceUnavailable(_ENDING)
+        for letter in to_replay(self._letters(), self.request, replays, self.progress, self._jobs):
             revived = self._revive(letter)
             if revived is None:
                 continue
@@ -178,6 +176,21 @@ class Replay:
             size += revived.size
         if chunk:
             yield chunk
+
+    def _letters(self) -> Iterator[DeadLetter]:
+        """All that has to be looked at; meanwhile others are to see that somebody is at it."""
+        for letter in letters_for(self._settings.kafka, self._names.dlq, self.request):
+            if self._stop.is_set():
+                raise ServiceUnavailable(_ENDING)
+            self._renew_mark()
+            yield letter
+
+    def _renew_mark(self) -> None:
+        job_id, generation, now = self.request.job_id, self.progress.generation, self._clock()
+        if not self._is_open or job_id is None or generation is None or now < self._marked_at + MARK_EVERY_S:
+            return
+        self._send(self._records.going_on(job_id, generation, now))
+        self._marked_at = now
 
     def _revive(self, letter: DeadLetter) -> _Revived | None:
         try:
@@ -221,6 +234,7 @@ class Replay:
         if job_id is not None and generation is not None:
             if not self._is_open:
                 records += self._records.opening(job_id, generation, self._timeout_s, now)
+                self._marked_at = now
             records += self._records.counted(job_id, generation, len(chunk), now)
             records += self._records.closing(job_id, generation, now) if closing else []
         self._send(records)

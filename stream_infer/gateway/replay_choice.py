@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,13 +57,18 @@ class Progress:
         log.warning("replay_refused", ref=letter.ref, reason=reason)
 
 
+def letters_for(kafka: KafkaSettings, topic: str, request: Request) -> Iterator[DeadLetter]:
+    """Whatever has to be looked at, a partition of the dead-letter topic after the other. Blocks."""
+    return all_letters(kafka, topic) if request.refs is None else letters_at(kafka, topic, set(request.refs))
+
+
 def to_replay(
-    kafka: KafkaSettings, topic: str, request: Request, replays: Replays, progress: Progress, jobs: Jobs
+    letters: Iterable[DeadLetter], request: Request, replays: Replays, progress: Progress, jobs: Jobs
 ) -> Iterator[DeadLetter]:
-    """What is asked for and was not replayed yet, a partition of the dead-letter topic after the other. Blocks."""
+    """Those of `letters` that are asked for and were not replayed yet."""
     refs = request.refs
     unknown: set[str] = set()
-    for letter in all_letters(kafka, topic) if refs is None else letters_at(kafka, topic, set(refs)):
+    for letter in letters:
         if not request.wanted.takes(letter):
             continue
         is_meant = _is_meant(letter, request.job_id, jobs, unknown)

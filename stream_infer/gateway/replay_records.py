@@ -24,7 +24,11 @@ class ReplayRecords:
     def opening(self, job_id: str, generation: int, timeout_s: float | None, at: float) -> list[OutgoingRecord]:
         """The job leaves its final state; its timeout starts anew."""
         event = Reopened(job_id=job_id, at=at, generation=generation, timeout_s=timeout_s)
-        return [self._mark(job_id, generation, at, is_open=True), self._said(event)]
+        return [*self.going_on(job_id, generation, at), self._said(event)]
+
+    def going_on(self, job_id: str, generation: int, at: float) -> list[OutgoingRecord]:
+        """More may be replayed into this generation: somebody is at it."""
+        return [self._mark(job_id, generation, at, is_open=True)]
 
     def counted(self, job_id: str, generation: int, number: int, at: float) -> list[OutgoingRecord]:
         """So many dead letters are items again: rejected falls, waiting grows."""

@@ -89,6 +89,19 @@ class ReplaysResource:
         body = _outcome(replay, task.exception())
         return answer(body, status=200 if await self._is_shown(body) else 202)
 
+    async def close_abandoned(self, known: KnownJob) -> None:
+        """Ends a generation whose replay has died. Nothing to do where the API's dead letters are being replayed here:
+        a replay begins with that. Raises what a replay raises."""
+        job = known.job
+        turn = self._turns.setdefault(job.api, asyncio.Lock())
+        if turn.locked():
+            return
+        await turn.acquire()
+        jobs = BoardJobs(self._services.board, asyncio.get_running_loop())
+        nothing_more = Request(job.api, job.job_id, refs=frozenset())
+        settings, store = self._services.settings, self._services.store
+        await self._run(Replay(settings, store, jobs, nothing_more, stop=self._stop), turn)
+
     async def _owner(self, request: web.Request) -> tuple[str, str | None]:
         if "api" in request.match_info:
             return self._services.api(request.match_info["api"]).name, None

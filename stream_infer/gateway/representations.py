@@ -60,6 +60,7 @@ class JobBody(_Body):
     is_enqueued: bool = Field(description="Nothing more will be enqueued: counts.enqueued is the job's size.")
     rate: float
     errors: list[str]
+    hindrance: str | None = Field(None, description="What keeps it from going on at present, such as a store away.")
     config: dict[str, Any]
     timeout: float | None = None
     source: dict[str, Any]
@@ -175,6 +176,7 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
         is_enqueued=status.exhausted,
         rate=status.rate,
         errors=list(status.errors),
+        hindrance=status.hindrance,
         config=job.config,
         timeout=job.timeout,
         source=source_of(job),

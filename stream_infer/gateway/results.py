@@ -13,11 +13,11 @@ from stream_infer.gateway.problems import Problem, ProblemKind
 from stream_infer.gateway.requests import read_query
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
-from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, job_of_manifest_key
+from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, job_of_manifest_key, manifest_key
 from stream_infer.jobs.replays import read_replays, still_failed
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 
@@ -92,7 +92,18 @@ def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:
                 if message.value is None:
                     found.pop(message.key, None)
                 else:
-                    found[message.key] = decode_manifest(message.value)
+                    record = _readable(message.key, message.value)
+                    if record is not None:
+                        found[message.key] = record
         return [found[key] for key in sorted(found)]
     finally:
         reader.close()
+
+
+def _readable(key: bytes, value: bytes) -> ManifestRecord | None:
+    """None where it is a stranger's: of no sink, or of another object than its key names."""
+    try:
+        record = decode_manifest(value)
+    except ValueError:
+        return None
+    return record if manifest_key(record) == key else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,6 +17,7 @@ from stream_infer.gateway.services import Services, SourcePreview
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.producer import Publisher
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
@@ -82,14 +82,15 @@ async def _services(
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
     writer = EventWriter(kafka, slot)
     publisher = Publisher(kafka, slot)
-    blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
+    blocking = DaemonPool(BLOCKING_THREADS, "blocking")
     try:
         await asyncio.to_thread(board.start)
         await asyncio.to_thread(writer.start)
         topics = Topics(kafka.topic_prefix)
         yield Services(settings, topics, store, board, writer, publisher, blocking, preview)
     finally:
-        blocking.shutdown(wait=False, cancel_futures=True)
+        blocking.cancel_queued()
+        blocking.close(0.0)
         await asyncio.gather(asyncio.to_thread(writer.close), asyncio.to_thread(board.close))
         publisher.close()
 

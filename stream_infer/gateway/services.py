@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -14,6 +13,7 @@ from stream_infer.gateway.problems import Problem, ProblemKind, unknown_api
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.producer import Publisher
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import SourceItem, Store
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import Topics
@@ -40,13 +40,13 @@ class Services:
     board: JobBoard
     writer: EventWriter
     publisher: Publisher
-    blocking: ThreadPoolExecutor
+    blocking: DaemonPool
     preview: SourcePreview | None = None
     clock: Callable[[], float] = time.time
 
     async def block(self, call: Callable[[], T]) -> T:
         """`call` on a thread of the pool."""
-        return await asyncio.get_running_loop().run_in_executor(self.blocking, call)
+        return await asyncio.wrap_future(self.blocking.submit(call))
 
     def api(self, name: str) -> ApiSettings:
         """Raises a Problem where there is none."""

@@ -15,6 +15,7 @@ from stream_infer.intake.publication import Chunk, Publication, next_checkpoint
 from stream_infer.jobs.checkpoints import Checkpoint
 from stream_infer.jobs.events import Event, Hindered
 from stream_infer.jobs.spec import Job
+from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Source, SourceItem
@@ -106,7 +107,8 @@ class JobsPartition:
             return self._commit(run, reading.result())
         except SourceUnreachable as error:
             self._put_off(run, str(error))
-            self._say(run, Hindered(job_id=run.job.job_id, at=self._clock(), reason=str(error)))
+            role = HinderedRole.INTAKE
+            self._say(run, Hindered(job_id=run.job.job_id, at=self._clock(), role=role, reason=str(error)))
         except TransactionAborted as error:
             self._put_off(run, str(error))
         return 0

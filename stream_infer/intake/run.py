@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from operator import attrgetter
 from typing import Protocol
 
 import structlog
@@ -52,7 +53,7 @@ def run(
     """Publishes jobs until `stop`. Raises TopicMismatch or ServiceUnavailable."""
     check_topics(settings)
     topics = Topics(settings.kafka.topic_prefix)
-    status = CompactedView(settings.kafka, topics.status, decode_status)
+    status = CompactedView(settings.kafka, topics.status, decode_status, key_of=attrgetter("job_id"))
     status.start()
     intake = Intake(settings, Publication(topics, store, settings.limits.payload_bytes), open_source, status)
     consumer = GroupConsumer(settings.kafka, topics.intake_group, topics.intake_group, intake, from_start=True)
@@ -98,6 +99,8 @@ class Intake:
             return
         try:
             job = decode_job(record.value)
+            if job.job_id.encode() != record.key:
+                raise ValueError(f"it speaks of {job.job_id!r}")
         except ValueError as error:
             _LOG.error("job_unreadable", partition=record.partition, offset=record.offset, reason=str(error))
             return
@@ -155,7 +158,8 @@ class Intake:
         producer = TransactionalProducer(kafka, name, max_bytes=self._settings.limits.payload_bytes + 4 * MIB)
         try:
             producer.initialise()
-            checkpoints = read_compacted(kafka, self._topics.checkpoints, number, decode_checkpoint)
+            topic, key_of = self._topics.checkpoints, attrgetter("job_id")
+            checkpoints = read_compacted(kafka, topic, number, decode_checkpoint, key_of=key_of)
         except BaseException:
             producer.close()
             raise

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from stream_infer.jobs.bounds import JobId, Whole
+
 
 class Checkpoint(BaseModel):
     """`cursor` resumes the source behind the last item published; `enqueued` is the ordinal of the next one."""
 
     model_config = ConfigDict(frozen=True)
 
-    job_id: str
+    job_id: JobId
     cursor: str | None = None
-    enqueued: int = 0
+    enqueued: Whole = 0
     exhausted: bool = False
 
 

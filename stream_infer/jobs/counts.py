@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from stream_infer.jobs.bounds import MOST_ITEMS, Items
+
 
 class Counts(BaseModel):
     """Items, but for the last two.
@@ -14,13 +16,13 @@ class Counts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enqueued: int = 0
-    succeeded: int = 0
-    rejected: int = 0
-    skipped: int = 0
-    reopened: int = 0
-    written: int = 0
-    sunk: int = 0
+    enqueued: Items = 0
+    succeeded: Items = 0
+    rejected: Items = 0
+    skipped: Items = 0
+    reopened: Items = 0
+    written: Items = 0
+    sunk: Items = 0
 
     @property
     def ended(self) -> int:
@@ -32,11 +34,16 @@ class Counts(BaseModel):
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
-            enqueued=self.enqueued + other.enqueued,
-            succeeded=self.succeeded + other.succeeded,
-            rejected=self.rejected + other.rejected,
-            skipped=self.skipped + other.skipped,
-            reopened=self.reopened + other.reopened,
-            written=self.written + other.written,
-            sunk=self.sunk + other.sunk,
+            enqueued=_sum(self.enqueued, other.enqueued),
+            succeeded=_sum(self.succeeded, other.succeeded),
+            rejected=_sum(self.rejected, other.rejected),
+            skipped=_sum(self.skipped, other.skipped),
+            reopened=_sum(self.reopened, other.reopened),
+            written=_sum(self.written, other.written),
+            sunk=_sum(self.sunk, other.sunk),
         )
+
+
+def _sum(one: int, other: int) -> int:
+    """Stays where it may be: no number of strange deltas makes a sum that cannot be read back."""
+    return max(-MOST_ITEMS, min(MOST_ITEMS, one + other))

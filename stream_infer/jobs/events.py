@@ -10,24 +10,26 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from stream_infer.jobs.bounds import LONGEST_URI, ApiName, Duration, Generation, JobId, Moment, Reason, Whole
 from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.status import HinderedRole
 
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    job_id: str
-    at: float
-    generation: int = 1
+    job_id: JobId
+    at: Moment
+    generation: Generation = 1
 
 
 class Submitted(_Event):
     """By the gateway, in the transaction that writes the job's spec."""
 
     type: Literal["submitted"] = "submitted"
-    api: str
+    api: ApiName
     has_hook: bool = False
-    timeout_s: float | None = None
+    timeout_s: Duration | None = None
 
 
 class EnqueuingStarted(_Event):
@@ -50,7 +52,7 @@ class Exhausted(_Event):
     """
 
     type: Literal["exhausted"] = "exhausted"
-    error: str | None = None
+    error: Reason | None = None
 
 
 class StopRequested(_Event):
@@ -69,15 +71,22 @@ class Failed(_Event):
     """By a worker: the job's items are not what its predictor takes, so the rest is skipped."""
 
     type: Literal["failed"] = "failed"
-    error: str
+    error: Reason
 
 
 class Hindered(_Event):
     """By a worker that holds items of the job and cannot predict, by an intake whose source or a sink whose store is
-    away: why. The next end of an item takes it back."""
+    away: why. The next thing that their role gets done for the job takes it back."""
 
     type: Literal["hindered"] = "hindered"
-    reason: str
+    role: HinderedRole = HinderedRole.WORKER
+    reason: Reason
+
+
+class Unhindered(_Event):
+    """By a worker that was hindered: its predictor serves again."""
+
+    type: Literal["unhindered"] = "unhindered"
 
 
 class HookPublished(_Event):
@@ -90,7 +99,7 @@ class HookEnded(_Event):
     """By a worker. `error` is set where the hook failed for good."""
 
     type: Literal["hook_ended"] = "hook_ended"
-    error: str | None = None
+    error: Reason | None = None
 
 
 class Reopened(_Event):
@@ -100,16 +109,16 @@ class Reopened(_Event):
     """
 
     type: Literal["reopened"] = "reopened"
-    timeout_s: float | None = None
+    timeout_s: Duration | None = None
 
 
 class Finalized(_Event):
     """By the finalizer, after `manifest.json` and `_SUCCESS`. `manifest` is its URI."""
 
     type: Literal["finalized"] = "finalized"
-    manifest: str
-    objects: int
-    bytes: int
+    manifest: str = Field(max_length=LONGEST_URI)
+    objects: Whole
+    bytes: Whole
 
 
 Event: TypeAlias = (
@@ -121,6 +130,7 @@ Event: TypeAlias = (
     | TimeoutReached
     | Failed
     | Hindered
+    | Unhindered
     | HookPublished
     | HookEnded
     | Reopened

@@ -7,6 +7,10 @@ any final state -> enqueuing, in the next generation, when dead letters are repl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from stream_infer.jobs.bounds import MOST_ITEMS
+from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import (
     Counted,
     EnqueuingStarted,
@@ -21,11 +25,11 @@ from stream_infer.jobs.events import (
     StopRequested,
     Submitted,
     TimeoutReached,
+    Unhindered,
 )
-from stream_infer.jobs.status import Cause, JobStatus, Phase, State
+from stream_infer.jobs.status import ERRORS_KEPT, Cause, HinderedRole, JobStatus, Phase, State
 
 RATE_WINDOW_S = 1.0
-ERRORS_KEPT = 20
 
 
 def fold(status: JobStatus | None, event: Event, offset: int) -> JobStatus | None:
@@ -81,14 +85,16 @@ def _apply(status: JobStatus, event: Event) -> JobStatus:
 def _apply_to_generation(status: JobStatus, event: Event) -> JobStatus:
     match event:
         case Exhausted() if not status.exhausted:
-            changed = status.model_copy(update={"exhausted": True})
+            changed = _relieve(status, HinderedRole.INTAKE).model_copy(update={"exhausted": True})
             return changed if event.error is None else _end_early(changed, Cause.FAILURE, event.error)
         case TimeoutReached():
             return _end_early(status, Cause.TIMEOUT, None) if is_timed_out(status, event.at) else status
         case Failed():
             return _end_early(status, Cause.FAILURE, event.error)
         case Hindered() if not status.state.is_final:
-            return status.model_copy(update={"hindrance": event.reason})
+            return status.model_copy(update={"hindrances": {**status.hindrances, event.role: event.reason}})
+        case Unhindered():
+            return _relieve(status, HinderedRole.WORKER)
         case HookPublished() if status.phase is Phase.HOOK:
             return status.model_copy(update={"phase": Phase.HOOK_RUNNING})
         case HookEnded() if status.phase in (Phase.HOOK, Phase.HOOK_RUNNING):
@@ -104,9 +110,8 @@ def _apply_to_generation(status: JobStatus, event: Event) -> JobStatus:
 def _count(status: JobStatus, event: Counted) -> JobStatus:
     counts = status.counts + event.delta
     # What was ended and is reopened counts for no rate, neither now nor when it ends again.
-    update: dict[str, object] = {"counts": counts, "rate_ended": status.rate_ended + min(0, event.delta.ended)}
-    if event.delta.ended > 0:
-        update["hindrance"] = None
+    rate_ended = max(-MOST_ITEMS, status.rate_ended + min(0, event.delta.ended))
+    update: dict[str, object] = {"counts": counts, "rate_ended": rate_ended}
     elapsed = event.at - status.rate_since
     if event.delta.ended > 0 and elapsed >= RATE_WINDOW_S:
         update |= {
@@ -114,7 +119,24 @@ def _count(status: JobStatus, event: Counted) -> JobStatus:
             "rate_since": event.at,
             "rate_ended": counts.ended,
         }
-    return status.model_copy(update=update)
+    return _relieve(status, *_got_done(event.delta)).model_copy(update=update)
+
+
+def _got_done(delta: Counts) -> Iterator[HinderedRole]:
+    """The roles whose work for the job `delta` shows."""
+    if delta.enqueued > 0:
+        yield HinderedRole.INTAKE
+    if delta.ended > 0:
+        yield HinderedRole.WORKER
+    if delta.sunk > 0:
+        yield HinderedRole.SINK
+
+
+def _relieve(status: JobStatus, *roles: HinderedRole) -> JobStatus:
+    if not any(role in status.hindrances for role in roles):
+        return status
+    left = {role: reason for role, reason in status.hindrances.items() if role not in roles}
+    return status.model_copy(update={"hindrances": left})
 
 
 def _end_early(status: JobStatus, cause: Cause, error: str | None) -> JobStatus:
@@ -146,7 +168,7 @@ def _reopen(status: JobStatus, event: Reopened) -> JobStatus:
             "errors": status.errors if earlier else (),
             "hook_failed": False,
             "deadline": None if event.timeout_s is None else event.at + event.timeout_s,
-            "times": {State.VALIDATING.value: status.times[State.VALIDATING.value]},
+            "times": {State.VALIDATING.value: status.times.get(State.VALIDATING.value, status.submitted_at)},
             "rate": 0.0,
             "rate_since": event.at,
             "rate_ended": status.counts.ended,
@@ -167,10 +189,10 @@ def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
         state = State.COMPLETED_WITH_FAILURES
     else:
         state = State.SUCCEEDED
-    update = {
+    update: dict[str, object] = {
         "phase": None,
         "cause": status.ends_early,
-        "hindrance": None,
+        "hindrances": {},
         "manifest": event.manifest,
         "objects": event.objects,
         "bytes": event.bytes,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from stream_infer.jobs.bounds import Moment
 
 LINE_BYTES = 8 * 1024
 FIELD_BYTES = 2 * 1024
 FIELDS_KEPT = 16
 _CUT = "…"
-_END_OF_TIME = 253_402_300_799  # of the year 9999: beyond it no calendar goes
 
 Scalar: TypeAlias = bool | int | FiniteFloat | str | None
 
@@ -23,7 +24,7 @@ class LogLine(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    at: Annotated[float, Field(ge=0, le=_END_OF_TIME)]
+    at: Moment
     job_id: str
     role: str
     who: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from stream_infer.jobs.bounds import ApiName, Generation, JobId, Whole
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.status import Cause
 
@@ -29,19 +30,19 @@ class ManifestRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    job_id: str
-    api: str
-    generation: int
+    job_id: JobId
+    api: ApiName
+    generation: Generation
     kind: Kind
-    key: str
+    key: str = Field(pattern=r"^[^\x00-\x1f\x7f]{1,1024}$")
     topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
-    first_ordinal: int | None = None
-    last_ordinal: int | None = None
-    count: int
-    bytes: int
+    partition: Whole
+    first_offset: Whole
+    last_offset: Whole
+    first_ordinal: Whole | None = None
+    last_ordinal: Whole | None = None
+    count: Whole
+    bytes: Whole
     sha256: str
 
 
@@ -77,4 +78,9 @@ def encode_manifest(record: ManifestRecord) -> bytes:
 
 
 def decode_manifest(value: bytes) -> ManifestRecord:
-    return ManifestRecord.model_validate_json(value)
+    """Raises ValueError; also where the object lies elsewhere than its job, or readers would be led there."""
+    record = ManifestRecord.model_validate_json(value)
+    folder = job_folder(record.api, record.job_id)
+    if not record.key.startswith(folder) or not {"", ".", ".."}.isdisjoint(record.key.split("/")):
+        raise ValueError(f"{record.key!r} is no object of {folder}")
+    return record

@@ -16,8 +16,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.jobs.bounds import ApiName, Generation, JobId, Moment, Whole
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Message, OutgoingRecord, Position
 from stream_infer.settings import KafkaSettings
 
@@ -31,13 +32,13 @@ class Replayed(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    api: str
+    api: ApiName
     topic: str
-    partition: int
-    offset: int
-    job_id: str | None = None
-    generation: int = 1
-    at: float
+    partition: Whole
+    offset: Whole
+    job_id: JobId | None = None
+    generation: Generation = 1
+    at: Moment
 
     @property
     def position(self) -> Position:
@@ -45,15 +46,18 @@ class Replayed(BaseModel):
 
 
 class ReplayMark(BaseModel):
-    """A replay opened `generation` of the job; while `is_open` it has not said that this is all."""
+    """A replay opened `generation` of the job; while `is_open` it has not said that this is all.
+
+    `at` is renewed while it goes on: an old one tells that whoever replayed is dead.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    api: str
-    job_id: str
-    generation: int
+    api: ApiName
+    job_id: JobId
+    generation: Generation
     is_open: bool
-    at: float
+    at: Moment
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment
+
 
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +50,7 @@ class JobSpec(_Spec):
     jsonl: JsonlFile | None = None
     directory: Directory | None = None
     config: dict[str, Any] = Field(default_factory=dict)
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: Duration | None = None
     breaker: BreakerSpec | None = None
 
     @model_validator(mode="after")
@@ -63,11 +65,11 @@ class JobSpec(_Spec):
 class Job(_Spec):
     """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them."""
 
-    job_id: str
-    api: str
-    submitted_at: float
+    job_id: JobId
+    api: ApiName
+    submitted_at: Moment
     config: dict[str, Any] = Field(default_factory=dict)
-    timeout: float | None = None
+    timeout: Duration | None = None
     breaker: BreakerSpec | None = None
     submission: str | None = None
     jsonl: JsonlFile | None = None

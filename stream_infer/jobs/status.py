@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from stream_infer.jobs.bounds import LONGEST_URI, MOST_ITEMS, ApiName, Generation, JobId, Moment, Reason, Whole
 from stream_infer.jobs.counts import Counts
+
+ERRORS_KEPT = 20
 
 
 class State(StrEnum):
@@ -45,39 +49,47 @@ class Cause(StrEnum):
     FAILURE = "failed"
 
 
+class HinderedRole(StrEnum):
+    """The roles that something outside may keep from going on with a job, in an item's order."""
+
+    INTAKE = "intake"
+    WORKER = "worker"
+    SINK = "sink"
+
+
 class JobStatus(BaseModel):
     """One row. `offset` is the last progress offset folded into it: what makes the fold idempotent.
 
     Times are seconds since the epoch, one per state entered. `rate` is items ended per second, over the last full
-    second or longer in which items ended. `hindrance` says why none of its items can be predicted at present.
+    second or longer in which items ended. `hindrances` say why a role gets nothing done for it at present.
     `earlier` is how a generation before this one ended early: what it skipped is gone, so this one ends like it.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    job_id: str
-    api: str
+    job_id: JobId
+    api: ApiName
     state: State = State.VALIDATING
     phase: Phase | None = None
     cause: Cause | None = None
     earlier: Cause | None = None
-    generation: int = 1
+    generation: Generation = 1
     counts: Counts = Counts()
     exhausted: bool = False
-    errors: tuple[str, ...] = ()
-    hindrance: str | None = None
+    errors: tuple[Reason, ...] = Field((), max_length=ERRORS_KEPT)
+    hindrances: dict[HinderedRole, Reason] = Field(default_factory=dict)
     has_hook: bool = False
     hook_failed: bool = False
-    submitted_at: float = 0.0
-    deadline: float | None = None
-    times: dict[str, float] = Field(default_factory=dict)
-    rate: float = 0.0
-    rate_since: float = 0.0
-    rate_ended: int = 0
-    manifest: str | None = None
-    objects: int = 0
-    bytes: int = 0
-    offset: int = -1
+    submitted_at: Moment = 0.0
+    deadline: FiniteFloat | None = None
+    times: dict[Annotated[str, Field(max_length=40)], Moment] = Field(default_factory=dict, max_length=len(State))
+    rate: float = Field(0.0, ge=-4 * MOST_ITEMS, le=4 * MOST_ITEMS)
+    rate_since: Moment = 0.0
+    rate_ended: int = Field(0, ge=-4 * MOST_ITEMS, le=4 * MOST_ITEMS)
+    manifest: str | None = Field(None, max_length=LONGEST_URI)
+    objects: Whole = 0
+    bytes: Whole = 0
+    offset: int = Field(-1, ge=-1, le=2**63 - 1)
 
     @property
     def is_drained(self) -> bool:
@@ -87,6 +99,11 @@ class JobStatus(BaseModel):
         """
         counts = self.counts
         return self.exhausted and counts.waiting <= 0 and counts.written == counts.sunk
+
+    @property
+    def hindrance(self) -> str | None:
+        """What keeps it from going on, in words; None where nothing does."""
+        return "; ".join(self.hindrances[role] for role in HinderedRole if role in self.hindrances) or None
 
     @property
     def ends_early(self) -> Cause | None:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata
@@ -31,6 +31,7 @@ __all__ = [
     "missing_first_offsets",
     "plan",
     "retention_conflicts",
+    "topic_ids",
 ]
 
 log = structlog.get_logger(__name__)
@@ -109,6 +110,19 @@ def cluster_id(kafka: KafkaSettings) -> str:
         return str(admin.list_topics(timeout=_TIMEOUT_S).cluster_id)
     except KafkaException as error:
         raise translate(error, "asking for the cluster's id", kafka.bootstrap) from error
+
+
+def topic_ids(kafka: KafkaSettings, names: Iterable[str]) -> dict[str, str]:
+    """The ids that those of these topics that exist have got when they were made. Raises ServiceUnavailable."""
+    client = AdminClient(client_config(kafka, "topic-ids"))
+    ids: dict[str, str] = {}
+    for name, future in client.describe_topics(TopicCollection(list(names)), request_timeout=_TIMEOUT_S).items():
+        try:
+            ids[name] = str(future.result().topic_id)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise translate(error, "asking for the topics' ids", kafka.bootstrap) from error
+    return ids
 
 
 def count_brokers(settings: Settings) -> int:

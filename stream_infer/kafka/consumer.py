@@ -5,20 +5,29 @@ Measured: `consumer_group_metadata()` blocks for ever while another thread polls
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any, Protocol, TypeAlias
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream_infer.errors import ReaderStalled
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
+from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.patience import ask_patiently
-from stream_infer.records import EndOfPartition, Message
+from stream_infer.kafka.stalls import NOWHERE, StallWatch
+from stream_infer.pool import DaemonPool
+from stream_infer.records import EndOfPartition, Header, Headers, Message
 from stream_infer.settings import KafkaSettings
 
 Partition: TypeAlias = tuple[str, int]
 Polled: TypeAlias = Message | EndOfPartition
+
+_read_headers = methodcaller("headers")
+_LEAVE_WITHIN_S = 5.0
 
 # Said to the application, and mended by librdkafka: it joins again, or reconnects.
 _PASSING = frozenset({KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
@@ -61,6 +70,10 @@ class GroupConsumer:
         self._from_start = from_start
         self._taken: set[Partition] = set()
         self._returned: set[Partition] = set()
+        self._paused: set[Partition] = set()
+        self._ends: dict[Partition, int] = {}
+        self._stalls = StallWatch()
+        self._has_stalled = False
         self._consumer = Consumer(
             {
                 **client_config(kafka, client_id),
@@ -88,11 +101,12 @@ class GroupConsumer:
     def poll(self, max_records: int, timeout_s: float) -> list[Polled]:
         """What has come, in order within a partition; waits at most `timeout_s` for the first record.
 
-        Raises TopicMismatch, ServiceUnavailable, or what the listener raised.
+        Raises TopicMismatch, ServiceUnavailable, ReaderStalled, or what the listener raised.
         """
         try:
             first = self._consumer.poll(timeout_s)
             if first is None:
+                self._look_for_stalls()
                 return []
             self._taken.clear()
             self._returned.clear()
@@ -100,6 +114,7 @@ class GroupConsumer:
         except KafkaException as error:
             raise translate(error, "reading", self._where) from error
         records = [record for one in raw if (record := as_record(one, self._where)) is not None]
+        self._ends.update({record[:2]: record.offset for record in records if isinstance(record, EndOfPartition)})
         return self._without_taken(records) if self._taken else records
 
     def _without_taken(self, records: list[Polled]) -> list[Polled]:
@@ -123,11 +138,33 @@ class GroupConsumer:
         """
         return bool(self._consumer.memberid())
 
+    def _look_for_stalls(self) -> None:
+        """Called when all that was fetched has been taken: whatever is behind its end then is not being fetched."""
+        now = time.monotonic()
+        if not self._stalls.is_due(now):
+            return
+        assigned = [(place.topic, place.partition) for place in self._consumer.assignment()]
+        reading = [partition for partition in assigned if partition not in self._paused]
+        places = {
+            (place.topic, place.partition): max(place.offset, self._ends.get((place.topic, place.partition), NOWHERE))
+            for place in self._consumer.position(_places(reading))
+        }
+        stalled = self._stalls.look({key: max(at, NOWHERE) for key, at in places.items()}, self._end_of, now)
+        if stalled:
+            self._has_stalled = True
+            named = ", ".join(f"{topic}[{number}]" for topic, number in stalled)
+            raise ReaderStalled(f"nothing comes from {named}, though there is something: the reader has to start anew")
+
+    def _end_of(self, partition: Partition) -> int | None:
+        return stable_end(self._consumer, partition)
+
     def pause(self, partitions: Sequence[Partition]) -> None:
         self._consumer.pause(_places(partitions))
+        self._paused.update(partitions)
 
     def resume(self, partitions: Sequence[Partition]) -> None:
         self._consumer.resume(_places(partitions))
+        self._paused.difference_update(partitions)
 
     def committed(self, partitions: Sequence[Partition], timeout_s: float = 10.0) -> dict[Partition, int]:
         """The group's place on each partition; a partition without one is left out."""
@@ -140,6 +177,8 @@ class GroupConsumer:
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Reads on from there. What was fetched already is dropped, also where a listener calls this inside `poll`."""
         self._taken.update(offsets)
+        for partition in offsets:
+            self._ends.pop(partition, None)
         try:
             for (topic, number), offset in offsets.items():
                 self._consumer.seek(TopicPartition(topic, number, offset))
@@ -147,7 +186,16 @@ class GroupConsumer:
             raise translate(error, "rewinding", self._where) from error
 
     def close(self) -> None:
-        """Leaves the group; the listener is told of the revocation first."""
+        """Leaves the group; the listener is told of the revocation first.
+
+        One that has stalled may hang here too: it gets 5 s, tells nobody, and then goes with the process.
+        """
+        if self._has_stalled:
+            self._listener = _Nobody()
+            pool = DaemonPool(1, "leaving")
+            pool.submit(self._consumer.close)
+            pool.close(_LEAVE_WITHIN_S)
+            return
         try:
             self._consumer.close()
         except KafkaException as error:
@@ -158,6 +206,9 @@ class GroupConsumer:
             places = [TopicPartition(place.topic, place.partition, OFFSET_BEGINNING) for place in places]
         partitions = [(place.topic, place.partition) for place in places]
         self._returned.update(self._taken.intersection(partitions))
+        for partition in partitions:
+            self._ends.pop(partition, None)
+            self._paused.discard(partition)
         consumer.incremental_assign(places)
         self._listener.assigned(partitions)
 
@@ -172,6 +223,19 @@ class GroupConsumer:
         self._taken.update(partitions)
         self._listener.lost(partitions)
         consumer.incremental_unassign(places)
+
+
+class _Nobody:
+    """Told of what becomes of a reader that was given up."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        pass
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        pass
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        pass
 
 
 def as_record(raw: Any, where: str) -> Polled | None:
@@ -191,16 +255,28 @@ def as_record(raw: Any, where: str) -> Polled | None:
 
 def as_message(raw: Any) -> Message:
     """A confluent_kafka.Message without error as our record."""
-    headers = raw.headers()
     return Message(
         raw.topic(),
         raw.partition(),
         raw.offset(),
         raw.key(),
         raw.value(),
-        tuple(headers) if headers else (),
+        _headers(raw),
         raw.timestamp()[1],
     )
+
+
+def _headers(raw: Any) -> Headers:
+    """A header's name may be any bytes, and the binding gives up all headers of a record for one that is not UTF-8
+    (measured, confluent-kafka 2.16: a SystemError). Then one header says so, which makes an item a dead letter.
+
+    Measured on CPython 3.11: called as a method, the binding's mistake is noticed at some later call only.
+    """
+    try:
+        headers = _read_headers(raw)
+    except (SystemError, UnicodeDecodeError):
+        return ((Header.UNREADABLE.value, b"the name of a header is not UTF-8, so none of its headers can be read"),)
+    return tuple(headers) if headers else ()
 
 
 def _places(partitions: Sequence[Partition]) -> list[TopicPartition]:

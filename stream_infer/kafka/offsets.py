@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
@@ -16,6 +16,7 @@ from stream_infer.kafka.patience import ask_patiently
 Partition: TypeAlias = tuple[str, int]
 
 _TIMEOUT_S = 10.0
+_STABLE_TIMEOUT_S = 5.0
 # Beyond the request's own timeout: a client that has lost sight of every broker may not keep even that.
 _ANSWER_S = 2 * _TIMEOUT_S
 
@@ -46,6 +47,15 @@ def end_offsets(admin: AdminClient, partitions: Iterable[Partition], where: str)
     holds back behind records that others have committed since.
     """
     return _list(admin, partitions, OffsetSpec.latest(), where)  # type: ignore[no-untyped-call]
+
+
+def stable_end(consumer: Consumer, partition: Partition) -> int | None:
+    """How far a read_committed consumer can read, an open transaction in mind; None while the broker does not say."""
+    try:
+        found: Any = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_STABLE_TIMEOUT_S)
+    except KafkaException:
+        return None
+    return None if found is None else int(found[1])
 
 
 def offsets_at(admin: AdminClient, partitions: Iterable[Partition], at_ms: int, where: str) -> dict[Partition, int]:

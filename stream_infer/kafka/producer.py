@@ -14,6 +14,7 @@ from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import Membership
 from stream_infer.kafka.errors import is_retriable, translate
 from stream_infer.kafka.partitioner import PARTITIONER
+from stream_infer.pool import DaemonPool
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import MIB, KafkaSettings
 
@@ -21,6 +22,9 @@ Offsets: TypeAlias = Mapping[tuple[str, int], int]
 
 _CALL_TIMEOUT_S = 10.0
 _CALL_TRIES = 6
+# Measured (librdkafka 2.16, its issues 5456 and 5511): with a broker gone, send_offsets_to_transaction may never come
+# back, whatever its timeout. A call that has not, so long after its timeout, is given up, and the producer with it.
+_OVERDUE_S = 5.0
 PARTITION_BY_KEY = -1
 
 
@@ -42,8 +46,18 @@ class TransactionalProducer:
     inside a transaction stalls read_committed readers 0.6 s with the same id, 20 s and more with a new one.
     """
 
-    def __init__(self, kafka: KafkaSettings, transactional_id: str, *, max_bytes: int = 8 * MIB) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        transactional_id: str,
+        *,
+        max_bytes: int = 8 * MIB,
+        overdue_s: float = _CALL_TIMEOUT_S + _OVERDUE_S,
+    ) -> None:
         self._where = kafka.bootstrap
+        self._overdue_s = overdue_s
+        self._calls = DaemonPool(1, "transaction")
+        self._is_stuck = False
         self._producer = Producer(
             {
                 **_producer_config(kafka, transactional_id, max_bytes),
@@ -56,7 +70,7 @@ class TransactionalProducer:
     def initialise(self) -> None:
         """Fences every earlier producer of this id and aborts what it left open.
 
-        Raises ServiceUnavailable, or Fenced where a later one has come already.
+        Raises ServiceUnavailable, or Fenced where a later one has come already or librdkafka hangs.
         """
         self._persist(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S), "starting a transactional producer")
 
@@ -66,8 +80,8 @@ class TransactionalProducer:
         """Commits `records` and, for the group of `membership`, `offsets`: all of it or nothing.
 
         Raises TransactionAborted (send it again), RecordTooLarge (nothing is visible, and sending it again cannot
-        help), Fenced (forget this producer) or ServiceUnavailable. Measured: the transaction after a refused record
-        aborts once for its sequence numbers, the one after that commits.
+        help), Fenced (forget this producer: another has taken over, or librdkafka hangs) or ServiceUnavailable.
+        Measured: the transaction after a refused record aborts once for its sequence numbers, the one after commits.
         """
         self._producer.poll(0)  # hands on what librdkafka has logged
         try:
@@ -99,14 +113,19 @@ class TransactionalProducer:
                 self._producer.poll(0.1)
 
     def _persist(self, call: Callable[[], object], doing: str) -> None:
-        """Calls again while librdkafka says that the same call may succeed; each try blocks at most 10 s."""
+        """Calls again while librdkafka says that the same call may succeed; each try blocks at most 15 s."""
         for last in (*(False,) * (_CALL_TRIES - 1), True):
             try:
-                call()
+                self._calls.submit(call).result(self._overdue_s)
                 return
             except KafkaException as error:
                 if last or not is_retriable(error):
                     raise translate(error, doing, self._where) from error
+            except TimeoutError:
+                self._is_stuck = True
+                raise Fenced(
+                    f"{doing} at {self._where}: librdkafka has not come back from it, so it is given up"
+                ) from None
 
     def _settle(self, error: StreamInferError) -> None:
         """Aborts, so that the next transaction can begin, and raises what happened. A fenced producer cannot abort."""
@@ -118,8 +137,13 @@ class TransactionalProducer:
         raise error
 
     def close(self) -> None:
-        """Forgets what is not committed; librdkafka's threads end. Never raises, and may be called again."""
-        _close(self._producer)
+        """Forgets what is not committed; librdkafka's threads end. Never raises, and may be called again.
+
+        One that hangs is left alone, and goes with the process: its close would wait for the call that hangs.
+        """
+        self._calls.close(0)
+        if not self._is_stuck:
+            _close(self._producer)
 
 
 class Publisher:

@@ -3,146 +3,38 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from stream_infer.errors import ServiceUnavailable, StreamInferError
-from stream_infer.kafka.client import client_config
-from stream_infer.kafka.consumer import as_record
-from stream_infer.kafka.errors import translate
-from stream_infer.kafka.offsets import end_offsets, offsets_at
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-_QUERY_TIMEOUT_S = 10.0
 _PAUSE_AFTER_ERROR_S = 1.0
 
 
-class TopicReader:
-    """Reads partitions of a topic from `start` on, without a group, committed records only. One thread uses it."""
-
-    def __init__(
-        self,
-        kafka: KafkaSettings,
-        topic: str,
-        partitions: Sequence[int] | None = None,
-        *,
-        start: int = OFFSET_BEGINNING,
-    ) -> None:
-        """`partitions` None means all. Raises TopicMismatch or ServiceUnavailable."""
-        self._where = kafka.bootstrap
-        self._topic = topic
-        self._consumer = Consumer(
-            {
-                **client_config(kafka, f"read-{topic}"),
-                "group.id": f"read-{topic}",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-            }
-        )
-        self._failure: StreamInferError | None = None
-        self._admin = AdminClient(client_config(kafka, f"read-{topic}"))
-        try:
-            numbers = self._all_partitions() if partitions is None else partitions
-            self._consumer.assign([TopicPartition(topic, number, start) for number in numbers])
-        except BaseException:
-            self._consumer.close()
-            raise
-        # Where reading has come to: past the last record seen, or at an end-of-partition event, which counts the
-        # transaction markers that records do not.
-        self._reached = dict.fromkeys(numbers, 0)
-
-    def _all_partitions(self) -> list[int]:
-        try:
-            metadata = self._consumer.list_topics(self._topic, timeout=_QUERY_TIMEOUT_S).topics[self._topic]
-        except KafkaException as error:
-            raise translate(error, f"looking up topic {self._topic}", self._where) from error
-        if metadata.error is not None:
-            raise translate(metadata.error, f"looking up topic {self._topic}", self._where)
-        return sorted(metadata.partitions)
-
-    def start_at(self, at: float) -> dict[int, int]:
-        """Reads on from what was written at or after `at`, in seconds since the epoch by the writers' clocks; answers
-        at which offsets."""
-        places = ((self._topic, number) for number in self._reached)
-        found = offsets_at(self._admin, places, int(at * 1000), self._where)
-        starts = {number: offset for (_, number), offset in found.items()}
-        self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in starts.items()])
-        self._reached = dict(starts)
-        return starts
-
-    def ends(self) -> dict[int, int]:
-        """The log end of each partition now: at or behind everything committed so far, whoever else is writing."""
-        ends = end_offsets(self._admin, ((self._topic, number) for number in self._reached), self._where)
-        return {number: end for (_, number), end in ends.items()}
-
-    def has_reached(self, ends: dict[int, int]) -> bool:
-        return all(self._reached[number] >= end for number, end in ends.items())
-
-    def poll(self, timeout_s: float, max_records: int = 1000) -> list[Message]:
-        """Records that have come; waits at most `timeout_s` for the first.
-
-        What came before a fault is handed out first, and the fault raised by the next call: nothing that has been read
-        is dropped.
-        """
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        try:
-            first = self._consumer.poll(timeout_s)
-            raw = [] if first is None else [first, *self._consumer.consume(max_records, 0)]
-        except KafkaException as error:
-            raise translate(error, f"reading {self._topic}", self._where) from error
-        messages = []
-        for one in raw:
-            try:
-                record = as_record(one, self._where)
-            except StreamInferError as error:
-                self._failure = error
-                break
-            if isinstance(record, Message):
-                messages.append(record)
-                self._reached[record.partition] = record.offset + 1
-            elif record is not None:
-                self._reached[record.partition] = record.offset
-        return messages
-
-    def read_to_end(self, timeout_s: float = 60.0) -> list[Message]:
-        """Every record below the end that the broker names now. Raises ServiceUnavailable at the timeout."""
-        deadline = time.monotonic() + timeout_s
-        ends = self.ends()
-        messages: list[Message] = []
-        while not self.has_reached(ends):
-            if time.monotonic() > deadline:
-                raise ServiceUnavailable(f"reading {self._topic} to its end took more than {timeout_s:.0f} s")
-            messages += self.poll(0.1)
-        return messages
-
-    def close(self) -> None:
-        self._consumer.close()
-
-
 def read_compacted(
-    kafka: KafkaSettings, topic: str, partition: int, decode: Callable[[bytes], T], timeout_s: float = 60.0
+    kafka: KafkaSettings,
+    topic: str,
+    partition: int,
+    decode: Callable[[bytes], T],
+    *,
+    key_of: Callable[[T], str] | None = None,
+    timeout_s: float = 60.0,
 ) -> dict[str, T]:
-    """One partition's state, read from its start to its current end."""
+    """One partition's state, read from its start to its current end; `key_of` as in `CompactedView`."""
     reader = TopicReader(kafka, topic, [partition])
     try:
         state: dict[str, T] = {}
         for message in reader.read_to_end(timeout_s):
-            _apply(state, message, decode)
+            _apply(state, message, decode, key_of)
         return state
     finally:
         reader.close()
@@ -152,7 +44,7 @@ class CompactedView(Generic[T]):
     """A compacted topic as a live dictionary, followed by a thread of its own.
 
     Readers of any thread see a consistent value per key. `on_change(key, value | None)` is called on the view's
-    thread, after the change can be seen.
+    thread, after the change can be seen. A record whose key is not what `key_of` its value says is unreadable.
     """
 
     def __init__(
@@ -161,10 +53,13 @@ class CompactedView(Generic[T]):
         topic: str,
         decode: Callable[[bytes], T],
         on_change: Callable[[str, T | None], None] | None = None,
+        *,
+        key_of: Callable[[T], str] | None = None,
     ) -> None:
         self._kafka = kafka
         self._topic = topic
         self._decode = decode
+        self._key_of = key_of
         self._on_change = on_change
         self._values: dict[str, T] = {}
         self._lock = threading.Lock()
@@ -260,7 +155,7 @@ class CompactedView(Generic[T]):
         _fail(pending, ServiceUnavailable(f"the view of {self._topic} is closed"))
 
     def _see(self, message: Message) -> None:
-        key = _apply(self._values, message, self._decode)
+        key = _apply(self._values, message, self._decode, self._key_of)
         if key is None or self._on_change is None:
             return
         try:
@@ -287,14 +182,19 @@ def _fail(pending: Sequence[tuple[dict[int, int], list[Future[None]]]], error: S
             future.set_exception(error)
 
 
-def _apply(state: dict[str, T], message: Message, decode: Callable[[bytes], T]) -> str | None:
+def _apply(
+    state: dict[str, T], message: Message, decode: Callable[[bytes], T], key_of: Callable[[T], str] | None
+) -> str | None:
     """Folds one record in; a value that nobody can read is skipped, so that it cannot stop all who follow."""
     key = (message.key or b"").decode(errors="replace")
     if message.value is None:
         state.pop(key, None)
         return key
     try:
-        state[key] = decode(message.value)
+        value = decode(message.value)
+        if key_of is not None and key_of(value) != key:
+            raise ValueError(f"it speaks of {key_of(value)!r}")
+        state[key] = value
     except ValueError as error:
         place = f"{message.topic}[{message.partition}]@{message.offset}"
         log.warning("unreadable record skipped", record=place, error=str(error))

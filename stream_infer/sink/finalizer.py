@@ -1,8 +1,7 @@
-"""Ends a job once: publishes its hook, then assembles what it leaves in the store, as `{p}.status` asks for it."""
+"""Follows `{p}.status` in a group, and commits each step that it asks for (`steps.py`) in one transaction."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,21 +11,17 @@ from dataclasses import dataclass, field
 import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
-from stream_infer.jobs.events import Event, HookPublished, encode_event
-from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition, Polled
-from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
-from stream_infer.records import Control, EndOfPartition, Message, OutgoingRecord, item_headers
+from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import Settings
-from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
-from stream_infer.sink.backlog import Backlog, Step, Task
+from stream_infer.sink.backlog import Backlog, Task
 from stream_infer.sink.backoff import Backoff
-from stream_infer.sink.manifests import Manifests
 from stream_infer.sink.producers import start_producer
+from stream_infer.sink.steps import Steps
 from stream_infer.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -90,11 +85,10 @@ class Finalizer:
 
     def __init__(self, settings: Settings, store: Store, transactional_id: str) -> None:
         self._settings = settings
-        self._store = store
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
-        self._manifests = Manifests(settings.kafka, self._topics.manifests)
+        self._steps = Steps(settings, store)
         self._pool = DaemonPool(JOBS_AT_A_TIME, "finalize")
         self._backoff = Backoff()
         self._consumer: GroupConsumer
@@ -106,11 +100,10 @@ class Finalizer:
         Raises TopicMismatch (a topic or its first offset is missing) or ServiceUnavailable (Kafka at the start).
         """
         try:
-            self._manifests.start()
+            self._steps.check()
             self._serve(stop, on_ready)
         finally:
             self._pool.close(0.0)
-            self._manifests.close()
 
     def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         kafka = self._settings.kafka
@@ -172,9 +165,7 @@ class Finalizer:
                     self._submit(Working(partition, backlog, task))
 
     def _submit(self, working: Working) -> None:
-        run = {Step.UNSEAL: self._unseal, Step.HOOK: self._publish_hook, Step.ASSEMBLE: self._assemble}
-        step, status = run[working.task.step], working.task.status
-        working.future = self._pool.submit(self._patiently, step, status, working.cancelled)
+        working.future = self._pool.submit(self._steps.take, working.task, working.cancelled)
         self._owned.working.append(working)
 
     def _commit(self) -> None:
@@ -214,60 +205,6 @@ class Finalizer:
         places = ((partition, backlog.idle_position(now)) for partition, backlog in self._owned.backlogs.items())
         return {partition: position for partition, position in places if position is not None}
 
-    def _unseal(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
-        """A reader that finds `_SUCCESS` takes the job for complete: while it runs again there must be none."""
-        unseal(self._store, status)
-        return []
-
-    def _publish_hook(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
-        """The control record and the word of it. Counted nowhere; its lag wakes an API that stands at zero."""
-        unseal(self._store, status)
-        control = OutgoingRecord(
-            self._topics.api(status.api).items,
-            status.job_id.encode(),
-            json.dumps({"job_id": status.job_id, "generation": status.generation}).encode(),
-            item_headers(job_id=status.job_id, generation=status.generation, control=Control.ON_JOB_COMPLETE),
-        )
-        event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
-        return [control, self._progress(event)]
-
-    def _assemble(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
-        records = self._manifests.whole(status, check)
-        left = assemble(self._store, status, records, self._replays(status), check)
-        return [self._progress(finalized(self._store, status, left, time.time()))]
-
-    def _replays(self, status: JobStatus) -> Replays:
-        """Complete, since the job's generation was exhausted in the last of the transactions that wrote them."""
-        if status.generation == 1:
-            return Replays()
-        place = partition_of(status.job_id, self._settings.jobs.partitions)
-        return read_replays(self._settings.kafka, self._topics.replays, [place], job_id=status.job_id)
-
-    def _patiently(
-        self,
-        step: Callable[[JobStatus, Check], list[OutgoingRecord]],
-        status: JobStatus,
-        cancelled: threading.Event,
-    ) -> list[OutgoingRecord]:
-        """Blocks while the store or Kafka cannot be reached. Raises Abandoned once `cancelled`."""
-        backoff = Backoff()
-
-        def check(seconds: float = 0.0) -> None:
-            if cancelled.wait(seconds):
-                raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
-
-        while True:
-            try:
-                return step(status, check)
-            except ServiceUnavailable as error:
-                delay = backoff.failed(0.0)
-                log.warning("finalizing_waits", job_id=status.job_id, error=str(error), retry_in_s=delay)
-                check(delay)
-
-    def _progress(self, event: Event) -> OutgoingRecord:
-        place = partition_of(event.job_id, self._settings.jobs.partitions)
-        return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event), partition=place)
-
     def _wait(self, error: Exception) -> None:
         delay = self._backoff.failed(time.monotonic())
         log.warning("finalizer_waits", error=str(error), retry_in_s=delay)
@@ -294,7 +231,10 @@ def _status(message: Message) -> JobStatus | None:
     if message.value is None:
         return None
     try:
-        return decode_status(message.value)
+        status = decode_status(message.value)
+        if status.job_id.encode() != message.key:
+            raise ValueError(f"it speaks of {status.job_id!r}")
+        return status
     except ValueError as error:
         log.warning("status_unreadable", topic=message.topic, offset=message.offset, error=str(error))
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Hindered, encode_event
 from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, manifest_key
+from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.consumer import Partition
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.records import OutgoingRecord
@@ -152,8 +153,9 @@ def hindrance_records(
 ) -> list[OutgoingRecord]:
     """Why what lies in `plan` is not in the store yet, to each of its jobs; `at` is seconds since the epoch."""
     jobs = {planned.destination for planned in plan.objects if planned.destination.job_id is not None}
+    role = HinderedRole.SINK
     events = [
-        Hindered(job_id=job.job_id or "", at=at, generation=job.generation, reason=reason)
+        Hindered(job_id=job.job_id or "", at=at, generation=job.generation, role=role, reason=reason)
         for job in sorted(jobs, key=lambda job: (job.job_id or "", job.generation))
     ]
     return [

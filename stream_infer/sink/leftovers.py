@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
+import orjson
 import structlog
 
 from stream_infer.kafka.consumer import Partition
@@ -29,7 +29,7 @@ def remove_leftovers(store: Store, partition: Partition, committed: int, is_ours
     for note in notes:
         for key in _objects(store, note.key):
             name = read_name(key)
-            if name is not None and name.offset >= committed:
+            if name is not None and name.offset >= committed and {"", ".", ".."}.isdisjoint(key.split("/")):
                 store.delete(key)
                 log.info("leftover_removed", key=key, committed=committed)
         store.delete(note.key)
@@ -37,7 +37,7 @@ def remove_leftovers(store: Store, partition: Partition, committed: int, is_ours
 
 def _objects(store: Store, note: str) -> list[str]:
     try:
-        keys = json.loads(store.get(note))
+        keys = orjson.loads(store.get(note))
     except (KeyError, ValueError):
         return []
     return [key for key in keys if isinstance(key, str) and key.startswith("stream/")] if isinstance(keys, list) else []

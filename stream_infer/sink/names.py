@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from stream_infer.jobs.manifest import Kind, job_folder
 
 _NAME = re.compile(
-    r"(?:.+-)?(?P<kind>results|errors)-p(?P<partition>\d{5,})-o(?P<offset>\d{20})"
-    r"-g(?P<generation>\d+)-(?P<instance>[0-9a-f]{12})\.jsonl"
+    r"(?:.+-)?(?P<kind>results|errors)-p(?P<partition>\d{5,9})-o(?P<offset>\d{20})"
+    r"-g(?P<generation>\d{1,18})-(?P<instance>[0-9a-f]{12})\.jsonl",
+    re.ASCII,
 )
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LAST_MS = 253_402_300_799_000  # the end of the year 9999, datetime's last

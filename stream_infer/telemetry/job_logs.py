@@ -21,10 +21,10 @@ import structlog
 from stream_infer.jobs.log_lines import FIELD_BYTES, LogLine, cut, encode_line
 from stream_infer.kafka.log_publisher import LogPublisher
 from stream_infer.records import OutgoingRecord
+from stream_infer.redaction import redact, redact_text
 from stream_infer.settings import KafkaSettings
 from stream_infer.telemetry.job_events import JobEvents
 from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
-from stream_infer.telemetry.redaction import redact, redact_text
 from stream_infer.topics import Topics
 
 CLOSE_TIMEOUT_S = 2.0

@@ -13,8 +13,8 @@ from typing import Any, Literal, TextIO, TypeAlias
 import structlog
 from structlog.typing import Processor, WrappedLogger
 
+from stream_infer.redaction import redact
 from stream_infer.telemetry.noise import NoiseFilter
-from stream_infer.telemetry.redaction import redact
 
 Style: TypeAlias = Literal["auto", "json", "text"]
 _Event: TypeAlias = MutableMapping[str, Any]

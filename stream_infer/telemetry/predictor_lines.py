@@ -1,22 +1,67 @@
-"""To which jobs a line that the predictor printed belongs."""
+"""To which jobs a line that the predictor printed belongs, and how much of it the worker's own output bears."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
+
 # A line and the word of the call in which it was printed come by two ways, read by two threads; either may be late by
 # what the worker's loop does between two looks, such as a commit.
 _APART_S = 0.1
 _HELD_LINES = 200
+_PREDICTOR = "predictor"
+_POLICY = LinePolicy()
 
 
 class LineLog(Protocol):
     """What of a JobLog is needed here."""
 
     def line(self, job_ids: Collection[str], text: str) -> None: ...
+
+
+class BoundedEcho:
+    """Passes lines on to `echo`, as many as a job's log would take; what is dropped is told once a second, before the
+    next line that is not. Safe to share between threads: a child that is replaced may still speak.
+
+    A line that `echo` cannot write is dropped: a full disk, or an output that somebody has closed, ends nothing.
+    """
+
+    def __init__(
+        self,
+        echo: Callable[[str], None],
+        policy: LinePolicy = _POLICY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._echo = echo
+        self._budget = LineBudget(policy)
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def __call__(self, line: str) -> None:
+        with self._lock:
+            now = self._clock()
+            if self._budget.take(_PREDICTOR, now):
+                self._say_dropped(now, at_once=False)
+                self._write(line)
+
+    def close(self) -> None:
+        """Tells what was dropped last."""
+        with self._lock:
+            self._say_dropped(self._clock(), at_once=True)
+
+    def _say_dropped(self, now: float, *, at_once: bool) -> None:
+        for lines in self._budget.take_dropped(now, at_once=at_once).values():
+            self._write(f"… {lines} {'line' if lines == 1 else 'lines'} of the predictor dropped")
+
+    def _write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a closed file
+            self._echo(line)
 
 
 class PredictorLines:

@@ -15,6 +15,7 @@ with warnings.catch_warnings():
 
 from stream_infer.settings import SecuritySettings, Settings
 from stream_infer.topics import Topics
+from stream_infer.tracker.assignment import assignor_for
 
 _NOISY = ("faust", "mode", "aiokafka", "stream_infer.tracker.app", "stream_infer.tracker.exactly_once")
 # Faust names a logger by the module of the class that logs, so its subclasses log under our names.
@@ -56,6 +57,7 @@ def create_app(settings: Settings) -> TrackerApp:
         broker_session_timeout=kafka.session_timeout,
         broker_heartbeat_interval=kafka.session_timeout / 10,
         processing_guarantee="exactly_once",
+        PartitionAssignor=assignor_for(settings.jobs.partitions),
         consumer_auto_offset_reset="none",
         producer_compression_type="lz4",
         producer_linger=0.0,

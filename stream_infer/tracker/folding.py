@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from operator import attrgetter
 
 import structlog
 
@@ -61,7 +62,8 @@ class Folding:
         await self._writing.acquire()
 
     def _restore(self, partition: int) -> dict[str, JobStatus]:
-        return read_compacted(self._settings.kafka, self._topics.status, partition, decode_status)
+        kafka, topic = self._settings.kafka, self._topics.status
+        return read_compacted(kafka, topic, partition, decode_status, key_of=attrgetter("job_id"))
 
     async def _fold_stream(self, stream: object) -> None:
         """Folds into memory while more is waiting, then writes: one record per changed job, however many events."""

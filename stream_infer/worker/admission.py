@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -10,15 +10,15 @@ import structlog
 
 from stream_infer.engine.task import Task
 from stream_infer.ports import Reference
-from stream_infer.records import Failure, Message, Payload, read_item
+from stream_infer.records import Failure, Item, Message, Payload, read_item
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import Suspects
 from stream_infer.worker.known_jobs import KnownJobs
-from stream_infer.worker.ledger import Entry, Ledger, Partition, Skipped
+from stream_infer.worker.ledger import Ended, Entry, Ledger, Partition, Prefix, Skipped
 from stream_infer.worker.outcomes import Outcomes
-from stream_infer.worker.retry import again
-from stream_infer.worker.triage import Moment, RunHook, Wait, WaitUntil, triage
+from stream_infer.worker.retry import Retried, again
+from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, WaitUntil, triage
 from stream_infer.worker.waiting import Waiting
 
 _LOG = structlog.get_logger(__name__)
@@ -58,6 +58,7 @@ class Admission:
         self._gate = gate
         self._unknown: list[tuple[Future[None], list[Entry]]] = []
         self._tiers: dict[str, int | None] = {}
+        self._ended_early: dict[Partition, int] = {}
 
     def admit(self, messages: Iterable[Message], now: float) -> list[Task]:
         """Takes records into the ledger; answers what the predictor can begin with. `now` since the epoch."""
@@ -84,11 +85,15 @@ class Admission:
             if entry is None:
                 continue
             match fetched.outcome:
-                case Payload() as payload:
+                case Payload() as payload if self._gate.admits(fetched.token):
                     self._ledger.resize(entry, len(payload.data))
                     self._predict(entry, payload, tasks)
-                case Failure() as failure:
+                case Failure() as failure if self._gate.is_serving:
                     self._outcomes.fail(entry, failure, now)
+                case _:
+                    self._waiting.hold(entry, self._jobs.is_skipping)
+        if self._gate.is_serving:
+            self._clear_the_way()
         return tasks
 
     def release(self, entries: Iterable[Entry], now: float, *, one: bool = False) -> list[Task]:
@@ -103,21 +108,29 @@ class Admission:
         moment = Moment(now, jobs_are_current=True, is_serving=self._gate.is_serving)
         for entry in entries:
             self._route(entry, tasks, moment)
-            if entry.ended is not None:
-                self._clear_the_way(entry)
 
-    def _clear_the_way(self, entry: Entry) -> None:
-        """An item that has ended early in a tier is not held up by those before it: they go through the tier again."""
-        item = entry.item
-        if item is None or not isinstance(entry.ended, Skipped | Failure):
+    def _end(self, entry: Entry, item: Item, ended: Ended) -> None:
+        is_late = isinstance(ended, Failure) and ended.exception == DEADLINE_PASSED
+        if isinstance(ended, Failure | Retried) and not is_late and not self._gate.is_serving:
+            # Judged as if the predictor served, to be tried; nothing is rejected or moved while it does not.
+            self._waiting.for_predictor(entry)
             return
-        partition = item.message.position[:2]
-        tier = self._tier_of(partition[0])
-        if tier is None:
-            return
-        for other in self._waiting.before(partition, entry.token):
-            if other.item is not None:
-                self._ledger.finish(other.token, again(other.item, self._outcomes.nearest_tier(tier)))
+        self._ledger.finish(entry.token, ended)
+        if isinstance(ended, Skipped | Failure) and self._tier_of(item.message.topic) is not None:
+            partition = item.message.position[:2]
+            self._ended_early[partition] = max(entry.token, self._ended_early.get(partition, 0))
+
+    def _clear_the_way(self) -> None:
+        """An item that has ended early in a tier is not held up by those before it: they go through the tier again.
+
+        Not while the API is halted, when nothing is moved; so this is made up for afterwards.
+        """
+        for partition, token in self._ended_early.items():
+            tier = self._outcomes.nearest_tier(self._tier_of(partition[0]) or 1)
+            for other in self._waiting.before(partition, token):
+                if other.item is not None:
+                    self._ledger.finish(other.token, again(other.item, tier))
+        self._ended_early.clear()
 
     def _judge_unknown(self, now: float) -> list[Task]:
         tasks: list[Task] = []
@@ -155,17 +168,15 @@ class Admission:
             case RunHook(job_id):
                 tasks.append(self._outcomes.hook(entry.token, job_id))
             case ended:
-                self._ledger.finish(entry.token, ended)
+                self._end(entry, item, ended)
         entry.jobless = item.job_id is not None and self._jobs.status(item.job_id) is None
         return True
 
     def _predict(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
-        if not self._gate.admits(entry.token):
-            self._waiting.for_predictor(entry)
-        elif not self._suspects or entry.item is None:
+        if not self._suspects or entry.item is None:
             tasks.append(Task(entry.token, payload, suspect=entry.suspect))
         elif (culprit := self._suspects.verdict(entry.item.message.position)) is not None:
-            self._ledger.finish(entry.token, culprit)
+            self._end(entry, entry.item, culprit)
         else:
             suspect = entry.suspect or self._suspects.has(entry.item.message.position)
             tasks.append(Task(entry.token, payload, suspect=suspect))
@@ -175,22 +186,28 @@ class Admission:
             self._tiers[topic] = self._topics.tier_of(topic)
         return self._tiers[topic]
 
-    # What a rebalance takes away.
+    # What a transaction settles, and a rebalance takes away.
 
-    def forget_lost(self) -> None:
+    def delivered(self, prefixes: Iterable[Prefix]) -> None:
+        if self._suspects:
+            for prefix in prefixes:
+                self._suspects.passed(prefix.partition, prefix.offset)
+
+    def forget_lost(self, partitions: Collection[Partition] = ()) -> None:
+        """What the ledger has forgotten; `partitions` are not ours any more."""
         self._waiting.forget_lost()
+        self._suspects.forget(partitions)
 
     def next_time(self) -> float:
         """When `advance` will next have something to do by itself, in seconds since the epoch."""
         return self._waiting.next_time()
 
-    def overfull(self, partitions: Iterable[Partition], max_entries: int, max_bytes: int) -> set[Partition]:
-        """The partitions of retry tiers of which enough is waiting here."""
-        full: set[Partition] = set()
-        for partition in partitions:
-            if self._tier_of(partition[0]) is None:
-                continue
-            count, size = self._ledger.waiting_in(partition)
-            if count >= max_entries or size >= max_bytes:
-                full.add(partition)
-        return full
+    def overfull(self, partitions: Iterable[Partition], may_wait: Callable[[int], tuple[int, int]]) -> set[Partition]:
+        """The partitions of which enough waits here: of retry tiers, and those that are held back.
+
+        `may_wait`: how many entries, and bytes, of each of so many partitions.
+        """
+        able = [one for one in partitions if self._tier_of(one[0]) is not None or self._ledger.is_held_back([one])]
+        max_entries, max_bytes = may_wait(len(able))
+        waiting = {one: self._ledger.waiting_in(one) for one in able}
+        return {one for one, (count, size) in waiting.items() if count >= max_entries or size >= max_bytes}

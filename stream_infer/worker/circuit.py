@@ -20,8 +20,10 @@ import structlog
 from stream_infer.engine.keeper import Readiness
 from stream_infer.engine.keeper import State as EngineState
 from stream_infer.engine.task import Answer, Task
-from stream_infer.jobs.events import Event, Failed, Hindered
-from stream_infer.records import Output
+from stream_infer.jobs.events import Event, Failed, Hindered, Unhindered
+from stream_infer.jobs.status import HinderedRole
+from stream_infer.records import Failure, Output
+from stream_infer.redaction import redact_text
 from stream_infer.worker.breaker import Blame, Breaker
 from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Entry, Ledger
@@ -52,11 +54,21 @@ class PredictorHost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CircuitTimes:
-    """Seconds: between two probes with a held item, doubling up to the cap, and between two looks at who is held."""
+    """Seconds: between two probes with a held item, doubling up to the cap; between two looks at who is held; and until
+    a job is told again that shows no hindrance, of which nothing has ended meanwhile."""
 
     probe: float = 1.0
     probe_cap: float = 30.0
     tell: float = 1.0
+    tell_again: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """When a job was told what hinders it, and how many of its items had ended by then."""
+
+    at: float
+    ended: int
 
 
 @dataclass(slots=True)
@@ -94,7 +106,8 @@ class Circuit:
         self._next_probe = 0.0
         self._probe_delay = times.probe
         self._next_tell = 0.0
-        self._told: set[tuple[str, int]] = set()
+        self._told: dict[tuple[str, int], _Told] = {}
+        self._hindering: set[tuple[str, int]] = set()
         self.state = State.SERVING
         self.reason = ""
         self.probe: int | None = None
@@ -111,9 +124,12 @@ class Circuit:
         """Looks at an answer once its item has been dealt with."""
         if answer.token != self.probe:
             return
-        self.probe = None
         if isinstance(answer.outcome, Output) and self.state is State.TRYING:
             self._enter(State.SERVING, "an item succeeded")
+        self._probed(now)
+
+    def _probed(self, now: float) -> None:
+        self.probe = None
         self._next_probe = now + self._probe_delay
         self._probe_delay = min(self._probe_delay * 2, self._times.probe_cap)
 
@@ -136,6 +152,7 @@ class Circuit:
                 turn.probe = self._next_to_probe(now)
         if self.is_serving:
             turn.released = self._waiting.those_for_predictor()
+            turn.events += self._unhindered(now)
         elif self.state is not State.EXAMINING and now >= self._next_tell:
             self._next_tell = now + self._times.tell
             turn.events += self._hindered(now)
@@ -148,7 +165,7 @@ class Circuit:
     def _examine(self) -> None:
         self._enter(State.EXAMINING, f"{self._ratio()} failed in the predictor{self._example()}")
         for entry in self._ledger.reopen_failed():
-            self._waiting.for_predictor(entry)
+            self._waiting.hold(entry, self._jobs.is_skipping)
         self._engine.restart("a fresh one is to show whether the model or its items are to blame")
         self._take_back(self._engine.withdraw())
 
@@ -157,7 +174,7 @@ class Circuit:
             entry = self._ledger.get(task.token)
             if entry is not None:
                 entry.suspect = task.suspect
-                self._waiting.for_predictor(entry)
+                self._waiting.hold(entry, self._jobs.is_skipping)
 
     def _judge(self, turn: Turn, now: float) -> None:
         """The model loads: its items are to blame, or what it needs is away."""
@@ -185,27 +202,44 @@ class Circuit:
 
     def _next_to_probe(self, now: float) -> Entry | None:
         """Each held item in turn, so that a bad one does not keep the API halted."""
-        if self.probe is not None and self._ledger.get(self.probe) is None:
-            self.probe = None
+        if self.probe is not None:
+            entry = self._ledger.get(self.probe)
+            if entry is None:
+                self.probe = None
+            elif entry.parked:  # it did not get as far as the predictor: it could not be fetched
+                self._probed(now)
         if self.probe is not None or now < self._next_probe:
             return None
-        held = self._waiting.those_for_predictor()
-        if not held:
-            return None
-        self.probe = held[0].token
-        return held[0]
+        found = next((entry for entry in self._waiting.those_for_predictor() if _can_be_tried(entry, now)), None)
+        self.probe = None if found is None else found.token
+        return found
 
     def _hindered(self, now: float) -> list[Event]:
         items = [entry.item for entry in self._waiting.those_for_predictor() if not entry.jobless]
         jobs = {(item.job_id, item.generation) for item in items if item is not None and item.job_id is not None}
-        new = jobs - self._told
-        self._told |= new
+        new = [job for job in jobs if self._is_to_be_told(job, now)]
+        self._hindering.update(new)
         return [Hindered(job_id=job_id, generation=number, at=now, reason=self.reason) for job_id, number in new]
+
+    def _is_to_be_told(self, job: tuple[str, int], now: float) -> bool:
+        """Once, and again where another worker has taken it back, and then got nothing done for the job."""
+        told, status = self._told.get(job), self._jobs.status(job[0])
+        if told is not None and now < told.at + self._times.tell_again:
+            return False
+        ended = 0 if status is None else status.counts.ended
+        self._told[job] = _Told(now, ended)
+        is_shown = status is None or HinderedRole.WORKER in status.hindrances
+        return told is None or (ended == told.ended and not is_shown)
+
+    def _unhindered(self, now: float) -> list[Event]:
+        over = [Unhindered(job_id=job_id, generation=number, at=now) for job_id, number in self._hindering]
+        self._hindering.clear()
+        return list(over)
 
     def _enter(self, state: State, reason: str) -> None:
         log = _LOG.info if state is State.SERVING else _LOG.error
         log("predictor_" + state.value, reason=reason, before=self.state.value)
-        self.state, self.reason = state, reason
+        self.state, self.reason = state, redact_text(reason)
         self.probe = None
         self._told.clear()
         self._next_tell = 0.0
@@ -218,12 +252,22 @@ class Circuit:
 
     def _example(self) -> str:
         failure = self._breaker.last_failure
-        return "" if failure is None else f", the last with {failure.exception}: {failure.message[:_EXAMPLE_LIMIT]}"
+        return "" if failure is None else f", the last with {_said(failure)}"
+
+
+def _can_be_tried(entry: Entry, now: float) -> bool:
+    item = entry.item
+    return item is not None and item.fault is None and (item.not_before is None or item.not_before <= now)
 
 
 def _reason(blame: Blame) -> str:
-    example = f"{blame.example.exception}: {blame.example.message[:_EXAMPLE_LIMIT]}"
     return (
         f"{blame.failed} of its last {blame.seen} items failed in the predictor, which a fresh start did not mend; "
-        f"for example {example}. Its other items are skipped; set the job's breaker.max_ratio to 1 to run them all."
+        f"for example {_said(blame.example)}. Its other items are skipped; set the job's breaker.max_ratio to 1 to run "
+        "them all."
     )
+
+
+def _said(failure: Failure) -> str:
+    """Redacted before it is cut: half a secret is not known for one."""
+    return f"{failure.exception}: {redact_text(failure.message)[:_EXAMPLE_LIMIT]}"

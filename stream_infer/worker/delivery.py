@@ -1,4 +1,7 @@
-"""From ended items to the records of one transaction: results, dead letters, progress. Pure but for big payloads."""
+"""From ended items to the records of one transaction: results, dead letters, progress.
+
+Pure, but that payloads that no message can carry are on their way into the store from here on.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import orjson
 
@@ -14,13 +16,12 @@ from stream_infer.dead_letters import CUT, dead_letter
 from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded, encode_event
-from stream_infer.ports import Store
 from stream_infer.records import (
     REFERENCE,
     Failure,
     Header,
+    Headers,
     Item,
-    Message,
     OutgoingRecord,
     Output,
     result_headers,
@@ -28,20 +29,15 @@ from stream_infer.records import (
 )
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.ledger import Entry, Prefix, Skipped
+from stream_infer.worker.payloads import OnItsWay, PayloadKind, Payloads
 from stream_infer.worker.retry import Retried
 
 # What a reference to a payload takes at most, and what is kept of a key and of headers that are too much.
 REFERENCE_BYTES = 4096
 CUT_BYTES = 1024
 CUT_HEADERS = 64
+_OURS = frozenset(header.value for header in Header)
 _TOO_LARGE = "stream_infer.RecordTooLarge"
-
-
-class PayloadKind(StrEnum):
-    """The folders of payloads that no message can carry."""
-
-    RESULT = "results"
-    DEAD_LETTER = "dead-letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +52,65 @@ class DeliveryPolicy:
     max_dead_letter_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What one transaction writes: the records of the items of `prefixes`, whose offsets it commits.
+
+    `waiting` has ended, too, and its payload has to be in the store first: nothing behind it is in `prefixes`.
+    """
+
+    prefixes: list[Prefix]
+    records: list[OutgoingRecord]
+    waiting: list[Entry]
+
+
 class Delivery:
     """Builds what a transaction writes for the prefixes that a ledger gives."""
 
-    def __init__(self, policy: DeliveryPolicy, store: Store, predictor: Callable[[], str]) -> None:
+    def __init__(self, policy: DeliveryPolicy, payloads: Payloads, predictor: Callable[[], str]) -> None:
         self._policy = policy
-        self._store = store
+        self.payloads = payloads
         self._predictor = predictor
 
-    def records(self, prefixes: Iterable[Prefix], now: float, said: Iterable[Event] = ()) -> list[OutgoingRecord]:
+    def transaction(self, prefixes: Iterable[Prefix], now: float, said: Iterable[Event] = ()) -> Transaction:
         """Results, dead letters and retries in the order of their items, then the count deltas of each job and `said`.
 
-        `now` in seconds since the epoch. Raises ServiceUnavailable where a payload has to go to the store and cannot.
+        `now` in seconds since the epoch.
         """
-        records: list[OutgoingRecord] = []
+        built = Transaction([], [], [])
         deltas: Counter[tuple[str, int, str]] = Counter()
         events: list[Event] = []
         for prefix in prefixes:
-            for entry in prefix.entries:
-                match entry.ended:
-                    case HookEnded() as event:
-                        events.append(event)
-                    case Output() | Failure() | Retried() | Skipped():
-                        record = self._record(entry)
-                        if record is not None:
-                            records.append(record)
-                        count(deltas, entry)
+            ready = prefix
+            try:
+                for entry in prefix.entries:
+                    match entry.ended:
+                        case HookEnded() as event:
+                            events.append(event)
+                        case Output() | Failure() | Retried() | Skipped():
+                            record = self._record(entry)
+                            if record is not None:
+                                built.records.append(record)
+                            count(deltas, entry)
+            except OnItsWay:
+                ready = self._cut_off(prefix, entry, built.waiting)
+            if ready.entries:
+                built.prefixes.append(ready)
         events += counted(deltas, now)
         events += said
-        return records + [self._progress(event) for event in events]
+        built.records.extend([self._progress(event) for event in events])
+        return built
+
+    def _cut_off(self, prefix: Prefix, first: Entry, waiting: list[Entry]) -> Prefix:
+        """What stands before the `first` that has to wait; the payloads behind it set out meanwhile."""
+        at = next(number for number, entry in enumerate(prefix.entries) if entry is first)
+        waiting.append(first)
+        for entry in prefix.entries[at + 1 :]:
+            try:
+                self._record(entry)
+            except OnItsWay:
+                waiting.append(entry)
+        return Prefix(prefix.partition, prefix.entries[:at])
 
     def _record(self, entry: Entry) -> OutgoingRecord | None:
         """What is written of the item; its end may become another one here, so it is counted afterwards."""
@@ -147,7 +173,9 @@ class Delivery:
             return record
         if size_of(record) - len(record.value or b"") > self._policy.max_dead_letter_bytes - REFERENCE_BYTES:
             return self._cut(record, item)
-        value = self._reference(PayloadKind.DEAD_LETTER, item.message, record.value or b"", item.content_type)
+        value = self.payloads.reference(
+            PayloadKind.DEAD_LETTER, item.message.position, record.value or b"", item.content_type
+        )
         headers = (*record.headers, (Header.CONTENT_TYPE.value, REFERENCE.encode()))
         return OutgoingRecord(record.topic, record.key, value, headers)
 
@@ -158,23 +186,24 @@ class Delivery:
             "value": b64encode(record.value or b"").decode(),
             "headers": [[name, b64encode(value or b"").decode()] for name, value in item.message.headers],
         }
-        value = self._reference(PayloadKind.DEAD_LETTER, item.message, orjson.dumps(original), CUT)
+        value = self.payloads.reference(PayloadKind.DEAD_LETTER, item.message.position, orjson.dumps(original), CUT)
         added = record.headers[len(item.message.headers) :]
-        kept = [(name[:CUT_BYTES], (value or b"")[:CUT_BYTES]) for name, value in item.message.headers[:CUT_HEADERS]]
-        headers = (*kept, *added, (Header.CONTENT_TYPE.value, REFERENCE.encode()))
+        headers = (*_cut_headers(item.message.headers), *added, (Header.CONTENT_TYPE.value, REFERENCE.encode()))
         return OutgoingRecord(record.topic, (record.key or b"")[:CUT_BYTES], value, headers)
 
     def _stored_output(self, item: Item, value: bytes, content_type: str) -> Output:
-        return Output(self._reference(PayloadKind.RESULT, item.message, value, content_type), REFERENCE)
-
-    def _reference(self, kind: PayloadKind, message: Message, data: bytes, content_type: str) -> bytes:
-        """Stores `data` under the item's own place, so that doing it again leaves no second object."""
-        key = f"_payloads/{kind}/{message.topic}-{message.partition}-{message.offset}"
-        self._store.put(key, data, content_type)
-        return orjson.dumps({"uri": self._store.uri(key), "content_type": content_type})
+        reference = self.payloads.reference(PayloadKind.RESULT, item.message.position, value, content_type)
+        return Output(reference, REFERENCE)
 
     def _progress(self, event: Event) -> OutgoingRecord:
         return OutgoingRecord(self._policy.progress_topic, event.job_id.encode(), encode_event(event))
+
+
+def _cut_headers(headers: Headers) -> Headers:
+    """The first ones, and of each name of ours the one that counts, so that it is known whose item it is: all cut."""
+    ours = {name.lower(): at for at, (name, value) in enumerate(headers) if name.lower() in _OURS and value is not None}
+    kept = [headers[at] for at in sorted({*range(min(CUT_HEADERS, len(headers))), *ours.values()})]
+    return tuple((name[:CUT_BYTES], None if value is None else value[:CUT_BYTES]) for name, value in kept)
 
 
 def size_of(record: OutgoingRecord) -> int:

@@ -7,7 +7,8 @@ lag would stay above 0 for ever (measured: 0 with the end's offset, 1 with last+
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
@@ -39,9 +40,9 @@ Partition: TypeAlias = tuple[str, int]
 class Entry:
     """One offset on its way. `next_offset` is where the group stands once it is delivered.
 
-    `size` is the payload's in bytes, `jobless` says that nobody submitted the job it names, `tries` counts a hook's.
-    `failure` is what the predictor made of it, whatever has been decided about that since. `parked`: nobody works on
-    it. `suspect`: a predictor's process has died with it.
+    `size` is what is held of it in bytes, without key and headers, `jobless` says that nobody submitted the job it
+    names, `tries` counts a hook's. `failure` is what the predictor made of it, whatever has been decided about that
+    since. `parked`: nobody works on it. `suspect`: a predictor's process has died with it.
     """
 
     item: Item | None
@@ -82,6 +83,9 @@ class Ledger:
     _held: int = 0
     _held_bytes: int = 0
     _parked: int = 0
+    _parked_in: Counter[Partition] = field(default_factory=Counter)
+    _parked_bytes: Counter[Partition] = field(default_factory=Counter)
+    _held_back: dict[Position, Entry] = field(default_factory=dict)
 
     def assign(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:
@@ -92,6 +96,8 @@ class Ledger:
         for partition in partitions:
             for entry in self._partitions.pop(partition, ()):
                 self._forget(entry)
+        if self._held_back:
+            self.let_go([at for at in self._held_back if at[:2] not in self._partitions])
 
     def partitions(self) -> list[Partition]:
         return list(self._partitions)
@@ -137,7 +143,8 @@ class Ledger:
         """Ends an item; None where it is not held any more."""
         entry = self._open.pop(token, None)
         if entry is not None:
-            self.unpark(entry)
+            if entry.parked:
+                self.unpark(entry)
             entry.ended = ended
         return entry
 
@@ -150,21 +157,52 @@ class Ledger:
                     entry.ended = None
                     self._open[entry.token] = entry
                     reopened.append(entry)
+        self.let_go([at for at, entry in self._held_back.items() if entry.ended is None])
         return reopened
 
     def park(self, entry: Entry) -> None:
         """Nobody works on the entry until `unpark`."""
-        self._parked += not entry.parked
-        entry.parked = True
+        if not entry.parked:
+            entry.parked = True
+            self._count_parked(entry, 1, entry.size)
 
     def unpark(self, entry: Entry) -> None:
-        self._parked -= entry.parked
-        entry.parked = False
+        if entry.parked:
+            entry.parked = False
+            self._count_parked(entry, -1, -entry.size)
+
+    def _count_parked(self, entry: Entry, entries: int, size: int) -> None:
+        self._parked += entries
+        if entry.item is not None:
+            partition = entry.item.message.position[:2]
+            self._parked_in[partition] += entries
+            self._parked_bytes[partition] += size
+
+    def hold_back(self, entries: Iterable[Entry]) -> None:
+        """These have ended, and neither they nor what is behind them can be delivered until `let_go`."""
+        for entry in entries:
+            if entry.item is not None:
+                self._held_back[entry.item.message.position] = entry
+
+    def let_go(self, positions: Iterable[Position]) -> None:
+        for position in positions:
+            self._held_back.pop(position, None)
+
+    def is_held_back(self, partitions: Iterable[Partition]) -> bool:
+        """Whether something of one of these partitions is."""
+        return bool(self._held_back) and not {at[:2] for at in self._held_back}.isdisjoint(partitions)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Something is parked, or held back."""
+        return self._parked > 0 or bool(self._held_back)
 
     def waiting_in(self, partition: Partition) -> tuple[int, int]:
-        """How many entries of the partition are parked, and their bytes."""
-        parked = [entry.size for entry in self._partitions.get(partition, ()) if entry.parked]
-        return len(parked), sum(parked)
+        """How many entries of the partition are parked, or stand behind one that is held back, and their bytes."""
+        if self.is_held_back([partition]):
+            sizes = [entry.size for entry in self._partitions[partition]]
+            return len(sizes), sum(sizes)
+        return self._parked_in[partition], self._parked_bytes[partition]
 
     def open_tokens(self, partitions: Iterable[Partition]) -> set[int]:
         """The tokens of what has not ended in these partitions."""
@@ -177,28 +215,37 @@ class Ledger:
 
     def resize(self, entry: Entry, size: int) -> None:
         """What is held for the entry is now `size` bytes: a payload that was fetched, an output."""
-        self._held_bytes += size - entry.size
+        more = size - entry.size
+        self._held_bytes += more
+        if entry.parked:
+            self._count_parked(entry, 0, more)
         entry.size = size
 
-    def prefixes(self, max_entries: int) -> list[Prefix]:
-        """The ended prefix of each partition, at most `max_entries` in all."""
+    def prefixes(self, max_entries: int, max_bytes: float = math.inf) -> list[Prefix]:
+        """The ended prefix of each partition, at most `max_entries` in all; the last of them may pass `max_bytes`."""
         found: list[Prefix] = []
-        left = max_entries
         for partition, entries in self._partitions.items():
-            prefix = _ended_prefix(entries, left)
+            prefix, size = _ended_prefix(entries, max_entries, max_bytes)
+            if self._held_back:
+                prefix = list(takewhile(self._is_free, prefix))
             if prefix:
                 found.append(Prefix(partition, prefix))
-                left -= len(prefix)
-            if left <= 0:
+                max_entries -= len(prefix)
+                max_bytes -= size
+            if max_entries <= 0 or max_bytes <= 0:
                 break
         return found
 
+    def _is_free(self, entry: Entry) -> bool:
+        return entry.item is None or self._held_back.get(entry.item.message.position) is not entry
+
     def delivered(self, prefixes: Iterable[Prefix]) -> None:
-        """Lets go of what a transaction has committed."""
+        """Lets go of what a transaction has committed. Whose turn it was comes last in the next one."""
         for prefix in prefixes:
-            entries = self._partitions[prefix.partition]
+            entries = self._partitions.pop(prefix.partition)
             for _ in prefix.entries:
                 self._forget(entries.popleft())
+            self._partitions[prefix.partition] = entries
 
     def rewind(self) -> list[Partition]:
         """Forgets every entry of every partition; answers the partitions, to be read again from their place."""
@@ -220,7 +267,8 @@ class Ledger:
 
     @property
     def has_deliverable(self) -> bool:
-        return any(entries and entries[0].ended is not None for entries in self._partitions.values())
+        heads = (entries[0] for entries in self._partitions.values() if entries and entries[0].ended is not None)
+        return any(self._is_free(entry) for entry in heads)
 
     @property
     def held(self) -> int:
@@ -234,9 +282,17 @@ class Ledger:
     def _forget(self, entry: Entry) -> None:
         self._held -= 1
         self._held_bytes -= entry.size
-        self.unpark(entry)
+        if entry.parked:
+            self.unpark(entry)
         self._open.pop(entry.token, None)
 
 
-def _ended_prefix(entries: deque[Entry], limit: int) -> list[Entry]:
-    return list(takewhile(lambda entry: entry.ended is not None, islice(entries, limit)))
+def _ended_prefix(entries: deque[Entry], max_entries: int, max_bytes: float) -> tuple[list[Entry], int]:
+    prefix: list[Entry] = []
+    size = 0
+    for entry in islice(entries, max_entries):
+        if entry.ended is None or size >= max_bytes:
+            break
+        prefix.append(entry)
+        size += entry.size
+    return prefix, size

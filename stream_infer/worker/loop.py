@@ -17,13 +17,13 @@ from stream_infer.engine.engine import Engine
 from stream_infer.engine.task import Task
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.events import Event
-from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.records import EndOfPartition, Message
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.circuit import Circuit
-from stream_infer.worker.delivery import Delivery
-from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.delivery import Delivery, Transaction
+from stream_infer.worker.ledger import Ledger, Prefix
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.rejected import RejectedLog
@@ -40,7 +40,7 @@ class LoopTimes:
     full: float = 0.05
     drain: float = 10.0
     full_before_pause: float = 5.0
-    look_at_tiers: float = 0.25
+    look_at_full: float = 0.25
 
 
 class WorkerLoop:
@@ -75,8 +75,8 @@ class WorkerLoop:
         self._rejected = RejectedLog()
         self._full_since: float | None = None
         self._paused: set[Partition] = set()
-        self._tiers_looked_at = 0.0
-        self._tiers_full: set[Partition] = set()
+        self._looked_at = 0.0
+        self._enough: set[Partition] = set()
         self._consumer: GroupConsumer | None = None
 
     def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
@@ -112,7 +112,7 @@ class WorkerLoop:
         now = time.monotonic()
         if room:
             self._full_since = None
-            self._pause(consumer, self._overfull_tiers(now))
+            self._pause(consumer, self._overfull(now))
             return consumer.poll(room, timeout_s)
         self._full_since = self._full_since or now
         if now - self._full_since < self._times.full_before_pause:
@@ -120,14 +120,14 @@ class WorkerLoop:
         self._pause(consumer, set(self._ledger.partitions()))
         return consumer.poll(1, 0.0)
 
-    def _overfull_tiers(self, now: float) -> set[Partition]:
-        """Of which enough is waiting here; to be read on when some of it is due."""
-        if now >= self._tiers_looked_at + self._times.look_at_tiers:
-            self._tiers_looked_at = now
-            policy = self._pace.policy
-            partitions = self._ledger.partitions()
-            self._tiers_full = self._admission.overfull(partitions, policy.max_waiting, policy.max_waiting_bytes)
-        return self._tiers_full
+    def _overfull(self, now: float) -> set[Partition]:
+        """Of which enough is waiting here: paused at once, and read on some time after some of it is due."""
+        if not self._ledger.is_waiting or now >= self._looked_at + self._times.look_at_full:
+            self._looked_at = now
+            self._enough = set()
+        if self._ledger.is_waiting:
+            self._enough |= self._admission.overfull(self._ledger.partitions(), self._pace.policy.may_wait)
+        return self._enough
 
     def _pause(self, consumer: GroupConsumer, wanted: set[Partition]) -> None:
         if wanted == self._paused:
@@ -167,6 +167,7 @@ class WorkerLoop:
 
     def _turn(self, now: float) -> None:
         self._rejected.say(time.monotonic())
+        self._take_stored()
         turn = self._circuit.turn(now)
         self._events += turn.events
         if turn.released:
@@ -174,42 +175,58 @@ class WorkerLoop:
         if turn.probe is not None:
             self._submit(self._admission.release([turn.probe], now, one=True))
 
+    def _take_stored(self) -> None:
+        self._ledger.let_go(self._delivery.payloads.advance(time.monotonic()))
+
     def _submit(self, tasks: Sequence[Task]) -> None:
         if tasks:
             self._engine.submit_many(tasks)
 
     def _deliver(self) -> None:
         """Commits every ended prefix in one transaction: results, dead letters, progress and offsets."""
-        if self._consumer is None:
+        consumer = self._consumer
+        if consumer is None:
             return
-        membership = self._consumer.membership()
-        if not self._consumer.is_member():
+        membership = consumer.membership()
+        if not consumer.is_member():
             self._pace.aborted(time.monotonic())
             return
-        prefixes = self._ledger.prefixes(self._pace.policy.max_transaction_entries)
-        offsets = {prefix.partition: prefix.offset for prefix in prefixes}
+        policy = self._pace.policy
+        ended = self._ledger.prefixes(policy.max_transaction_entries, policy.max_transaction_bytes)
+        built = self._delivery.transaction(ended, self._clock(), self._events)
+        self._ledger.hold_back(built.waiting)
+        if built.prefixes or built.records:
+            self._transact(built, membership, consumer)
+
+    def _transact(self, built: Transaction, membership: Membership, consumer: GroupConsumer) -> None:
+        offsets = {prefix.partition: prefix.offset for prefix in built.prefixes}
         try:
-            records = self._delivery.records(prefixes, self._clock(), self._events)
-            self._producer.transact(records, offsets, membership)
+            self._producer.transact(built.records, offsets, membership)
         except (TransactionAborted, ServiceUnavailable) as error:
             delay = self._pace.aborted(time.monotonic())
             _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
         except Fenced as error:
             _LOG.warning("producer_fenced", reason=str(error))
-            self._begin_anew(self._consumer)
+            self._begin_anew(consumer)
         else:
-            self._rejected.delivered(prefixes, time.monotonic())
-            self._ledger.delivered(prefixes)
-            self._events.clear()
-            self._pace.committed(time.monotonic())
+            self._committed(built.prefixes, time.monotonic())
+
+    def _committed(self, prefixes: Sequence[Prefix], now: float) -> None:
+        self._rejected.delivered(prefixes, now)
+        self._ledger.delivered(prefixes)
+        self._admission.delivered(prefixes)
+        self._delivery.payloads.delivered(prefixes)
+        self._events.clear()
+        self._pace.committed(now, more=self._ledger.has_deliverable)
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
         """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands."""
         self._producer.close()
         self._producer = self._new_producer()
         partitions = self._ledger.rewind()
-        self._engine.withdraw()
+        self._engine.disown()
         self._admission.forget_lost()
+        self._delivery.payloads.forget(partitions)
         consumer.seek(consumer.committed(partitions))
 
     # What the group says, inside `poll` and on its thread.
@@ -228,7 +245,8 @@ class WorkerLoop:
         self._engine.withdraw(tokens)
         while tokens & self._engine.in_child() and time.monotonic() < deadline:
             self._work(self._times.full)
-        self._deliver_all(deadline)
+            self._deliver_due()
+        self._deliver_all(deadline, partitions)
         left = self._ledger.pending(partitions)
         self._forget(partitions)
         _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)
@@ -238,21 +256,32 @@ class WorkerLoop:
         _LOG.warning("partitions_lost", partitions=_names(partitions))
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
+        self._engine.disown(self._ledger.open_tokens(partitions))
         self._ledger.revoke(partitions)
-        self._admission.forget_lost()
+        self._admission.forget_lost(partitions)
+        self._delivery.payloads.forget(partitions)
         self._paused -= set(partitions)
-        self._tiers_full -= set(partitions)
+        self._enough -= set(partitions)
 
-    def _deliver_all(self, deadline: float) -> None:
-        while self._ledger.has_deliverable and time.monotonic() < deadline:
-            if self._pace.is_commit_due(time.monotonic(), idle=True, held=self._ledger.held):
-                self._deliver()
-            else:
+    def _deliver_all(self, deadline: float, partitions: Sequence[Partition]) -> None:
+        while time.monotonic() < deadline:
+            self._take_stored()
+            if not (self._ledger.has_deliverable or self._ledger.is_held_back(partitions)):
+                return
+            if not self._deliver_due():
                 time.sleep(self._times.busy)
+
+    def _deliver_due(self) -> bool:
+        is_due = self._pace.is_commit_due(time.monotonic(), idle=True, held=self._ledger.held)
+        if is_due and self._ledger.has_deliverable:
+            self._deliver()
+            return True
+        return False
 
     def close(self) -> None:
         """After the consumer has left the group: what was not committed is somebody else's."""
         self._rejected.say(time.monotonic(), at_once=True)
+        self._delivery.payloads.close()
         self._producer.close()
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-
-import orjson
 
 from stream_infer.engine.task import Answer, Task
 from stream_infer.errors import Stage
@@ -42,7 +41,8 @@ class Outcomes:
     def take(self, answer: Answer, now: float, *, is_serving: bool) -> Task | None:
         """Ends the item, or sends it on its detour; a hook that failed may come back as a task. `now` since the epoch.
 
-        While the predictor does not serve, what it fails is kept: it may be the predictor's fault.
+        While the predictor does not serve, what fails is kept: it may be the predictor's fault, and nothing is rejected
+        or moved to a tier meanwhile.
         """
         entry = self._ledger.get(answer.token)
         if entry is None:
@@ -58,8 +58,8 @@ class Outcomes:
                 self._note(item, entry, None)
             return None
         entry.failure = outcome if outcome.stage is Stage.PREDICT else None
-        if not is_serving and entry.failure is not None:
-            self._waiting.for_predictor(entry)
+        if not is_serving:
+            self._waiting.hold(entry, self._jobs.is_skipping)
             return None
         if item is not None and entry.failure is not None:
             self._note(item, entry, outcome)
@@ -81,6 +81,7 @@ class Outcomes:
             return
         decision = decide(failure, item, self.policy, now=now, chance=self._chance())
         skipped = isinstance(decision, Retried) and self._jobs.is_skipping(item)
+        self._ledger.resize(entry, entry.size + len(failure.stacktrace))
         self._ledger.finish(entry.token, SKIPPED if skipped else decision)
 
     def nearest_tier(self, tier: int) -> int:
@@ -88,9 +89,9 @@ class Outcomes:
         return max(1, min(tier, self.policy.tiers))
 
     def hook(self, token: int, job_id: str) -> Task:
-        """The call of a job's `on_job_complete`."""
+        """The call of a job's `on_job_complete`. The config may hold numbers beyond 64 bits, which orjson refuses."""
         job = self._jobs.job(job_id)
-        return Task(token, Payload(orjson.dumps(job.config if job is not None else {})), hook=job_id)
+        return Task(token, Payload(json.dumps(job.config if job is not None else {}).encode()), hook=job_id)
 
     def _end_hook(self, entry: Entry, item: Item, outcome: Output | Failure, now: float) -> Task | None:
         if item.job_id is None:

@@ -11,9 +11,8 @@ class PacePolicy:
 
     `max_pending` items are at most between reading and the model's answer; `max_held` entries and `max_held_bytes` at
     most between reading and commit. `commit_interval`: under load at most one transaction in that time, so that a
-    hundred workers make 500 deltas a second, where the tracker takes some 2,000. `retry_delay` after a transaction that
-    was aborted, doubling up to `retry_delay_cap`. `max_waiting` entries, or so many bytes, of one partition of a retry
-    tier may wait here before it is paused.
+    hundred workers make 500 deltas a second, where the tracker takes some 2,000; what one of them cannot
+    hold goes at once. `retry_delay` after a transaction that was aborted, doubling up to `retry_delay_cap`.
     """
 
     max_pending: int
@@ -21,10 +20,17 @@ class PacePolicy:
     max_held_bytes: int
     commit_interval: float = 0.2
     max_transaction_entries: int = 20_000
-    max_waiting: int = 1000
-    max_waiting_bytes: int = 32 * 1024 * 1024
+    max_transaction_bytes: int = 8 * 1024 * 1024
     retry_delay: float = 0.2
     retry_delay_cap: float = 5.0
+
+    def may_wait(self, partitions: int) -> tuple[int, int]:
+        """How many entries, and bytes, may wait here of each of so many partitions before it is paused.
+
+        Together half of what is held, however many they are: the other half is for what can be worked on.
+        """
+        share = 2 * max(1, partitions)
+        return max(1, self.max_held // share), max(1, self.max_held_bytes // share)
 
 
 @dataclass(slots=True)
@@ -48,9 +54,10 @@ class Pace:
             return True
         return self._aborted_in_a_row == 0 and (idle or held >= self.policy.max_held)
 
-    def committed(self, now: float) -> None:
+    def committed(self, now: float, *, more: bool = False) -> None:
+        """`more` is ready than one transaction may hold."""
         self._aborted_in_a_row = 0
-        self._next_commit = now + self.policy.commit_interval
+        self._next_commit = now if more else now + self.policy.commit_interval
 
     def aborted(self, now: float) -> float:
         """Notes that it has to be done again; answers the delay."""

@@ -1,13 +1,14 @@
 """Whether an item that failed gets another attempt, when, and through which tier. Pure: time and chance are passed in.
 
 A tier is a topic with one fixed delay, so its records fall due in their order. An item that is asked to come later than
-its tier's delay goes through the tier again, which costs it no attempt.
+its tier's delay goes through the tier again, which costs it no attempt, for at most `max_wait` in all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from stream_infer.errors import Stage
 from stream_infer.records import Failure, Item
 
 JITTER = 0.2
@@ -76,21 +77,34 @@ def _in_time(retried: Retried, failure: Failure, item: Item) -> Retried | Failur
     return replace(failure, message=f"{failure.message} (its deadline passes before the next attempt)")
 
 
-def when_due(item: Item, tier: int | None, policy: RetryPolicy, now: float) -> float | Retried | None:
-    """None: now. A time: to be waited for. Retried: it is to go (on) through a tier meanwhile.
+def when_due(item: Item, tier: int | None, policy: RetryPolicy, now: float) -> float | Retried | Failure | None:
+    """None: now. A time: to be waited for. Retried: it is to go (on) through a tier meanwhile. Failure: it is too far
+    ahead for that.
 
     `tier` None is the items topic: its records are not held up by one that its producer wants to be done later.
     """
-    if item.not_before is None or item.not_before <= now:
+    at = item.not_before
+    if at is None or at <= now:
         return None
-    if policy.tiers == 0:
-        return item.not_before
-    if tier is None:
-        return again(item, 1)
-    leaves = item.message.timestamp_ms / 1000 + policy.delay(tier) * (1 + JITTER)
-    if item.not_before <= leaves:
-        return item.not_before
-    return leaves if now < leaves else again(item, min(tier, policy.tiers))
+    if tier is not None:
+        leaves = item.message.timestamp_ms / 1000 + policy.delay(tier) * (1 + JITTER)
+        if at <= leaves:
+            return at
+        if now < leaves:
+            return leaves
+    if at - now > policy.max_wait:
+        return _too_far(at - now, f"and retry.max_wait is {policy.max_wait:g} s")
+    if policy.tiers > 0:
+        return again(item, 1 if tier is None else min(tier, policy.tiers))
+    if tier is None and at - now > policy.delay(1):
+        said = f"where retry.max_attempts is 1 no item waits for more than {policy.delay(1):g} s"
+        return _too_far(at - now, f"and {said}: there is no retry topic; raise it")
+    return at
+
+
+def _too_far(ahead: float, why: str) -> Failure:
+    message = f"its si-not-before is {ahead:.0f} s ahead, {why}"
+    return Failure(Stage.FETCH, "stream_infer.NotBeforeTooFar", message, final=True)
 
 
 def again(item: Item, tier: int) -> Retried:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 
-from stream_infer.worker.ledger import Entry, Ledger, Partition
+from stream_infer.records import Item
+from stream_infer.worker.ledger import SKIPPED, Entry, Ledger, Partition
 
 
 class Waiting:
@@ -29,6 +30,18 @@ class Waiting:
         self._for_predictor[entry.token] = entry
         if entry.item is not None and entry.item.deadline is not None:
             heapq.heappush(self._timers, (entry.item.deadline, entry.token))
+
+    def hold(self, entry: Entry, is_skipping: Callable[[Item], bool]) -> None:
+        """Somebody has worked on the entry in vain: it waits for the predictor, unless its job has ended meanwhile.
+
+        What was fetched for it is let go.
+        """
+        item = entry.item
+        if item is not None and item.control is None and is_skipping(item):
+            self._ledger.finish(entry.token, SKIPPED)
+            return
+        self._ledger.resize(entry, 0 if item is None else len(item.message.value or b""))
+        self.for_predictor(entry)
 
     def _put(self, entry: Entry) -> None:
         self._entries[entry.token] = entry

@@ -19,7 +19,7 @@ import pytest
 from connectors.stores import open_store
 from stream_infer.configuration import load_settings
 from stream_infer.kafka.groups import group_lag
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Message
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics

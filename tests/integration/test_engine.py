@@ -1,5 +1,6 @@
 """The engine with real child processes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -34,10 +35,10 @@ def engine_of(lines):
     """Makes an engine, not yet ready; closes what it made."""
     made = []
 
-    def make(target, config=None, journal=None, **policy):
+    def make(target, config=None, journal=None, on_line=lines.append, **policy):
         policy = EnginePolicy(**{"restart_delay_s": 0.05, "terminate_timeout_s": 2.0, **policy})
         spec = PredictorSpec("native", target, config or {}, directory=str(PREDICTORS))
-        engine = Engine(spec, policy, on_line=lines.append, journal=journal)
+        engine = Engine(spec, policy, on_line=on_line, journal=journal)
         made.append(engine)
         engine.start()
         return engine
@@ -188,6 +189,28 @@ def test_a_retryable_error_is_every_items_and_splits_nothing(ready):
     assert {(outcome.retryable, outcome.retry_after) for outcome in outcomes} == {(True, 12.0)}
 
 
+@pytest.mark.parametrize(("wish", "seconds"), [("30", 30.0), (["30"], None), ("1" * 400, None), (-5, None)])
+def test_a_wish_to_come_back_later_that_is_no_number_of_seconds_is_none(ready, wish, seconds):
+    (outcome,) = ask(ready("failing.py:Failing"), [{"retry_after": wish}])
+    assert (outcome.message, outcome.retryable, outcome.retry_after) == ("the service is busy", True, seconds)
+
+
+def test_a_log_that_takes_no_lines_fails_no_item(engine_of, lines):
+    """A full disk: every line raises for a while; the predictor prints on, more than a pipe holds."""
+    lost = []
+
+    def on_line(line):
+        if len(lost) < 20_000:
+            lost.append(line)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        lines.append(line)
+
+    engine = engine_of("failing.py:Failing", on_line=on_line, max_batch_size=1)
+    assert ask(engine, [{"print": 20_000}, {"print": 10}, 3]) == [{"print": 20_000}, {"print": 10}, 3]
+    engine.close(5.0)
+    assert (len(lost), lines) == (20_000, [f"line {n}" for n in range(10)])
+
+
 def test_31_outputs_for_32_items_are_told_by_name(ready):
     engine = ready("failing.py:OneShort", {"least": 0}, max_batch_size=32)
     outcomes = ask(engine, list(range(32)))
@@ -223,6 +246,8 @@ def test_an_item_that_takes_the_process_down_fails_alone(ready, poison, reason):
     assert [outcomes[n] for n in (0, 1, 3, 4, 5)] == [0, 1, 3, 4, 5]
     assert outcomes[2].exception == "stream_infer.engine.isolation.PredictorCrashed"
     assert reason in outcomes[2].message
+    # Alone it was killed three times, before it was taken for the reason.
+    assert outcomes[2].message.endswith("3 times" if poison == "kill" else "another had gone down with it before")
     if poison == "segfault":
         assert "about to read address 0" in outcomes[2].stacktrace
         assert "in suffer" in outcomes[2].stacktrace
@@ -310,6 +335,31 @@ def test_a_crash_that_is_nobodys_fault_costs_no_item(ready, tmp_path):
     assert ask(engine, list(range(12))) == list(range(12))
 
 
+def test_a_micro_batch_in_which_the_child_is_killed_again_and_again_costs_no_item_and_gets_smaller(engine_of):
+    """As the kernel does on a host without a limit for this container, or somebody with `kill -9`."""
+    engine = engine_of("behaving.py:Sizes", {"pause": 0.2}, max_batch_size=8, pipeline_depth=1)
+    engine.wait_ready(PATIENCE_S)
+    engine.submit_many(as_tasks(range(8)))
+    killed, answers = set(), []
+    for _ in range(5):  # 8 items, 4, 2, one, and it alone; its second death alone would be the sixth
+        while not (engine.readiness.state is State.READY and engine._dispatch.running() and begun(engine)):
+            answers += engine.poll(0.01)
+        child = child_of(engine)
+        assert child.pid not in killed
+        killed.add(child.pid)
+        child.kill()
+        answers += engine.poll(PATIENCE_S)  # until readiness changes
+    outcomes = dict(answers) | collect(engine, 8 - len(answers))
+    assert sorted(outcomes) == list(range(8))
+    assert all(isinstance(outcome, Output) for outcome in outcomes.values()), outcomes
+    assert len(killed) == 5
+    assert engine.batch_cap < 8
+
+
+def begun(engine):
+    return engine._dispatch._first().begun
+
+
 def test_an_idle_child_that_is_killed_comes_back(ready):
     engine = ready("behaving.py:Echo")
     child_of(engine).kill()
@@ -395,11 +445,11 @@ def test_a_task_that_comes_as_a_suspect_runs_alone_and_is_rejected_when_it_kills
     engine = ready("failing.py:Failing", max_batch_size=8)
     first = child_of(engine).pid
     engine.submit_many(
-        [Task(0, Payload(b"0")), Task(1, Payload(b'"kill"'), suspect=True), Task(2, Payload(b"2"), suspect=True)]
+        [Task(0, Payload(b"0")), Task(1, Payload(b'"abort"'), suspect=True), Task(2, Payload(b"2"), suspect=True)]
     )
     outcomes = collect(engine, 3)
     assert (outcomes[0], outcomes[2]) == (Output(b"0"), Output(b"2"))
-    assert "was killed by SIGKILL" in outcomes[1].message
+    assert "was killed by SIGABRT" in outcomes[1].message
     assert "with this item alone in it; another had gone down with it before" in outcomes[1].message
     assert child_of(engine).pid != first
 
@@ -412,6 +462,15 @@ def test_withdrawn_tasks_get_no_answer(ready):
     assert [task.token for task in engine.withdraw()] == [2, 4, 5]
     assert engine.in_flight_bytes == 2
     assert sorted(collect(engine, 2)) == [0, 1]
+
+
+def test_what_is_disowned_while_it_hangs_is_let_finish_once_and_never_run_again(ready):
+    engine = ready("failing.py:Failing", max_batch_size=3, call_timeout_s=1.0, pipeline_depth=1)
+    engine.submit_many(as_tasks(["hang", 1, 2, 3, 4]))
+    engine.disown({0, 1, 3})
+    first = child_of(engine)
+    assert sorted(collect(engine, 2)) == [2, 4]
+    assert (engine.in_flight, engine.in_flight_bytes, first.is_running()) == (0, 0, False)
 
 
 def test_a_restart_blames_nobody(ready, tmp_path):
@@ -454,7 +513,7 @@ def test_the_journal_knows_what_is_in_the_child(engine_of):
 
     journal = Journal()
     engine = engine_of("failing.py:Failing", journal=journal, max_batch_size=2)
-    engine.submit_many(as_tasks([0, "kill", 2]))
+    engine.submit_many(as_tasks([0, "abort", 2]))
     collect(engine, 3)
     assert journal.lines[0] == ((0, 1), False)
     assert {((0,), True), ((1,), True), ((2,), False)} <= set(journal.lines)

@@ -112,7 +112,8 @@ from stream_infer.records import Output, Payload
 with open(f"{sys.argv[1]}/cgroup.procs", "w") as file:
     file.write(str(os.getpid()))
 spec = PredictorSpec("native", f"{sys.argv[2]}/exhausting.py:ToTheBrim", json.loads(sys.argv[3]))
-engine = Engine(spec, EnginePolicy(max_batch_size=4, restart_delay_s=0.2), on_line=lambda line: None)
+policy = EnginePolicy(max_batch_size=4, restart_delay_s=0.2, memory_fraction=float(sys.argv[6]))
+engine = Engine(spec, policy, on_line=lambda line: None)
 engine.start()
 values = json.loads(sys.argv[4])
 engine.submit_many([Task(token, Payload(orjson.dumps(value))) for token, value in enumerate(values)])
@@ -141,10 +142,12 @@ def in_container():
         # Also in CI: only a privileged runner with cgroup v1 can have one; the reading of v2 has its unit tests.
         pytest.skip(f"no cgroup can be made to run out of memory in ({error})")
 
-    def run(config, values, until="answered"):
+    def run(config, values, until="answered", fraction=0.9):
         command = [sys.executable, "-c", PARENT, group, PREDICTORS, json.dumps(config), json.dumps(values)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([*command, until], capture_output=True, env=environment, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(
+            [*command, until, str(fraction)], capture_output=True, env=environment, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         control = dict(line.split() for line in (group / "memory.oom_control").read_text().splitlines())
         return json.loads(done.stdout), int(control["oom_kill"])
@@ -169,6 +172,21 @@ def test_the_child_is_ended_before_its_container_is_full_and_only_what_does_not_
 def test_micro_batches_that_fill_the_container_are_halved(in_container):
     told, _ = in_container({}, [70, 70, 70, 70])
     assert told["outcomes"] == {str(token): "70" for token in range(4)}
+
+
+def test_where_nobody_looks_at_the_memory_the_kernel_kills_and_micro_batches_are_halved_all_the_same(in_container):
+    told, killed = in_container({}, [70, 70, 70, 70], fraction=100.0)
+    assert told["outcomes"] == {str(token): "70" for token in range(4)}
+    assert (told["cap"], killed) == (2, 1)
+
+
+def test_an_item_for_which_the_kernel_kills_three_times_though_it_is_alone_is_rejected(in_container):
+    told, killed = in_container({}, [1, 1, 400, 1], fraction=100.0)
+    exception, message = told["outcomes"].pop("2")
+    assert told["outcomes"] == {"0": "1", "1": "1", "3": "1"}
+    assert exception == "stream_infer.engine.isolation.PredictorCrashed"
+    assert "was killed by SIGKILL (often the kernel, short of memory) with this item alone in it, 3 times" in message
+    assert (told["cap"], killed) == (2, 6)  # in company of 4, of 2, as the only one of its micro-batch, then alone
 
 
 def test_a_predictor_that_fills_its_container_while_loading_is_unavailable(in_container):

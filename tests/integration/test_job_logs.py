@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,7 +39,7 @@ from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.roles import give_up, running
 from tests.support.settings import PREDICTORS, settings_for
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +70,13 @@ def end(harness: GatewayHarness, job: str) -> None:
     harness.status(job, state=State.SUCCEEDED, times={"succeeded": time.time()})
 
 
-def connect(url: str, path: str, **headers: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_S)
-    connection.request("GET", path, headers=headers)
-    return connection, connection.getresponse()
+@contextmanager
+def connect(url: str, path: str, **headers: str) -> Iterator[http.client.HTTPResponse]:
+    """The answer, on a connection of its own that ends with it."""
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_S)) as connection:
+        connection.request("GET", path, headers=headers)
+        with connection.getresponse() as answer:
+            yield answer
 
 
 def test_lines_of_two_workers_arrive_as_they_are_said_until_the_job_has_ended(
@@ -167,15 +171,13 @@ def test_a_stream_is_resumed_by_its_last_events_id(harness: GatewayHarness, clie
         log.line({job}, "two")
     end(harness, job)
     path, accept = f"/v1/jobs/{job}/logs", "text/event-stream"
-    connection, answer = connect(client.url, path, Accept=accept)
-    whole = answer.read().decode()
-    connection.close()
+    with connect(client.url, path, Accept=accept) as answer:
+        whole = answer.read().decode()
     ids = [line.partition(" ")[2] for line in whole.splitlines() if line.startswith("id:")]
     assert whole.endswith('event: end\ndata: {"state":"succeeded"}\n\n')
 
-    connection, answer = connect(client.url, path, **{"Accept": accept, "Last-Event-ID": ids[0]})
-    rest = answer.read().decode()
-    connection.close()
+    with connect(client.url, path, **{"Accept": accept, "Last-Event-ID": ids[0]}) as answer:
+        rest = answer.read().decode()
 
     assert '"line":"two"' in rest
     assert '"line":"one"' not in rest
@@ -186,24 +188,21 @@ def test_a_follower_that_goes_makes_room_and_the_gateway_ends_in_spite_of_those_
 ) -> None:
     monkeypatch.setattr(gateway_logs, "MAX_FOLLOWERS", 1)
     path = f"/v1/jobs/{job}/logs?follow=true"
-    with harness.gateway() as client:
-        connection, _ = connect(client.url, path)
-        assert "followers" in client("GET", path, status=503)["detail"]
-        assert client.headers["Retry-After"]
-        connection.sock.shutdown(socket.SHUT_RDWR)
-        connection.close()
+    answers: list[http.client.HTTPResponse] = []
+    with ExitStack() as staying:
+        with harness.gateway() as client:
+            with connect(client.url, path):
+                assert "followers" in client("GET", path, status=503)["detail"]
+                assert client.headers["Retry-After"]
 
-        def follow() -> bool:
-            nonlocal connection, answer
-            connection, answer = connect(client.url, path)
-            return answer.status == 200
+            def follow() -> bool:
+                answers.append(staying.enter_context(connect(client.url, path)))
+                return answers[-1].status == 200
 
-        answer: http.client.HTTPResponse
-        until(follow)
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
-    assert b"event: end" not in answer.read()
-    connection.close()
+            until(follow)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5
+        assert b"event: end" not in answers[-1].read()
 
 
 def test_a_flood_is_taken_quickly_and_every_line_is_published_or_counted(harness: GatewayHarness, job: str) -> None:

@@ -16,9 +16,11 @@ from stream_infer.kafka.admin import group_lag
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.errors import RecordTooLarge
 from stream_infer.kafka.groups import write_first_offsets
+from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import Publisher, TransactionalProducer
-from stream_infer.kafka.views import CompactedView, TopicReader, read_compacted
+from stream_infer.kafka.topic_reader import TopicReader
+from stream_infer.kafka.views import CompactedView, read_compacted
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import KafkaSettings, Settings
 
@@ -378,3 +380,20 @@ class TestCompactedView:
 
         assert read_compacted(settings.kafka, topic, 0, bytes.decode) == {"a": "2"}
         assert read_compacted(settings.kafka, topic, 1, bytes.decode) == {"b": "1"}
+
+
+def test_the_end_that_a_reader_can_come_to_lies_before_a_transaction_that_is_open(settings, topic_of, topic_prefix):
+    topic = topic_of()
+    reader = TopicReader(settings.kafka, topic)
+    other = Producer(
+        {"bootstrap.servers": settings.kafka.bootstrap, "transactional.id": f"{topic_prefix}.open", "linger.ms": 0}
+    )
+    other.init_transactions(10)
+    other.begin_transaction()
+    other.produce(topic, b"not yet")
+    other.flush(10)
+    with closing(reader):
+        assert reader.ends() == {0: 1}
+        assert stable_end(reader._consumer, (topic, 0)) == 0, "so that it is not taken for one that has stalled"
+        other.abort_transaction(10)
+        assert stable_end(reader._consumer, (topic, 0)) == 2

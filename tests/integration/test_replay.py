@@ -1,13 +1,16 @@
 """Dead letters run again, on real roles: each ends once more and no oftener, whoever asks, is fenced or is killed."""
 
+import http.client
 import json
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import Producer
@@ -16,11 +19,14 @@ from connectors.formats import jsonl
 from stream_infer.cli.app import main
 from stream_infer.cli.composition import fetcher_of, source_opener
 from stream_infer.errors import Fenced
+from stream_infer.gateway import abandoned_replays
+from stream_infer.gateway import replay as replaying
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.replay import JobIsRunning, Replay, ReplayStopped
 from stream_infer.gateway.replay_choice import Request
 from stream_infer.intake.run import run as run_intake
 from stream_infer.jobs.events import Counted, Exhausted, Reopened, encode_event
+from stream_infer.jobs.replays import ReplayMark
 from stream_infer.jobs.spec import decode_job, encode_job
 from stream_infer.jobs.status import State, decode_status
 from stream_infer.kafka.partitioner import partition_of
@@ -30,6 +36,7 @@ from stream_infer.sink.role import run as run_sink
 from stream_infer.tracker import run as run_tracker
 from stream_infer.worker.run import run as run_worker
 from tests.support.gateway import GatewayHarness, HttpClient
+from tests.support.gateway_process import gateway_process
 from tests.support.roles import give_up, running
 from tests.support.settings import predictor, settings_for
 
@@ -281,6 +288,34 @@ def test_a_replay_that_was_killed_in_the_middle_is_gone_on_with(roles: Roles, cl
     check_all_succeeded(roles, client, job_id, bad=8)
 
 
+def test_a_gateway_killed_in_the_middle_of_a_replay_leaves_what_the_same_command_goes_on_with(
+    roles: Roles, client: HttpClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id, bad = failed_job(client, bad=300), 300
+    roles.mended.touch()
+    one_by_one = roles.settings.intake.model_copy(update={"chunk_items": 1})
+    with (
+        gateway_process(roles.settings.model_copy(update={"intake": one_by_one}), tmp_path) as gateway,
+        closing(http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=WAIT_S)) as connection,
+    ):
+        connection.request("POST", f"/v1/jobs/{job_id}/dlq/replay", b"{}", {"content-type": "application/json"})
+        until(lambda: client("GET", f"/v1/jobs/{job_id}", status=200)["counts"]["reopened"], lambda count: count > 20)
+        gateway.process.send_signal(signal.SIGKILL)
+        assert gateway.process.wait(WAIT_S) == -signal.SIGKILL
+
+    with pytest.raises(SystemExit) as left:
+        main(["dlq", "replay", job_id, "--wait", "--output", "json", "--gateway", client.url])
+
+    assert left.value.code in (0, None), capsys.readouterr().err
+    told = [event for event in roles.events(job_id) if event.generation == 2]
+    reopened = [event.delta.reopened for event in told if isinstance(event, Counted) and event.delta.reopened]
+    killed_after = reopened.count(1)
+    assert 20 < killed_after < bad - CHUNK, "each of the first gateway's transactions held one"
+    assert sum(reopened) == bad
+    assert [type(event) for event in told].count(Reopened) == [type(event) for event in told].count(Exhausted) == 1
+    check_all_succeeded(roles, client, job_id, bad=bad)
+
+
 def test_what_a_replay_had_not_committed_when_it_was_killed_never_was(roles: Roles, client: HttpClient) -> None:
     job_id = failed_job(client, bad=4)
     roles.mended.touch()
@@ -315,6 +350,42 @@ def test_a_job_whose_replay_died_ends_when_another_job_is_replayed(roles: Roles,
     assert (job["counts"]["rejected"], job["counts"]["succeeded"]) == (1, 5)
     assert replay(client, f"jobs/{left}")["replayed"] == 1
     assert ended(client, left, 3)["state"] == "succeeded"
+
+
+def test_a_job_whose_replay_died_and_that_nobody_replays_again_ends_by_itself(
+    roles: Roles, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = failed_job(client, bad=8)
+    roles.mended.touch()
+    with pytest.raises(Killed):
+        roles.replay(job_id, DyingAfter(roles, 1, Killed())).run()
+    monkeypatch.setattr(abandoned_replays, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(abandoned_replays, "ABANDONED_AFTER_S", 3.0)
+    with roles.gateway():
+        job = ended(client, job_id, 2)
+    assert job["times"]["finalizing_at"] > replays_of(roles, job_id)[0].at + 3.0, "not while somebody may be at it"
+    assert (job["counts"]["rejected"], job["counts"]["succeeded"]) == (2, 8)
+    assert replay(client, f"jobs/{job_id}")["replayed"] == 2
+    assert ended(client, job_id, 3)["state"] == "succeeded"
+
+
+def test_a_replay_that_goes_on_for_long_says_so(
+    roles: Roles, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = failed_job(client, bad=8)
+    monkeypatch.setattr(replaying, "MARK_EVERY_S", 0.0)
+    assert replay(client, f"jobs/{job_id}")["replayed"] == 8
+    ended(client, job_id, 2)
+    marks = replays_of(roles, job_id)
+    assert [mark.is_open for mark in marks] == [True] * (len(marks) - 1) + [False]
+    assert len(marks) > 2, "opened, renewed, closed"
+
+
+def replays_of(roles: Roles, job_id: str) -> list[ReplayMark]:
+    """Every mark of the job that was ever written."""
+    key = f"job:{job_id}".encode()
+    records = roles.read(roles.topics.replays)
+    return [ReplayMark.model_validate_json(record.value) for record in records if record.key == key and record.value]
 
 
 def test_a_replay_that_was_fenced_stops(roles: Roles, client: HttpClient) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,6 +178,16 @@ def test_a_job_that_was_stopped_has_a_manifest_and_no_success(harness: Harness) 
     assert not harness.store.exists("echo/j/_SUCCESS")
     manifest = JobManifest.model_validate_json(harness.store.get("echo/j/manifest.json"))
     assert (manifest.cause, len(manifest.objects)) == (Cause.STOP, 1)
+
+
+def test_a_job_is_assembled_of_its_own_records_alone_however_far_the_clocks_differ(harness: Harness) -> None:
+    with harness.sink():
+        harness.transact(*(harness.result(n) for n in range(5)), *(harness.result(n, "other") for n in range(5)))
+        until(lambda: harness.sunk() == 5, "sunk")
+        finalize(harness, submitted_at=time.time() + 86_400)
+    manifest = json.loads(harness.store.get("echo/j/manifest.json"))
+    assert {record["job_id"] for record in manifest["objects"]} == {"j"}
+    assert harness.ids_of([record["key"] for record in manifest["objects"]]) == expected(5, "j")
 
 
 def test_the_hook_is_published_once_and_assembly_waits_for_its_phase(harness: Harness) -> None:

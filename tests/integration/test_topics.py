@@ -58,6 +58,23 @@ def test_apply_makes_every_topic_and_every_first_offset_and_can_be_run_again(set
     assert sum(admin.apply(settings).first_offsets.values()) == 0
 
 
+def test_a_topic_that_is_made_anew_has_another_id(settings_with, bootstrap_servers):
+    settings = settings_with()
+    admin.apply(settings)
+    names = Topics(settings.kafka.topic_prefix).api("a")
+    asked = [names.items, names.retry(1), names.retry(9)]
+    first = admin.topic_ids(settings.kafka, asked)
+    assert list(first) == [names.items, names.retry(1)]
+    assert first == admin.topic_ids(settings.kafka, asked)
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client.delete_topics([names.items])[names.items].result()
+    admin.apply(settings)
+    again = admin.topic_ids(settings.kafka, asked)
+    assert again[names.items] != first[names.items]
+    assert again[names.retry(1)] == first[names.retry(1)]
+    assert all(len(each) > 10 for each in again.values())
+
+
 def test_two_processes_may_apply_at_once(settings_with):
     settings = settings_with()
 

@@ -22,7 +22,7 @@ from stream_infer.jobs.events import Counted, HookEnded, decode_event
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, encode_status
 from stream_infer.kafka.admin import apply, group_lag
 from stream_infer.kafka.producer import Publisher, TransactionalProducer
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import REFERENCE, Control, Headers, Message, OutgoingRecord, item_headers
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from stream_infer.dead_letters import read_dead_letter
-from stream_infer.jobs.events import Counted, Failed, Hindered
+from stream_infer.jobs.events import Counted, Failed, Hindered, Unhindered
 from stream_infer.jobs.status import Cause, State
 from stream_infer.records import item_headers
 from tests.integration.test_worker import Harness, worker
@@ -92,6 +92,7 @@ def test_a_model_that_cannot_be_loaded_says_so_to_its_jobs_and_loses_nothing(
         harness.events(lambda events: any(isinstance(one, Hindered) and "it is broken" in one.reason for one in events))
         broken.unlink()
         results, letters = harness.ends(5)
+        harness.events(lambda events: any(isinstance(one, Unhindered) for one in events))
 
     assert (len(results), len(letters)) == (5, 0)
 

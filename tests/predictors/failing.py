@@ -67,6 +67,11 @@ class Failing:
                 time.sleep(60)
             case "retry":
                 raise RetryableError("the service is busy", retry_after=12.0)
+            case {"retry_after": wish}:
+                raise RetryableError("the service is busy", retry_after=wish)
+            case {"print": count}:
+                for number in range(count):
+                    print("line", number, flush=True)
 
     def hang_here(self):
         time.sleep(3600)

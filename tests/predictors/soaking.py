@@ -18,6 +18,8 @@ OVERSIZE = 1 << 20
 class Soaking:
     def __init__(self, config):
         self._pause = config["pause"]
+        self._retry_after = config.get("retry_after", 1.5)
+        self._mark_every = config.get("mark_every", 7)
         self._cured = Path(config["folder"]) / "cured"
         self._attempts = Path(config["folder"]) / "attempts"
         calls = Path(config["folder"]) / "calls" / f"{os.getppid()}-{os.getpid()}.jsonl"
@@ -25,13 +27,18 @@ class Soaking:
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.RLIM_INFINITY))
 
     def predict(self, items):
-        line = {"at": time.time(), "names": [item["name"] for item in items]}
+        takes = self._pause * sum(item["kind"] != "broken" for item in items)
+        line = {"at": time.time(), "names": [item["name"] for item in items], "takes": takes}
         os.write(self._calls, json.dumps(line).encode() + b"\n")
-        time.sleep(self._pause * len(items))
+        for item in items:
+            if item["n"] % self._mark_every == 0:
+                print(f"this is {item['name']}", flush=True)
+        time.sleep(takes)
         if self._cured.exists():
             return [self._answer({**item, "kind": KEPT.get(item["kind"])}) for item in items]
         for item in items:  # first, so that what an item says about itself is not counted in a call that is lost
             if item["kind"] in VIOLENT:
+                print(f"{item['name']} is about to {item['kind']}", file=sys.stderr, flush=True)
                 VIOLENT[item["kind"]]()
         return [self._answer(item) for item in items]
 
@@ -41,12 +48,14 @@ class Soaking:
                 return None
             case "item-error":
                 return ItemError("this item is refused")
+            case "broken":
+                return ItemError("this item is broken")
             case "hopeless":
                 return RetryableError("this never works")
             case "transient" if self._attempt(item) <= 1 + item["n"] % 2:
                 return RetryableError("not yet")
             case "throttled" if self._attempt(item) <= 1:
-                return RetryableError("too many requests", retry_after=1.5)
+                return RetryableError("too many requests", retry_after=self._retry_after)
             case "oversize":
                 return {"name": item["name"], "twice": item["n"] * 2, "rest": "x" * OVERSIZE}
         return {"name": item["name"], "twice": item["n"] * 2}

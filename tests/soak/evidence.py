@@ -1,7 +1,7 @@
 """What is there when all is over: topics read `read_committed`, objects by manifest, calls, logs. Judges nothing."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any
 from connectors.s3 import S3Access
 from connectors.stores import open_store
 from stream_infer.dead_letters import DeadLetter, read_dead_letter
-from stream_infer.jobs.manifest import MANIFEST_NAME, JobManifest, decode_manifest, job_folder
+from stream_infer.jobs.log_lines import decode_line
+from stream_infer.jobs.manifest import MANIFEST_NAME, JobManifest, ManifestRecord, decode_manifest, job_folder
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.groups import group_lag
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import REFERENCE, Item, Message, read_item
 from stream_infer.settings import Settings
-from stream_infer.topics import Topics, group_specs
+from stream_infer.topics import ApiTopics, Topics, group_specs, retry_tiers
 from tests.soak.faults import API
 
 READ_WITHIN_S = 300.0
@@ -24,31 +25,53 @@ READ_WITHIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One micro-batch, as the predictor has written it down. `process` is worker and predictor, by pid."""
+    """One micro-batch, as the predictor has written it down when it began. `process` is worker and predictor, by pid.
+
+    `takes`: the seconds that it sleeps at least.
+    """
 
     at: float
     process: str
     names: tuple[str, ...]
+    takes: float = 0.0
+
+    @property
+    def answered(self) -> float:
+        """Not earlier than this."""
+        return self.at + self.takes
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A record of a retry tier. `written` is its timestamp; both times in seconds since the epoch."""
+
+    tier: int
+    attempt: int
+    not_before: float
+    written: float
 
 
 @dataclass(slots=True)
 class Evidence:
-    """`statuses` are a job's rows in their order, `recorded` the keys of committed manifest records.
+    """`statuses` are a job's rows in their order, `recorded` the committed manifest records by their objects' keys.
 
-    Keys of objects are below the store.
+    Keys of objects are below the store. `lines` are what predictors printed, by the jobs in whose logs it is. `retries`
+    are in the order in which they were written.
     """
 
-    published: Counter[str] = field(default_factory=Counter)
+    published: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
+    retries: dict[str, list[Retry]] = field(default_factory=lambda: defaultdict(list))
     results: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
     dead: dict[str, list[DeadLetter]] = field(default_factory=lambda: defaultdict(list))
     statuses: dict[str, list[JobStatus]] = field(default_factory=lambda: defaultdict(list))
-    recorded: set[str] = field(default_factory=set)
+    recorded: dict[str, ManifestRecord] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, JobManifest] = field(default_factory=dict)
     stored: dict[str, Any] = field(default_factory=dict)
     lags: dict[str, int] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def final(self, job_id: str) -> JobStatus | None:
         rows = self.statuses.get(job_id)
@@ -61,7 +84,9 @@ def gather(settings: Settings, access: S3Access, folder: Path, lags: Mapping[str
     names = topics.api(API)
     found = Evidence(lags=dict(lags))
     for message in _all(settings, names.items):
-        found.published[read_item(message).item_id] += 1
+        item = read_item(message)
+        found.published[item.item_id].append(item)
+    _gather_retries(settings, names, found)
     for message in _all(settings, names.results):
         item = read_item(message)
         found.results[item.item_id].append(item)
@@ -73,11 +98,26 @@ def gather(settings: Settings, access: S3Access, folder: Path, lags: Mapping[str
             found.statuses[message.key.decode()].append(decode_status(message.value))
     for message in _all(settings, topics.manifests):
         if message.value is not None:
-            found.recorded.add(decode_manifest(message.value).key)
+            record = decode_manifest(message.value)
+            found.recorded[record.key] = record
+    for message in _all(settings, topics.logs):
+        line = decode_line(message.key, message.value)
+        if line is not None and line.source == "predictor":
+            found.lines[line.job_id].add(line.line)
     _gather_objects(settings, access, found)
     found.calls = read_calls(folder / "calls")
     found.logs = {file.stem: file.read_text(errors="replace") for file in (folder / "roles").glob("*.log")}
     return found
+
+
+def _gather_retries(settings: Settings, names: ApiTopics, found: Evidence) -> None:
+    for tier in range(1, 1 + retry_tiers(settings.apis[0])):
+        for message in _all(settings, names.retry(tier)):
+            item = read_item(message)
+            retry = Retry(tier, item.attempt, item.not_before or 0.0, message.timestamp_ms / 1000)
+            found.retries[item.item_id].append(retry)
+    for retries in found.retries.values():
+        retries.sort(key=lambda retry: retry.written)
 
 
 def _gather_objects(settings: Settings, access: S3Access, found: Evidence) -> None:
@@ -114,7 +154,7 @@ def read_calls(folder: Path) -> list[Call]:
                 said = json.loads(line)
             except ValueError:
                 continue
-            calls.append(Call(said["at"], file.stem, tuple(said["names"])))
+            calls.append(Call(said["at"], file.stem, tuple(said["names"]), said["takes"]))
     return sorted(calls, key=lambda call: call.at)
 
 

@@ -3,14 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 from stream_infer.local.supervision import RoleKind
-from tests.soak.cluster import Cluster, in_parallel
+from tests.soak.claims import BROKERS, NETWORK, STORE, Claims
+from tests.soak.cluster import Cluster, Node, in_parallel
 from tests.soak.plan import WORKERS
 from tests.soak.roles import Supervisor, wait_until
 from tests.soak.store import StoreServer
@@ -28,6 +29,7 @@ class Arena:
     store: StoreServer
     supervisor: Supervisor
     session_timeout: float
+    claims: Claims = field(default_factory=Claims)
 
     def kafka_proxies(self) -> list[Proxy]:
         return [node.proxy for node in self.cluster.nodes]
@@ -56,52 +58,53 @@ class Fault:
 
 
 def kill_role(kind: RoleKind, arena: Arena, chance: Random) -> Harm:
-    name = _one_that_serves(kind, arena, chance)
-    at = time.time()
-    arena.supervisor.signal(name, signal.SIGKILL)
+    with _one_that_serves(kind, arena, chance) as name:
+        at = time.time()
+        arena.supervisor.signal(name, signal.SIGKILL)
     return Harm(name, at, (name,))
 
 
 def stop_role(kind: RoleKind, arena: Arena, chance: Random) -> Harm:
     """Stopped for longer than its session: it wakes up and believes that nothing has happened."""
-    name = _one_that_serves(kind, arena, chance)
-    arena.supervisor.signal(name, signal.SIGSTOP)
-    try:
-        time.sleep(arena.session_timeout * 1.4)
-    finally:
-        arena.supervisor.signal(name, signal.SIGCONT)
-    return Harm(name, time.time())
+    with _one_that_serves(kind, arena, chance) as name:
+        arena.supervisor.signal(name, signal.SIGSTOP)
+        try:
+            time.sleep(arena.session_timeout * 1.4)
+        finally:
+            arena.supervisor.signal(name, signal.SIGCONT)
+        return Harm(name, time.time())
 
 
 def kill_predictor(arena: Arena, chance: Random) -> Harm:
     """As the kernel does when it is short of memory."""
-    name = _one_that_serves(RoleKind.WORKER, arena, chance)
-    at = time.time()
-    for pid in arena.supervisor.children(name)[:1]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    with _one_that_serves(RoleKind.WORKER, arena, chance) as name:
+        at = time.time()
+        for pid in arena.supervisor.children(name)[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     return Harm(name, at)
 
 
 def worker_joins(arena: Arena, _chance: Random) -> Harm:
     """One more for a while; it leaves in order."""
-    since = time.time()
     name = f"{RoleKind.WORKER.value}-{WORKERS}"
-    arena.supervisor.add(RoleKind.WORKER, WORKERS, "--api", API, "--slot", str(WORKERS))
-    wait_until(lambda: arena.supervisor.is_ready(name, since), READY_WITHIN_S)
-    time.sleep(2 * _moment(arena))
-    arena.supervisor.retire(name)
+    with arena.claims.hold(name):
+        since = time.time()
+        arena.supervisor.add(RoleKind.WORKER, WORKERS, "--api", API, "--slot", str(WORKERS))
+        wait_until(lambda: arena.supervisor.is_ready(name, since), READY_WITHIN_S)
+        time.sleep(2 * _moment(arena))
+        arena.supervisor.retire(name)
     return Harm(name, time.time())
 
 
 def worker_leaves(arena: Arena, chance: Random) -> Harm:
     """TERM, and back after a moment."""
-    name = _one_that_serves(RoleKind.WORKER, arena, chance)
-    number = int(name.rpartition("-")[2])
-    arena.supervisor.retire(name)
-    time.sleep(_moment(arena))
-    at = time.time()
-    arena.supervisor.add(RoleKind.WORKER, number, "--api", API, "--slot", str(number))
+    with _one_that_serves(RoleKind.WORKER, arena, chance) as name:
+        number = int(name.rpartition("-")[2])
+        arena.supervisor.retire(name)
+        time.sleep(_moment(arena))
+        at = time.time()
+        arena.supervisor.add(RoleKind.WORKER, number, "--api", API, "--slot", str(number))
     return Harm(name, at, (name,))
 
 
@@ -109,49 +112,58 @@ def _moment(arena: Arena) -> float:
     return arena.session_timeout / 4
 
 
+@contextmanager
+def _a_broker(arena: Arena, chance: Random) -> Iterator[Node]:
+    """One, while no other is being hurt: two at a time are beyond what three replicas promise."""
+    with arena.claims.hold(BROKERS):
+        arena.cluster.wait_until_whole()
+        yield chance.choice(arena.cluster.nodes)
+
+
 def restart_broker(arena: Arena, chance: Random) -> Harm:
-    node = chance.choice(arena.cluster.nodes)
-    at = time.time()
-    node.stop()
-    node.start()
-    return Harm(f"broker {node.number}", at)
+    with _a_broker(arena, chance) as node:
+        at = time.time()
+        node.stop()
+        node.start()
+        return Harm(f"broker {node.number}", at)
 
 
 def kill_broker(arena: Arena, chance: Random) -> Harm:
-    node = chance.choice(arena.cluster.nodes)
-    at = time.time()
-    node.kill()
-    node.start()
-    return Harm(f"broker {node.number}", at)
+    with _a_broker(arena, chance) as node:
+        at = time.time()
+        node.kill()
+        node.start()
+        return Harm(f"broker {node.number}", at)
 
 
 def stop_broker(arena: Arena, chance: Random) -> Harm:
     """Its connections stay open and nobody answers."""
-    node = chance.choice(arena.cluster.nodes)
-    pid = node.pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        time.sleep(arena.session_timeout)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    return Harm(f"broker {node.number}", time.time())
+    with _a_broker(arena, chance) as node:
+        pid = node.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(arena.session_timeout)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return Harm(f"broker {node.number}", time.time())
 
 
 def change_leaders(arena: Arena, chance: Random) -> Harm:
     """Each partition is led by its first replica again; where it is already, a restart moves it away before."""
-    at, moved = time.time(), arena.cluster.elect_preferred()
-    if not moved:
-        node = chance.choice(arena.cluster.nodes)
-        node.stop()
-        node.start()
-        arena.cluster.wait_until_whole()
+    with _a_broker(arena, chance) as node:
         at, moved = time.time(), arena.cluster.elect_preferred()
-    return Harm(f"{moved} partitions", at)
+        if not moved:
+            node.stop()
+            node.start()
+            arena.cluster.wait_until_whole()
+            at, moved = time.time(), arena.cluster.elect_preferred()
+        return Harm(f"{moved} partitions", at)
 
 
 def cut_network(factor: float, arena: Arena, _chance: Random) -> Harm:
     """Between all roles and all brokers, for `factor` session timeouts."""
     with ExitStack() as stack:
+        stack.enter_context(arena.claims.hold(NETWORK))
         for proxy in arena.kafka_proxies():
             stack.enter_context(proxy.cut())
         time.sleep(arena.session_timeout * factor)
@@ -160,6 +172,7 @@ def cut_network(factor: float, arena: Arena, _chance: Random) -> Harm:
 
 def poison_network(toxic: Toxic, seconds: float, arena: Arena, _chance: Random) -> Harm:
     with ExitStack() as stack:
+        stack.enter_context(arena.claims.hold(NETWORK))
         for proxy in arena.kafka_proxies():
             stack.enter_context(proxy.under(toxic))
         time.sleep(seconds)
@@ -167,44 +180,41 @@ def poison_network(toxic: Toxic, seconds: float, arena: Arena, _chance: Random) 
 
 
 def cut_store(seconds: float, arena: Arena, _chance: Random) -> Harm:
-    with arena.store.proxy.cut():
+    with arena.claims.hold(STORE), arena.store.proxy.cut():
         time.sleep(seconds)
     return Harm("S3", time.time())
 
 
 def poison_store(toxic: Toxic, seconds: float, arena: Arena, _chance: Random) -> Harm:
-    with arena.store.proxy.under(toxic):
+    with arena.claims.hold(STORE), arena.store.proxy.under(toxic):
         time.sleep(seconds)
     return Harm("S3", time.time())
 
 
 def kill_store(arena: Arena, _chance: Random) -> Harm:
-    arena.store.kill()
-    time.sleep(3.0)
-    arena.store.start()
+    with arena.claims.hold(STORE):
+        arena.store.kill()
+        time.sleep(3.0)
+        arena.store.start()
     return Harm("S3", time.time())
 
 
 def fill_store(arena: Arena, _chance: Random) -> Harm:
-    arena.store.fill()
-    try:
-        time.sleep(6.0)
-    finally:
-        arena.store.empty()
+    with arena.claims.hold(STORE):
+        arena.store.fill()
+        try:
+            time.sleep(6.0)
+        finally:
+            arena.store.empty()
     return Harm("S3", time.time())
 
 
-def _one_that_serves(kind: RoleKind, arena: Arena, chance: Random) -> str:
-    """Raises RuntimeError where none does in a minute."""
-    found: list[str] = []
-
-    def look() -> bool:
-        found[:] = [name for name in arena.supervisor.names(kind) if arena.supervisor.pid(name) is not None]
-        return bool(found)
-
-    if not wait_until(look, READY_WITHIN_S):
-        raise RuntimeError(f"no {kind.value} serves within {READY_WITHIN_S:.0f} s")
-    return chance.choice(sorted(found))
+def _one_that_serves(kind: RoleKind, arena: Arena, chance: Random) -> AbstractContextManager[str]:
+    """One that no other fault is at. Raises TimeoutError where none serves in a minute."""
+    roles = arena.supervisor
+    return arena.claims.one_of(
+        lambda: [name for name in roles.names(kind) if roles.pid(name) is not None], chance, READY_WITHIN_S
+    )
 
 
 WORK, SINK, TRACK = "worker", "sink", "tracker"

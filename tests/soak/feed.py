@@ -12,7 +12,7 @@ from typing import Any
 
 from stream_infer.errors import StreamInferError, TransactionAborted
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import JSON, REFERENCE, Header, OutgoingRecord, item_headers
 from stream_infer.settings import Settings
 from tests.soak.faults import API
@@ -119,20 +119,23 @@ class Feed:
         self, jobs: Sequence[Source], drawn: Mapping[str, Sequence[Planned]], seed: int, span: float
     ) -> None:
         for source in jobs:
-            key = f"soak-{seed}-{source.name}"
-            job = self._ask("POST", f"/v1/apis/{API}/jobs", self._spec(source, drawn[source.name]), key)
-            self.jobs[source.name] = job["job_id"]
+            job_id = self.submit(source, drawn[source.name], seed)
             if source.stopped:
-                self._begin(
-                    f"stop of {source.name}", lambda job_id=job["job_id"], size=source.size: self._end(job_id, size)
-                )
+                self._begin(f"stop of {source.name}", lambda job_id=job_id, size=source.size: self._end(job_id, size))
             self._ending.wait(span / 3 / len(jobs))
+
+    def submit(self, source: Source, items: Sequence[Planned], seed: int) -> str:
+        """One job; its id. Blocks until the gateway has taken it."""
+        key = f"soak-{seed}-{source.name}"
+        job = self._ask("POST", f"/v1/apis/{API}/jobs", self._spec(source, items), key)
+        self.jobs[source.name] = str(job["job_id"])
+        return self.jobs[source.name]
 
     def _end(self, job_id: str, size: int) -> None:
         """Stops the job once a part of its items has ended."""
         while not self._ending.wait(0.1):
             status = self._tally.seen.status.get(job_id)
-            if status is not None and status.counts.ended >= size // 5:
+            if status is not None and status.counts.ended >= size // 20:
                 self._ask("DELETE", f"/v1/jobs/{job_id}")
                 return
 

@@ -5,16 +5,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.soak.checks import OTHER, Finding
+from tests.soak.attempts import window
 from tests.soak.evidence import Call
+from tests.soak.injection import Injected
 from tests.soak.items import Kind, Planned
 from tests.soak.roles import Life, Measured
+from tests.soak.truth import OTHER, Finding
 
 MIB = 1 << 20
 WARM_AFTER_S = 10.0
-LONG_LIVED_S = 40.0
+LONG_LIVED_S = 20.0
+MEASURES = 5
+HIGHEST = 512 * MIB
+"""Of any process, however short it lived."""
 GROWTH = 1.5
 SLACK = 100 * MIB
+ENDS_A_FAULT = 2
+MOST_ENDS = 2
+"""Of one role by itself, and for each second fault one more."""
 ENDINGS = frozenset({Kind.SEGFAULT, Kind.ABORT, Kind.EXIT, Kind.HANG})
 
 
@@ -40,7 +48,9 @@ def memory_of(measures: Sequence[Measured]) -> dict[str, Memory]:
 
 def check_memory(measures: Sequence[Measured]) -> Iterator[Finding]:
     for (name, pid), series in _series(measures).items():
-        ends = _ends(series)
+        ends, most = _ends(series), max(one.rss for one in series)
+        if most > HIGHEST:
+            yield Finding(OTHER, f"{name} ({pid}) takes {most / MIB:.0f} MiB")
         if ends and ends[1] > GROWTH * ends[0] + SLACK:
             yield Finding(OTHER, f"{name} ({pid}) grew from {ends[0] / MIB:.0f} to {ends[1] / MIB:.0f} MiB")
 
@@ -59,10 +69,28 @@ def check_ends(statuses: Mapping[str, int | None], given_up: Sequence[str], left
 def own_ends(lives: Sequence[Life]) -> dict[str, int]:
     """How often a role ended that nobody killed or asked: it gave up, and was started again."""
     found: dict[str, int] = defaultdict(int)
-    for life in lives:
-        if life.ended is not None and not life.asked and not life.killed:
-            found[f"{life.name.rpartition('-')[0]} (status {life.status})"] += 1
+    for life in _own_ends(lives):
+        found[f"{life.name.rpartition('-')[0]} (status {life.status})"] += 1
     return dict(found)
+
+
+def check_own_ends(lives: Sequence[Life], injected: Sequence[Injected]) -> Iterator[Finding]:
+    """A fault may make a role give up, and once more when it comes back too early; without one none has a reason to."""
+    by_name: dict[str, list[float]] = defaultdict(list)
+    for life in _own_ends(lives):
+        by_name[life.name].append(life.ended or 0.0)
+    windows = [window(one) for one in injected]
+    for name, ends in by_name.items():
+        unprovoked = sum(not any(began <= at <= end for began, end in windows) for at in ends)
+        if unprovoked:
+            yield Finding(OTHER, f"{name} ended by itself {unprovoked} times while no fault was felt")
+        felt = sum(any(began <= at <= end for at in ends) for began, end in windows)
+        if len(ends) - unprovoked > ENDS_A_FAULT * felt or len(ends) > MOST_ENDS + len(injected) / 2:
+            yield Finding(OTHER, f"{name} ended by itself {len(ends)} times, for {len(injected)} faults in all")
+
+
+def _own_ends(lives: Sequence[Life]) -> list[Life]:
+    return [life for life in lives if life.ended is not None and not life.asked and life.killed is None]
 
 
 def predictor_recoveries(calls: Sequence[Call], items: Mapping[str, Planned]) -> dict[str, list[float]]:
@@ -96,7 +124,7 @@ def _series(measures: Sequence[Measured]) -> dict[tuple[str, int], list[Measured
 
 def _ends(series: Sequence[Measured]) -> tuple[float, float] | None:
     warm = [one for one in series if one.at >= series[0].at + WARM_AFTER_S]
-    if len(warm) < 8 or warm[-1].at - series[0].at < LONG_LIVED_S:
+    if len(warm) < MEASURES or warm[-1].at - series[0].at < LONG_LIVED_S:
         return None
     quarter = max(2, len(warm) // 4)
     return median(one.rss for one in warm[:quarter]), median(one.rss for one in warm[-quarter:])

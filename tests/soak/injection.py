@@ -61,11 +61,15 @@ class Injection:
         self._thread = threading.Thread(target=run, name="faults", daemon=True)
         self._thread.start()
 
+    def wait(self) -> None:
+        """Until all have begun that `start` allows."""
+        if self._thread is not None:
+            self._thread.join()
+
     def finish(self) -> list[Injected]:
         """No more faults; waits for the recovery from those that were injected, and undoes what is left of them."""
         self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.wait()
         done = [future.result() for future in self._running]
         self._pool.shutdown()
         undo_all(self._arena)
@@ -98,7 +102,6 @@ class Injection:
                 self._ending.wait(max(0.0, begun - time.monotonic()))
 
     def _one(self, fault: Fault, chance: Random, say: Callable[[str], None]) -> Injected:
-        self._arena.cluster.wait_until_whole()  # two brokers at a time are beyond what three replicas promise
         began = time.time()
         before = self._watch.after(began, RECOVERS_WITHIN_S)
         try:

@@ -12,6 +12,11 @@ from random import Random
 from typing import Any
 
 MAX_ATTEMPTS = 3
+DELAYS = (0.5, 1.0)
+"""Of the retry tiers, in seconds."""
+RETRY_AFTER_S = 1.5
+"""What a throttled item is told: longer than the first tier's delay, so that it costs no attempt."""
+MARK_EVERY = 7
 CURED_FILE = "cured"
 """Where it is in a run's folder, the predictor is mended: what it failed with before it answers like any other item."""
 
@@ -34,6 +39,7 @@ class Kind(StrEnum):
     THROTTLED = "throttled"
     MISSING = "missing"
     EXPIRED = "expired"
+    BROKEN = "broken"
 
 
 class End(StrEnum):
@@ -72,7 +78,8 @@ ANYWHERE = JSON | {Form.DIRECTORY}
 class Species:
     """`share` of all items are of the kind, at most `most`, at least one.
 
-    `spoils`: the whole call fails with it. `curable`: it has a result when it is replayed later.
+    `spoils`: the whole call fails with it. `curable`: it has a result when it is replayed later. `trace`: what the
+    stack, or the end of stderr, in its dead letter holds. `retried`: the attempts for which it passes a retry tier.
     """
 
     kind: Kind
@@ -83,6 +90,8 @@ class Species:
     spoils: bool = False
     curable: bool = False
     on: bool = True
+    trace: str = ""
+    retried: frozenset[int] = frozenset()
 
 
 def _dead(stage: str, exception: str, says: str = "", attempt: int = 1) -> Expected:
@@ -90,6 +99,8 @@ def _dead(stage: str, exception: str, says: str = "", attempt: int = 1) -> Expec
 
 
 _RESULT = Expected(End.RESULT)
+_ATTEMPTS = frozenset(range(2, MAX_ATTEMPTS + 1))
+_TAIL = "{name} is about to"
 _RETRYABLE = "stream_infer.errors.RetryableError"
 _CRASH = "stream_infer.engine.isolation.PredictorCrashed"
 _TIMED_OUT = "stream_infer.engine.isolation.PredictorTimedOut"
@@ -103,36 +114,58 @@ SPECIES = (
     Species(Kind.NONE, 0.02, Expected(End.NOTHING), JSON - {Form.STREAM}),
     Species(Kind.UNDECODABLE, 0.01, _dead("decode", _UNDECODABLE), LINES | {Form.DIRECTORY}),
     Species(
-        Kind.RAISING, 0.005, _dead("predict", "ValueError", "this item raises", MAX_ATTEMPTS), spoils=True, curable=True
+        Kind.RAISING,
+        0.005,
+        _dead("predict", "ValueError", "this item raises", MAX_ATTEMPTS),
+        spoils=True,
+        curable=True,
+        trace="in _raise",
+        retried=_ATTEMPTS,
     ),
     Species(
         Kind.ITEM_ERROR, 0.01, _dead("predict", "stream_infer.errors.ItemError", "this item is refused"), curable=True
     ),
-    Species(Kind.SEGFAULT, 0.001, _dead("predict", _CRASH, "SIGSEGV"), most=10, spoils=True, curable=True),
-    Species(Kind.ABORT, 0.001, _dead("predict", _CRASH, "SIGABRT"), most=10, spoils=True, curable=True),
-    Species(Kind.EXIT, 0.001, _dead("predict", _CRASH, "status 3"), most=10, spoils=True, curable=True),
-    Species(Kind.HANG, 0.001, _dead("predict", _TIMED_OUT, "hung for"), most=8, spoils=True, curable=True),
-    Species(Kind.MEMORY, 0.002, _dead("predict", "MemoryError"), most=20, spoils=True, curable=True),
-    Species(Kind.TRANSIENT, 0.01, _RESULT),
-    Species(Kind.HOPELESS, 0.003, _dead("predict", _RETRYABLE, "never works", MAX_ATTEMPTS), most=100, curable=True),
-    Species(Kind.THROTTLED, 0.003, _RESULT, most=100),
+    Species(Kind.SEGFAULT, 0.001, _dead("predict", _CRASH, "SIGSEGV"), most=10, spoils=True, curable=True, trace=_TAIL),
+    Species(Kind.ABORT, 0.001, _dead("predict", _CRASH, "SIGABRT"), most=10, spoils=True, curable=True, trace=_TAIL),
+    Species(Kind.EXIT, 0.001, _dead("predict", _CRASH, "status 3"), most=10, spoils=True, curable=True, trace=_TAIL),
+    Species(Kind.HANG, 0.001, _dead("predict", _TIMED_OUT, "hung for"), most=8, spoils=True, curable=True, trace=_TAIL),
+    Species(Kind.MEMORY, 0.002, _dead("predict", "MemoryError"), most=20, spoils=True, curable=True, trace="in _eat"),
+    Species(Kind.TRANSIENT, 0.01, _RESULT, retried=_ATTEMPTS),
+    Species(
+        Kind.HOPELESS,
+        0.003,
+        _dead("predict", _RETRYABLE, "never works", MAX_ATTEMPTS),
+        most=100,
+        curable=True,
+        retried=_ATTEMPTS,
+    ),
+    Species(Kind.THROTTLED, 0.003, _RESULT, most=100, retried=frozenset({1})),
     Species(Kind.MISSING, 0.005, _dead("fetch", _REFUSED), frozenset({Form.DIRECTORY, Form.STREAM})),
     Species(Kind.EXPIRED, 0.005, _dead("fetch", "stream_infer.DeadlinePassed"), frozenset({Form.STREAM}), curable=True),
 )
 OF_KIND = {species.kind: species for species in SPECIES} | {
     Kind.GOOD: Species(Kind.GOOD, 1.0, _RESULT, ANYWHERE),
+    Kind.BROKEN: Species(Kind.BROKEN, 0.0, _dead("predict", "stream_infer.errors.ItemError", "this item is broken")),
 }
 SPOILING = frozenset(species.kind for species in SPECIES if species.spoils)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Items that come in together. `stopped`: a job that its owner stops, so that some of it is skipped."""
+    """Items that come in together. `stopped`: a job that its owner stops, so that some of it is skipped.
+
+    `broken`: a job of nothing but bad items, which is failed for that, and its rest is skipped.
+    """
 
     name: str
     form: Form
     size: int
     stopped: bool = False
+    broken: bool = False
+
+    @property
+    def is_cut_short(self) -> bool:
+        return self.stopped or self.broken
 
     @property
     def is_job(self) -> bool:
@@ -168,12 +201,25 @@ class Planned:
         return {"name": self.name, "twice": self.ordinal * 2}
 
 
+def mark_of(item: Planned) -> str | None:
+    """What the predictor prints of every so manyth item."""
+    return f"this is {item.name}" if item.ordinal % MARK_EVERY == 0 else None
+
+
+BROKEN_JOB = Source("broken", Form.INLINE, 400, broken=True)
+"""Comes in by itself, once all else has ended: it has to be most of what each worker has seen of late."""
+
+
+def broken_items() -> list[Planned]:
+    return [Planned(BROKEN_JOB, ordinal, Kind.BROKEN) for ordinal in range(BROKEN_JOB.size)]
+
+
 def sources(items: int) -> list[Source]:
     """Jobs of different sizes, one of them stopped half-way, and a stream of items that belong to none."""
     files = max(10, min(200, items // 50))
     shares = {"big": (Form.JSONL, 0.4), "middle": (Form.S3, 0.15), "small": (Form.INLINE, 0.05)}
     jobs = [Source(name, form, max(5, int(items * share))) for name, (form, share) in shares.items()]
-    jobs.append(Source("stopped", Form.INLINE, max(5, items // 10), stopped=True))
+    jobs.append(Source("stopped", Form.INLINE, max(150, items // 10), stopped=True))
     jobs.append(Source("files", Form.DIRECTORY, files))
     return [*jobs, Source("stream", Form.STREAM, max(20, items - sum(job.size for job in jobs)))]
 

@@ -7,6 +7,8 @@ from random import Random
 
 WORKERS = 3
 BATCH = 8
+WINDOW = 40
+"""First attempts that a worker's breaker looks back on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,8 @@ class Plan:
 
     `duration`: how long the items keep the workers busy where nothing goes wrong. `faults`: how many are injected at
     most. `every`: the next fault comes so long after the last one began, recovered or not; None: once the system has
-    recovered and a moment has passed, so that the time to recover is that fault's own.
+    recovered and a moment has passed, so that the time to recover is that fault's own. `busy`: no fault begins once
+    this share of the items has ended, since one that hits an idle system shows little; None: all `faults` do.
     """
 
     seed: int
@@ -27,6 +30,7 @@ class Plan:
     only: tuple[str, ...] = ()
     session_timeout: float = 6.0
     patience: float = 180.0
+    busy: float | None = 0.9
 
     @property
     def pause(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_infer.dead_letters import read_dead_letter
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.local.supervision import RoleKind
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.soak.checks import DOUBLED, LOST, MISJUDGED, OTHER, Finding, Recomputed
+from tests.soak.attempts import Recomputed, Suspects
 from tests.soak.health import MIB, Memory
 from tests.soak.injection import Injected
 from tests.soak.items import OF_KIND, Planned
 from tests.soak.plan import Plan
+from tests.soak.truth import DOUBLED, LOST, MISJUDGED, OTHER, Finding
 
 TOLD = 12
-NOT_LOOKED = Recomputed(0.0, 0.0, 0)
+NO_SUSPECTS = Suspects()
+NOT_LOOKED = Recomputed(0.0, 0.0, 0.0, 0)
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Outcome:
     own_ends: Mapping[str, int] = field(default_factory=dict)
     crashes: Mapping[str, Sequence[float]] = field(default_factory=dict)
     not_injected: Sequence[str] = ()
+    suspects: Suspects = NO_SUSPECTS
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_well(self) -> bool:
@@ -64,6 +68,7 @@ def last_line(outcome: Outcome) -> str:
             "recomputed_ratio": round(outcome.recomputed.ratio, 4),
             "seconds": round(outcome.seconds, 1),
             "recomputed_unexplained": round(outcome.recomputed.unexplained, 4),
+            "recomputed_needless": round(outcome.recomputed.needless, 4),
             "other": kinds[OTHER],
             "brokers": outcome.plan.brokers,
             "seed": outcome.plan.seed,
@@ -106,10 +111,13 @@ def _processes(outcome: Outcome) -> list[str]:
     lines = [f"{'process':<18}{'most MiB':>10}{'growth':>8}"]
     lines += [f"{name:<18}{one.highest / MIB:>10.0f}{one.growth:>8.2f}" for name, one in outcome.memory.items()]
     lines += [f"ended by itself and was started again: {name}, {count}x" for name, count in outcome.own_ends.items()]
-    again = outcome.recomputed
+    again, suspects = outcome.recomputed, outcome.suspects
     return [
         *lines,
-        f"predicted again: {again.ratio:.4f} of {again.items} innocent items, {again.unexplained:.4f} without poison",
+        f"predicted again: {again.ratio:.4f} of {again.items} innocent items, {again.unexplained:.4f} without poison,",
+        f"    {again.needless:.4f} without a fault either",
+        f"in the predictor of a killed worker, and next in its successor's: {suspects.total}, {suspects.alone} alone",
+        *(f"skipped of job {name}: {count}" for name, count in outcome.skipped.items()),
         f"everything ended and stored {outcome.drained_in:.1f} s after the first item",
     ]
 

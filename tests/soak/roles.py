@@ -32,7 +32,7 @@ class Life:
     ended: float | None = None
     status: int | None = None
     asked: bool = False
-    killed: bool = False
+    killed: float | None = None
 
 
 @dataclass(slots=True)
@@ -110,9 +110,8 @@ class Supervisor:
             if pid is None:
                 return False
             if number == signal.SIGKILL:
-                self._roles[name].lives[-1].killed = True
-            os.kill(pid, number)
-            return True
+                self._roles[name].lives[-1].killed = time.time()
+            return _signal(pid, number)
 
     def children(self, name: str) -> list[int]:
         pid = self.pid(name)
@@ -243,11 +242,13 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _signal(pid: int, number: int) -> None:
+def _signal(pid: int, number: int) -> bool:
+    """False where it has just ended, and nobody knows yet."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return
+        return False
+    return True
 
 
 def _said(fd: int) -> bool | None:

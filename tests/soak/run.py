@@ -14,9 +14,9 @@ from connectors.s3 import S3Access
 from stream_infer.local.free_ports import is_free
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics, retry_tiers
-from tests.soak import health, items
-from tests.soak.checks import OTHER, Finding, check_all, recomputed, truth_of
-from tests.soak.evidence import gather, lags_of
+from tests.soak import attempts, health, items
+from tests.soak.checks import check_all
+from tests.soak.evidence import Evidence, gather, lags_of
 from tests.soak.faults import API, FAULTS, SINK, TRACK, WORK
 from tests.soak.feed import Feed
 from tests.soak.injection import Injected, Injection
@@ -25,14 +25,13 @@ from tests.soak.replay import choose, replay
 from tests.soak.report import Outcome, fault_findings
 from tests.soak.roles import wait_until
 from tests.soak.system import Say, System, credentials_of, system_in
+from tests.soak.truth import OTHER, Finding, Truth, truth_of
 from tests.soak.watch import Tally, Watch
 from tests.support.processes import survivors
 
 LAG_WITHIN_S = 60.0
 FED = 0.6
 """The items come in over this share of the run's duration."""
-BUSY = 0.9
-"""Faults go on until this share of the items has ended: one that hits an idle system shows little."""
 REPLAYED = ("middle", "stream")
 TOLD_EVERY_S = 15.0
 
@@ -96,7 +95,10 @@ class Run:
             names = schedule(self._plan.seed, chosen)
             self._injection.start(names, self._plan.faults, self._plan.every, self._say, self._is_nearly_done)
             self._follow()
+            if self._plan.busy is None:
+                self._injection.wait()
             self._outcome.injected = self._injection.finish()
+            self._break()
             self._replay()
         self._outcome.not_injected = _left_out(chosen, self._outcome.injected)
         lags = _settled_lags(self._system.settings)
@@ -123,6 +125,22 @@ class Run:
                 self._say(f"{len(tally.seen.ids)} of {len(self._outcome.items)} have come out")
             time.sleep(0.2)
 
+    def _break(self) -> None:
+        """A job of nothing but bad items: the breaker is to fail it. Not where something is off already."""
+        if self._outcome.findings or self._feed.errors:
+            return
+        job, began = items.BROKEN_JOB, time.monotonic()
+        self._drawn[job.name] = items.broken_items()
+        job_id = self._feed.submit(job, self._drawn[job.name], self._plan.seed)
+
+        def is_final() -> bool:
+            status = self._tally.seen.status.get(job_id)
+            return status is not None and status.state.is_final
+
+        if not wait_until(is_final, self._plan.patience):
+            self._outcome.findings.append(Finding(OTHER, f"job {job.name} has not ended"))
+        self._say(f"job {job.name} ended in {time.monotonic() - began:.1f} s")
+
     def _replay(self) -> None:
         """Of one job and of the stream; not where something is off already."""
         if self._outcome.findings or self._feed.errors:
@@ -144,9 +162,10 @@ class Run:
         return all(status is not None and status.state.is_final for status in known) and stream <= seen.ids
 
     def _is_nearly_done(self) -> bool:
-        seen = self._tally.seen
+        seen, busy = self._tally.seen, self._plan.busy
         skipped = sum(status.counts.skipped for status in list(seen.status.values()))
-        return self._feed.is_done and len(seen.ids) + skipped >= BUSY * len(self._outcome.items)
+        ended = len(seen.ids) + skipped
+        return busy is not None and self._feed.is_done and ended >= busy * len(self._outcome.items)
 
     def _end(self) -> None:
         """Everybody is asked to end; whoever does not, or leaves a process behind, is a finding."""
@@ -158,6 +177,7 @@ class Run:
         self._outcome.findings += health.check_memory(supervisor.measures)
         self._outcome.memory = health.memory_of(supervisor.measures)
         self._outcome.own_ends = health.own_ends(supervisor.lives())
+        self._outcome.findings += health.check_own_ends(supervisor.lives(), self._outcome.injected)
         self._say("all roles have ended")
 
     def _judge(self, lags: dict[str, int]) -> None:
@@ -168,7 +188,11 @@ class Run:
         outcome.findings += [Finding(OTHER, error) for error in self._feed.errors]
         outcome.findings += fault_findings(outcome.injected)
         outcome.findings += check_all(truth, found)
-        outcome.recomputed = recomputed(truth, found)
+        outcome.recomputed = attempts.recomputed(truth, found, outcome.injected)
+        outcome.findings += attempts.check_recomputed(outcome.recomputed, outcome.injected)
+        outcome.suspects = attempts.suspects(found.calls, self._system.arena.supervisor.lives())
+        outcome.findings += attempts.check_suspects(outcome.suspects)
+        outcome.skipped = _skipped(truth, found)
         outcome.crashes = health.predictor_recoveries(found.calls, items.by_name(self._drawn))
 
 
@@ -180,6 +204,12 @@ def _moves(tally: Tally) -> int:
 def _left_out(chosen: Sequence[str], injected: Sequence[Injected]) -> list[str]:
     done = {one.name for one in injected if one.error is None}
     return [name for name in chosen if name not in done]
+
+
+def _skipped(truth: Truth, found: Evidence) -> dict[str, int]:
+    """By job; a job that is whole has none."""
+    rows = {name: found.final(job_id) for job_id, name in truth.jobs.items()}
+    return {name: row.counts.skipped for name, row in rows.items() if row is not None and row.counts.skipped}
 
 
 def _settled_lags(settings: Settings) -> dict[str, int]:

@@ -17,7 +17,7 @@ from stream_infer.settings import Settings
 from tests.soak import items
 from tests.soak.cluster import cluster_in
 from tests.soak.faults import API, Arena
-from tests.soak.plan import BATCH, WORKERS, Plan
+from tests.soak.plan import BATCH, WINDOW, WORKERS, Plan
 from tests.soak.roles import Supervisor, all_ready, wait_until
 from tests.soak.store import BUCKET, StoreServer, store_in
 from tests.support.settings import predictor
@@ -78,10 +78,17 @@ def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
     api = {
         "name": API,
         "partitions": 6,
-        "predictor": predictor("soaking.py:Soaking", pause=plan.pause, folder=str(folder)),
+        "predictor": predictor(
+            "soaking.py:Soaking",
+            pause=plan.pause,
+            folder=str(folder),
+            retry_after=items.RETRY_AFTER_S,
+            mark_every=items.MARK_EVERY,
+        ),
         "batching": {"max_batch_size": BATCH, "call_timeout": 2.0 + BATCH * plan.pause, "load_timeout": 60},
         "workers": {"min": WORKERS, "max": WORKERS + 1},
-        "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": [0.5, 1.0]},
+        "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": list(items.DELAYS)},
+        "breaker": {"window": WINDOW},
     }
     config: dict[str, Any] = {
         "kafka": {

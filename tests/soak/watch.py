@@ -11,7 +11,7 @@ from typing import Any
 
 from stream_infer.errors import StreamInferError
 from stream_infer.jobs.status import JobStatus, decode_status
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Header
 from stream_infer.settings import Settings
 

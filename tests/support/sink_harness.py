@@ -18,7 +18,7 @@ from stream_infer.jobs.manifest import ManifestRecord, decode_manifest
 from stream_infer.jobs.status import JobStatus, Phase, State, encode_status
 from stream_infer.kafka.admin import apply, group_lag
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.kafka.views import TopicReader
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
 from stream_infer.records import Failure, OutgoingRecord, item_headers, item_id_of, read_item
 from stream_infer.settings import Settings

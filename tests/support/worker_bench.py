@@ -16,23 +16,28 @@ from stream_infer.engine.task import Answer, Task
 from stream_infer.jobs.events import Event, decode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import JobStatus
-from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output
+from stream_infer.ports import Reference
+from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output, Payload, Position
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.breaker import Breaker, BreakerPolicy
 from stream_infer.worker.circuit import Circuit
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy
+from stream_infer.worker.fetch import Fetched
 from stream_infer.worker.journal import Suspects
 from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import LoopTimes, WorkerLoop
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
+from stream_infer.worker.payloads import Payloads
 from stream_infer.worker.retry import RetryPolicy
 from stream_infer.worker.waiting import Waiting
+from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.memory_store import MemoryStore
 
 TOPICS = Topics("p").api("a")
+PACE = PacePolicy(1000, 10_000, 1 << 30, commit_interval=0.0)
 Predict = Callable[[bytes], Output | Failure]
 
 
@@ -44,6 +49,7 @@ class FunctionEngine:
         self.readiness = Readiness(State.READY)
         self.restarts: list[str] = []
         self.called: list[bytes] = []
+        self.disowned: list[int] = []
         self._held: list[Task] = []
 
     @property
@@ -64,6 +70,9 @@ class FunctionEngine:
         taken = [task for task in self._held if tokens is None or task.token in tokens]
         self._held = [task for task in self._held if task not in taken]
         return taken
+
+    def disown(self, tokens: Any = None) -> None:
+        self.disowned += [task.token for task in self.withdraw(tokens)]
 
     def in_child(self) -> set[int]:
         return {task.token for task in self._held}
@@ -113,50 +122,75 @@ class KeptProducer:
 
 
 class Views:
-    """Jobs and their status, as a view of each would show them."""
+    """Jobs and their status, as a view of each would show them; `unread`: what the one of `status` has yet to read."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.status: dict[str, JobStatus] = {}
+        self.unread: dict[str, JobStatus] = {}
 
 
 class _View:
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], unread: dict[str, Any]) -> None:
         self._values = values
+        self._unread = unread
 
     def get(self, key: str) -> Any:
         return self._values.get(key)
 
     def catch_up(self) -> Future[None]:
+        self._values.update(self._unread)
+        self._unread.clear()
         reached: Future[None] = Future()
         reached.set_result(None)
         return reached
 
 
-class NoFetch:
-    """References are not part of this bench."""
+class HandFetch:
+    """Brings what its function says of a reference, at the next look."""
 
-    def take(self) -> list[Any]:
-        return []
+    def __init__(self) -> None:
+        self.bring: Callable[[Reference], Payload | Failure] = lambda reference: Payload(reference.uri.encode())
+        self.asked: list[str] = []
+        self._done: list[Fetched] = []
+
+    def submit(self, token: int, reference: Reference) -> None:
+        self.asked.append(reference.uri)
+        self._done.append(Fetched(token, self.bring(reference)))
+
+    def take(self) -> list[Fetched]:
+        done, self._done = self._done, []
+        return done
 
 
 class WorkerBench:
-    """One worker with partition 0 of the items topic and of each retry tier."""
+    """One worker with partition 0 of the items topic and of each retry tier. `strikes`: suspects of its journal."""
 
-    def __init__(self, predict: Predict, *, max_attempts: int = 3, window: int = 10, max_waiting: int = 1000) -> None:
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        max_attempts: int = 3,
+        window: int = 10,
+        pace: PacePolicy = PACE,
+        strikes: dict[Position, int] | None = None,
+    ) -> None:
         self.now = 1000.0
         self.engine = FunctionEngine(predict)
         self.consumer = HandFedConsumer()
         self.producer = KeptProducer()
         self.views = Views()
+        self.store = MemoryStore()
+        self.pool = HandWorkedPool()
         self.ledger = Ledger()
         self.ending = EndingJobs()
-        self.suspects = Suspects()
-        jobs = KnownJobs(_View(self.views.jobs), _View(self.views.status), self.ending)
+        self.suspects = Suspects(strikes)
+        jobs = KnownJobs(_View(self.views.jobs, {}), _View(self.views.status, self.views.unread), self.ending)
         waiting = Waiting(self.ledger)
         breaker = Breaker(BreakerPolicy(0.5, window))
         engine: Any = self.engine
-        fetch: Any = NoFetch()
+        self.fetch = HandFetch()
+        fetch: Any = self.fetch
         self.circuit = Circuit(engine, self.ledger, waiting, breaker, jobs=jobs, max_ratio=0.5)
         outcomes = Outcomes(
             self.ledger,
@@ -179,16 +213,17 @@ class WorkerBench:
         )
         policy = DeliveryPolicy(TOPICS, "p.progress", "w", "v", 1_000_000, 1_000_000)
         producer: Any = self.producer
+        pool: Any = self.pool
         self.loop = WorkerLoop(
             ledger=self.ledger,
             admission=admission,
             engine=engine,
-            delivery=Delivery(policy, MemoryStore(), lambda: "test.Predictor"),
-            pace=Pace(PacePolicy(1000, 10_000, 1 << 30, commit_interval=0.0, max_waiting=max_waiting)),
+            delivery=Delivery(policy, Payloads(self.store, pool), lambda: "test.Predictor"),
+            pace=Pace(pace),
             outcomes=outcomes,
             circuit=self.circuit,
             new_producer=lambda: producer,
-            times=LoopTimes(idle=0.0, busy=0.0, look_at_tiers=0.0),
+            times=LoopTimes(idle=0.0, busy=0.0, look_at_full=0.0),
             clock=lambda: self.now,
         )
         tiers = [TOPICS.retry(number) for number in range(1, max_attempts)]

@@ -73,6 +73,13 @@ def test_a_suspect_goes_alone_and_at_once():
     assert tokens(waiting.close_all()) == [[1, 3]]
 
 
+def test_a_hook_goes_alone_and_at_once_since_it_is_no_item():
+    waiting = batcher()
+    hook = Task(2, Payload(b"{}"), hook="job")
+    assert tokens(waiting.add([task(1), hook, task(3)], now=0.0)) == [[2]]
+    assert tokens(waiting.close_all()) == [[1, 3]]
+
+
 def test_what_is_withdrawn_takes_no_room():
     waiting = batcher()
     waiting.add([task(1, 6), task(2, 3), task(3, 1, scope="a")], now=0.0)

@@ -4,11 +4,12 @@ from typing import Any
 
 from stream_infer.engine.keeper import Readiness, State
 from stream_infer.errors import Stage
-from stream_infer.jobs.events import Counted, Failed, Hindered
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Counted, Failed, Hindered, Unhindered
 from stream_infer.jobs.spec import BreakerSpec, Job
-from stream_infer.jobs.status import JobStatus
+from stream_infer.jobs.status import HinderedRole, JobStatus
 from stream_infer.jobs.status import State as JobState
-from stream_infer.records import Failure, Output
+from stream_infer.records import REFERENCE, Failure, Output, Payload, item_headers
 from tests.support.worker_bench import TOPICS, WorkerBench
 
 BAD = Failure(Stage.PREDICT, "builtins.ValueError", "bad item")
@@ -59,6 +60,25 @@ def test_a_model_that_no_longer_loads_halts_the_api_and_resumes_without_a_loss()
     assert ends(bench) == [TOPICS.results] * 12
 
 
+def test_neither_a_hindrance_nor_the_reason_of_a_failed_job_tells_a_secret() -> None:
+    leaky = Failure(Stage.PREDICT, "E", "x" * 250 + " https://me:hunter2" + "2" * 100 + "@host password=hunter2")
+    bench = bench_with("j", predict=lambda _: leaky)
+    bench.feed(*[b"item"] * 12, headers=of("j"))
+    bench.run()
+    load(bench, State.UNAVAILABLE, "no weights at s3://key:hunter2@bucket")
+    load(bench, State.READY)
+    bench.feed(*[b"item"] * 24, headers=of("j"))
+    bench.run()
+    load(bench, State.READY)
+
+    said = [event.reason if isinstance(event, Hindered) else event.error for event in bench.events()
+            if isinstance(event, Hindered | Failed)]  # fmt: skip
+    assert any("s3://***@bucket" in text for text in said)
+    assert any("for example E: xxx" in text for text in said)
+    assert "hunter" not in str(said)
+    assert "hunter" not in bench.circuit.reason
+
+
 def test_a_job_of_bad_items_fails_and_the_others_go_on() -> None:
     bench = bench_with("bad", "good")
     bench.feed(*[b"good"] * 4, headers=of("good"))
@@ -97,6 +117,49 @@ def test_a_service_that_is_away_halts_the_api_until_an_item_succeeds() -> None:
     bench.now += 30.0
     bench.run(10)
     assert ends(bench) == [TOPICS.results] * 10
+
+
+def halted_with(*job_ids: str) -> WorkerBench:
+    bench = bench_with(*job_ids)
+    load(bench, State.UNAVAILABLE, "no GPU")
+    for job_id in job_ids:
+        bench.feed(b"1", headers=of(job_id))
+    bench.now += 1.0
+    bench.run()
+    return bench
+
+
+def hindered(bench: WorkerBench) -> list[str]:
+    return [event.job_id for event in bench.events() if isinstance(event, Hindered)]
+
+
+def test_a_predictor_that_serves_again_takes_back_what_hindered_its_jobs_before_an_item_has_ended() -> None:
+    bench = halted_with("j", "k")
+    bench.engine.predict = lambda _: BUSY
+    load(bench, State.LOADING)
+    assert not [event for event in bench.events() if isinstance(event, Unhindered)]
+    load(bench, State.READY)
+    bench.run()
+    assert sorted(hindered(bench)) == ["j", "k"]
+    assert sorted(event.job_id for event in bench.events() if isinstance(event, Unhindered)) == ["j", "k"]
+    assert not bench.values(TOPICS.results)
+
+
+def test_a_worker_that_stays_halted_says_so_again_where_another_one_took_it_back_and_gets_nothing_done() -> None:
+    bench = halted_with("j")
+    running = bench.views.status["j"]
+    shown = running.model_copy(update={"hindrances": {HinderedRole.WORKER: "no GPU"}})
+    going_on = running.model_copy(update={"counts": Counts(succeeded=1)})
+    told = []
+    for row in (shown, running, going_on, going_on):
+        bench.views.status["j"] = row
+        bench.now += 10.0
+        bench.run()
+        told.append(len(hindered(bench)))
+        bench.now += 5.0
+        bench.run()
+        assert len(hindered(bench)) == told[-1], "not within 10 s"
+    assert told == [1, 2, 2, 3]
 
 
 def test_probes_go_through_the_held_items_in_turn_so_that_a_bad_one_does_not_halt_for_ever() -> None:
@@ -141,3 +204,132 @@ def test_items_that_were_read_while_halted_wait_and_then_run() -> None:
     assert bench.ledger.in_work == 0
     load(bench, State.READY)
     assert bench.values(TOPICS.results) == [b"1", b"2"]
+
+
+def test_nothing_is_rejected_or_moved_while_the_api_is_halted_and_all_of_it_ends_afterwards() -> None:
+    bench = bench_with()
+    load(bench, State.UNAVAILABLE, "no GPU")
+    reference = item_headers(content_type=REFERENCE)
+    bench.feed(b"a fault", headers=(("si-attempt", b"first"),))
+    bench.feed(b"no reference", headers=reference)
+    bench.feed(b"later", headers=(("si-not-before", b"1060"),))
+    bench.run()
+    assert ends(bench) == []
+    assert bench.ledger.in_work == 0
+
+    load(bench, State.READY)
+    assert bench.values(TOPICS.dlq) == [b"a fault", b"no reference"]
+    assert bench.values(TOPICS.retry(1)) == [b"later"]
+
+
+def test_a_fetch_that_fails_while_the_api_is_halted_is_tried_again_afterwards() -> None:
+    bench = bench_with()
+    bench.fetch.bring = lambda _: halt_meanwhile(bench)
+    bench.feed(b'{"uri": "s3://b/k"}', headers=item_headers(content_type=REFERENCE))
+    bench.run()
+    assert ends(bench) == []
+    assert bench.ledger.in_work == 0
+
+    bench.fetch.bring = lambda _: Payload(b"fetched")
+    load(bench, State.READY)
+    assert bench.values(TOPICS.results) == [b"fetched"]
+    assert len(bench.fetch.asked) == 2
+
+
+def halt_meanwhile(bench: WorkerBench) -> Failure:
+    bench.engine.readiness = Readiness(State.UNAVAILABLE, "no GPU")
+    bench.circuit.turn(bench.now)
+    return Failure(Stage.FETCH, "x.Gone", "gone", final=True)
+
+
+def test_a_fetched_payload_that_is_given_back_is_let_go_and_counts_no_more() -> None:
+    bench = bench_with()
+    bench.fetch.bring = lambda _: Payload(b"." * 5000)
+    value = b'{"uri": "s3://b/k"}'
+    bench.engine.readiness = Readiness(State.LOADING)
+    bench.feed(value, headers=item_headers(content_type=REFERENCE))
+    bench.run()
+    assert bench.ledger.held_bytes == 5000
+    load(bench, State.UNAVAILABLE, "no GPU")
+    assert bench.ledger.held_bytes == len(value)
+
+
+def test_what_ended_behind_waiting_items_while_the_api_was_halted_makes_them_lap_afterwards() -> None:
+    bench = bench_with("j")
+    tier = TOPICS.retry(1)
+    bench.feed(b"later", topic=tier, headers=(("si-not-before", b"1004"),))
+    bench.run()
+    load(bench, State.UNAVAILABLE, "no GPU")
+    stopped = bench.views.status["j"].model_copy(update={"cause": "stopped"})
+    bench.views.status["j"] = stopped
+    bench.feed(b"1", topic=tier, headers=of("j"))
+    bench.run()
+    assert ends(bench) == []
+
+    load(bench, State.READY)
+    assert bench.values(tier) == [b"later"]
+    assert bench.producer.offsets[tier, 0] == 2
+
+
+def test_what_the_predictor_cannot_decode_while_it_is_tried_is_kept_until_it_serves() -> None:
+    undecodable = Failure(Stage.DECODE, "x.Undecodable", "no JSON", final=True)
+    bench = bench_with(predict=lambda _: BUSY)
+    bench.feed(*[b"1"] * 10)
+    bench.run()
+    load(bench, State.READY)
+    bench.engine.predict = lambda _: undecodable
+    for _ in range(3):
+        bench.now += 31.0
+        bench.run()
+    assert ends(bench) == []
+
+    bench.engine.predict = picky
+    bench.now += 31.0
+    bench.run(10)
+    assert ends(bench) == [TOPICS.results] * 10
+
+
+def test_a_reference_that_is_none_is_not_rejected_when_its_turn_to_be_tried_comes() -> None:
+    bench = bench_with(predict=lambda _: BUSY)
+    bench.feed(*[b"1"] * 10)
+    bench.run()
+    load(bench, State.READY)
+    bench.feed(b"no reference", topic=TOPICS.retry(2), headers=item_headers(content_type=REFERENCE))
+    for _ in range(12):
+        bench.now += 31.0
+        bench.run(4)
+    assert ends(bench) == []
+
+
+def test_a_held_item_that_cannot_be_tried_now_does_not_keep_the_others_from_being_tried() -> None:
+    bench = bench_with(predict=lambda _: BUSY)
+    bench.fetch.bring = lambda _: Failure(Stage.FETCH, "x.Away", "away", retryable=True)
+    bench.feed(*[b"1"] * 10)
+    bench.run()
+    load(bench, State.READY)
+    bench.engine.predict = lambda data: Output(data) if b"good" in bench.engine.called else BUSY
+    bench.feed(b"a fault", headers=(("si-attempt", b"first"),))
+    bench.feed(b"later", headers=(("si-not-before", b"4000"),))
+    bench.feed(b'{"uri": "s3://b/k"}', headers=item_headers(content_type=REFERENCE))
+    bench.feed(b"good")
+    for _ in range(12):
+        bench.now += 31.0
+        bench.run(4)
+    assert bench.values(TOPICS.results) == [*[b"1"] * 10, b"good"], "it was tried in its turn, and so the API serves"
+    assert bench.values(TOPICS.dlq) == [b"a fault"]
+    assert bench.values(TOPICS.retry(1)) == [b"later", b'{"uri": "s3://b/k"}']
+    assert len(bench.fetch.asked) == 2
+
+
+def test_an_item_of_a_job_that_was_stopped_before_the_halt_does_not_wait_for_its_end() -> None:
+    bench = bench_with("j")
+    bench.engine.readiness = Readiness(State.LOADING)
+    bench.feed(b"1", headers=of("j"))
+    bench.run()
+    stopped = bench.views.status["j"].model_copy(update={"cause": "stopped"})
+    bench.views.status["j"] = stopped
+    bench.ending.note("j", stopped)
+    bench.run()
+    load(bench, State.UNAVAILABLE, "no GPU")
+    skipped = sum(event.delta.skipped for event in bench.events() if isinstance(event, Counted))
+    assert skipped == 1

@@ -8,6 +8,7 @@ from stream_infer.dead_letters import (
     ErrorHeader,
     Writer,
     dead_letter,
+    presentable,
     read_dead_letter,
     shorten,
 )
@@ -66,6 +67,22 @@ def test_other_tools_find_what_they_look_for():
     assert found["__connect.errors.stage"] == b"decode"
     assert found["__connect.errors.exception.class.name"] == b"builtins.ValueError"
     assert found["kafka_dlt-original-topic"] == b"p.a.items"
+
+
+def test_a_dead_letter_tells_no_secret():
+    failure = Failure(Stage.FETCH, "E", "https://me:hunter2@host/x is away", 'Bad("x", password="hunter2")')
+    found = dict(ended(message(), failure).headers)
+
+    assert found[ErrorHeader.MESSAGE.value] == b"https://***@host/x is away"
+    assert found[ErrorHeader.STACKTRACE.value] == b'Bad("x", password="***")'
+
+
+@pytest.mark.parametrize("before", range(150, 260, 7))
+def test_a_secret_is_not_told_by_half_where_a_text_is_cut(before):
+    """Each cut falls into the secret for some of these."""
+    text = "x" * before + " password=" + "hunter2" * 12 + " " + "y" * 1000
+    assert b"unter" not in presentable(text[:500], 200)
+    assert b"unter" not in presentable(text + "z" * before, 200)
 
 
 def test_a_long_stack_and_message_are_cut_in_their_middle():

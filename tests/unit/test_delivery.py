@@ -1,6 +1,7 @@
 """What one transaction of a worker says."""
 
 from base64 import b64encode
+from typing import Any
 
 from stream_infer.dead_letters import read_dead_letter
 from stream_infer.errors import Stage
@@ -18,6 +19,8 @@ from stream_infer.records import (
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy, size_of
 from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended, Ledger
+from stream_infer.worker.payloads import Payloads
+from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.items import item_at
 from tests.support.memory_store import MemoryStore
 
@@ -30,13 +33,23 @@ BOOM = Failure(Stage.PREDICT, "builtins.ValueError", "boom", "Traceback ...")
 def delivered(
     *ends: tuple[Headers, Ended], store: MemoryStore | None = None, value: bytes = b"{}", key: bytes = b"key"
 ) -> list[OutgoingRecord]:
+    ledger = ledger_of(*ends, value=value, key=key)
+    pool: Any = HandWorkedPool()
+    delivery = Delivery(POLICY, Payloads(store or MemoryStore(), pool), lambda: "Model")
+    while (built := delivery.transaction(ledger.prefixes(100), 12.0)).waiting:
+        assert pool.work()
+        delivery.payloads.advance(0.0)
+    return built.records
+
+
+def ledger_of(*ends: tuple[Headers, Ended], value: bytes = b"{}", key: bytes = b"key") -> Ledger:
     ledger = Ledger()
     ledger.assign([PARTITION])
     for offset, (headers, ended) in enumerate(ends):
         entry = ledger.admit(PARTITION, item_at(*PARTITION, offset, value, headers, key))
         assert entry is not None
         ledger.finish(entry.token, ended)
-    return Delivery(POLICY, store or MemoryStore(), lambda: "Model").records(ledger.prefixes(100), 12.0)
+    return ledger
 
 
 def counts(records: list[OutgoingRecord]) -> dict[tuple[str, int], Counts]:
@@ -154,7 +167,50 @@ def test_headers_too_big_for_any_record_are_cut_and_kept_in_the_store() -> None:
     assert b64encode(b"h" * 9000) in store.get("_payloads/dead-letters/p.api.items-0-0")
 
 
+def test_what_headers_say_of_their_item_is_kept_however_many_others_stand_before_it() -> None:
+    strange = tuple((f"mine-{number}", b"h" * 100) for number in range(70))
+    said = item_headers(job_id="j", item_id="j-7", custom_id="c", source="file:///a", generation=2)
+    headers: Headers = (*strange, ("si-job-id", b"forged"), *said, *strange, ("si-job-id", None))
+
+    [letter, progress] = delivered((headers, BOOM))
+
+    read = read_dead_letter(Message(letter.topic, 0, 5, letter.key, letter.value, letter.headers, 0))
+    item = read.item
+    assert (read.job_id, item.item_id, item.generation) == ("j", "j-7", 2)
+    assert (item.custom_id, item.source, item.content_type) == ("c", "file:///a", REFERENCE)
+    assert sum(name.startswith("mine-") for name, _ in letter.headers) == 64
+    assert counts([progress]) == {("j", 2): Counts(rejected=1, written=1)}
+
+
 def test_a_none_output_of_an_item_with_a_huge_key_succeeds_since_nothing_is_written() -> None:
     records = delivered((item_headers(job_id="j"), Output(None)), key=b"k" * 9000)
 
     assert counts(records) == {("j", 1): Counts(succeeded=1)}
+
+
+def test_what_waits_for_the_store_holds_up_only_what_is_behind_it_and_all_such_payloads_set_out_at_once() -> None:
+    ledger = ledger_of(((), Output(b"1")), ((), Output(b"x" * 5000)), ((), Output(b"3")), ((), Output(b"y" * 5000)))
+    pool: Any = HandWorkedPool()
+    store = MemoryStore()
+    delivery = Delivery(POLICY, Payloads(store, pool), lambda: "Model")
+
+    built = delivery.transaction(ledger.prefixes(100), 12.0)
+
+    assert [record.value for record in built.records] == [b"1"]
+    assert [prefix.offset for prefix in built.prefixes] == [1]
+    assert [entry.next_offset for entry in built.waiting] == [2, 4]
+    assert pool.work() == 2
+    assert len(delivery.payloads.advance(0.0)) == 2
+    built = delivery.transaction(ledger.prefixes(100), 12.0)
+    assert ([prefix.offset for prefix in built.prefixes], built.waiting) == ([4], [])
+    assert store.get("_payloads/results/p.api.items-0-3") == b"y" * 5000
+
+
+def test_nothing_is_counted_of_what_waits_for_the_store() -> None:
+    headers = item_headers(job_id="j")
+    ledger = ledger_of((headers, Output(b"x" * 5000)), (headers, SKIPPED), (headers, HookEnded(job_id="j", at=1.0)))
+    pool: Any = HandWorkedPool()
+
+    built = Delivery(POLICY, Payloads(MemoryStore(), pool), lambda: "Model").transaction(ledger.prefixes(100), 12.0)
+
+    assert (built.records, built.prefixes) == ([], [])

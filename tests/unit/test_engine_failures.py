@@ -1,8 +1,10 @@
 """What an exception of the predictor's says: about the item, and about the process."""
 
 import errno
+import math
 import subprocess
 import sys
+from decimal import Decimal
 
 import pydantic
 import pytest
@@ -54,6 +56,41 @@ def test_what_would_fail_the_same_way_again_is_final(error, stage, returned, fin
     assert failure.final is final
     assert failure.retryable is isinstance(error, RetryableError)
     assert read_failure(pack_failure(failure)) == failure
+
+
+class Unwilling:
+    def __float__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"),
+    [(30, 30.0), (1.5, 1.5), (0, 0.0), ("30", 30.0), (" 2.5 ", 2.5), (b"30", 30.0), (Decimal("0.5"), 0.5)]
+    + [(wish, None) for wish in (None, True, -1, "soon", "", [30], {}, 10**400, "1" * 400, math.nan, "inf", "-inf")]
+    + [(Unwilling(), None), (object(), None), ("\ud800", None)],
+)
+def test_a_wish_to_come_back_later_is_a_finite_number_of_seconds_or_none(wish, seconds):
+    failure = describe(RetryableError("429", retry_after=wish), Stage.PREDICT)
+    assert (failure.retryable, failure.retry_after) == (True, seconds)
+    stage, exception, message, stack, retryable, _, final = pack_failure(failure)
+    assert read_failure((stage, exception, message, stack, retryable, wish, final)) == failure
+
+
+def test_a_retryable_error_that_forgot_its_own_wish_has_none():
+    class Forgetful(RetryableError):
+        def __init__(self, message):
+            Exception.__init__(self, message)
+
+    failure = describe(Forgetful("429"), Stage.PREDICT)
+    assert (failure.retryable, failure.retry_after, failure.message) == (True, None, "429")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_failure_whose_words_are_none_is_refused(place):
+    values = list(pack_failure(describe(ValueError("?"), Stage.PREDICT)))
+    values[place] = 5
+    with pytest.raises((ValueError, TypeError)):
+        read_failure(tuple(values))
 
 
 ILLEGAL = RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...")

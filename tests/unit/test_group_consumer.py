@@ -1,11 +1,13 @@
 """What a poll hands out when the group changes in the middle of it."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_INVALID, TopicPartition
 
+from stream_infer.errors import ReaderStalled
 from stream_infer.kafka import consumer as module
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.records import Message
@@ -44,12 +46,16 @@ class FakeConsumer:
         self.batch: list[RawMessage] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
+        self.places = {0: 5}
+        self.end = 9
+        self.idle = False
+        self.closing = threading.Event()
 
     def subscribe(self, _topics: Any, **callbacks: Any) -> None:
         self.callbacks = callbacks
 
-    def poll(self, _timeout: float) -> RawMessage:
-        return RawMessage(0, 7)
+    def poll(self, _timeout: float) -> RawMessage | None:
+        return None if self.idle else RawMessage(0, 7)
 
     def consume(self, _number: int, _timeout: float) -> list[RawMessage]:
         self.meanwhile()
@@ -60,6 +66,26 @@ class FakeConsumer:
 
     def incremental_unassign(self, _places: Any) -> None:
         pass
+
+    def incremental_assign(self, _places: Any) -> None:
+        pass
+
+    def pause(self, _places: Any) -> None:
+        pass
+
+    resume = pause
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition("t", number) for number in self.places]
+
+    def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        return [TopicPartition("t", place.partition, self.places[place.partition]) for place in places]
+
+    def get_watermark_offsets(self, _place: TopicPartition, timeout: float) -> tuple[int, int]:
+        return (0, self.end)
+
+    def close(self) -> None:
+        self.closing.set()
 
 
 class Listener:
@@ -120,3 +146,45 @@ def test_an_ordinary_poll_hands_out_all_that_has_come(consumer: GroupConsumer) -
     fake.batch = [RawMessage(0, 8)]
 
     assert taken(consumer) == [(0, 7), (0, 8)]
+
+
+class Idle:
+    """A consumer that gives nothing, and a clock that goes on by ten seconds at each of its polls."""
+
+    def __init__(self, consumer: GroupConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.consumer = consumer
+        self.fake: Any = consumer._consumer
+        self.fake.idle = True
+        self._now = 1000.0
+        monkeypatch.setattr("stream_infer.kafka.consumer.time.monotonic", lambda: self._now)
+
+    def polls(self, times: int) -> None:
+        for _ in range(times):
+            self._now += 10
+            assert self.consumer.poll(10, 0.1) == []
+
+
+@pytest.fixture
+def idle(consumer: GroupConsumer, monkeypatch: pytest.MonkeyPatch) -> Idle:
+    return Idle(consumer, monkeypatch)
+
+
+def test_a_partition_that_is_not_read_though_there_is_something_ends_the_reader(idle: Idle) -> None:
+    idle.polls(3)
+    with pytest.raises(ReaderStalled, match=r"t\[0\]"):
+        idle.polls(1)
+
+    idle.consumer.close()
+    assert idle.fake.closing.wait(5), "it leaves the group, if it can"
+
+
+def test_one_whose_place_librdkafka_never_finds_ends_the_reader_too(idle: Idle) -> None:
+    idle.fake.places, idle.fake.end = {0: OFFSET_INVALID}, 0
+    with pytest.raises(ReaderStalled):
+        idle.polls(4)
+
+
+def test_nothing_comes_of_a_partition_that_is_paused_or_read_to_its_end(idle: Idle) -> None:
+    idle.fake.places = {0: 5, 1: 9}
+    idle.consumer.pause([("t", 0)])
+    idle.polls(10)

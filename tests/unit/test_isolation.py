@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_infer.engine.isolation import Call, Died, Exhausted, Miscounted, Raised, judge
+from stream_infer.engine.isolation import DEATHS_ALONE, Call, Died, Exhausted, Miscounted, Raised, judge
 from stream_infer.engine.task import Task
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Payload
@@ -12,6 +12,7 @@ BUSY = Failure(Stage.PREDICT, "stream_infer.errors.RetryableError", "busy", retr
 GARBLED = Failure(Stage.DECODE, "stream_infer.errors.UndecodableItem", "not JSON")
 OOM = Exhausted(Failure(Stage.PREDICT, "torch.OutOfMemoryError", "CUDA out of memory"))
 SEGFAULT = Died("was killed by SIGSEGV", "Fatal Python error")
+KILLED = Died("was killed by SIGKILL", "the last words", killed=True)
 
 
 def call(count, **state):
@@ -67,6 +68,50 @@ def test_a_suspect_that_hangs_again_is_rejected_as_timed_out():
     (answer,) = judge(call(1, suspect=True), Died("hung for 2 s", "", timed_out=True)).answers
     assert answer.outcome.exception == "stream_infer.engine.isolation.PredictorTimedOut"
     assert "hung for 2 s" in answer.outcome.message
+
+
+def called_again(verdict, place=0):
+    return Call(
+        2, verdict.again[place], verdict.suspect, verdict.solo, verdict.miscounted, verdict.whole, verdict.deaths
+    )
+
+
+def test_a_micro_batch_whose_child_is_killed_is_halved_down_to_one_item_and_then_to_it_alone():
+    given = call(8)
+    sizes = []
+    while not given.alone:
+        verdict = judge(given, KILLED)
+        assert (verdict.answers, verdict.suspect, verdict.whole) == ([], False, 8)
+        sizes.append([len(tasks) for tasks in verdict.again])
+        given = called_again(verdict)
+    assert sizes == [[4, 4], [2, 2], [1, 1], [1]]
+
+
+@pytest.mark.parametrize("how", ["solo", "suspect"])
+def test_an_item_is_taken_for_the_reason_of_a_kill_only_when_it_was_alone_at_three(how):
+    given = call(1, **{how: True})
+    for _ in range(DEATHS_ALONE - 1):
+        verdict = judge(given, KILLED)
+        assert (verdict.answers, len(verdict.again)) == ([], 1)
+        given = called_again(verdict)
+        assert given.alone
+    (answer,) = judge(given, KILLED).answers
+    assert DEATHS_ALONE == 3
+    assert (answer.outcome.exception, answer.outcome.final) == (
+        "stream_infer.engine.isolation.PredictorCrashed",
+        True,
+    )
+    assert answer.outcome.message == (
+        "the predictor's process was killed by SIGKILL with this item alone in it, 3 times"
+    )
+    assert answer.outcome.stacktrace == "the last words"
+
+
+def test_a_suspect_that_is_killed_from_outside_is_still_rejected_for_its_own_deed():
+    given = called_again(judge(call(1, suspect=True), KILLED))
+    assert given.suspect
+    (answer,) = judge(given, SEGFAULT).answers
+    assert "killed by SIGSEGV" in answer.outcome.message
 
 
 def test_a_wrong_number_of_outputs_is_told_as_it_was_first_seen():

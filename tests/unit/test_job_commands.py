@@ -217,6 +217,7 @@ def test_tables_show_the_facts_that_there_are() -> None:
     details = rendered(job_details(body))
     assert "why" in details
     assert "None" not in details
+    assert "no GPU" in rendered(job_details(job(hindrance="no GPU")))
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import pytest
 import structlog
 
 from stream_infer.jobs.log_lines import LINE_BYTES, decode_line
+from stream_infer.redaction import redact_text
 from stream_infer.telemetry.job_events import JobEvents
 from stream_infer.telemetry.job_logs import JobLog
 from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
 from stream_infer.telemetry.logs import configure_logs
-from stream_infer.telemetry.predictor_lines import PredictorLines
-from stream_infer.telemetry.redaction import redact_text
+from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
 from stream_infer.telemetry.rejections import Kind, RejectionDigest
 
 
@@ -171,6 +171,36 @@ def test_a_line_belongs_to_the_jobs_in_the_child_and_for_a_moment_to_those_befor
         ("b's last", {"b"}),
     ]
     assert len(echoed) == 7
+
+
+def test_a_predictor_that_prints_in_a_loop_does_not_flood_the_workers_own_output():
+    echoed, now = [], [0.0]
+    echo = BoundedEcho(echoed.append, LinePolicy(per_second=2, burst=3, say_every=1.0), lambda: now[0])
+    for number in range(10):
+        echo(f"line {number}")
+    assert echoed == ["line 0", "line 1", "line 2"]
+    now[0] = 1.0
+    echo("a second later")
+    echo("and at once")
+    assert echoed[3:] == ["… 7 lines of the predictor dropped", "a second later", "and at once"]
+    echo("too much")
+    echo.close()
+    assert echoed[6:] == ["… 1 line of the predictor dropped"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+def test_a_line_that_the_workers_own_output_does_not_take_reaches_its_job(error):
+    def fail(_line):
+        raise error
+
+    said = Said()
+    echo = BoundedEcho(fail, LinePolicy(per_second=1, burst=1, say_every=1.0), lambda: 0.0)
+    lines = PredictorLines(said, echo, lambda: 0.0)
+    lines.now_in_child(frozenset({"a"}))
+    lines("one")
+    lines("two")
+    echo.close()
+    assert said.lines == [("one", {"a"}), ("two", {"a"})]
 
 
 def test_many_rejections_are_one_line_a_second_and_kind():

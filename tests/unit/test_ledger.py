@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.records import Output
+from stream_infer.records import Output, Position
 from stream_infer.worker.ledger import SKIPPED, Entry, Ledger
 from tests.support.items import item_at
 
@@ -113,6 +113,57 @@ def test_a_transaction_takes_no_more_entries_than_allowed() -> None:
         ledger.finish(entry.token, DONE)
 
     assert ledger.prefixes(3)[0].offset == 3
+
+
+def test_a_transaction_takes_entries_until_it_is_full_of_bytes_and_always_one() -> None:
+    ledger, entries = ledger_with(A, list(range(5)))
+    for entry in entries:
+        ledger.resize(entry, 100)
+        ledger.finish(entry.token, DONE)
+
+    assert [ledger.prefixes(10, most)[0].offset for most in (1, 100, 101, 250, 500, 501)] == [1, 1, 2, 3, 5, 5]
+
+
+def test_the_partition_that_filled_a_transaction_comes_last_in_the_next_one() -> None:
+    ledger, entries = ledger_with(A, list(range(4)))
+    ledger.assign([B])
+    entries += [entry for offset in (0, 1) if (entry := ledger.admit(B, item_at(*B, offset)))]
+    for entry in entries:
+        ledger.resize(entry, 100)
+        ledger.finish(entry.token, DONE)
+    order = []
+    while prefixes := ledger.prefixes(10, 200):
+        order += [(prefix.partition, prefix.offset) for prefix in prefixes]
+        ledger.delivered(prefixes)
+
+    assert order == [(A, 2), (B, 2), (A, 4)]
+
+
+def test_what_is_held_back_holds_up_what_is_behind_it_until_it_is_let_go() -> None:
+    ledger, entries = ledger_with(A, [0, 1, 2])
+    for entry in entries:
+        ledger.finish(entry.token, DONE)
+    ledger.hold_back([entries[1]])
+
+    assert ledger.prefixes(10)[0].offset == 1
+    ledger.delivered(ledger.prefixes(10))
+    assert (ledger.prefixes(10), ledger.has_deliverable, ledger.is_held_back([A])) == ([], False, True)
+    assert ledger.waiting_in(A) == (2, ledger.held_bytes)
+
+    ledger.let_go([Position(*A, 1)])
+    assert ledger.prefixes(10)[0].offset == 3
+
+
+def test_what_is_held_back_of_a_revoked_partition_holds_up_nothing_when_it_comes_again() -> None:
+    ledger, [entry] = ledger_with(A, [0])
+    ledger.finish(entry.token, DONE)
+    ledger.hold_back([entry])
+
+    ledger.rewind()
+
+    assert not ledger.is_held_back([A])
+    ledger.mark_end(A, 1)
+    assert ledger.has_deliverable
 
 
 def test_pending_counts_the_items_of_the_partitions_asked_for() -> None:

@@ -24,11 +24,12 @@ from stream_infer.jobs.events import (
     StopRequested,
     Submitted,
     TimeoutReached,
+    Unhindered,
     decode_event,
     encode_event,
 )
 from stream_infer.jobs.lifecycle import ERRORS_KEPT, fold, is_timed_out
-from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
+from stream_infer.jobs.status import Cause, HinderedRole, JobStatus, Phase, State, decode_status, encode_status
 
 JOB = "job-1"
 START = 1000.0
@@ -109,6 +110,34 @@ def life(events: Iterable[Event], status: JobStatus | None = None, first_offset:
 def test_a_job_moves_as_its_events_say(events: list[Event], state: State, phase: Phase | None) -> None:
     status = life(events)
     assert (status.state, status.phase) == (state, phase)
+
+
+AWAY = {
+    role: Hindered(job_id=JOB, at=START + 5, role=role, reason=f"{role} waits")
+    for role in (HinderedRole.SINK, HinderedRole.INTAKE, HinderedRole.WORKER)
+}
+
+
+@pytest.mark.parametrize(
+    ("event", "left"),
+    [
+        pytest.param(Unhindered(job_id=JOB, at=START + 6), "intake waits; sink waits", id="a predictor serves again"),
+        pytest.param(counted(skipped=1), "intake waits; sink waits", id="an item has ended"),
+        pytest.param(counted(enqueued=1), "worker waits; sink waits", id="the source gives items again"),
+        pytest.param(EXHAUSTED, "worker waits; sink waits", id="the source has ended"),
+        pytest.param(counted(sunk=1), "intake waits; worker waits", id="the store takes objects again"),
+        pytest.param(counted(rejected=-1, reopened=1), "intake waits; worker waits; sink waits", id="a replay"),
+    ],
+)
+def test_what_a_role_gets_done_takes_back_what_hindered_it_and_nothing_else(event: Event, left: str) -> None:
+    status = life([*TO_RUNNING, *AWAY.values()])
+    assert life([event], status, 100).hindrance == left
+
+
+def test_a_job_that_is_final_is_hindered_by_nothing() -> None:
+    status = life([*TO_RUNNING, *AWAY.values(), EXHAUSTED, REST, SUNK, AWAY[HinderedRole.WORKER]])
+    assert status.hindrance == "worker waits"
+    assert life([FINALIZED, AWAY[HinderedRole.WORKER]], status, 100).hindrance is None
 
 
 BEFORE_THE_END = {

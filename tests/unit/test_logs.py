@@ -4,9 +4,11 @@ import logging
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stream_infer.redaction import RULES, redact, redact_text
 from stream_infer.telemetry.logs import configure_logs
-from stream_infer.telemetry.redaction import redact, redact_text
 
 
 @pytest.fixture
@@ -57,6 +59,23 @@ def test_text_is_for_people_and_shows_where_an_error_comes_from(stream):
 )
 def test_what_looks_like_a_secret_is_hidden_and_nothing_else(text, shown):
     assert redact_text(text) == shown
+    assert redact_text(shown) == shown
+
+
+pieces = st.sampled_from(
+    ["Password", "passwd", "SECRET", "Api_Key", "access-key", "authorization", "Bearer", "basic", "X-Amz-Signature",
+     "sig", "awsaccesskeyid", "X-Amz-Security-Token", "whsec_", "a://", "user", "@", "=", ":", "/", "'", '"', "&", "***",
+     "abcdefghijklmnopqrst", " ", "\n"]
+)  # fmt: skip
+
+
+@given(st.lists(pieces, max_size=12).map("".join))
+def test_what_is_passed_over_for_lack_of_a_hint_holds_no_secret(text):
+    """The hints only save time."""
+    expected = text
+    for rule in RULES:
+        expected = rule.pattern.sub(rule.replacement, expected)
+    assert redact_text(text) == expected
 
 
 @pytest.mark.parametrize(

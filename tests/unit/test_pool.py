@@ -34,6 +34,24 @@ def test_what_a_call_raises_is_raised_where_its_result_is_asked_for() -> None:
     pool.close(10)
 
 
+def test_what_waits_for_its_turn_can_be_cancelled_together_and_what_comes_later_has_a_thread() -> None:
+    pool, begun, gate = DaemonPool(1, "test"), threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        begun.set()
+        return gate.wait(10)
+
+    first = pool.submit(hold)
+    assert begun.wait(10)
+    queued = [pool.submit(hold) for _ in range(3)]
+    pool.cancel_queued()
+    assert [future.cancelled() for future in queued] == [True] * 3
+    gate.set()
+    assert first.result(10)
+    assert pool.submit(lambda: 5).result(10) == 5
+    pool.close(10)
+
+
 def test_what_was_cancelled_before_its_turn_does_not_run() -> None:
     pool, gate = DaemonPool(1, "test"), threading.Event()
     first, second = pool.submit(gate.wait, 10), pool.submit(gate.wait, 10)

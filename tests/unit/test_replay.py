@@ -1,6 +1,7 @@
 """From dead letters back to items, and which of them are meant. No broker."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from stream_infer.jobs.replays import (
 from stream_infer.records import REFERENCE, Failure, Header, Message, OutgoingRecord, Position, item_headers, read_item
 from stream_infer.topics import Topics
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy
+from stream_infer.worker.payloads import OnItsWay, Payloads
+from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.memory_store import MemoryStore
 
 JOB = item_headers(job_id="j", item_id="j-7", source="s3://b/k", generation=1, custom_id="mine")
@@ -79,10 +82,16 @@ def test_a_dead_letter_of_others_goes_back_without_their_headers_and_to_no_job(n
 def delivered(headers: Any, value: bytes, key: bytes, store: MemoryStore) -> Any:
     """The dead letter as the worker itself writes it, of at most 20,000 bytes."""
     topics = Topics("p").api("a")
-    delivery = Delivery(DeliveryPolicy(topics, "p.progress", "w", "v", 20_000, 20_000), store, lambda: "P")
+    pool: Any = HandWorkedPool()
+    policy = DeliveryPolicy(topics, "p.progress", "w", "v", 20_000, 20_000)
+    delivery = Delivery(policy, Payloads(store, pool), lambda: "P")
     item = read_item(Message("p.a.items", 0, 0, key, value, headers, 0))
-    letter = delivery._fitting(delivery._dead_letter(item, BOOM), item)
-    return read_dead_letter(at(letter))
+    record = delivery._dead_letter(item, BOOM)
+    with suppress(OnItsWay):
+        delivery._fitting(record, item)
+    pool.work()
+    delivery.payloads.advance(0.0)
+    return read_dead_letter(at(delivery._fitting(record, item)))
 
 
 def test_a_payload_that_was_too_big_comes_back_from_the_store_or_goes_by_reference() -> None:

@@ -9,6 +9,7 @@ from stream_infer.records import Failure, Item, Message, Position, read_item, re
 from stream_infer.worker.retry import JITTER, Retried, RetryPolicy, decide, when_due
 
 POLICY = RetryPolicy(max_attempts=3, delays=(5.0, 30.0, 180.0), max_wait=3600.0)
+ONE_ATTEMPT = RetryPolicy(max_attempts=1, delays=(5.0, 30.0, 180.0), max_wait=3600.0)
 NOW = 1_000_000.0
 RAISED = Failure(Stage.PREDICT, "builtins.ValueError", "no")
 FINAL = Failure(Stage.DECODE, "stream_infer.errors.UndecodableItem", "no", final=True)
@@ -103,7 +104,44 @@ def test_an_item_put_off_beyond_its_tiers_delay_goes_through_it_again():
 
 def test_an_item_that_its_producer_wants_later_leaves_the_items_topic():
     assert when_due(item(not_before=NOW + 60), None, POLICY, NOW) == Retried(1, 1, NOW + 60)
-    assert when_due(item(not_before=NOW + 60), None, RetryPolicy(1, (5.0,), 0), NOW) == NOW + 60
+
+
+@pytest.mark.parametrize(
+    ("tier", "policy", "ahead", "expected"),
+    [
+        pytest.param(None, POLICY, 3600.0, Retried(1, 1, NOW + 3600), id="as far ahead as a service may put one off"),
+        pytest.param(
+            None, POLICY, 3601.0, "its si-not-before is 3601 s ahead, and retry.max_wait is 3600 s", id="and no further"
+        ),
+        pytest.param(1, POLICY, 1e11, NOW + 6, id="in a tier: judged when its delay is over"),
+        pytest.param(None, ONE_ATTEMPT, 5.0, NOW + 5, id="without tiers a short wait is waited for in place"),
+        pytest.param(
+            None,
+            ONE_ATTEMPT,
+            60.0,
+            "its si-not-before is 60 s ahead, and where retry.max_attempts is 1 no item waits for more than 5 s: "
+            "there is no retry topic; raise it",
+            id="and a longer one would hold up the items topic",
+        ),
+        pytest.param(1, ONE_ATTEMPT, 6.0, NOW + 6, id="what a longer configuration left in a tier waits there"),
+    ],
+)
+def test_an_item_waits_for_no_longer_than_the_configuration_allows(tier, policy, ahead, expected):
+    due = when_due(item(not_before=NOW + ahead), tier, policy, NOW)
+    assert (due.message if isinstance(due, Failure) else due) == expected
+
+
+def test_an_item_in_a_tier_that_is_never_due_is_rejected_instead_of_circling_for_ever():
+    due = when_due(item(not_before=NOW + 1e11), 1, POLICY, NOW + 6)
+    assert isinstance(due, Failure)
+    assert due.final
+    assert due.exception == "stream_infer.NotBeforeTooFar"
+
+
+def test_a_retry_waits_for_its_tiers_delay_however_short_max_wait_is():
+    policy = RetryPolicy(3, (5.0, 30.0), 0.0)
+    retried = decide(RAISED, item(), policy, now=NOW, chance=1.0)
+    assert when_due(item(2, not_before=retried.not_before), retried.tier, policy, NOW - 2) == NOW + 6
 
 
 def test_an_item_keeps_its_name_and_its_origin_through_the_tiers():

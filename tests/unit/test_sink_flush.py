@@ -11,6 +11,7 @@ from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Hindered, decode_event
 from stream_infer.jobs.manifest import Kind, decode_manifest
+from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.records import Failure, Headers, Message, item_headers
 from stream_infer.sink.buffers import Closed, Line
@@ -122,7 +123,7 @@ def test_each_job_in_a_flush_that_waits_for_the_store_is_told_why_once() -> None
     records = hindrance_records(plan_of({**lines, STREAM: [line(900)]}), "away", Topics("p"), 4, at=12.0)
 
     assert [decode_event(record.value or b"") for record in records] == [
-        Hindered(job_id="j", at=12.0, generation=1, reason="away"),
-        Hindered(job_id="k", at=12.0, generation=2, reason="away"),
+        Hindered(job_id="j", at=12.0, generation=1, role=HinderedRole.SINK, reason="away"),
+        Hindered(job_id="k", at=12.0, generation=2, role=HinderedRole.SINK, reason="away"),
     ]
     assert [record.partition for record in records] == [partition_of("j", 4), partition_of("k", 4)]

@@ -12,6 +12,7 @@ import pytest
 from stream_infer.jobs.events import Exhausted, Finalized, Submitted
 from stream_infer.settings import SecuritySettings, Settings
 from stream_infer.tracker.app import create_app, credentials
+from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.rows import PartitionRows
 
 SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
@@ -32,6 +33,24 @@ def test_a_thread_that_was_not_scheduled_for_a_while_is_no_error(caplog: pytest.
     log.error("[%s]: %s", "^--_ConsumerThread", "Thread keepalive is not responding...")
     log.error("[%s]: %s", "^--_ConsumerThread", "Crashed reason=KafkaError()")
     assert [record.getMessage() for record in caplog.records] == ["[^--_ConsumerThread]: Crashed reason=KafkaError()"]
+
+
+class Cluster:
+    """What a client knows of the brokers' topics."""
+
+    def __init__(self, known: dict[str, set[int]]) -> None:
+        self._known = known
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return self._known.get(topic)
+
+
+@pytest.mark.parametrize("known", [{}, {"p.progress": set()}, {"p.progress": {0, 1, 2, 3}}])
+def test_every_partition_of_progress_is_assigned_though_the_brokers_do_not_name_them_now(
+    known: dict[str, set[int]],
+) -> None:
+    groups = assignor_for(4)._get_copartitioned_groups({"p.progress"}, Cluster(known), {"tracker": ["p.progress"]})
+    assert {number: [set(topics) for topics in found] for number, found in groups.items()} == {4: [{"p.progress"}]}
 
 
 def folded(events: list[Any]) -> PartitionRows:

@@ -9,7 +9,7 @@ from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Control, Failure, Headers, Item, Payload, item_headers
 from stream_infer.worker.ledger import NOTHING, SKIPPED
-from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.retry import Retried, RetryPolicy
 from stream_infer.worker.triage import Moment, RunHook, Verdict, Wait, WaitUntil, triage
 from tests.support.items import item_at
 
@@ -117,6 +117,15 @@ def test_a_hook_runs_only_while_its_job_waits_for_it(phase: Phase | None, verdic
     assert judged(headers, status=RUNNING.model_copy(update={"phase": phase})) == verdict
 
 
+def test_a_control_record_that_overtakes_its_jobs_status_waits_until_the_view_is_current() -> None:
+    headers = item_headers(job_id="j", control=Control.ON_JOB_COMPLETE)
+
+    assert judged(headers, jobs_are_current=False) is Wait.FOR_JOB
+    assert judged(headers, status=RUNNING.model_copy(update={"phase": Phase.HOOK}), jobs_are_current=False) == RunHook(
+        "j"
+    )
+
+
 def test_a_control_record_of_an_unknown_job_asks_for_nothing() -> None:
     assert judged(item_headers(job_id="j", control=Control.ON_JOB_COMPLETE), status=None) is NOTHING
 
@@ -136,4 +145,27 @@ def test_while_the_predictor_does_not_serve_items_wait_and_what_is_clear_already
 
     assert judged(is_serving=False) is Wait.FOR_PREDICTOR
     assert judged(item_headers(job_id="j"), status=stopped, is_serving=False) is SKIPPED
-    assert isinstance(judged((("si-attempt", b"x"),), is_serving=False), Failure)
+    assert isinstance(judged(item_headers(deadline=NOW - 1), is_serving=False), Failure)
+
+
+@pytest.mark.parametrize(
+    ("headers", "value"),
+    [
+        ((("si-attempt", b"x"),), b"{}"),
+        ((("si-not-before", b"1060"),), b"{}"),
+        ((("si-not-before", b"999999999999"),), b"{}"),
+        (item_headers(content_type=REFERENCE), b"no reference"),
+    ],
+)
+def test_while_the_predictor_does_not_serve_nothing_is_rejected_or_moved_to_a_tier(headers: Any, value: bytes) -> None:
+    assert judged(headers, value, is_serving=False) is Wait.FOR_PREDICTOR
+    assert isinstance(judged(headers, value), Failure | Retried)
+
+
+@pytest.mark.parametrize("control", [b"", b"on_job_start", b"ON_JOB_COMPLETE"])
+def test_an_item_that_asks_for_something_unknown_is_rejected_instead_of_forgotten(control: bytes) -> None:
+    verdict = judged((("si-control", control),))
+
+    assert isinstance(verdict, Failure)
+    assert verdict.stage is Stage.DECODE
+    assert "si-control is not on_job_complete" in verdict.message

@@ -1,9 +1,16 @@
 """What the worker's loop does with what its group says."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from stream_infer.records import Output
-from tests.support.worker_bench import TOPICS, WorkerBench
+from stream_infer.engine.task import Answer
+from stream_infer.errors import Fenced, Stage
+from stream_infer.records import Failure, OutgoingRecord, Output
+from stream_infer.worker.loop import WorkerLoop
+from tests.support.worker_bench import PACE, TOPICS, WorkerBench
 
 
 @pytest.mark.parametrize(("member", "transactions"), [(True, 1), (False, 0)])
@@ -16,3 +23,115 @@ def test_nothing_is_committed_in_the_name_of_a_member_that_was_expelled(member: 
 
     assert bench.producer.offsets == ({(TOPICS.items, 0): 1} if member else {})
     assert bench.ledger.held == 1 - transactions
+
+
+class Stuck:
+    """Makes an engine one whose child does not come back from what it holds."""
+
+    def __init__(self, bench: WorkerBench) -> None:
+        engine = bench.engine
+        self.disowned: list[int] = []
+        engine.poll = lambda *_: []  # type: ignore[method-assign, assignment, return-value]
+        engine.withdraw = lambda _=None: []  # type: ignore[method-assign, assignment, misc]
+        engine.disown = lambda tokens=None: self.disowned.extend(engine.in_child() if tokens is None else tokens)  # type: ignore[method-assign, assignment, misc]
+        bench.loop._times = replace(bench.loop._times, drain=0.0)
+
+
+@pytest.mark.parametrize("taken", [WorkerLoop.revoked, WorkerLoop.lost])
+def test_the_engine_is_told_of_items_that_are_not_ours_any_more(taken: Callable[..., None]) -> None:
+    bench = WorkerBench(Output)
+    stuck = Stuck(bench)
+    bench.feed(b"1", b"2")
+    bench.feed(b"ours", topic=TOPICS.retry(1))
+    bench.run()
+    gone = bench.ledger.open_tokens([(TOPICS.items, 0)])
+
+    taken(bench.loop, [(TOPICS.items, 0)])
+
+    assert len(gone) == 2
+    assert set(stuck.disowned) == gone
+
+
+def test_the_engine_is_told_to_forget_everything_when_the_worker_begins_anew() -> None:
+    bench = WorkerBench(Output)
+    bench.feed(b"1")
+    bench.run(1)
+    stuck = Stuck(bench)
+    bench.feed(b"2", topic=TOPICS.retry(1))
+    bench.feed(b"3", headers=(("si-attempt", b"x"),))
+
+    def fenced(*_: object) -> None:
+        raise Fenced("another has taken over")
+
+    bench.producer.transact = fenced  # type: ignore[method-assign]
+    bench.producer.close = lambda: None  # type: ignore[attr-defined]
+    bench.consumer.committed = lambda _: {}  # type: ignore[attr-defined]
+    bench.consumer.seek = lambda _: None  # type: ignore[attr-defined]
+    bench.run()
+
+    assert stuck.disowned == [2]
+    assert bench.ledger.held == 0
+
+
+def hang(bench: WorkerBench, value: bytes) -> None:
+    """Makes the engine answer all items but this one."""
+    poll, engine = bench.engine.poll, bench.engine
+
+    def without(timeout_s: float, waiting_upstream: int = 0) -> list[Answer]:
+        hanging = [task for task in engine._held if task.payload.data == value]
+        engine._held = [task for task in engine._held if task not in hanging]
+        answers = poll(timeout_s, waiting_upstream)
+        engine._held = hanging
+        return answers
+
+    engine.poll = without  # type: ignore[method-assign]
+
+
+def sizes_of_transactions(bench: WorkerBench) -> list[int]:
+    sizes: list[int] = []
+    transact = bench.producer.transact
+
+    def noted(records: Sequence[OutgoingRecord], *rest: Any) -> None:
+        sizes.append(len(records))
+        transact(records, *rest)
+
+    bench.producer.transact = noted  # type: ignore[method-assign]
+    return sizes
+
+
+def test_what_ends_while_a_revocation_is_drained_is_delivered_though_others_hang() -> None:
+    bench = WorkerBench(Output)
+    bench.feed(b"1", topic=TOPICS.retry(1))
+    bench.feed(b"hangs")
+    answering = bench.engine.poll
+    bench.engine.poll = lambda *_: []  # type: ignore[method-assign, misc]
+    bench.run()
+    bench.engine.withdraw = lambda _=None: []  # type: ignore[method-assign, misc]
+    bench.engine.poll = answering  # type: ignore[method-assign]
+    hang(bench, b"hangs")
+    bench.loop._times = replace(bench.loop._times, drain=0.05)
+
+    bench.loop.revoked([(TOPICS.items, 0), (TOPICS.retry(1), 0)])
+
+    assert bench.values(TOPICS.results) == [b"1"]
+
+
+def test_a_transaction_takes_so_many_bytes_and_the_next_one_comes_at_once_also_under_load() -> None:
+    bench = WorkerBench(Output, pace=replace(PACE, commit_interval=3600.0, max_transaction_bytes=250))
+    sizes = sizes_of_transactions(bench)
+    hang(bench, b"hangs")
+    bench.feed(b"hangs", topic=TOPICS.retry(1))
+    bench.feed(*[b"x" * 100] * 10)
+    bench.run(20)
+
+    assert sizes == [3, 3, 3, 1]
+
+
+def test_the_stacks_of_failed_items_count_as_bytes_of_a_transaction() -> None:
+    bad = Failure(Stage.PREDICT, "E", "bad", stacktrace="s" * 100, final=True)
+    bench = WorkerBench(lambda _: bad, window=1000, pace=replace(PACE, max_transaction_bytes=250))
+    sizes = sizes_of_transactions(bench)
+    bench.feed(*[b"1"] * 7)
+    bench.run(20)
+
+    assert sizes == [3, 3, 1]

@@ -1,14 +1,17 @@
 """What a worker does with items that failed and with those that wait."""
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stream_infer.errors import Stage
-from stream_infer.jobs.status import Cause, JobStatus, State
-from stream_infer.records import Failure, Output
+from stream_infer.jobs.events import HookEnded
+from stream_infer.jobs.status import Cause, JobStatus, Phase, State
+from stream_infer.records import Control, Failure, Output, item_headers
 from stream_infer.worker.ledger import Entry
-from tests.support.worker_bench import TOPICS, WorkerBench
+from tests.support.worker_bench import PACE, TOPICS, WorkerBench
 
 BAD = Failure(Stage.PREDICT, "builtins.ValueError", "bad item")
 RUNNING = JobStatus(job_id="j", api="a", state=State.RUNNING)
@@ -67,6 +70,44 @@ def test_a_stop_skips_what_waits_in_a_tier_at_once_whoever_waits_before_it() -> 
     assert bench.producer.offsets[TOPICS.retry(1), 0] == 2
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_item_of_a_stopped_job_that_is_read_behind_a_waiting_one_is_skipped_at_once(is_known: bool) -> None:
+    bench = WorkerBench(picky)
+    stopped = RUNNING.model_copy(update={"cause": Cause.STOP, "state": State.STOPPING})
+    (bench.views.status if is_known else bench.views.unread)["j"] = stopped
+    bench.feed(b"later", topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
+    bench.feed(b"1", topic=TOPICS.retry(1), headers=job())
+    bench.run()
+
+    [counted] = bench.events()
+    assert (counted.job_id, counted.model_dump()["delta"]["skipped"]) == ("j", 1)
+    assert bench.values(TOPICS.retry(1)) == [b"later"]
+    assert bench.producer.offsets[TOPICS.retry(1), 0] == 2
+
+
+@pytest.mark.parametrize("max_attempts", [1, 3])
+def test_an_item_that_is_to_wait_for_years_is_rejected_and_holds_nothing_up(max_attempts: int) -> None:
+    bench = WorkerBench(picky, max_attempts=max_attempts)
+    bench.feed(b"in 2033", headers=(("si-not-before", b"2000000000"),))
+    bench.feed(b"now")
+    bench.run()
+
+    [letter] = bench.written(TOPICS.dlq)
+    assert b"retry.max_wait is 3600 s" in (dict(letter.headers)["__connect.errors.exception.message"] or b"")
+    assert [record.topic for record in bench.producer.records] == [TOPICS.dlq, TOPICS.results]
+    assert bench.producer.offsets[TOPICS.items, 0] == 2
+
+
+def test_a_hook_that_is_asked_for_before_the_view_has_seen_its_jobs_phase_runs() -> None:
+    bench = WorkerBench(picky)
+    bench.views.status["j"] = RUNNING
+    bench.views.unread["j"] = RUNNING.model_copy(update={"phase": Phase.HOOK})
+    bench.feed(b"", headers=item_headers(job_id="j", control=Control.ON_JOB_COMPLETE))
+    bench.run()
+
+    assert [event for event in bench.events() if isinstance(event, HookEnded)]
+
+
 def test_a_deadline_ends_what_waits_at_once() -> None:
     bench = WorkerBench(picky)
     headers = (("si-not-before", b"1050"), ("si-deadline", b"1010"))
@@ -100,7 +141,7 @@ def test_a_long_retry_after_laps_through_its_tier_without_costing_an_attempt() -
 
 
 def test_a_tier_of_which_enough_waits_is_paused_and_read_on_when_it_is_due() -> None:
-    bench = WorkerBench(picky, max_waiting=2)
+    bench = WorkerBench(picky, pace=replace(PACE, max_held=8))
     tier = (TOPICS.retry(1), 0)
     bench.feed(b"1", b"2", topic=tier[0], headers=(("si-not-before", b"1004"),))
     bench.run(2)
@@ -122,6 +163,37 @@ def test_waiting_items_do_not_keep_others_from_being_read() -> None:
     bench.feed(*[b"now"] * 900)
     bench.run()
     assert bench.values(TOPICS.results) == [b"now"] * 900
+
+
+def test_big_items_that_wait_in_all_tiers_leave_half_of_the_bytes_to_others() -> None:
+    bench = WorkerBench(picky, pace=replace(PACE, max_held_bytes=2000))
+    for tier in (1, 2):
+        for _ in range(40):
+            bench.feed(b"x" * 100, topic=TOPICS.retry(tier), headers=(("si-not-before", b"1004"),))
+            bench.run(1)
+    assert bench.consumer.paused == {(TOPICS.retry(1), 0), (TOPICS.retry(2), 0)}
+    assert bench.ledger.held_bytes == 1000
+
+    bench.feed(*[b"now"] * 100)
+    bench.run()
+    assert bench.values(TOPICS.results) == [b"now"] * 100
+
+
+def test_a_tier_is_paused_as_soon_as_enough_of_it_waits_and_read_on_after_a_while() -> None:
+    bench = WorkerBench(picky, pace=replace(PACE, max_held=8))
+    bench.loop._times = replace(bench.loop._times, look_at_full=3600.0)
+    bench.loop._looked_at = time.monotonic()
+    bench.feed(b"1", b"2", topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
+    bench.run(2)
+    assert bench.consumer.paused == {(TOPICS.retry(1), 0)}
+    bench.feed(b"elsewhere", topic=TOPICS.retry(2), headers=(("si-not-before", b"1030"),))
+    bench.now += 4.5
+    bench.run()
+    assert bench.consumer.paused == {(TOPICS.retry(1), 0)}, "pausing drops what was prefetched, so not at every item"
+
+    bench.loop._looked_at = 0.0
+    bench.run()
+    assert not bench.consumer.paused
 
 
 def test_a_revoked_partition_takes_its_waiting_items_along() -> None:

@@ -1,0 +1,27 @@
+"""The minute's version for CI: the worker beside the hand-written transactional loop, and a bound."""
+
+from __future__ import annotations
+
+from benchmarks.bench import Bench
+from benchmarks.contest import Announce
+from benchmarks.contestants import HANDWRITTEN_TX
+from benchmarks.null_model import NullResult, measure
+
+LEAST = 0.8
+ITEMS = 150_000
+ROUNDS = 3
+_SIZE = 100
+
+
+def run(bench: Bench, items: int, rounds: int, announce: Announce) -> NullResult:
+    return measure(bench, [_SIZE], items, rounds, announce, only=[HANDWRITTEN_TX])
+
+
+def verdict(result: NullResult) -> str | None:
+    """What is wrong, or None."""
+    found = result.ratio(HANDWRITTEN_TX, _SIZE)
+    if found is None:
+        return "the guard has measured nothing"
+    if found < LEAST:
+        return f"the worker does {found:.2f} of the hand-written transactional loop, at least {LEAST} is asked for"
+    return None

@@ -1,0 +1,94 @@
+"""What ends a job: its hook published, then what it leaves in the store assembled; each step can be run again."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import structlog
+
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.jobs.events import Event, HookEnded, HookPublished, encode_event
+from stream_infer.jobs.replays import Replays, read_replays
+from stream_infer.jobs.status import JobStatus
+from stream_infer.kafka.partitioner import partition_of
+from stream_infer.ports import Store
+from stream_infer.records import Control, OutgoingRecord, item_headers
+from stream_infer.settings import Settings
+from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
+from stream_infer.sink.backlog import Step, Task
+from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.manifests import Manifests
+from stream_infer.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+
+class Steps:
+    """Any thread may take one. The records that it answers say that it is done, and are the caller's to commit."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._topics = Topics(settings.kafka.topic_prefix)
+        self._manifests = Manifests(settings)
+        self._do = {Step.UNSEAL: self._unseal, Step.HOOK: self._publish_hook, Step.ASSEMBLE: self._assemble}
+
+    def check(self) -> None:
+        """Raises TopicMismatch or ServiceUnavailable."""
+        self._manifests.check()
+
+    def take(self, task: Task, cancelled: threading.Event) -> list[OutgoingRecord]:
+        """Blocks while the store or Kafka cannot be reached. Raises Abandoned once `cancelled`."""
+        status, backoff = task.status, Backoff()
+
+        def check(seconds: float = 0.0) -> None:
+            if cancelled.wait(seconds):
+                raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
+
+        while True:
+            try:
+                return self._do[task.step](status, check)
+            except ServiceUnavailable as error:
+                delay = backoff.failed(0.0)
+                log.warning("finalizing_waits", job_id=status.job_id, error=str(error), retry_in_s=delay)
+                check(delay)
+
+    def _unseal(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
+        """A reader that finds `_SUCCESS` takes the job for complete: while it runs again there must be none."""
+        unseal(self._store, status)
+        return []
+
+    def _publish_hook(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
+        """The control record and the word of it. Counted nowhere; its lag wakes an API that stands at zero."""
+        unseal(self._store, status)
+        if self._settings.api(status.api) is None:
+            # Its topic may be gone, and nobody would read it.
+            error = f"on_job_complete was not run: there is no API {status.api!r} any more"
+            ended = HookEnded(job_id=status.job_id, at=time.time(), generation=status.generation, error=error)
+            return [self._progress(ended)]
+        control = OutgoingRecord(
+            self._topics.api(status.api).items,
+            status.job_id.encode(),
+            json.dumps({"job_id": status.job_id, "generation": status.generation}).encode(),
+            item_headers(job_id=status.job_id, generation=status.generation, control=Control.ON_JOB_COMPLETE),
+        )
+        event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
+        return [control, self._progress(event)]
+
+    def _assemble(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
+        records = self._manifests.whole(status, check)
+        left = assemble(self._store, status, records, self._replays(status), check)
+        return [self._progress(finalized(self._store, status, left, time.time()))]
+
+    def _replays(self, status: JobStatus) -> Replays:
+        """Complete, since the job's generation was exhausted in the last of the transactions that wrote them."""
+        if status.generation == 1:
+            return Replays()
+        place = partition_of(status.job_id, self._settings.jobs.partitions)
+        return read_replays(self._settings.kafka, self._topics.replays, [place], job_id=status.job_id)
+
+    def _progress(self, event: Event) -> OutgoingRecord:
+        place = partition_of(event.job_id, self._settings.jobs.partitions)
+        return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event), partition=place)

@@ -1,0 +1,48 @@
+"""When a worker is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from stream_infer.engine.engine import Engine
+from stream_infer.errors import PredictorUnavailable
+from stream_infer.worker.circuit import State
+
+_LOG = structlog.get_logger(__name__)
+
+
+class Readiness:
+    """Ready, once, when the predictor serves and the group is joined."""
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready: Callable[[], None] | None = on_ready
+        self._is_serving = False
+        self._has_joined = False
+
+    def await_predictor(
+        self, engine: Engine, timeout_s: float, on_unavailable: Callable[[PredictorUnavailable], None]
+    ) -> None:
+        """A model that takes long to load owns no partitions meanwhile; one that cannot be loaded reads what to skip
+        and says to its jobs what is wrong, while the engine tries again."""
+        try:
+            engine.wait_ready(timeout_s)
+        except PredictorUnavailable as error:
+            on_unavailable(error)
+            return
+        self._is_serving = True
+        _LOG.info("predictor_ready", predictor=engine.predictor_name)
+
+    def joined(self) -> None:
+        self._has_joined = True
+        self._look()
+
+    def note(self, state: State) -> None:
+        self._is_serving = state is State.SERVING
+        self._look()
+
+    def _look(self) -> None:
+        if self._is_serving and self._has_joined and self._on_ready is not None:
+            on_ready, self._on_ready = self._on_ready, None
+            on_ready()

@@ -1,0 +1,51 @@
+"""A transactional producer whose library does not come back. What it does on a broker is in integration/."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from stream_infer.errors import Fenced
+from stream_infer.kafka.consumer import Membership
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.settings import KafkaSettings
+
+NOBODY = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+
+
+class HangingProducer:
+    """What librdkafka does when the group's coordinator is gone: offsets are sent for ever."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.closed = False
+
+    def poll(self, _timeout: float) -> int:
+        return 0
+
+    def begin_transaction(self) -> None:
+        pass
+
+    def send_offsets_to_transaction(self, *_arguments: object) -> None:
+        self.released.wait()
+
+    def purge(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingProducer]:
+    library = HangingProducer()
+    monkeypatch.setattr("stream_infer.kafka.producer.Producer", lambda _config: library)
+    yield library
+    library.released.set()
+
+
+def test_a_call_that_never_returns_is_given_up_and_its_producer_is_to_be_forgotten(hanging: HangingProducer) -> None:
+    producer = TransactionalProducer(NOBODY, "slot", overdue_s=0.05)
+
+    with pytest.raises(Fenced, match=r"adding offsets to a transaction.*librdkafka has not come back"):
+        producer.transact([], {("items", 0): 1}, Membership(object()))
+
+    producer.close()
+    assert not hanging.closed, "closing it would wait for the call that hangs"
