@@ -6,6 +6,7 @@ python -m benchmarks [null|model|latency|batching|growth|all|guard] [--items N] 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import sys
 import time
@@ -62,10 +63,9 @@ def main() -> int:
             else:
                 print(f"\n{part.text()}\n", flush=True)
     results.summarise(summary)
-    plot = options.plot or (_PLOT if options.part == "all" else None)
-    if plot is not None:
-        draw(results, plot)
-        _say(f"plotted into {plot}")
+    if options.plot is not None:
+        draw(results, options.plot)
+        _say(f"plotted into {options.plot}")
     _say(f"it took {(time.monotonic() - began) / 60:.1f} minutes")
     print(summary.line())
     return status
@@ -125,7 +125,10 @@ def _options() -> Options:
     if given.items is not None and given.part == "all":
         parser.error("--items is for one part: images and JSON items are not counted alike")
     only = [part.lower() for part in given.only]
-    return Options(given.part, given.items, given.rounds, given.size or list(null_model.SIZES), only, given.plot)
+    plot = given.plot or (_PLOT if given.part == "all" else None)
+    if plot is not None and importlib.util.find_spec("matplotlib") is None:
+        parser.error("the plot needs matplotlib: run make setup")
+    return Options(given.part, given.items, given.rounds, given.size or list(null_model.SIZES), only, plot)
 
 
 def _quieten() -> None:

@@ -7,6 +7,7 @@ big-endian integers) and those of Kafka's share groups (KIP-1191, `__dlq.errors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,7 @@ _SPRING = "kafka_dlt-"
 _SHARE_GROUP = "__dlq.errors."
 ERROR_PREFIXES = (_CONNECT, _SPRING, _SHARE_GROUP)
 _NOWHERE = Position("", -1, -1)
+_MOMENT = re.compile(rb"\d{1,10}\.\d{3}")
 _STAGES = {stage.value: stage for stage in Stage}
 
 
@@ -55,7 +57,8 @@ class Writer(StrEnum):
 class DeadLetter:
     """A dead letter as it is read back. `position` is its own place, `origin` that of the item.
 
-    `stage` is what the writer called it; only a worker's is one of ours.
+    `stage` is what the writer called it; only a worker's is one of ours. `failed_at`: when it failed by the worker's
+    clock, in seconds since the epoch; the record is written once all before it have ended, which may be much later.
     """
 
     item: Item
@@ -65,6 +68,7 @@ class DeadLetter:
     api_version: str
     stage: str
     writer: Writer
+    failed_at: float | None = None
 
     @property
     def position(self) -> Position:
@@ -99,9 +103,12 @@ def presentable(text: str, limit: int) -> bytes:
     return shorten(redact_text(shorten(text, 2 * limit).decode()), limit)
 
 
-def error_headers(item: Item, failure: Failure, *, predictor: str, worker: str, api_version: str) -> Headers:
-    """What is added to an item's own headers; `predictor` is the class that refused it."""
+def error_headers(
+    item: Item, failure: Failure, *, predictor: str, worker: str, api_version: str, failed_at: float | None = None
+) -> Headers:
+    """What is added to an item's own headers; `predictor` is the class that refused it. See DeadLetter."""
     topic, partition, offset = item.first_position
+    when = () if failed_at is None else ((Header.FAILED_AT.value, f"{failed_at:.3f}".encode()),)
     return (
         (ErrorHeader.TOPIC.value, topic.encode()),
         (ErrorHeader.PARTITION.value, str(partition).encode()),
@@ -114,11 +121,19 @@ def error_headers(item: Item, failure: Failure, *, predictor: str, worker: str, 
         (ErrorHeader.ORIGINAL_TOPIC.value, topic.encode()),
         (Header.WORKER.value, worker.encode()),
         (Header.API_VERSION.value, api_version.encode()),
+        *when,
     )
 
 
 def dead_letter(
-    item: Item, failure: Failure, topic: str, *, predictor: str, worker: str, api_version: str
+    item: Item,
+    failure: Failure,
+    topic: str,
+    *,
+    predictor: str,
+    worker: str,
+    api_version: str,
+    failed_at: float | None = None,
 ) -> OutgoingRecord:
     """The record that ends `item` on `topic`: its own key, value and headers, then what it lacks to be understood.
 
@@ -128,7 +143,9 @@ def dead_letter(
     given = {name.lower() for name, _ in item.message.headers}
     identity = ((Header.ITEM_ID.value, item.item_id.encode()), (Header.ATTEMPT.value, str(item.attempt).encode()))
     missing = tuple(pair for pair in identity if pair[0] not in given)
-    errors = error_headers(item, failure, predictor=predictor, worker=worker, api_version=api_version)
+    errors = error_headers(
+        item, failure, predictor=predictor, worker=worker, api_version=api_version, failed_at=failed_at
+    )
     return OutgoingRecord(topic, item.message.key, item.message.value, item.message.headers + missing + errors)
 
 
@@ -163,6 +180,7 @@ def _read_connect(item: Item, headers: Mapping[str, bytes]) -> DeadLetter:
         api_version=_text(headers, Header.API_VERSION),
         stage=stage,
         writer=Writer.WORKER if Header.WORKER in headers else Writer.CONNECT,
+        failed_at=_moment(headers.get(Header.FAILED_AT)),
     )
 
 
@@ -192,6 +210,10 @@ def _text(headers: Mapping[str, bytes], name: str) -> str:
 
 def _origin(headers: Mapping[str, bytes], topic: str, partition: str, offset: str) -> Position:
     return Position(_text(headers, topic), _number(headers.get(partition)), _number(headers.get(offset)))
+
+
+def _moment(value: bytes | None) -> float | None:
+    return float(value) if value is not None and _MOMENT.fullmatch(value) else None
 
 
 def _number(value: bytes | None) -> int:

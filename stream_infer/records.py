@@ -39,6 +39,7 @@ class Header(StrEnum):
     UNREADABLE = "si-unreadable-headers"
     WORKER = "si-worker"
     API_VERSION = "si-api-version"
+    FAILED_AT = "si-failed-at"
     CLOUDEVENTS_ID = "ce_id"
     CLOUDEVENTS_TYPE = "ce_datacontenttype"
 

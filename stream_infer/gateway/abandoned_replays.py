@@ -68,5 +68,5 @@ class AbandonedReplays:
 
 
 def may_be_abandoned(status: JobStatus) -> bool:
-    """A replay has opened its generation, and neither closed it nor was it ended otherwise."""
-    return status.generation > 1 and not (status.exhausted or status.state.is_final or status.cause is not None)
+    """A replay has opened its generation, and has not closed it: a stop alone does not."""
+    return status.generation > 1 and not (status.exhausted or status.state.is_final)

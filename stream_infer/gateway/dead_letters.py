@@ -105,7 +105,7 @@ class DeadLettersResource:
         if letter is None or job_id not in (None, letter.job_id):
             return None
         is_replayed = self._replays(place.topic, job_id).has(place)
-        at = letter.item.message.timestamp_ms / 1000
+        at = letter.item.message.timestamp_ms / 1000 if letter.failed_at is None else letter.failed_at
         log = [] if letter.job_id is None else lines_around(self._services.settings, letter.job_id, at)
         return self._detail(letter, is_replayed=is_replayed, log=log)
 

@@ -71,7 +71,9 @@ class DeadLetterDetail(DeadLetterBody):
     payload_bytes: int
     headers: list[HeaderBody]
     stacktrace: str
-    log: list[LogLineBody] = Field(default_factory=list, description="What workers said of its job within 5 s.")
+    log: list[LogLineBody] = Field(
+        default_factory=list, description="What workers said of its job within 5 s, the 200 nearest lines."
+    )
 
 
 class DeadLetterGroup(_Body):

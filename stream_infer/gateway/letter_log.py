@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import time
+from collections.abc import Iterable, Iterator
 
 import structlog
 
@@ -20,12 +22,13 @@ _log = structlog.get_logger(__name__)
 
 
 def lines_around(settings: Settings, job_id: str, at: float) -> list[LogLine]:
-    """The workers' lines of the job from 5 s before `at` (since the epoch) to 5 s after; none where they are gone."""
+    """The workers' lines of the job from 5 s before `at` (since the epoch) to 5 s after, at most the 200 nearest to it;
+    none where they are gone."""
     topic = Topics(settings.kafka.topic_prefix).logs
     try:
         reader = TopicReader(settings.kafka, topic, [partition_of(job_id, settings.jobs.partitions)])
         try:
-            return _read(reader, job_id, at)
+            return nearest(_read(reader, job_id, at), at)
         finally:
             reader.close()
     except StreamInferError as error:
@@ -33,16 +36,20 @@ def lines_around(settings: Settings, job_id: str, at: float) -> list[LogLine]:
         return []
 
 
-def _read(reader: TopicReader, job_id: str, at: float) -> list[LogLine]:
-    found: list[LogLine] = []
+def nearest(lines: Iterable[LogLine], at: float, most: int = MOST_LINES) -> list[LogLine]:
+    """The `most` of `lines` that were said next to `at`, in the order in which they came."""
+    kept = heapq.nsmallest(most, enumerate(lines), key=lambda numbered: abs(numbered[1].at - at))
+    return [line for _, line in sorted(kept, key=lambda numbered: numbered[0])]
+
+
+def _read(reader: TopicReader, job_id: str, at: float) -> Iterator[LogLine]:
     reader.start_at(max(0.0, at - AROUND_S))
     ends = reader.ends()
     deadline = time.monotonic() + _TIMEOUT_S
-    while not reader.has_reached(ends) and time.monotonic() < deadline and len(found) < MOST_LINES:
+    while not reader.has_reached(ends) and time.monotonic() < deadline:
         for message in reader.poll(0.1):
             if message.timestamp_ms / 1000 > at + 2 * AROUND_S:
-                return found
+                return
             line = decode_line(message.key, message.value) if message.key == job_id.encode() else None
             if line is not None and line.role == "worker" and abs(line.at - at) <= AROUND_S:
-                found.append(line)
-    return found[:MOST_LINES]
+                yield line

@@ -135,6 +135,15 @@ def find_record(kafka: KafkaSettings, place: Position, timeout_s: float = FIND_T
     return None
 
 
+def first_kept(kafka: KafkaSettings, topic: str) -> dict[tuple[str, int], int]:
+    """By topic and partition, the first offset that may still be read: whatever lay before it is gone."""
+    reader = TopicReader(kafka, topic)
+    try:
+        return {(topic, partition): start for partition, start in reader.starts().items()}
+    finally:
+        reader.close()
+
+
 def topic_ends(kafka: KafkaSettings, topic: str) -> dict[int, int]:
     reader = TopicReader(kafka, topic)
     try:

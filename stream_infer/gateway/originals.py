@@ -19,7 +19,7 @@ _STORED_MARK = (Header.CONTENT_TYPE.value, REFERENCE.encode())
 _SPENT = frozenset(
     {
         Header.ATTEMPT, Header.NOT_BEFORE, Header.RETRY_SINCE, Header.DEADLINE, Header.ORIGIN, Header.WORKER,
-        Header.API_VERSION, Header.UNREADABLE,
+        Header.API_VERSION, Header.FAILED_AT, Header.UNREADABLE,
     }
 )  # fmt: skip
 

@@ -16,9 +16,19 @@ from typing import TypeVar
 import structlog
 
 from stream_infer.dead_letters import DeadLetter
-from stream_infer.errors import ServiceUnavailable, StreamInferError, TransactionAborted
+from stream_infer.errors import ServiceUnavailable, TransactionAborted
+from stream_infer.gateway.letter_search import first_kept
 from stream_infer.gateway.originals import Irrecoverable, again, original_of
-from stream_infer.gateway.replay_choice import Jobs, Progress, Request, letters_for, to_replay
+from stream_infer.gateway.replay_choice import (
+    Jobs,
+    Progress,
+    ReplayStopped,
+    Request,
+    letters_for,
+    running,
+    stopped,
+    to_replay,
+)  # fmt: skip
 from stream_infer.gateway.replay_records import ReplayRecords
 from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus
@@ -36,19 +46,12 @@ log = structlog.get_logger(__name__)
 CHUNK_BYTES = 8 * MIB
 TRACKER_WAIT_S = 10.0
 MARK_EVERY_S = 30.0
+LOOK_EVERY_S = 5.0
 # What the broker takes is counted compressed, what librdkafka takes is not.
 _LARGEST_RECORD = 256 * MIB
 _ENDING = "the gateway is ending; replay again to go on"
 _TRIES = 6
 _FIRST_PAUSE_S = 0.1
-
-
-class JobIsRunning(StreamInferError):
-    """Only the dead letters of a job in a final state are replayed."""
-
-
-class ReplayStopped(StreamInferError):
-    """The job was stopped, or ran out of time, while its dead letters were being replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Replay:
         self._timeout_s: float | None = None
         self._is_open = False  # a generation that we have to close
         self._marked_at = 0.0
+        self._looked_at = 0.0
         self._producer: TransactionalProducer
 
     def run(self) -> None:
@@ -97,15 +101,9 @@ class Replay:
         )
         try:
             self._producer.initialise()
-            retention = self._settings.jobs.retention
-            replays = read_replays(self._settings.kafka, self._topics.replays, forget_before=self._clock() - retention)
-            self._choose_generation(replays)
+            replays = self._read_replays()
             self._close_abandoned(replays)
-            for chunk, is_last in with_last(self._chunks(replays)):
-                self._check_goes_on()
-                self._write(chunk, is_last=is_last)
-            if self._is_open:
-                self._transact([], closing=True)
+            self._replay(replays)
             self._forget(replays)
         finally:
             self._producer.close()
@@ -114,13 +112,33 @@ class Replay:
             generation=self.progress.generation,
         )  # fmt: skip
 
+    def _replay(self, replays: Replays) -> None:
+        """Ends with the word that this was all, without which a job does not end, however it was stopped."""
+        try:
+            self._choose_generation(replays)
+            for chunk, is_last in with_last(self._chunks(replays)):
+                self._write(chunk, is_last=is_last)
+        except ReplayStopped:
+            self._close()
+            raise
+        self._close()
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._transact([], closing=True)
+
     def _check_may_run(self) -> None:
         """Before anybody is fenced: a job that never was replayed, or whose replay is done, is simply running."""
         if self.request.job_id is None:
             return
         status = self._status(self.request.job_id)
         if not status.state.is_final and (status.generation == 1 or status.exhausted):
-            raise _running(status)
+            raise running(status)
+
+    def _read_replays(self) -> Replays:
+        kafka, old = self._settings.kafka, self._clock() - self._settings.jobs.retention
+        left = first_kept(kafka, self._names.dlq)
+        return read_replays(kafka, self._topics.replays, forget_before=old, first_kept=left)
 
     def _choose_generation(self, replays: Replays) -> None:
         """The next one of a final job; that which an interrupted replay has opened, of any other."""
@@ -131,12 +149,14 @@ class Replay:
         status = self._status(job_id, at_least=mark.generation if mark is not None else 1)
         if status.state.is_final:
             self.progress.generation = status.generation + 1
-        elif mark is not None and mark.is_open and mark.generation == status.generation and status.cause is None:
+        elif mark is not None and mark.is_open and mark.generation == status.generation:
             self.progress.generation = status.generation
-            self._is_open, self._marked_at = True, mark.at
+            self._is_open, self._marked_at, self._looked_at = True, mark.at, self._clock()
+            if status.cause is not None:
+                raise stopped(status)
             log.info("replay_continued", job_id=job_id, generation=status.generation)
         else:
-            raise _running(status)
+            raise running(status)
 
     def _status(self, job_id: str, at_least: int = 1) -> JobStatus:
         """The job's row, once the tracker has seen what the last replay said."""
@@ -182,15 +202,19 @@ class Replay:
         for letter in letters_for(self._settings.kafka, self._names.dlq, self.request):
             if self._stop.is_set():
                 raise ServiceUnavailable(_ENDING)
-            self._renew_mark()
+            self._look_up()
             yield letter
 
-    def _renew_mark(self) -> None:
+    def _look_up(self) -> None:
+        """Now and then, however long nothing is found that is to be replayed."""
         job_id, generation, now = self.request.job_id, self.progress.generation, self._clock()
-        if not self._is_open or job_id is None or generation is None or now < self._marked_at + MARK_EVERY_S:
+        if not self._is_open or job_id is None or generation is None:
             return
-        self._send(self._records.going_on(job_id, generation, now))
-        self._marked_at = now
+        if now >= self._looked_at + LOOK_EVERY_S:
+            self._check_goes_on()
+        if now >= self._marked_at + MARK_EVERY_S:
+            self._send(self._records.going_on(job_id, generation, now))
+            self._marked_at = now
 
     def _revive(self, letter: DeadLetter) -> _Revived | None:
         try:
@@ -204,15 +228,16 @@ class Replay:
         return _Revived(letter, record, original.size)
 
     def _check_goes_on(self) -> None:
-        """An ended job is not replayed on; where the tracker has not seen yet that it was reopened, nothing has."""
+        """Raises ReplayStopped for a job that is ending. A row that does not show our generation yet says nothing."""
         job_id = self.request.job_id
         if job_id is None or not self._is_open:
             return
+        self._looked_at = self._clock()
         known = self._jobs.peek(job_id)
         if known is None or known.status.generation != self.progress.generation:
             return
         if known.status.cause is not None:
-            raise ReplayStopped(f"job {job_id} was {known.status.cause.value.replace('_', ' ')} meanwhile")
+            raise stopped(known.status)
 
     def _write(self, chunk: list[_Revived], *, is_last: bool) -> None:
         """A record that its topic refuses fails alone: what is with it is halved until it stands alone."""
@@ -234,15 +259,18 @@ class Replay:
         if job_id is not None and generation is not None:
             if not self._is_open:
                 records += self._records.opening(job_id, generation, self._timeout_s, now)
-                self._marked_at = now
+                self._marked_at = self._looked_at = now
             records += self._records.counted(job_id, generation, len(chunk), now)
             records += self._records.closing(job_id, generation, now) if closing else []
-        self._send(records)
+        self._send(records, self._check_goes_on if chunk else None)
         self._is_open = job_id is not None and not closing
 
-    def _send(self, records: list[OutgoingRecord]) -> None:
+    def _send(self, records: list[OutgoingRecord], check: Callable[[], None] | None = None) -> None:
+        """`check` raises where what is said must not be said any more: tries go on for seconds."""
         pause = _FIRST_PAUSE_S
         for last in (*(False,) * (_TRIES - 1), True):
+            if check is not None:
+                check()
             try:
                 self._producer.transact(records, {})
                 return
@@ -253,7 +281,7 @@ class Replay:
                 pause *= 2
 
     def _forget(self, replays: Replays) -> None:
-        """What was replayed longer ago than dead letters are kept need not be remembered."""
+        """What was replayed long ago, and whose dead letter is gone, need not be remembered."""
         expired = list(replays.expired.values())
         for first in range(0, len(expired), self._settings.intake.chunk_items):
             self._send(expired[first : first + self._settings.intake.chunk_items])
@@ -272,9 +300,3 @@ def with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
         held.append(item)
     if held:
         yield held.pop(), True
-
-
-def _running(status: JobStatus) -> JobIsRunning:
-    return JobIsRunning(
-        f"job {status.job_id} is {status.state.value}; its dead letters are replayed once it has reached a final state"
-    )

@@ -9,14 +9,24 @@ from typing import Protocol
 import structlog
 
 from stream_infer.dead_letters import DeadLetter
+from stream_infer.errors import StreamInferError
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.letter_search import Filter, all_letters, letters_at
 from stream_infer.jobs.replays import Replays
+from stream_infer.jobs.status import JobStatus
 from stream_infer.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
 REFUSED_TOLD = 100
+
+
+class JobIsRunning(StreamInferError):
+    """Only the dead letters of a job in a final state are replayed."""
+
+
+class ReplayStopped(StreamInferError):
+    """The job was stopped, or ran out of time, while its dead letters were being replayed."""
 
 
 class Jobs(Protocol):
@@ -89,3 +99,14 @@ def _is_meant(letter: DeadLetter, job_id: str | None, jobs: Jobs, unknown: set[s
     if letter.job_id not in unknown and jobs.peek(letter.job_id) is None and jobs.find(letter.job_id) is None:
         unknown.add(letter.job_id)
     return letter.job_id in unknown
+
+
+def running(status: JobStatus) -> JobIsRunning:
+    return JobIsRunning(
+        f"job {status.job_id} is {status.state.value}; its dead letters are replayed once it has reached a final state"
+    )
+
+
+def stopped(status: JobStatus) -> ReplayStopped:
+    why = "ended" if status.cause is None else status.cause.value.replace("_", " ")
+    return ReplayStopped(f"job {status.job_id} was {why} meanwhile")

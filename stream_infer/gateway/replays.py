@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -17,8 +18,8 @@ from stream_infer.gateway.jobs import answer
 from stream_infer.gateway.letter_bodies import RefusedReplay, ReplayBody, ReplayRequest
 from stream_infer.gateway.letter_search import Filter, parse_ref
 from stream_infer.gateway.problems import FieldError, Problem, ProblemKind, problem_of, sentence
-from stream_infer.gateway.replay import JobIsRunning, Replay, ReplayStopped
-from stream_infer.gateway.replay_choice import Request
+from stream_infer.gateway.replay import Replay
+from stream_infer.gateway.replay_choice import JobIsRunning, ReplayStopped, Request
 from stream_infer.gateway.requests import JSON_TYPE, parse_body, read_query, require_content_type
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.validation import validate
@@ -100,7 +101,8 @@ class ReplaysResource:
         jobs = BoardJobs(self._services.board, asyncio.get_running_loop())
         nothing_more = Request(job.api, job.job_id, refs=frozenset())
         settings, store = self._services.settings, self._services.store
-        await self._run(Replay(settings, store, jobs, nothing_more, stop=self._stop), turn)
+        with suppress(ReplayStopped):  # raised behind the word that this was all
+            await self._run(Replay(settings, store, jobs, nothing_more, stop=self._stop), turn)
 
     async def _owner(self, request: web.Request) -> tuple[str, str | None]:
         if "api" in request.match_info:

@@ -142,13 +142,12 @@ def _relieve(status: JobStatus, *roles: HinderedRole) -> JobStatus:
 def _end_early(status: JobStatus, cause: Cause, error: str | None) -> JobStatus:
     """The first cause wins. Once assembly has begun nothing is left to end.
 
-    A generation that a replay has opened is exhausted by its cause: the intake has long done with the job, and the
-    replay may be dead.
+    Whoever enqueues may be at it, an intake or a replay: it has to say that this was all before the job is drained. A
+    replay that is dead is spoken for by a gateway (gateway/abandoned_replays.py).
     """
     if status.state.is_final or status.cause is not None or status.phase is Phase.ASSEMBLE:
         return status
-    update = {"cause": cause, "exhausted": status.exhausted or status.generation > 1}
-    return _with_error(status.model_copy(update=update), error)
+    return _with_error(status.model_copy(update={"cause": cause}), error)
 
 
 def _reopen(status: JobStatus, event: Reopened) -> JobStatus:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +26,7 @@ from stream_infer.settings import KafkaSettings
 _MARK = b"job:"  # ':' stands in no topic's name
 _KEY = re.compile(r"(.+)-(\d{1,9})-(\d{1,18})", re.ASCII)
 READ_TIMEOUT_S = 60.0
+_NOTHING_IS_GONE: Mapping[tuple[str, int], int] = MappingProxyType({})
 
 
 class Replayed(BaseModel):
@@ -68,11 +70,18 @@ class Replays:
     marks: dict[str, ReplayMark] = field(default_factory=dict)
     expired: dict[bytes, OutgoingRecord] = field(default_factory=dict)
 
-    def see(self, message: Message, job_id: str | None = None, forget_before: float = 0.0) -> None:
+    def see(
+        self,
+        message: Message,
+        job_id: str | None = None,
+        forget_before: float = 0.0,
+        first_kept: Mapping[tuple[str, int], int] = _NOTHING_IS_GONE,
+    ) -> None:
         """Takes in the next record; with `job_id` only those of that job are kept.
 
         A record that says nothing readable is a stranger's and passed over. What is older than `forget_before` is in
-        `expired`, as its tombstone.
+        `expired`, as its tombstone; but a dead letter that is still there must not run again, however long ago it did:
+        `first_kept` says at which offset each partition of its topic begins.
         """
         key = message.key or b""
         self.expired.pop(key, None)
@@ -82,7 +91,7 @@ class Replays:
         record = _decode(key, message.value)
         if record is None:
             return
-        if record.at < forget_before:
+        if record.at < forget_before and _is_gone(record, first_kept):
             self._forget(key)
             self.expired[key] = OutgoingRecord(message.topic, key, None, partition=message.partition)
         elif isinstance(record, ReplayMark):
@@ -101,6 +110,14 @@ class Replays:
         match = _KEY.fullmatch(name)
         if match is not None:
             self.replayed.get(match[1], set()).discard((int(match[2]), int(match[3])))
+
+
+def _is_gone(record: Replayed | ReplayMark, first_kept: Mapping[tuple[str, int], int]) -> bool:
+    """A dead letter lives as long as its segment, however old it is. Of an open mark's job somebody has yet to say that
+    this was all."""
+    if isinstance(record, ReplayMark):
+        return not record.is_open
+    return record.offset < first_kept.get((record.topic, record.partition), 0)
 
 
 def replays_partition(job_id: str | None, topic: str, partitions: int) -> int:
@@ -148,6 +165,7 @@ def read_replays(
     *,
     job_id: str | None = None,
     forget_before: float = 0.0,
+    first_kept: Mapping[tuple[str, int], int] = _NOTHING_IS_GONE,
 ) -> Replays:
     """`topic`, or some of its partitions, from the start to the current end; see `Replays.see`.
 
@@ -162,7 +180,7 @@ def read_replays(
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(f"reading {topic} to its end took more than {READ_TIMEOUT_S:.0f} s")
             for message in reader.poll(0.1):
-                replays.see(message, job_id, forget_before)
+                replays.see(message, job_id, forget_before, first_kept)
     finally:
         reader.close()
     return replays

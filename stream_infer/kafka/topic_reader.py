@@ -13,7 +13,7 @@ from stream_infer.errors import ServiceUnavailable, StreamInferError
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import as_record
 from stream_infer.kafka.errors import translate
-from stream_infer.kafka.offsets import end_offsets, offsets_at, stable_end
+from stream_infer.kafka.offsets import end_offsets, first_offsets, offsets_at, stable_end
 from stream_infer.kafka.stalls import Partition, StallWatch
 from stream_infer.pool import DaemonPool
 from stream_infer.records import Message
@@ -86,6 +86,11 @@ class TopicReader:
         self._assign(starts)
         self._reached = dict(starts)
         return starts
+
+    def starts(self) -> dict[int, int]:
+        """The first offset that retention has left in each partition: what lay before it is gone."""
+        starts = first_offsets(self._admin, ((self._topic, number) for number in self._reached), self._where)
+        return {number: start for (_, number), start in starts.items()}
 
     def ends(self) -> dict[int, int]:
         """The log end of each partition now: at or behind everything committed so far, whoever else is writing."""

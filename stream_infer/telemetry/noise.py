@@ -32,6 +32,7 @@ _CONNECTION_LOST = {
         r"|(KafkaConnection|NodeNotReady|RequestTimedOut|CoordinatorNotAvailable)Error"
     ),
 }
+_TRACKER_APP = "stream_infer.tracker.app"  # Faust logs there, with its traceback, what ends it; the role then tells it
 _ADDRESS = re.compile(r"\b[\w.-]+:\d{2,5}(?![\w.])")  # not the "thrd:127" of "[thrd:127.0.0.1:9092/1]"
 
 
@@ -45,7 +46,7 @@ class NoiseFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         family = record.name.partition(".")[0] if record.name != _LIBRDKAFKA else _LIBRDKAFKA
-        if family == "asyncio":
+        if family == "asyncio" or record.name == _TRACKER_APP:
             _tell_in_one_line(record)
         elif family in _CONNECTION_LOST:
             text = record.getMessage()

@@ -125,7 +125,7 @@ class Delivery:
                     return self._refuse(entry, item, size - len(value))
                 return self._result(item, self._stored_output(item, value, output.content_type), entry)
             case Failure() as failure if item is not None:
-                return self._fitting(self._dead_letter(item, failure), item)
+                return self._fitting(self._dead_letter(item, failure, entry.failed_at), item)
             case Retried() as retried if item is not None:
                 return self._retry(entry, item, retried)
             case _:
@@ -140,7 +140,7 @@ class Delivery:
             return record
         said = f"it takes {size_of(record):,} bytes, and {topic} takes {most:,}"
         entry.ended = failure = entry.failure or Failure(Stage.DELIVER, _TOO_LARGE, said, final=True)
-        return self._fitting(self._dead_letter(item, failure), item)
+        return self._fitting(self._dead_letter(item, failure, entry.failed_at), item)
 
     def _refuse(self, entry: Entry, item: Item, burden: int) -> OutgoingRecord:
         """A result carries its item's key and ids. Where they alone are too much, the item ends as a dead letter.
@@ -150,13 +150,13 @@ class Delivery:
         most = self._policy.max_result_bytes
         said = f"its key and ids take {burden:,} bytes, and a result may carry {most:,}"
         entry.ended = failure = Failure(Stage.DELIVER, _TOO_LARGE, said, final=True)
-        return self._fitting(self._dead_letter(item, failure), item)
+        return self._fitting(self._dead_letter(item, failure, entry.failed_at), item)
 
     def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
         headers = result_headers(item, output, jobless=entry.jobless)
         return OutgoingRecord(self._policy.topics.results, item.message.key, output.value, headers)
 
-    def _dead_letter(self, item: Item, failure: Failure) -> OutgoingRecord:
+    def _dead_letter(self, item: Item, failure: Failure, failed_at: float | None) -> OutgoingRecord:
         policy = self._policy
         return dead_letter(
             item,
@@ -165,6 +165,7 @@ class Delivery:
             predictor=self._predictor(),
             worker=policy.worker,
             api_version=policy.api_version,
+            failed_at=failed_at,
         )
 
     def _fitting(self, record: OutgoingRecord, item: Item) -> OutgoingRecord:

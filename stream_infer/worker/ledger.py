@@ -42,7 +42,8 @@ class Entry:
 
     `size` is what is held of it in bytes, without key and headers, `jobless` says that nobody submitted the job it
     names, `tries` counts a hook's. `failure` is what the predictor made of it, whatever has been decided about that
-    since. `parked`: nobody works on it. `suspect`: a predictor's process has died with it.
+    since. `failed_at`: when it failed, in seconds since the epoch. `parked`: nobody works on it. `suspect`: a
+    predictor's process has died with it.
     """
 
     item: Item | None
@@ -53,6 +54,7 @@ class Entry:
     tries: int = 0
     ended: Ended | None = None
     failure: Failure | None = None
+    failed_at: float | None = None
     parked: bool = False
     suspect: bool = False
 

@@ -58,6 +58,7 @@ class Outcomes:
                 self._note(item, entry, None)
             return None
         entry.failure = outcome if outcome.stage is Stage.PREDICT else None
+        entry.failed_at = now
         if not is_serving:
             self._waiting.hold(entry, self._jobs.is_skipping)
             return None
@@ -79,6 +80,7 @@ class Outcomes:
         item = entry.item
         if item is None:
             return
+        entry.failed_at = now
         decision = decide(failure, item, self.policy, now=now, chance=self._chance())
         skipped = isinstance(decision, Retried) and self._jobs.is_skipping(item)
         self._ledger.resize(entry, entry.size + len(failure.stacktrace))

@@ -14,15 +14,16 @@ from tests.support.services import missing
 
 # What one broker, or a machine where nothing may be mounted, does not allow.
 NOT_HERE = {"leader change", "S3 disk full"}
-# A fault begins while the one before is still felt: otherwise they do not fit.
+# A fault begins while the one before is still felt: otherwise they do not fit. The seed's order spreads those that keep
+# Kafka away, or there would be a minute without it.
 PLAN = Plan(
-    seed=int(os.environ.get("SEED") or 20261121),
-    items=800,
-    duration=30.0,
+    seed=int(os.environ.get("SEED") or 20261123),
+    items=640,
+    duration=24.0,
     faults=len(FAULTS) - 1,
     brokers=1,
     every=2.0,
-    patience=60.0,
+    patience=90.0,
     busy=None,
 )
 

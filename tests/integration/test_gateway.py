@@ -15,11 +15,12 @@ from stream_infer.dead_letters import dead_letter, read_dead_letter
 from stream_infer.errors import ConfigError, ServiceUnavailable, Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import StopRequested, Submitted
+from stream_infer.jobs.log_lines import LogLine, encode_line
 from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import Cause, State
 from stream_infer.ports import SourceItem
-from stream_infer.records import Failure, Payload, item_headers, item_id_of, read_item
+from stream_infer.records import Failure, Message, OutgoingRecord, Payload, item_headers, item_id_of, read_item
 from tests.support.gateway import GatewayHarness, HttpClient, result_of
 from tests.support.items import message_at
 from tests.support.settings import settings_for
@@ -276,6 +277,31 @@ def test_dead_letters_are_grouped_listed_and_shown(harness: GatewayHarness, clie
     for path in (f"{job['links']['dlq']}/{foreign}", "/v1/apis/echo/dlq/0-999999", "/v1/apis/echo/dlq/77-0"):
         client("GET", path, status=404)
     assert "PARTITION-OFFSET" in client("GET", "/v1/apis/echo/dlq/newest", status=404)["detail"]
+
+
+def test_of_a_talkative_jobs_log_a_dead_letter_shows_what_was_said_next_to_its_failure(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
+    """Its record was written 3 s later."""
+    job = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)
+    job_id, failed_at = job["job_id"], time.time() - 3.0
+    lines = [
+        LogLine(at=failed_at + (n - 300) / 100, job_id=job_id, role="worker", who="w", line=f"line {n}")
+        for n in range(600)
+    ]
+    harness.send(*(OutgoingRecord(harness.topics.logs, job_id.encode(), encode_line(line)) for line in lines))
+    item = read_item(Message("p.echo.items", 0, 0, b"k", b"{}", item_headers(job_id=job_id), 0))
+    failure = Failure(Stage.PREDICT, "ValueError", "negative")
+    names = {"predictor": "P", "worker": "w", "api_version": "v"}
+    harness.send(dead_letter(item, failure, harness.topics.api("echo").dlq, **names, failed_at=failed_at))
+
+    [letter] = client("GET", job["links"]["dlq"], status=200)["dead_letters"]
+    shown = client("GET", f"{job['links']['dlq']}/{letter['ref']}", status=200)
+
+    said = [int(line["line"].removeprefix("line ")) for line in shown["log"]]
+    assert len(said) == 200
+    assert said == list(range(said[0], said[0] + 200))
+    assert abs(said[0] - 200) <= 1
 
 
 def test_a_dry_run_changes_nothing_and_shows_what_would_come(harness: GatewayHarness) -> None:

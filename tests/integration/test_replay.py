@@ -13,25 +13,28 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from connectors.formats import jsonl
 from stream_infer.cli.app import main
 from stream_infer.cli.composition import fetcher_of, source_opener
-from stream_infer.errors import Fenced
+from stream_infer.errors import Fenced, TransactionAborted
 from stream_infer.gateway import abandoned_replays
 from stream_infer.gateway import replay as replaying
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.replay import JobIsRunning, Replay, ReplayStopped
-from stream_infer.gateway.replay_choice import Request
+from stream_infer.gateway.letter_search import topic_ends
+from stream_infer.gateway.replay import Replay
+from stream_infer.gateway.replay_choice import JobIsRunning, ReplayStopped, Request
 from stream_infer.intake.run import run as run_intake
 from stream_infer.jobs.events import Counted, Exhausted, Reopened, encode_event
-from stream_infer.jobs.replays import ReplayMark
+from stream_infer.jobs.replays import ReplayMark, read_replays
 from stream_infer.jobs.spec import decode_job, encode_job
-from stream_infer.jobs.status import State, decode_status
+from stream_infer.jobs.status import JobStatus, State, decode_status
 from stream_infer.kafka.partitioner import partition_of
+from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import read_compacted
-from stream_infer.records import OutgoingRecord, item_headers, read_item
+from stream_infer.records import OutgoingRecord, Position, item_headers, read_item
 from stream_infer.sink.role import run as run_sink
 from stream_infer.tracker import run as run_tracker
 from stream_infer.worker.run import run as run_worker
@@ -97,6 +100,11 @@ class Roles(GatewayHarness):
 
     def peek(self, job_id: str) -> KnownJob | None:
         return self.find(job_id)
+
+    def replayed(self, job_id: str) -> list[Position]:
+        """Of the job's dead letters those that are remembered."""
+        found = read_replays(self.settings.kafka, self.topics.replays, job_id=job_id).replayed
+        return [Position(topic, *place) for topic, places in found.items() for place in places]
 
     def replay(self, job_id: str | None, jobs: Any = None) -> Replay:
         return Replay(self.settings, self.store, jobs or self, Request("echo", job_id))
@@ -447,6 +455,87 @@ def test_a_job_that_is_stopped_while_it_is_replayed_ends(roles: Roles, client: H
     assert job["counts"]["succeeded"] + job["counts"]["skipped"] == 10
 
 
+def rows_of(roles: Roles, job_id: str, generation: int) -> list[JobStatus]:
+    """Every row of the job in that generation that was ever written."""
+    records = roles.read(roles.topics.status)
+    rows = [decode_status(record.value) for record in records if record.key == job_id.encode() and record.value]
+    return [row for row in rows if row is not None and row.generation == generation]
+
+
+def stop(roles: Roles, client: HttpClient, job_id: str) -> None:
+    until(lambda: roles.find(job_id), lambda known: known.status.generation == 2)
+    client("DELETE", f"/v1/jobs/{job_id}", status=200)
+
+
+def test_a_job_that_is_stopped_just_as_a_replay_has_looked_does_not_end_before_the_replay_has(
+    roles: Roles, client: HttpClient
+) -> None:
+    job_id = failed_job(client, bad=8)
+    seen: list[KnownJob] = []
+
+    class TooEarly(DyingAfter):
+        def peek(self, job_id: str) -> KnownJob | None:
+            if seen:
+                return roles.peek(job_id)
+            until(lambda: roles.find(job_id), lambda known: known.status.generation == 2)
+            seen.append(roles.peek(job_id))
+            stop(roles, client, job_id)
+            until(lambda: roles.find(job_id), lambda known: not known.status.counts.waiting and is_sunk(known.status))
+            return seen[0]
+
+    with pytest.raises(ReplayStopped, match="stopped"):
+        roles.replay(job_id, TooEarly(roles, 99, Killed())).run()
+
+    assert ended(client, job_id, 2)["counts"]["reopened"] == 2 * CHUNK
+    finals = [row.counts for row in rows_of(roles, job_id, 2) if row.state in (State.FINALIZING, State.STOPPED)]
+    assert all(counts == finals[0] for counts in finals)
+    assert (finals[0].reopened, finals[0].waiting) == (2 * CHUNK, 0)
+    assert [mark.is_open for mark in replays_of(roles, job_id)] == [True, False]
+
+
+def is_sunk(status: JobStatus) -> bool:
+    return status.counts.written == status.counts.sunk
+
+
+def test_a_replay_whose_transaction_is_aborted_looks_again_before_it_repeats_it(
+    roles: Roles, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = failed_job(client, bad=8)
+    tries: list[int] = []
+
+    class Aborting(TransactionalProducer):
+        def transact(self, records: Any, offsets: Any, *args: Any) -> None:
+            tries.append(len(records))
+            if len(tries) == 2:
+                stop(roles, client, job_id)
+                raise TransactionAborted("by the test")
+            super().transact(records, offsets, *args)
+
+    monkeypatch.setattr(replaying, "TransactionalProducer", Aborting)
+    with pytest.raises(ReplayStopped, match="stopped"):
+        roles.replay(job_id).run()
+
+    job = ended(client, job_id, 2)
+    assert (job["state"], job["counts"]["reopened"]) == ("stopped", CHUNK)
+    assert len(tries) == 3, "opened, aborted, closed"
+
+
+def test_a_stopped_job_whose_replay_died_ends_by_itself(
+    roles: Roles, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = failed_job(client, bad=8)
+    with pytest.raises(Killed):
+        roles.replay(job_id, DyingAfter(roles, 1, Killed())).run()
+    stop(roles, client, job_id)
+    monkeypatch.setattr(abandoned_replays, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(abandoned_replays, "ABANDONED_AFTER_S", 3.0)
+    with roles.gateway():
+        job = ended(client, job_id, 2)
+    assert (job["state"], job["counts"]["reopened"], job["counts"]["waiting"]) == ("stopped", 2 * CHUNK, 0)
+    [last] = [mark for mark in replays_of(roles, job_id) if not mark.is_open]
+    assert job["times"]["finalizing_at"] >= last.at, "not before somebody has said that this was all"
+
+
 def test_dead_letters_of_no_job_and_of_other_writers_run_again(roles: Roles, client: HttpClient) -> None:
     job_id = failed_job(client, bad=1)
     names = roles.topics.api("echo")
@@ -484,6 +573,32 @@ def test_dead_letters_of_no_job_and_of_other_writers_run_again(roles: Roles, cli
     assert replay(client, "apis/echo")["replayed"] == 0
     assert ended(client, job_id)["counts"]["rejected"] == 1
     assert client("GET", f"/v1/jobs/{job_id}", status=200)["generation"] == 1
+
+
+def test_a_dead_letter_that_was_replayed_long_ago_does_not_run_again_while_it_is_there(
+    roles: Roles, client: HttpClient
+) -> None:
+    job_id = failed_job(client, 2)
+    roles.mended.touch()
+    assert replay(client, f"jobs/{job_id}")["replayed"] == 2
+    ended(client, job_id, 2)
+    jobs = roles.settings.jobs.model_copy(update={"retention": 0.001})
+    settings = roles.settings.model_copy(update={"jobs": jobs})
+    replayed = set(roles.replayed(job_id))
+
+    later = Replay(settings, roles.store, roles, Request("echo", job_id))
+    later.run()
+
+    assert (later.progress.replayed, later.progress.already_replayed) == (0, 2)
+    assert set(roles.replayed(job_id)) == replayed
+
+    dlq = roles.topics.api("echo").dlq
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    ends = topic_ends(settings.kafka, dlq)
+    for gone in admin.delete_records([TopicPartition(dlq, number, end) for number, end in ends.items()]).values():
+        gone.result()
+    Replay(settings, roles.store, roles, Request("echo", job_id)).run()
+    assert roles.replayed(job_id) == []
 
 
 def test_payloads_are_exported_to_the_byte_and_can_be_submitted_again(

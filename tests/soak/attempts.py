@@ -24,7 +24,7 @@ AT_HAND = 6 * BATCH
 """Items that a worker has read ahead or in its predictor, at most."""
 KNOWN_WITHIN_S = 1.0
 """How long it takes until every worker knows of a stop."""
-FELT_S = 10.0
+FELT_S = 20.0
 """How long after its recovery a fault may still make a worker begin anew: its producer's and its session's timeouts."""
 NEEDLESS = 0.005
 """Predictions again that no fault explains, over the harmless items, at most."""

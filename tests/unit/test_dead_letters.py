@@ -69,6 +69,20 @@ def test_other_tools_find_what_they_look_for():
     assert found["kafka_dlt-original-topic"] == b"p.a.items"
 
 
+def test_a_dead_letter_says_when_its_item_failed():
+    record = dead_letter(
+        read_item(message()), FAILURE, "p.a.dlq", predictor="P", worker="w", api_version="v", failed_at=1700000000.5
+    )
+    letter = read_dead_letter(Message(record.topic, 0, 99, record.key, record.value, record.headers, 1700000009000))
+    assert letter.failed_at == 1700000000.5
+    assert read_dead_letter(ended(message())).failed_at is None
+
+
+@pytest.mark.parametrize("said", [b"", b"nan", b"1e999", b"-1.000", b"9" * 400, None])
+def test_a_time_of_failure_that_is_none_is_passed_over(said):
+    assert read_dead_letter(ended(message(("si-failed-at", said)))).failed_at is None
+
+
 def test_a_dead_letter_tells_no_secret():
     failure = Failure(Stage.FETCH, "E", "https://me:hunter2@host/x is away", 'Bad("x", password="hunter2")')
     found = dict(ended(message(), failure).headers)

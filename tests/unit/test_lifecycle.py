@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -252,6 +253,14 @@ def test_a_replay_reopens_rejected_items_and_the_counts_stay_sane() -> None:
     assert not status.is_drained
 
 
+@pytest.mark.parametrize("event", [BROKEN, HOOK_FAILED, Failed(job_id=JOB, at=1.0, error="")])
+def test_no_error_of_a_job_tells_a_secret_whoever_says_it(event: Any) -> None:
+    leaky = type(event)(**{**event.model_dump(), "error": "s3://me:hunter2@b: password=hunter2"})
+    assert leaky.error == "s3://***@b: password=***"
+    cut = type(event)(**{**event.model_dump(), "error": "x" * 4080 + " s3://me:hunter2@b"})
+    assert len(cut.error) <= 4096 and cut.error.endswith(" s3://***@b")
+
+
 REOPENED = Reopened(job_id=JOB, at=LATE + 100, generation=2, timeout_s=60.0)
 TAKEN_BACK = counted(at=LATE + 100, rejected=-1, reopened=1)
 EXHAUSTED_AGAIN = EXHAUSTED.model_copy(update={"generation": 2, "at": LATE + 101})
@@ -341,10 +350,14 @@ def test_a_hook_runs_again_in_each_generation_and_its_old_failure_counts_no_more
         (TimeoutReached(job_id=JOB, at=LATE + 160, generation=2), State.TIMED_OUT),
     ],
 )
-def test_a_reopened_job_that_is_stopped_waits_for_no_replay_that_may_be_dead(event: Event, final: State) -> None:
-    status = life([*TO_ASSEMBLE, FINALIZED, REOPENED, TAKEN_BACK, event])
-    assert (status.state, status.exhausted) == (State.STOPPING, True)
-    status = life([counted(skipped=1)], status, 100)
+def test_a_reopened_job_that_is_stopped_waits_for_the_word_that_nothing_more_is_replayed(
+    event: Event, final: State
+) -> None:
+    status = life([*TO_ASSEMBLE, FINALIZED, REOPENED, TAKEN_BACK, event, counted(skipped=1)])
+    assert (status.state, status.exhausted, status.counts.waiting) == (State.STOPPING, False, 0)
+    status = life([TAKEN_BACK, EXHAUSTED_AGAIN], status, 100)
+    assert status.state is State.STOPPING, "the replay had not seen the stop yet"
+    status = life([counted(skipped=1)], status, 105)
     assert status.state is State.FINALIZING
     assert life([FINALIZED_AGAIN], status, 110).state is final
 

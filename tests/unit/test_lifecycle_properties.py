@@ -204,7 +204,7 @@ class JobMachine(RuleBasedStateMachine):
             self.hooks.append(status.generation)
             self._say(HookPublished(job_id=JOB, at=self.now, generation=status.generation))
         elif status.phase is Phase.ASSEMBLE:
-            assert status.counts.written == status.counts.sunk or status.generation > 1
+            assert status.counts.written == status.counts.sunk
             ended = Finalized(
                 job_id=JOB, at=self.now, generation=status.generation, manifest="m", objects=1, bytes=self.sunk
             )
@@ -262,7 +262,11 @@ class JobMachine(RuleBasedStateMachine):
         if status.state.is_final and letters:
             self.mark = self.replaying = status.generation + 1
             said.append(Reopened(job_id=JOB, at=self.now, generation=self.mark, timeout_s=self.timeout))
-        elif self.replaying != status.generation or status.cause is not None or status.state.is_final:
+        elif self.replaying != status.generation or status.state.is_final:
+            return
+        elif status.cause is not None:
+            self.replaying = None
+            self._say(Exhausted(job_id=JOB, at=self.now, generation=self.mark))
             return
         chunk = letters[:most]
         for truth in chunk:
@@ -287,7 +291,7 @@ class JobMachine(RuleBasedStateMachine):
                 self.enqueue(100, 0, 0.0, None)
             while self._waiting():
                 self.work(["succeeded"] * 100, 0, 0.0, begun=False)
-            if self.replaying is not None and self.history[-1].cause is None:
+            if self.replaying is not None:
                 self.replay(100, 0, dies=False)
             while self.hooks:
                 self.run_the_hook(0, None)
@@ -364,6 +368,7 @@ class JobMachine(RuleBasedStateMachine):
             assert rank(row.state) >= rank(before.state)
             assert not before.state.is_final or row.state is before.state
             assert before.cause in (None, row.cause)
+            assert not before.state.is_final or row.counts == before.counts, "what was told of its end stays true"
         else:
             assert before.state.is_final and row.generation == before.generation + 1
         if row.state is State.FINALIZING and before.state is not State.FINALIZING:

@@ -64,8 +64,8 @@ def test_what_looks_like_a_secret_is_hidden_and_nothing_else(text, shown):
 
 pieces = st.sampled_from(
     ["Password", "passwd", "SECRET", "Api_Key", "access-key", "authorization", "Bearer", "basic", "X-Amz-Signature",
-     "sig", "awsaccesskeyid", "X-Amz-Security-Token", "whsec_", "a://", "user", "@", "=", ":", "/", "'", '"', "&", "***",
-     "abcdefghijklmnopqrst", " ", "\n"]
+     "sig", "awsaccesskeyid", "X-Amz-Security-Token", "whsec_", "a://", "user", "@", "=", ":", "/", "'", '"', "&",
+     "***", "abcdefghijklmnopqrst", " ", "\n"]
 )  # fmt: skip
 
 

@@ -103,3 +103,11 @@ def test_an_error_of_ours_that_nobody_waited_for_is_one_line(stream: io.StringIO
     ours, *theirs = stream.getvalue().splitlines()
     assert "Future exception was never retrieved: Kafka has not answered" in ours
     assert any("ValueError: a bug" in line for line in theirs)
+
+
+def test_what_ends_the_tracker_is_told_in_one_line(stream: io.StringIO) -> None:
+    configure_logs("tracker", style="text", stream=stream)
+    error = ServiceUnavailable("Kafka has not answered")
+    logging.getLogger("stream_infer.tracker.app").error("[^App]: Crashed", exc_info=(type(error), error, None))
+    [line] = stream.getvalue().splitlines()
+    assert "[^App]: Crashed: Kafka has not answered" in line

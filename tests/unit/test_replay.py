@@ -13,9 +13,11 @@ from stream_infer.cli.dlq_replay import told
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage, UsageError
 from stream_infer.gateway.letter_bodies import RefusedReplay, ReplayBody, dead_letter_detail
+from stream_infer.gateway.letter_log import nearest
 from stream_infer.gateway.letter_search import Filter, Scan, parse_ref
 from stream_infer.gateway.originals import Irrecoverable, again, original_of, stored_payload, without_errors
 from stream_infer.gateway.replay import with_last
+from stream_infer.jobs.log_lines import LogLine
 from stream_infer.jobs.replays import (
     Replayed,
     ReplayMark,
@@ -52,7 +54,13 @@ def replayed(letter: Any, store: MemoryStore, generation: int | None = 2, most: 
 
 
 def test_a_replayed_item_is_the_one_that_failed_in_its_jobs_next_generation() -> None:
-    spent = (("si-attempt", b"3"), ("si-not-before", b"1.0"), ("si-retry-since", b"1.0"), ("si-deadline", b"2.0"))
+    spent = (
+        ("si-failed-at", b"1.000"),
+        ("si-attempt", b"3"),
+        ("si-not-before", b"1.0"),
+        ("si-retry-since", b"1.0"),
+        ("si-deadline", b"2.0"),
+    )
     origin = (("SI-Origin", b"p.a.items/0/1"),)
 
     record = replayed(letter_of((*JOB, ("own", b"\x00\xff"), *spent, *origin)), MemoryStore())
@@ -86,7 +94,7 @@ def delivered(headers: Any, value: bytes, key: bytes, store: MemoryStore) -> Any
     policy = DeliveryPolicy(topics, "p.progress", "w", "v", 20_000, 20_000)
     delivery = Delivery(policy, Payloads(store, pool), lambda: "P")
     item = read_item(Message("p.a.items", 0, 0, key, value, headers, 0))
-    record = delivery._dead_letter(item, BOOM)
+    record = delivery._dead_letter(item, BOOM, 12.0)
     with suppress(OnItsWay):
         delivery._fitting(record, item)
     pool.work()
@@ -209,12 +217,33 @@ def test_what_was_replayed_is_known_by_its_place_until_it_is_forgotten() -> None
     assert not replays.has(told_of.position)
 
 
-def test_what_is_older_than_dead_letters_are_kept_is_forgotten_unless_it_was_said_anew() -> None:
+@pytest.mark.parametrize(
+    ("first_kept", "is_forgotten"),
+    [({("t", 0): 1}, False), ({("t", 1): 9}, False), ({}, False), ({("t", 0): 2}, True)],
+)
+def test_what_was_replayed_is_remembered_for_as_long_as_its_dead_letter_is_there(
+    first_kept: dict[tuple[str, int], int], is_forgotten: bool
+) -> None:
+    old = Replayed(api="a", topic="t", partition=0, offset=1, at=10.0)
+    replays = Replays()
+    replays.see(at(replayed_record(old, "r", 1)), None, 50.0, first_kept)
+    assert replays.has(old.position) is not is_forgotten
+    assert bool(replays.expired) is is_forgotten
+
+
+def test_an_open_mark_is_never_forgotten_since_its_job_waits_for_the_word_that_this_was_all() -> None:
+    replays = Replays()
+    mark = ReplayMark(api="a", job_id="j", generation=2, is_open=True, at=10.0)
+    replays.see(at(mark_record(mark, "r", 1)), forget_before=50.0)
+    assert (replays.marks, replays.expired) == ({"j": mark}, {})
+
+
+def test_what_is_old_and_gone_is_forgotten_unless_it_was_said_anew() -> None:
     old = Replayed(api="a", topic="t", partition=0, offset=1, at=10.0)
     marks = [ReplayMark(api="a", job_id="j", generation=g, is_open=g == 2, at=at_) for g, at_ in ((2, 10.0), (3, 90.0))]
     replays = Replays()
     for record in (replayed_record(old, "r", 1), *(mark_record(mark, "r", 1) for mark in marks)):
-        replays.see(at(record), forget_before=50.0)
+        replays.see(at(record), forget_before=50.0, first_kept={("t", 0): 2})
     assert [(record.key, record.value) for record in replays.expired.values()] == [(b"t-0-1", None)]
     assert replays.marks == {"j": marks[1]}
 
@@ -257,6 +286,13 @@ def test_a_folder_of_payloads_has_safe_names_and_an_index(tmp_path: Any) -> None
     assert (first["file"], first["item_id"], "payload" in first) == ("0-5.png", "../../etc/passwd", False)
     with pytest.raises(UsageError, match="cannot be written"):
         write_folder([], tmp_path / "0-5.png" / "x")
+
+
+def test_of_a_talkative_job_the_lines_next_to_the_failure_are_shown() -> None:
+    lines = [LogLine(at=n / 100, job_id="j", role="worker", who="w", line=str(n)) for n in range(1000)]
+    shown = nearest([*lines[500:], *lines[:500]], 4.995, 20)
+    assert [line.line for line in shown] == [*map(str, range(500, 510)), *map(str, range(490, 500))], "as they came"
+    assert nearest(lines[:3], 5.0, 20) == lines[:3]
 
 
 @pytest.mark.parametrize(

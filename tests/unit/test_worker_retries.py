@@ -85,6 +85,20 @@ def test_an_item_of_a_stopped_job_that_is_read_behind_a_waiting_one_is_skipped_a
     assert bench.producer.offsets[TOPICS.retry(1), 0] == 2
 
 
+def test_a_dead_letter_that_waits_for_the_items_before_it_bears_the_time_of_its_failure() -> None:
+    bench = WorkerBench(lambda data: Failure(Stage.PREDICT, "E", "bad", final=True) if data == b"bad" else Output(data))
+    bench.feed(b"later", topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
+    bench.feed(b"bad", topic=TOPICS.retry(1))
+    bench.run()
+    assert not bench.written(TOPICS.dlq)
+
+    bench.now += 5.0
+    bench.run()
+
+    [letter] = bench.written(TOPICS.dlq)
+    assert dict(letter.headers)["si-failed-at"] == b"1000.000"
+
+
 @pytest.mark.parametrize("max_attempts", [1, 3])
 def test_an_item_that_is_to_wait_for_years_is_rejected_and_holds_nothing_up(max_attempts: int) -> None:
     bench = WorkerBench(picky, max_attempts=max_attempts)
