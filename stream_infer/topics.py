@@ -53,10 +53,9 @@ class ApiTopics:
         return f"{self.prefix}.{self.api}.retry.{tier}"
 
     @property
-    def work_pattern(self) -> str:
-        """What a worker reads: the items, and every tier that was ever made, so that lowering `max_attempts` strands
-        nothing. One pattern, since one that matches no topic is an error (measured, librdkafka 2.16)."""
-        return rf"^{re.escape(self.prefix)}\.{re.escape(self.api)}\.(items|retry\.[0-9]+)$"
+    def tier_pattern(self) -> str:
+        """Every tier that was ever made, so that lowering `max_attempts` strands nothing."""
+        return rf"{re.escape(self.prefix)}\.{re.escape(self.api)}\.retry\.[0-9]+"
 
     def tier_of(self, topic: str) -> int | None:
         """The tier that `topic` is; None for the items topic."""

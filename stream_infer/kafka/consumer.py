@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from operator import methodcaller
 from typing import Any, Protocol, TypeAlias
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import ReaderStalled
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
+from stream_infer.kafka.following import Followers, Following
 from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.patience import ask_patiently
 from stream_infer.kafka.stalls import NOWHERE, StallWatch
@@ -62,9 +63,19 @@ class GroupConsumer:
     """
 
     def __init__(
-        self, kafka: KafkaSettings, group: str, client_id: str, listener: RebalanceListener, *, from_start: bool = False
+        self,
+        kafka: KafkaSettings,
+        group: str,
+        client_id: str,
+        listener: RebalanceListener,
+        *,
+        from_start: bool = False,
+        following: Following | None = None,
     ) -> None:
-        """`from_start` reads every assigned partition from its beginning: for compacted topics that are state."""
+        """`from_start` reads every assigned partition from its beginning: for compacted topics that are state.
+
+        What is `following` a partition comes and goes with it; the group has its place there too.
+        """
         self._where = kafka.bootstrap
         self._listener = listener
         self._from_start = from_start
@@ -91,6 +102,7 @@ class GroupConsumer:
                 "topic.metadata.refresh.interval.ms": 30_000,
             }
         )
+        self._followers = None if following is None else Followers(following, self._consumer)
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Joins the group. A topic that starts with '^' is a pattern."""
@@ -106,7 +118,7 @@ class GroupConsumer:
         try:
             first = self._consumer.poll(timeout_s)
             if first is None:
-                self._look_for_stalls()
+                self._look_around(time.monotonic())
                 return []
             self._taken.clear()
             self._returned.clear()
@@ -138,11 +150,14 @@ class GroupConsumer:
         """
         return bool(self._consumer.memberid())
 
-    def _look_for_stalls(self) -> None:
+    def _look_around(self, now: float) -> None:
+        if self._followers is not None:
+            self._followers.renew(now)
+        if self._stalls.is_due(now):
+            self._look_for_stalls(now)
+
+    def _look_for_stalls(self, now: float) -> None:
         """Called when all that was fetched has been taken: whatever is behind its end then is not being fetched."""
-        now = time.monotonic()
-        if not self._stalls.is_due(now):
-            return
         assigned = [(place.topic, place.partition) for place in self._consumer.assignment()]
         reading = [partition for partition in assigned if partition not in self._paused]
         places = {
@@ -202,27 +217,33 @@ class GroupConsumer:
             raise translate(error, "leaving a group", self._where) from error
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        if self._from_start:
-            places = [TopicPartition(place.topic, place.partition, OFFSET_BEGINNING) for place in places]
         partitions = [(place.topic, place.partition) for place in places]
+        if self._followers is not None:
+            partitions += self._followers.take(partitions)
         self._returned.update(self._taken.intersection(partitions))
         for partition in partitions:
             self._ends.pop(partition, None)
             self._paused.discard(partition)
-        consumer.incremental_assign(places)
+        offset = OFFSET_BEGINNING if self._from_start else OFFSET_STORED
+        consumer.incremental_assign([TopicPartition(topic, number, offset) for topic, number in partitions])
         self._listener.assigned(partitions)
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        partitions = [(place.topic, place.partition) for place in places]
-        self._taken.update(partitions)
+        partitions = self._leaving(places)
         self._listener.revoked(partitions)
-        consumer.incremental_unassign(places)
+        consumer.incremental_unassign(_places(partitions))
 
     def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        partitions = [(place.topic, place.partition) for place in places]
-        self._taken.update(partitions)
+        partitions = self._leaving(places)
         self._listener.lost(partitions)
-        consumer.incremental_unassign(places)
+        consumer.incremental_unassign(_places(partitions))
+
+    def _leaving(self, places: Sequence[TopicPartition]) -> list[Partition]:
+        partitions = [(place.topic, place.partition) for place in places]
+        if self._followers is not None:
+            partitions += self._followers.drop(partitions)
+        self._taken.update(partitions)
+        return partitions
 
 
 class _Nobody:

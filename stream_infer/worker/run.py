@@ -17,6 +17,7 @@ from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
 from stream_infer.kafka.admin import check_topics, cluster_id, topic_ids
 from stream_infer.kafka.consumer import GroupConsumer
+from stream_infer.kafka.following import Following
 from stream_infer.kafka.views import CompactedView
 from stream_infer.ports import Fetcher, Store
 from stream_infer.settings import ApiSettings, Settings
@@ -59,8 +60,10 @@ def run(
         opened = _open(settings, api, fetcher, slot, closing)
         readiness.await_predictor(opened.engine, api.batching.load_timeout, on_unavailable)
         loop = wire(settings, api, opened, store, readiness.note)
-        consumer = GroupConsumer(settings.kafka, names.worker_group, opened.slot.name, loop)
-        consumer.subscribe([names.work_pattern])
+        # Where an item is read, its retries are: whoever has a share of the items has that share of the waiting ones.
+        tiers = Following(names.items, names.tier_pattern)
+        consumer = GroupConsumer(settings.kafka, names.worker_group, opened.slot.name, loop, following=tiers)
+        consumer.subscribe([names.items])
         readiness.joined()
         _serve(loop, consumer, stop)
 

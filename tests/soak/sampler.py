@@ -60,12 +60,17 @@ class Sampler:
         described = self._admin.describe_consumer_groups(list(groups), request_timeout=_ANSWER_S)
         return {
             group: [
-                (place.topic, place.partition, member.member_id)
+                (topic, place.partition, member.member_id)
                 for member in future.result(2 * _ANSWER_S).members
                 for place in member.assignment.topic_partitions
+                for topic in self._read_with(group, place.topic)
             ]
             for group, future in described.items()
         }
+
+    def _read_with(self, group: str, topic: str) -> list[str]:
+        """Whoever has a partition of the items has that of the tiers, which the group knows nothing of."""
+        return [one for one in self._groups[group] if one == topic or (topic.endswith(".items") and ".retry." in one)]
 
 
 def main() -> None:

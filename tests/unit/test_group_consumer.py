@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_INVALID, TopicPartition
 from stream_infer.errors import ReaderStalled
 from stream_infer.kafka import consumer as module
 from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.following import Following
 from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
@@ -104,6 +105,17 @@ class Listener:
 @pytest.fixture
 def listener() -> Listener:
     return Listener()
+
+
+FOLLOWING = Following("t", r"t\.late\.[0-9]+")
+
+
+def test_partitions_follow_the_one_of_their_number() -> None:
+    counts = {"t": 3, "t.late.1": 3, "t.late.2": 2, "t.lately": 3, "other": 3}
+    assert FOLLOWING.along([("t", 0), ("t", 2), ("other", 1)], counts) == {
+        ("t", 0): [("t.late.1", 0), ("t.late.2", 0)],
+        ("t", 2): [("t.late.1", 2)],
+    }
 
 
 @pytest.fixture
