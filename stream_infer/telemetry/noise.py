@@ -32,6 +32,9 @@ _CONNECTION_LOST = {
         r"|(KafkaConnection|NodeNotReady|RequestTimedOut|CoordinatorNotAvailable)Error"
     ),
 }
+# Whose faults the tracker tells itself, when they end it; where in them it was is nobody's business but theirs.
+_TRACKERS_CLIENTS = frozenset({_AIOKAFKA, "faust", "mode"})
+_TRACKER = "stream_infer.tracker."
 _TRACKER_APP = "stream_infer.tracker.app"  # Faust logs there, with its traceback, what ends it; the role then tells it
 _ADDRESS = re.compile(r"\b[\w.-]+:\d{2,5}(?![\w.])")  # not the "thrd:127" of "[thrd:127.0.0.1:9092/1]"
 
@@ -48,7 +51,9 @@ class NoiseFilter(logging.Filter):
         family = record.name.partition(".")[0] if record.name != _LIBRDKAFKA else _LIBRDKAFKA
         if family == "asyncio" or record.name == _TRACKER_APP:
             _tell_in_one_line(record)
-        elif family in _CONNECTION_LOST:
+        if family in _TRACKERS_CLIENTS or record.name.startswith(_TRACKER):
+            _leave_out_the_stack(record)
+        if family in _CONNECTION_LOST:
             text = record.getMessage()
             if _PASSING.search(text):
                 return _lower(record)
@@ -70,6 +75,13 @@ class NoiseFilter(logging.Filter):
 def _lower(record: logging.LogRecord) -> bool:
     record.levelno, record.levelname = logging.DEBUG, "DEBUG"
     return logging.getLogger().getEffectiveLevel() <= logging.DEBUG
+
+
+def _leave_out_the_stack(record: logging.LogRecord) -> None:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and logging.getLogger().getEffectiveLevel() > logging.DEBUG:
+        text = f"{record.getMessage()}: {type(error).__name__}: {error}"
+        record.msg, record.args, record.exc_info, record.exc_text = text, (), None, None
 
 
 def _tell_in_one_line(record: logging.LogRecord) -> None:

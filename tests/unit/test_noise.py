@@ -111,3 +111,12 @@ def test_what_ends_the_tracker_is_told_in_one_line(stream: io.StringIO) -> None:
     logging.getLogger("stream_infer.tracker.app").error("[^App]: Crashed", exc_info=(type(error), error, None))
     [line] = stream.getvalue().splitlines()
     assert "[^App]: Crashed: Kafka has not answered" in line
+
+
+def test_a_fault_of_the_tracker_s_client_is_told_without_its_stack(stream: io.StringIO) -> None:
+    configure_logs("tracker", style="text", stream=stream)
+    error = ConnectionError("Connection at 127.0.0.1:9092 closed")
+    log = logging.getLogger("aiokafka.producer.sender")
+    log.error("Unexpected error in sender routine", exc_info=(type(error), error, None))
+    [line] = stream.getvalue().splitlines()
+    assert "Unexpected error in sender routine: ConnectionError: Connection at 127.0.0.1:9092 closed" in line
