@@ -116,9 +116,11 @@ def suspects(calls: Sequence[Call], lives: Sequence[Life]) -> Suspects:
     for life in lives:
         if life.killed is None:
             continue
-        under_way = [one for one in by_worker[life.pid] if one.at < life.killed - ROUNDING_S < one.answered]
+        # One call is under way at a time, and whether it was that when the signal came is known to within the rounding.
+        last = by_worker[life.pid][-1:]
+        under_way = {name for call in last if call.answered > life.killed + ROUNDING_S for name in call.names}
         heirs = [one.pid for one in lives if one.name == life.name and one.started > life.killed]
-        for name in [name for call in under_way for name in call.names]:
+        for name in sorted(under_way):
             later = [call for call in calls if call.at > life.killed and name in call.names]
             if later and heirs and int(later[0].process.partition("-")[0]) == heirs[0]:
                 found.append(later[0].names == (name,))
