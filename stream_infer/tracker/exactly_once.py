@@ -21,6 +21,7 @@ with warnings.catch_warnings():
     from faust.transport.consumer import TransactionManager
     from faust.transport.drivers import aiokafka as driver
     from faust.types import TP
+    from mode.threads import ServiceThread, WorkerThread
 
 from stream_infer.tracker.app import TrackerApp
 
@@ -100,7 +101,25 @@ class _Producer(driver.Producer):
             await producer.begin_transaction()
 
 
+class _DaemonThread(WorkerThread):
+    """Ends with the process. Measured: one that could not reach its coordinator any more kept a tracker that had told
+    what ended it, and let go of nothing, for another 87 s."""
+
+    def __init__(self, service: ServiceThread, **kwargs: Any) -> None:
+        super().__init__(service, **kwargs)
+        self.daemon = True
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except RuntimeError:
+            if not self.service.parent_loop.is_closed():  # else nobody is left who could be told that it has ended
+                raise
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    Worker = _DaemonThread
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seeks to a committed 0 too, which aiokafka takes for none: what was fetched and dropped would be lost."""
         offsets = await super().seek_to_committed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -23,6 +25,7 @@ from stream_infer.kafka.client import client_config
 from stream_infer.kafka.partitioner import PARTITIONER
 from stream_infer.kafka.producer import Publisher, TransactionalProducer
 from stream_infer.kafka.views import CompactedView
+from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import JobsSettings, KafkaSettings, Settings
 from stream_infer.topics import Topics
@@ -333,3 +336,24 @@ def test_it_ends_soon_and_binds_no_web_port(settings: Settings, start: Callable[
     assert [socket for socket in process.net_connections() if socket.status == psutil.CONN_LISTEN] == []
     tracker.process.send_signal(signal.SIGTERM)
     assert tracker.process.wait(8) == 0
+
+
+def test_it_ends_soon_though_kafka_does_not_answer_any_more(
+    bootstrap_servers: str,
+    tmp_path: Path,
+    start: Callable[..., Tracker],
+    topic_prefix: str,
+) -> None:
+    with LocalBroker(BrokerConfig(tmp_path / "kafka")) as broker:
+        kafka = KafkaSettings(
+            bootstrap_servers=broker.bootstrap_servers, topic_prefix=topic_prefix, session_timeout=6.0
+        )
+        settings = Settings(kafka=kafka, jobs=JobsSettings(partitions=3))
+        admin.apply(settings)
+        tracker = start(settings)
+        tracker.wait_until_ready()
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            assert tracker.terminate() < 10
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
