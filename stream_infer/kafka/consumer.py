@@ -102,7 +102,7 @@ class GroupConsumer:
                 "topic.metadata.refresh.interval.ms": 30_000,
             }
         )
-        self._followers = None if following is None else Followers(following, self._consumer)
+        self._followers = None if following is None else Followers(following, self._consumer, kafka)
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Joins the group. A topic that starts with '^' is a pattern."""

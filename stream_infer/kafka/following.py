@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stream_infer.kafka.client import client_config
+from stream_infer.kafka.errors import translate
+from stream_infer.settings import KafkaSettings
 
 Partition: TypeAlias = tuple[str, int]
 
@@ -40,15 +45,22 @@ class Following:
 class Followers:
     """What follows the partitions that a member of a group has now. Used on the member's thread."""
 
-    def __init__(self, following: Following, consumer: Consumer) -> None:
+    def __init__(self, following: Following, consumer: Consumer, kafka: KafkaSettings) -> None:
         self._following = following
         self._consumer = consumer
+        # Asked inside the consumer's callbacks, where the consumer itself must not be: a blocking call of it ends what
+        # the binding knows of the poll around it, and the next callback aborts the process (measured, 2.16).
+        self._admin = AdminClient(client_config(kafka, f"following-{following.leader}"))
+        self._where = kafka.bootstrap
         self._along: dict[Partition, list[Partition]] = {}
         self._renew_at = time.monotonic() + _RENEW_EVERY_S
 
     def take(self, partitions: Iterable[Partition]) -> list[Partition]:
-        """What goes along with these, from now on. Raises KafkaException where the brokers do not say which exist."""
-        topics = self._consumer.list_topics(timeout=_QUERY_TIMEOUT_S).topics
+        """What goes along with these from now on. Raises ServiceUnavailable where nobody says what there is."""
+        try:
+            topics = self._admin.list_topics(timeout=_QUERY_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise translate(error, "looking for what follows a topic", self._where) from error
         found = self._following.along(partitions, {name: len(topic.partitions) for name, topic in topics.items()})
         self._along |= found
         return [follower for followers in found.values() for follower in followers]

@@ -78,6 +78,8 @@ class WorkerLoop:
         self._looked_at = 0.0
         self._enough: set[Partition] = set()
         self._consumer: GroupConsumer | None = None
+        self._in_callback = False
+        self._is_fenced = False
 
     def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         """Works until `stop`. Raises what cannot be mended here: TopicMismatch, PredictorUnavailable."""
@@ -90,6 +92,9 @@ class WorkerLoop:
         room = self._pace.room(ledger.in_work, ledger.held, ledger.held_bytes)
         busy = ledger.in_work > 0 or ledger.has_deliverable
         polled = self._read(consumer, room, 0.0 if busy else self._idle_time())
+        if self._is_fenced:
+            self._begin_anew(consumer)  # and what was just polled is read again
+            return
         self._admit(polled)
         waits = self._times.full if not room else self._times.busy
         self._work(waits if ledger.in_work and not polled else 0.0)
@@ -207,7 +212,9 @@ class WorkerLoop:
             _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
         except Fenced as error:
             _LOG.warning("producer_fenced", reason=str(error))
-            self._begin_anew(consumer)
+            self._is_fenced = True
+            if not self._in_callback:
+                self._begin_anew(consumer)
         else:
             self._committed(built.prefixes, time.monotonic())
 
@@ -220,7 +227,11 @@ class WorkerLoop:
         self._pace.committed(now, more=self._ledger.has_deliverable)
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
-        """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands."""
+        """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands.
+
+        Never inside a callback of the consumer, which must not be asked anything there (see kafka/following.py).
+        """
+        self._is_fenced = False
         self._producer.close()
         self._producer = self._new_producer()
         partitions = self._ledger.rewind()
@@ -240,16 +251,22 @@ class WorkerLoop:
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
-        deadline = time.monotonic() + self._times.drain
-        tokens = self._ledger.open_tokens(partitions)
-        self._engine.withdraw(tokens)
-        while tokens & self._engine.in_child() and time.monotonic() < deadline:
-            self._work(self._times.full)
-            self._deliver_due()
-        self._deliver_all(deadline, partitions)
+        self._in_callback = True
+        try:
+            self._drain(partitions, time.monotonic() + self._times.drain)
+        finally:
+            self._in_callback = False
         left = self._ledger.pending(partitions)
         self._forget(partitions)
         _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)
+
+    def _drain(self, partitions: Sequence[Partition], deadline: float) -> None:
+        tokens = self._ledger.open_tokens(partitions)
+        self._engine.withdraw(tokens)
+        while tokens & self._engine.in_child() and time.monotonic() < deadline and not self._is_fenced:
+            self._work(self._times.full)
+            self._deliver_due()
+        self._deliver_all(deadline, partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
@@ -264,7 +281,7 @@ class WorkerLoop:
         self._enough -= set(partitions)
 
     def _deliver_all(self, deadline: float, partitions: Sequence[Partition]) -> None:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._is_fenced:
             self._take_stored()
             if not (self._ledger.has_deliverable or self._ledger.is_held_back(partitions)):
                 return

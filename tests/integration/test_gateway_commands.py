@@ -107,12 +107,18 @@ def test_waiting_ends_with_the_job_and_its_exit_code(
     assert f"{state}, 2/2 items" in ended.out
 
 
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background is deaf to it, and so are its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_while_waiting_leaves_the_job_running_and_says_how_to_go_on(client: HttpClient) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "stream_infer", "submit", "echo", "1", "--wait", "--gateway", client.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - takes no lock
     )
     assert process.stdout is not None
     job_id = process.stdout.readline().partition(":")[0]

@@ -141,7 +141,13 @@ def test_ctrl_c_ends_a_follower_quietly(harness: GatewayHarness, client: HttpCli
     with job_log(harness.settings.kafka, "worker", f"{harness.settings.kafka.topic_prefix}.w") as log:
         log.line({job}, "hello\x1b[2J")
     command = [sys.executable, "-m", "stream_infer", "logs", job, "--follow", "--gateway", client.url]
-    follower = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    follower = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background is deaf to it, and so are its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - takes no lock
+    )
     assert follower.stdout is not None
     try:
         line = follower.stdout.readline()

@@ -1,5 +1,6 @@
 """What the worker's loop does with what its group says."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -135,3 +136,29 @@ def test_the_stacks_of_failed_items_count_as_bytes_of_a_transaction() -> None:
     bench.run(20)
 
     assert sizes == [3, 3, 1]
+
+
+def test_a_producer_that_is_fenced_in_the_middle_of_a_revoke_is_replaced_after_it() -> None:
+    """Inside a callback the consumer must not be asked anything: the process would be aborted."""
+    bench = WorkerBench(Output, pace=replace(PACE, commit_interval=3600.0))
+    bench.loop._pace.committed(time.monotonic())
+    bench.feed(b"1", b"2")
+    bench.run(1)
+    asked: list[str] = []
+    consumer: Any = bench.consumer
+    consumer.committed = lambda partitions: asked.append("committed") or dict.fromkeys(partitions, 0)
+    consumer.seek = lambda _offsets: asked.append("seek")
+    producer: Any = bench.producer
+    producer.close = lambda: None
+    transact, producer.transact = producer.transact, fenced
+
+    bench.loop.revoked([(TOPICS.retry(1), 0)])
+    assert asked == []
+
+    producer.transact = transact
+    bench.run(1)
+    assert asked == ["committed", "seek"]
+
+
+def fenced(*_arguments: Any) -> None:
+    raise Fenced("by the test")
