@@ -22,6 +22,8 @@ GROWTH = 1.5
 SLACK = 100 * MIB
 ENDS_A_FAULT = 2
 MOST_ENDS = 2
+# A reader that stopped reading after a fault is seen by `kafka/stalls.py` that much later, and ends its process then.
+STALL_S = 45.0
 """Of one role by itself, and for each second fault one more."""
 ENDINGS = frozenset({Kind.SEGFAULT, Kind.ABORT, Kind.EXIT, Kind.HANG})
 
@@ -79,7 +81,7 @@ def check_own_ends(lives: Sequence[Life], injected: Sequence[Injected]) -> Itera
     by_name: dict[str, list[float]] = defaultdict(list)
     for life in _own_ends(lives):
         by_name[life.name].append(life.ended or 0.0)
-    windows = [window(one) for one in injected]
+    windows = [(began, end + STALL_S) for began, end in map(window, injected)]
     for name, ends in by_name.items():
         unprovoked = sum(not any(began <= at <= end for began, end in windows) for at in ends)
         if unprovoked:
