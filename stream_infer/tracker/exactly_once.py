@@ -12,6 +12,7 @@ So its transactional producers are used as they are, and when to commit what is 
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, cast
@@ -24,6 +25,8 @@ with warnings.catch_warnings():
     from mode.threads import ServiceThread, WorkerThread
 
 from stream_infer.tracker.app import TrackerApp
+
+_LOG = logging.getLogger(__name__)
 
 TakeOver = Callable[[frozenset[int]], Awaitable[None]]
 """Called with all partitions that are ours from now on, before the first of their records is read."""
@@ -112,9 +115,8 @@ class _DaemonThread(WorkerThread):
     def run(self) -> None:
         try:
             super().run()
-        except RuntimeError:
-            if not self.service.parent_loop.is_closed():  # else nobody is left who could be told that it has ended
-                raise
+        except Exception as error:  # noqa: BLE001 - what it fails with at its end, its app has told or does not wait for
+            _LOG.debug("the consumer's thread ended with %s: %s", type(error).__name__, error)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
