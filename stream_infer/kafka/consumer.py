@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import methodcaller
 from typing import Any, Protocol, TypeAlias
 
@@ -161,17 +162,14 @@ class GroupConsumer:
         assigned = [(place.topic, place.partition) for place in self._consumer.assignment()]
         reading = [partition for partition in assigned if partition not in self._paused]
         places = {
-            (place.topic, place.partition): max(place.offset, self._ends.get((place.topic, place.partition), NOWHERE))
-            for place in self._consumer.position(_places(reading))
+            (at.topic, at.partition): max(at.offset, NOWHERE, self._ends.get((at.topic, at.partition), NOWHERE))
+            for at in self._consumer.position(_places(reading))
         }
-        stalled = self._stalls.look({key: max(at, NOWHERE) for key, at in places.items()}, self._end_of, now)
+        stalled = self._stalls.look(places, partial(stable_end, self._consumer), now)
         if stalled:
             self._has_stalled = True
             named = ", ".join(f"{topic}[{number}]" for topic, number in stalled)
             raise ReaderStalled(f"nothing comes from {named}, though there is something: the reader has to start anew")
-
-    def _end_of(self, partition: Partition) -> int | None:
-        return stable_end(self._consumer, partition)
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         self._consumer.pause(_places(partitions))

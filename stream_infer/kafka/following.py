@@ -10,16 +10,14 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
+from stream_infer.kafka.offsets import Partition
 from stream_infer.settings import KafkaSettings
-
-Partition: TypeAlias = tuple[str, int]
 
 _QUERY_TIMEOUT_S = 10.0
 _RENEW_EVERY_S = 3600.0

@@ -7,9 +7,9 @@ ever for the offsets of its new partitions, while the broker gives them to anybo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-Partition: TypeAlias = tuple[str, int]
+from stream_infer.kafka.offsets import Partition
 
 # A place that librdkafka has not found yet. At an empty partition it still tells of the end.
 NOWHERE = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -14,7 +15,7 @@ from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import as_record
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.offsets import end_offsets, first_offsets, offsets_at, stable_end
-from stream_infer.kafka.stalls import Partition, StallWatch
+from stream_infer.kafka.stalls import StallWatch
 from stream_infer.pool import DaemonPool
 from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
@@ -137,16 +138,13 @@ class TopicReader:
         if not self._stalls.is_due(now):
             return
         places = {(self._topic, number): offset for number, offset in self._reached.items()}
-        stalled = self._stalls.look(places, self._end_of, now)
+        stalled = self._stalls.look(places, partial(stable_end, self._consumer), now)
         if stalled:
             log.warning("reader_stalled", topic=self._topic, partitions=[number for _, number in stalled])
             DaemonPool(1, "closing").submit(self._consumer.close)  # it may hang
             self._consumer = self._new_consumer()
             self._stalls = StallWatch()
             self._assign(self._reached)
-
-    def _end_of(self, partition: Partition) -> int | None:
-        return stable_end(self._consumer, partition)
 
     def read_to_end(self, timeout_s: float = 60.0) -> list[Message]:
         """Every record below the end that the broker names now. Raises ServiceUnavailable at the timeout."""

@@ -78,7 +78,6 @@ class WorkerLoop:
         self._looked_at = 0.0
         self._enough: set[Partition] = set()
         self._consumer: GroupConsumer | None = None
-        self._in_callback = False
         self._is_fenced = False
 
     def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
@@ -201,9 +200,9 @@ class WorkerLoop:
         built = self._delivery.transaction(ended, self._clock(), self._events)
         self._ledger.hold_back(built.waiting)
         if built.prefixes or built.records:
-            self._transact(built, membership, consumer)
+            self._transact(built, membership)
 
-    def _transact(self, built: Transaction, membership: Membership, consumer: GroupConsumer) -> None:
+    def _transact(self, built: Transaction, membership: Membership) -> None:
         offsets = {prefix.partition: prefix.offset for prefix in built.prefixes}
         try:
             self._producer.transact(built.records, offsets, membership)
@@ -213,8 +212,6 @@ class WorkerLoop:
         except Fenced as error:
             _LOG.warning("producer_fenced", reason=str(error))
             self._is_fenced = True
-            if not self._in_callback:
-                self._begin_anew(consumer)
         else:
             self._committed(built.prefixes, time.monotonic())
 
@@ -229,7 +226,8 @@ class WorkerLoop:
     def _begin_anew(self, consumer: GroupConsumer) -> None:
         """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands.
 
-        Never inside a callback of the consumer, which must not be asked anything there (see kafka/following.py).
+        In a turn of its own: it may be noticed inside a callback of the consumer, which must not be asked anything
+        there (see kafka/following.py).
         """
         self._is_fenced = False
         self._producer.close()
@@ -251,11 +249,7 @@ class WorkerLoop:
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
-        self._in_callback = True
-        try:
-            self._drain(partitions, time.monotonic() + self._times.drain)
-        finally:
-            self._in_callback = False
+        self._drain(partitions, time.monotonic() + self._times.drain)
         left = self._ledger.pending(partitions)
         self._forget(partitions)
         _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)

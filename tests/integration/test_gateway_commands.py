@@ -22,6 +22,7 @@ from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.status import Cause, State
 from stream_infer.records import Failure
 from tests.support.gateway import GatewayHarness, HttpClient, result_of
+from tests.support.interrupts import hear_ctrl_c
 from tests.support.settings import settings_for
 
 
@@ -105,11 +106,6 @@ def test_waiting_ends_with_the_job_and_its_exit_code(
     tracker.join()
     assert ended.code == code
     assert f"{state}, 2/2 items" in ended.out
-
-
-def hear_ctrl_c() -> None:
-    """What a shell starts in the background is deaf to it, and so are its children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_ctrl_c_while_waiting_leaves_the_job_running_and_says_how_to_go_on(client: HttpClient) -> None:

@@ -36,6 +36,7 @@ from stream_infer.telemetry.job_logs import job_log
 from stream_infer.telemetry.logs import configure_logs
 from stream_infer.worker.run import run
 from tests.support.gateway import GatewayHarness, HttpClient
+from tests.support.interrupts import hear_ctrl_c
 from tests.support.roles import give_up, running
 from tests.support.settings import PREDICTORS, settings_for
 
@@ -145,8 +146,7 @@ def test_ctrl_c_ends_a_follower_quietly(harness: GatewayHarness, client: HttpCli
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # What a shell starts in the background is deaf to it, and so are its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - takes no lock
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - takes no lock
     )
     assert follower.stdout is not None
     try:
