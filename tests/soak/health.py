@@ -22,9 +22,9 @@ GROWTH = 1.5
 SLACK = 100 * MIB
 ENDS_A_FAULT = 2
 MOST_ENDS = 2
-# A reader that stopped reading after a fault is seen by `kafka/stalls.py` that much later, and ends its process then.
-STALL_S = 45.0
 """Of one role by itself, and for each second fault one more."""
+# A reader that stopped reading after a fault is seen by `kafka/stalls.py` that much later, and ends its process then.
+STALL_S = 50.0
 ENDINGS = frozenset({Kind.SEGFAULT, Kind.ABORT, Kind.EXIT, Kind.HANG})
 
 

@@ -182,7 +182,7 @@ def idle(consumer: GroupConsumer, monkeypatch: pytest.MonkeyPatch) -> Idle:
 
 
 def test_a_partition_that_is_not_read_though_there_is_something_ends_the_reader(idle: Idle) -> None:
-    idle.polls(3)
+    idle.polls(4)
     with pytest.raises(ReaderStalled, match=r"t\[0\]"):
         idle.polls(1)
 
@@ -193,7 +193,16 @@ def test_a_partition_that_is_not_read_though_there_is_something_ends_the_reader(
 def test_one_whose_place_librdkafka_never_finds_ends_the_reader_too(idle: Idle) -> None:
     idle.fake.places, idle.fake.end = {0: OFFSET_INVALID}, 0
     with pytest.raises(ReaderStalled):
-        idle.polls(4)
+        idle.polls(5)
+
+
+def test_a_record_that_comes_after_a_long_rest_ends_nobody(idle: Idle) -> None:
+    idle.fake.places, idle.fake.end = {0: 5}, 5
+    idle.polls(20)
+    idle.fake.end = 6
+    idle.polls(2)
+    idle.fake.places = {0: 6}
+    idle.polls(20)
 
 
 def test_nothing_comes_of_a_partition_that_is_paused_or_read_to_its_end(idle: Idle) -> None:
