@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
@@ -17,6 +17,8 @@ Partition: TypeAlias = tuple[str, int]
 
 _TIMEOUT_S = 10.0
 _STABLE_TIMEOUT_S = 5.0
+# Kafka's word for: no record as late as that.
+_NONE_SINCE = -1
 # Beyond the request's own timeout: a client that has lost sight of every broker may not keep even that.
 _ANSWER_S = 2 * _TIMEOUT_S
 
@@ -65,18 +67,26 @@ def offsets_at(admin: AdminClient, partitions: Iterable[Partition], at_ms: int, 
     """
     wanted = list(partitions)
     ends = end_offsets(admin, wanted, where)
-    found = _list(admin, wanted, OffsetSpec.for_timestamp(at_ms), where)
+    found = _list(admin, wanted, OffsetSpec.for_timestamp(at_ms), where, least=_NONE_SINCE)
     return {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
 
 
-def _list(admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str) -> dict[Partition, int]:
+def _list(
+    admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str, *, least: int = 0
+) -> dict[Partition, int]:
+    """What is below `least` is no answer."""
     wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
     if not wanted:
         return {}
 
     def ask() -> dict[Partition, int]:
         futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
-        return {(place.topic, place.partition): future.result(_ANSWER_S).offset for place, future in futures.items()}
+        found = {(place.topic, place.partition): future.result(_ANSWER_S).offset for place, future in futures.items()}
+        # Measured: of a partition without a leader librdkafka 2.16 may say OFFSET_INVALID, and no error. Taken for an
+        # end, it let an intake begin a job anew that it had published in part.
+        if any(offset < least for offset in found.values()):
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return found
 
     # Measured: after a leader's restart an admin client is answered FENCED_LEADER_EPOCH until its metadata is read
     # anew, which it does by itself only every 5 minutes.

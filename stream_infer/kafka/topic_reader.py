@@ -104,7 +104,7 @@ class TopicReader:
     def poll(self, timeout_s: float, max_records: int = 1000) -> list[Message]:
         """Records that have come; waits at most `timeout_s` for the first.
 
-        What came before a fault is handed out first, and the fault raised by the next call: nothing that has been read
+        What came beside a fault is handed out first, and the fault raised by the next call: nothing that has been read
         is dropped.
         """
         if self._failure is not None:
@@ -124,7 +124,7 @@ class TopicReader:
                 record = as_record(one, self._where)
             except StreamInferError as error:
                 self._failure = error
-                break
+                continue
             if isinstance(record, Message):
                 messages.append(record)
                 self._reached[record.partition] = record.offset + 1

@@ -115,7 +115,7 @@ class _DaemonThread(WorkerThread):
     def run(self) -> None:
         try:
             super().run()
-        except Exception as error:  # noqa: BLE001 - what it fails with at its end, its app has told or does not wait for
+        except BaseException as error:  # noqa: BLE001 - a cancellation, or what its app has told or does not wait for
             _LOG.debug("the consumer's thread ended with %s: %s", type(error).__name__, error)
 
 

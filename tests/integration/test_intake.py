@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, EnqueuingStarted, Exhausted
 from stream_infer.jobs.spec import encode_job
-from stream_infer.jobs.status import Cause, State
+from stream_infer.jobs.status import Cause, JobStatus, State, encode_status
 from stream_infer.kafka.admin import apply
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer
@@ -148,6 +149,31 @@ def test_an_intake_that_was_fenced_takes_its_partition_back_with_its_jobs(settin
 
     assert ids(items(settings, 50)) == list(range(50))
     assert sum(e.delta.enqueued for e in events if isinstance(e, Counted)) == 50
+
+
+def test_an_intake_that_has_read_less_than_the_job_counts_reads_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Numbers(30)
+    source.hold_at = 17
+    with intake(settings, source):
+        submit(settings)
+        assert source.held.wait(WAIT_S)
+        source.release.set()
+        items(settings, 14)
+    counted = JobStatus(job_id=JOB.job_id, api="echo", counts=Counts(enqueued=14, succeeded=10_000))
+    publish(settings, Topics(settings.kafka.topic_prefix).status, encode_status(counted))
+    reads: list[int] = []
+
+    def short_at_first(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        reads.append(1)
+        return {} if len(reads) <= settings.jobs.partitions else read_compacted(*args, **kwargs)
+
+    monkeypatch.setattr("stream_infer.intake.run.read_compacted", short_at_first)
+    with intake(settings, Numbers(30)):
+        events_until_exhausted(settings)
+
+    assert ids(items(settings, 30)) == list(range(30))
 
 
 def test_a_source_that_breaks_off_fails_its_job_and_keeps_what_was_read(settings: Settings) -> None:

@@ -38,13 +38,14 @@ class Sampler:
             for number in metadata[topic].partitions
         }
         answers = self._admin.list_offsets(latest, request_timeout=_ANSWER_S)
+        ends = [(one.topic, one.partition, future.result(2 * _ANSWER_S).offset) for one, future in answers.items()]
+        if any(end < 0 for _, _, end in ends):
+            raise TimeoutError("a partition's end is not known")
         return {
             "at": at,
             "places": {group: self._places(group) for group in self._groups},
             "owners": self._owners(list(self._groups)),
-            "ends": [
-                (one.topic, one.partition, future.result(2 * _ANSWER_S).offset) for one, future in answers.items()
-            ],
+            "ends": ends,
         }
 
     def _places(self, group: str) -> list[tuple[str, int, int]]:

@@ -131,10 +131,17 @@ class Seen:
 class Tally:
     """Follows results, dead letters and status, as any consumer would."""
 
-    def __init__(self, settings: Settings, outputs: Sequence[str], status: str) -> None:
+    def __init__(self, settings: Settings, outputs: Mapping[str, int], status: str) -> None:
+        """`outputs`: topics and how many partitions each has."""
         self.seen = Seen()
         self._status = status
-        self._readers = {topic: TopicReader(settings.kafka, topic) for topic in (*outputs, status)}
+        # One partition each. Measured: librdkafka 2.16 reads memory that it has not written, and crashes, when a broker
+        # says in one answer who leads one partition and that nobody leads another.
+        self._readers = [
+            (topic, TopicReader(settings.kafka, topic, [number]))
+            for topic, partitions in {**outputs, status: settings.jobs.partitions}.items()
+            for number in range(partitions)
+        ]
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
 
@@ -144,14 +151,14 @@ class Tally:
     def close(self) -> None:
         self._ending.set()
         self._thread.join()
-        for reader in self._readers.values():
+        for _, reader in self._readers:
             reader.close()
 
     def _run(self) -> None:
         while not self._ending.wait(0.1):
-            for topic, reader in self._readers.items():
+            for topic, reader in self._readers:
                 try:
-                    messages = reader.poll(0.02)
+                    messages = reader.poll(0.0)
                 except StreamInferError:
                     continue
                 for message in messages:
