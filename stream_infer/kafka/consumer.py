@@ -13,6 +13,7 @@ from operator import methodcaller
 from typing import Any, Protocol, TypeAlias
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from stream_infer.errors import ReaderStalled
 from stream_infer.kafka.client import client_config
@@ -103,7 +104,11 @@ class GroupConsumer:
                 "topic.metadata.refresh.interval.ms": 30_000,
             }
         )
-        self._followers = None if following is None else Followers(following, self._consumer, kafka)
+        # For what the consumer cannot be asked: inside its callbacks anything, and whether it has stopped reading.
+        self._admin = AdminClient(client_config(kafka, client_id))
+        self._followers = (
+            None if following is None else Followers(following, self._consumer, self._admin, kafka.bootstrap)
+        )
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Joins the group. A topic that starts with '^' is a pattern."""
@@ -165,7 +170,7 @@ class GroupConsumer:
             (at.topic, at.partition): max(at.offset, NOWHERE, self._ends.get((at.topic, at.partition), NOWHERE))
             for at in self._consumer.position(_places(reading))
         }
-        stalled = self._stalls.look(places, partial(stable_end, self._consumer), now)
+        stalled = self._stalls.look(places, partial(stable_end, self._admin), now)
         if stalled:
             self._has_stalled = True
             named = ", ".join(f"{topic}[{number}]" for topic, number in stalled)

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.offsets import Partition
-from stream_infer.settings import KafkaSettings
 
 _QUERY_TIMEOUT_S = 10.0
 _RENEW_EVERY_S = 3600.0
@@ -43,13 +41,14 @@ class Following:
 class Followers:
     """What follows the partitions that a member of a group has now. Used on the member's thread."""
 
-    def __init__(self, following: Following, consumer: Consumer, kafka: KafkaSettings) -> None:
+    def __init__(self, following: Following, consumer: Consumer, admin: AdminClient, where: str) -> None:
+        """`admin` is asked inside the consumer's callbacks, where the consumer itself must not be: a blocking call of
+        it ends what the binding knows of the poll around it, and the next callback aborts the process (measured, 2.16).
+        """
         self._following = following
         self._consumer = consumer
-        # Asked inside the consumer's callbacks, where the consumer itself must not be: a blocking call of it ends what
-        # the binding knows of the poll around it, and the next callback aborts the process (measured, 2.16).
-        self._admin = AdminClient(client_config(kafka, f"following-{following.leader}"))
-        self._where = kafka.bootstrap
+        self._admin = admin
+        self._where = where
         self._along: dict[Partition, list[Partition]] = {}
         self._renew_at = time.monotonic() + _RENEW_EVERY_S
 

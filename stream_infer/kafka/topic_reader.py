@@ -63,6 +63,7 @@ class TopicReader:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
+                "topic.metadata.refresh.interval.ms": 30_000,
             }
         )
 
@@ -138,7 +139,7 @@ class TopicReader:
         if not self._stalls.is_due(now):
             return
         places = {(self._topic, number): offset for number, offset in self._reached.items()}
-        stalled = self._stalls.look(places, partial(stable_end, self._consumer), now)
+        stalled = self._stalls.look(places, partial(stable_end, self._admin), now)
         if stalled:
             log.warning("reader_stalled", topic=self._topic, partitions=[number for _, number in stalled])
             DaemonPool(1, "closing").submit(self._consumer.close)  # it may hang

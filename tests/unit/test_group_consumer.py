@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_INVALID, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import ReaderStalled
 from stream_infer.kafka import consumer as module
@@ -48,7 +50,6 @@ class FakeConsumer:
         self.meanwhile: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
         self.places = {0: 5}
-        self.end = 9
         self.idle = False
         self.closing = threading.Event()
 
@@ -82,11 +83,25 @@ class FakeConsumer:
     def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
         return [TopicPartition("t", place.partition, self.places[place.partition]) for place in places]
 
-    def get_watermark_offsets(self, _place: TopicPartition, timeout: float) -> tuple[int, int]:
-        return (0, self.end)
-
     def close(self) -> None:
         self.closing.set()
+
+
+class FakeAdmin:
+    """Every partition ends at `end`; None: it has no leader."""
+
+    def __init__(self, _config: Any) -> None:
+        self.end: int | None = 9
+
+    def list_offsets(self, wanted: dict[Any, Any], **_options: Any) -> dict[Any, Future[Any]]:
+        futures: dict[Any, Future[Any]] = {}
+        for place in wanted:
+            futures[place] = Future()
+            if self.end is None:
+                futures[place].set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+            else:
+                futures[place].set_result(SimpleNamespace(offset=self.end))
+        return futures
 
 
 class Listener:
@@ -121,6 +136,7 @@ def test_partitions_follow_the_one_of_their_number() -> None:
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch, listener: Listener) -> GroupConsumer:
     monkeypatch.setattr(module, "Consumer", FakeConsumer)
+    monkeypatch.setattr(module, "AdminClient", FakeAdmin)
     consumer = GroupConsumer(KafkaSettings(), "group", "client", listener)
     consumer.subscribe(["t"])
     return consumer
@@ -167,6 +183,7 @@ class Idle:
         self.consumer = consumer
         self.fake: Any = consumer._consumer
         self.fake.idle = True
+        self.admin: Any = consumer._admin
         self._now = 1000.0
         monkeypatch.setattr("stream_infer.kafka.consumer.time.monotonic", lambda: self._now)
 
@@ -191,15 +208,15 @@ def test_a_partition_that_is_not_read_though_there_is_something_ends_the_reader(
 
 
 def test_one_whose_place_librdkafka_never_finds_ends_the_reader_too(idle: Idle) -> None:
-    idle.fake.places, idle.fake.end = {0: OFFSET_INVALID}, 0
+    idle.fake.places, idle.admin.end = {0: OFFSET_INVALID}, 0
     with pytest.raises(ReaderStalled):
         idle.polls(5)
 
 
 def test_a_record_that_comes_after_a_long_rest_ends_nobody(idle: Idle) -> None:
-    idle.fake.places, idle.fake.end = {0: 5}, 5
+    idle.fake.places, idle.admin.end = {0: 5}, 5
     idle.polls(20)
-    idle.fake.end = 6
+    idle.admin.end = 6
     idle.polls(2)
     idle.fake.places = {0: 6}
     idle.polls(20)
@@ -208,4 +225,9 @@ def test_a_record_that_comes_after_a_long_rest_ends_nobody(idle: Idle) -> None:
 def test_nothing_comes_of_a_partition_that_is_paused_or_read_to_its_end(idle: Idle) -> None:
     idle.fake.places = {0: 5, 1: 9}
     idle.consumer.pause([("t", 0)])
+    idle.polls(10)
+
+
+def test_while_the_broker_does_not_answer_nobody_is_ended(idle: Idle) -> None:
+    idle.admin.end = None
     idle.polls(10)

@@ -8,8 +8,7 @@ import pytest
 from confluent_kafka import OFFSET_INVALID
 
 from stream_infer.errors import ServiceUnavailable
-from stream_infer.kafka import offsets
-from stream_infer.kafka.offsets import end_offsets, first_offsets, offsets_at
+from stream_infer.kafka.offsets import end_offsets, first_offsets, offsets_at, stable_end
 
 P, Q = ("t", 0), ("t", 1)
 
@@ -26,7 +25,7 @@ class Admin:
         self.answers = list(answers)
         self.asked = 0
 
-    def list_offsets(self, wanted: dict[Any, Any], request_timeout: float) -> dict[Any, Future[Answer]]:
+    def list_offsets(self, wanted: dict[Any, Any], **_options: Any) -> dict[Any, Future[Answer]]:
         given = self.answers[min(self.asked, len(self.answers) - 1)]
         self.asked += 1
         futures: dict[Any, Future[Answer]] = {}
@@ -48,11 +47,12 @@ def test_an_offset_that_is_none_is_asked_for_again(ask: Any) -> None:
 
 
 def test_one_that_never_comes_is_a_service_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("stream_infer.kafka.offsets.ask_patiently", lambda ask, *_, **__: ask())
     admin: Any = Admin([OFFSET_INVALID])
 
     with pytest.raises(ServiceUnavailable):
         end_offsets(admin, [P], "here")
+    assert stable_end(admin, P) is None
 
 
 def test_where_no_record_is_as_late_the_end_is_taken() -> None:
