@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TypeAlias
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from stream_infer.errors import ServiceUnavailable, StreamInferError, TopicMismatch
+from stream_infer.errors import ServiceUnavailable, TopicMismatch
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.patience import ask_patiently
 
 Partition: TypeAlias = tuple[str, int]
 
 _TIMEOUT_S = 10.0
-_STABLE_TIMEOUT_S = 5.0
+_STABLE_TIMEOUT_S = 2.0
+# Beyond the request's own timeout: a client that has lost sight of every broker may not keep even that.
+_ANSWER_S = 2 * _TIMEOUT_S
 # Kafka's word for: no record as late as that.
 _NONE_SINCE = -1
 
@@ -56,12 +58,16 @@ def stable_end(admin: AdminClient, partition: Partition) -> int | None:
     Not asked of the consumer: one that has lost a partition's leader for good (librdkafka 2.16, told once that there is
     none) would know no end either, and nobody would notice that it has stopped.
     """
-    patience = Patience(_STABLE_TIMEOUT_S, isolation=IsolationLevel.READ_COMMITTED)
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    latest = {TopicPartition(*partition): OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+    committed = IsolationLevel.READ_COMMITTED
     try:
-        return _list(admin, [partition], latest, "its broker", patience)[partition]
-    except StreamInferError:
+        [future] = admin.list_offsets(latest, isolation_level=committed, request_timeout=_STABLE_TIMEOUT_S).values()
+        found = int(future.result(_STABLE_TIMEOUT_S + 1).offset)
+    except (KafkaException, TimeoutError):
+        with suppress(KafkaException):  # so that it knows the leader the next time
+            admin.list_topics(timeout=_STABLE_TIMEOUT_S)
         return None
+    return None if found < 0 else found
 
 
 def offsets_at(admin: AdminClient, partitions: Iterable[Partition], at_ms: int, where: str) -> dict[Partition, int]:
@@ -71,46 +77,32 @@ def offsets_at(admin: AdminClient, partitions: Iterable[Partition], at_ms: int, 
     """
     wanted = list(partitions)
     ends = end_offsets(admin, wanted, where)
-    found = _list(admin, wanted, OffsetSpec.for_timestamp(at_ms), where, Patience(least=_NONE_SINCE))
+    found = _list(admin, wanted, OffsetSpec.for_timestamp(at_ms), where, least=_NONE_SINCE)
     return {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How offsets are asked for, in seconds. What is below `least` is no answer."""
-
-    timeout_s: float = _TIMEOUT_S
-    least: int = 0
-    isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
-
-
 def _list(
-    admin: AdminClient,
-    partitions: Iterable[Partition],
-    spec: OffsetSpec,
-    where: str,
-    patience: Patience = Patience(),
+    admin: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, where: str, *, least: int = 0
 ) -> dict[Partition, int]:
+    """What is below `least` is no answer."""
     wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
     if not wanted:
         return {}
-    # Beyond the request's own timeout: a client that has lost sight of every broker may not keep even that.
-    timeout_s, answer_s = patience.timeout_s, 2 * patience.timeout_s
 
     def ask() -> dict[Partition, int]:
-        futures = admin.list_offsets(wanted, isolation_level=patience.isolation, request_timeout=timeout_s)
-        found = {(place.topic, place.partition): future.result(answer_s).offset for place, future in futures.items()}
+        futures = admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
+        found = {(place.topic, place.partition): future.result(_ANSWER_S).offset for place, future in futures.items()}
         # Measured: of a partition without a leader librdkafka 2.16 may say OFFSET_INVALID, and no error. Taken for an
         # end, it let an intake begin a job anew that it had published in part.
-        if any(offset < patience.least for offset in found.values()):
+        if any(offset < least for offset in found.values()):
             raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
         return found
 
     # Measured: after a leader's restart an admin client is answered FENCED_LEADER_EPOCH until its metadata is read
     # anew, which it does by itself only every 5 minutes.
     try:
-        return ask_patiently(ask, timeout_s, before_again=lambda: admin.list_topics(timeout=timeout_s))
+        return ask_patiently(ask, _TIMEOUT_S, before_again=lambda: admin.list_topics(timeout=_TIMEOUT_S))
     except TimeoutError:
-        raise ServiceUnavailable(f"asking {where} for offsets: no answer for {answer_s:.0f} s") from None
+        raise ServiceUnavailable(f"asking {where} for offsets: no answer for {_ANSWER_S:.0f} s") from None
     except KafkaException as error:
         raise translate(error, f"asking for offsets of {next(iter(wanted)).topic}", where) from error

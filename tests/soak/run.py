@@ -77,8 +77,7 @@ class Run:
         groups = {WORK: names.worker_group, SINK: topics.sink_group, TRACK: topics.tracker_group}
         read = {WORK: [names.items, *tiers], SINK: [names.results, names.dlq], TRACK: [topics.progress]}
         self._watch = Watch(system.arena.cluster.direct, {groups[name]: read[name] for name in groups})
-        outputs = dict.fromkeys([names.results, names.dlq], settings.apis[0].partitions)
-        self._tally = Tally(settings, outputs, topics.status)
+        self._tally = Tally(system.arena.cluster.direct, [names.results, names.dlq], topics.status)
         self._feed = Feed(settings, system.folder, system.arena.store, self._tally, system.gateway)
         self._injection = Injection(system.arena, self._watch, groups, Random(f"injection {plan.seed}"))
         self._replayed: list[str] = []

@@ -9,11 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stream_infer.errors import StreamInferError
 from stream_infer.jobs.status import JobStatus, decode_status
-from stream_infer.kafka.topic_reader import TopicReader
-from stream_infer.records import Header
-from stream_infer.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SLACK = 20
@@ -64,16 +60,14 @@ def _standing(before: Sample, now: Sample, group: str) -> list[Partition]:
     ]
 
 
-class Watch:
-    """Keeps the latest sample until closed. A broker that is away leaves a gap."""
+class Told:
+    """Runs a process that tells line by line, and another one where it has ended, until closed."""
 
-    def __init__(self, bootstrap: str, groups: Mapping[str, Sequence[str]]) -> None:
-        self._command = [sys.executable, "-m", "tests.soak.sampler", bootstrap, json.dumps(groups)]
-        self._lock = threading.Condition()
-        self._latest: Sample | None = None
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
         self._ending = threading.Event()
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=module, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -84,14 +78,8 @@ class Watch:
             self._process.kill()
         self._thread.join()
 
-    def after(self, at: float, within_s: float) -> Sample | None:
-        """The first sample that was begun after `at`; None where there is none in time."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._latest is not None and self._latest.at >= at, within_s)
-            return self._latest if self._latest is not None and self._latest.at >= at else None
-
     def _run(self) -> None:
-        while not self._ending.is_set():
+        while not self._ending.wait(0.1):
             self._process = subprocess.Popen(
                 self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
             )
@@ -101,9 +89,27 @@ class Watch:
                     if self._ending.is_set():
                         process.kill()
                     elif line.strip():
-                        self._take(json.loads(line))
+                        self.take(json.loads(line))
 
-    def _take(self, said: dict[str, Any]) -> None:
+    def take(self, said: Any) -> None:
+        raise NotImplementedError
+
+
+class Watch(Told):
+    """Keeps the latest sample until closed. A broker that is away leaves a gap."""
+
+    def __init__(self, bootstrap: str, groups: Mapping[str, Sequence[str]]) -> None:
+        super().__init__("tests.soak.sampler", bootstrap, json.dumps(groups))
+        self._lock = threading.Condition()
+        self._latest: Sample | None = None
+
+    def after(self, at: float, within_s: float) -> Sample | None:
+        """The first sample that was begun after `at`; None where there is none in time."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._latest is not None and self._latest.at >= at, within_s)
+            return self._latest if self._latest is not None and self._latest.at >= at else None
+
+    def take(self, said: dict[str, Any]) -> None:
         sample = Sample(
             at=said["at"],
             places={group: _by_partition(places) for group, places in said["places"].items()},
@@ -121,50 +127,34 @@ def _by_partition(listed: list[list[Any]]) -> dict[Partition, Any]:
 
 @dataclass(slots=True)
 class Seen:
-    """What has come out so far: `records` and their items' ids, results and dead letters, and each job's `status`."""
+    """What has come out so far: how many `records` and their items' ids, results and dead letters, and each job's
+    `status`."""
 
-    records: int = 0
     ids: set[str] = field(default_factory=set)
     status: dict[str, JobStatus] = field(default_factory=dict)
+    places: set[tuple[str, int, int]] = field(default_factory=set)
+
+    @property
+    def records(self) -> int:
+        return len(self.places)
 
 
-class Tally:
+class Tally(Told):
     """Follows results, dead letters and status, as any consumer would."""
 
-    def __init__(self, settings: Settings, outputs: Mapping[str, int], status: str) -> None:
-        """`outputs`: topics and how many partitions each has."""
+    def __init__(self, bootstrap: str, outputs: Sequence[str], status: str) -> None:
+        super().__init__("tests.soak.teller", bootstrap, status, ",".join(outputs))
         self.seen = Seen()
         self._status = status
-        # One partition each. Measured: librdkafka 2.16 reads memory that it has not written, and crashes, when a broker
-        # says in one answer who leads one partition and that nobody leads another.
-        self._readers = [
-            (topic, TopicReader(settings.kafka, topic, [number]))
-            for topic, partitions in {**outputs, status: settings.jobs.partitions}.items()
-            for number in range(partitions)
-        ]
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+        self._reached: dict[int, int] = {}
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        self._ending.set()
-        self._thread.join()
-        for _, reader in self._readers:
-            reader.close()
-
-    def _run(self) -> None:
-        while not self._ending.wait(0.1):
-            for topic, reader in self._readers:
-                try:
-                    messages = reader.poll(0.0)
-                except StreamInferError:
-                    continue
-                for message in messages:
-                    if topic == self._status:
-                        if message.key is not None and message.value is not None:
-                            self.seen.status[message.key.decode()] = decode_status(message.value)
-                    else:
-                        self.seen.records += 1
-                        self.seen.ids.add((dict(message.headers).get(Header.ITEM_ID.value) or b"").decode())
+    def take(self, said: list[Any]) -> None:
+        """A process that follows another one tells everything again."""
+        topic, partition, offset, key, item_id, value = said
+        if topic != self._status:
+            self.seen.places.add((topic, partition, offset))
+            self.seen.ids.add(item_id)
+        elif offset > self._reached.get(partition, -1):
+            self._reached[partition] = offset
+            if key and value:
+                self.seen.status[key] = decode_status(value.encode())

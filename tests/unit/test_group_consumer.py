@@ -103,6 +103,9 @@ class FakeAdmin:
                 futures[place].set_result(SimpleNamespace(offset=self.end))
         return futures
 
+    def list_topics(self, timeout: float) -> None:
+        pass
+
 
 class Listener:
     def __init__(self) -> None:
