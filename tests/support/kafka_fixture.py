@@ -13,7 +13,9 @@ from tests.support.services import missing
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """The session's one broker; all tests share it, so name topics with `topic_prefix`."""
-    broker = LocalBroker(BrokerConfig(tmp_path_factory.mktemp("kafka")))
+    # Nobody restarts it, and a machine that stands still for some seconds is no reason to fence it (seen in CI).
+    patient = {"broker.session.timeout.ms": "60000"}
+    broker = LocalBroker(BrokerConfig(tmp_path_factory.mktemp("kafka"), overrides=patient))
     try:
         broker.start()
     except ServiceUnavailable as error:
