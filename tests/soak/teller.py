@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import structlog
+
 from stream_infer.errors import StreamInferError
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Header, Message
@@ -28,6 +30,7 @@ def line_of(message: Message, values_of: Sequence[str]) -> str:
 def main() -> None:
     """Arguments: bootstrap servers, topics of which the values are told too, the other topics; by comma."""
     bootstrap, values_of, others = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(",")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what it tells
     kafka = KafkaSettings(bootstrap_servers=bootstrap)
     readers = [TopicReader(kafka, topic) for topic in (*values_of, *others)]
     while True:

@@ -88,7 +88,7 @@ class Told:
                 for line in process.stdout:
                     if self._ending.is_set():
                         process.kill()
-                    elif line.strip():
+                    elif line.strip() and line.endswith("\n"):  # not what a process that crashed was just saying
                         self.take(json.loads(line))
 
     def take(self, said: Any) -> None:
