@@ -90,7 +90,8 @@ def test_a_source_is_published_with_ids_counts_and_its_end(settings: Settings) -
     assert [e.error for e in events if isinstance(e, Exhausted)] == [None]
 
 
-def test_an_intake_that_starts_again_goes_on_behind_what_was_published(settings: Settings) -> None:
+def publish_in_part(settings: Settings) -> None:
+    """Of 30 numbers 14 or more, by an intake that ends then."""
     source = Numbers(30)
     source.hold_at = 17
     with intake(settings, source):
@@ -99,6 +100,10 @@ def test_an_intake_that_starts_again_goes_on_behind_what_was_published(settings:
         source.release.set()
         source.hold_at = None
         items(settings, 14)
+
+
+def test_an_intake_that_starts_again_goes_on_behind_what_was_published(settings: Settings) -> None:
+    publish_in_part(settings)
     with intake(settings, Numbers(30)):
         events = events_until_exhausted(settings)
 
@@ -154,13 +159,7 @@ def test_an_intake_that_was_fenced_takes_its_partition_back_with_its_jobs(settin
 def test_an_intake_that_has_read_less_than_the_job_counts_reads_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Numbers(30)
-    source.hold_at = 17
-    with intake(settings, source):
-        submit(settings)
-        assert source.held.wait(WAIT_S)
-        source.release.set()
-        items(settings, 14)
+    publish_in_part(settings)
     counted = JobStatus(job_id=JOB.job_id, api="echo", counts=Counts(enqueued=14, succeeded=10_000))
     publish(settings, Topics(settings.kafka.topic_prefix).status, encode_status(counted))
     reads: list[int] = []
