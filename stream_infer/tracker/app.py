@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import warnings
@@ -76,6 +77,19 @@ def _is_not_about_keepalive(record: logging.LogRecord) -> bool:
     while Kafka is away, and does nothing about it. A consumer that is really stuck loses its group, which ends us.
     """
     return "Thread keepalive is not responding" not in record.getMessage()
+
+
+def leave_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's exception handler that passes over what nobody waits for.
+
+    A fenced producer of aiokafka fails futures that nobody awaits, too; the fencing is told where one is awaited. And
+    a loop that was closed still holds tasks of Faust's and aiokafka's, which end with the process.
+    """
+    error = context.get("exception")
+    if type(error).__module__.startswith("aiokafka.") or (error is None and loop.is_closed()):
+        logging.getLogger(__name__).debug("left unawaited: %s", error or context.get("message"))
+    else:
+        loop.default_exception_handler(context)
 
 
 def credentials(security: SecuritySettings) -> CredentialsT | None:

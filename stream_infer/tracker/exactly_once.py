@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     from faust.types import TP
     from mode.threads import ServiceThread, WorkerThread
 
-from stream_infer.tracker.app import TrackerApp
+from stream_infer.tracker.app import TrackerApp, leave_unawaited
 
 _LOG = logging.getLogger(__name__)
 
@@ -121,6 +121,15 @@ class _DaemonThread(WorkerThread):
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     Worker = _DaemonThread
+
+    def __init__(self, consumer: driver.Consumer, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self.thread_loop.set_exception_handler(leave_unawaited)
+
+    async def crash(self, exc: BaseException) -> None:
+        """Nobody is left to be told once the app's loop has ended: the process is ending, with what ended it told."""
+        if not self.parent_loop.is_closed():
+            await super().crash(exc)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seeks to a committed 0 too, which aiokafka takes for none: what was fetched and dropped would be lost."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -14,7 +13,7 @@ from stream_infer.kafka.admin import check_topics
 from stream_infer.settings import Settings
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
-from stream_infer.tracker.app import TrackerApp, create_app
+from stream_infer.tracker.app import TrackerApp, create_app, leave_unawaited
 from stream_infer.tracker.folding import Folding
 
 _LOG = structlog.get_logger(__name__)
@@ -37,7 +36,7 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[], None])
 
 
 async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
-    asyncio.get_running_loop().set_exception_handler(_leave_unawaited)
+    asyncio.get_running_loop().set_exception_handler(leave_unawaited)
     app = create_app(settings)
     folding = Folding(app, settings)
     starting = asyncio.create_task(app.start())
@@ -51,15 +50,6 @@ async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[
             raise _translate(failure, settings) from failure
     finally:
         await _shut_down(app, folding, starting)
-
-
-def _leave_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A fenced producer of aiokafka fails futures that nobody awaits, too; the fencing is told where one is awaited."""
-    error = context.get("exception")
-    if type(error).__module__.startswith("aiokafka."):
-        _LOG.debug("left unawaited", error=str(error))
-    else:
-        loop.default_exception_handler(context)
 
 
 async def _until_started(

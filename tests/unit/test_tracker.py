@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import ssl
 from typing import Any
@@ -13,6 +14,7 @@ from stream_infer.jobs.events import Exhausted, Finalized, Submitted
 from stream_infer.settings import SecuritySettings, Settings
 from stream_infer.tracker.app import create_app, credentials
 from stream_infer.tracker.assignment import assignor_for
+from stream_infer.tracker.exactly_once import transport
 from stream_infer.tracker.rows import PartitionRows
 
 SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
@@ -33,6 +35,38 @@ def test_a_thread_that_was_not_scheduled_for_a_while_is_no_error(caplog: pytest.
     log.error("[%s]: %s", "^--_ConsumerThread", "Thread keepalive is not responding...")
     log.error("[%s]: %s", "^--_ConsumerThread", "Crashed reason=KafkaError()")
     assert [record.getMessage() for record in caplog.records] == ["[^--_ConsumerThread]: Crashed reason=KafkaError()"]
+
+
+def test_what_the_consumers_thread_left_behind_ends_with_the_process_in_silence(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BaseException | None] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_value))
+
+    async def leave_behind() -> None:
+        app = create_app(Settings())
+        consumer = transport(app, "s", take_over).create_consumer(
+            nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
+        )
+        thread = consumer._new_consumer_thread()
+        waiting = thread.thread_loop.create_task(thread._execute_task(asyncio.sleep(60.0)))
+        thread.thread_loop.call_soon(thread.thread_loop.stop)
+        await asyncio.to_thread(thread.thread_loop.run_forever)
+        assert not waiting.done()
+        thread.thread_loop.close()
+
+    asyncio.run(leave_behind())
+    gc.collect()
+    assert not [error for error in told if not isinstance(error, Warning)]
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+
+
+async def take_over(_partitions: frozenset[int]) -> None:
+    """Nothing is taken over."""
+
+
+async def nothing(_message: object) -> None:
+    """Nothing is read."""
 
 
 class Cluster:
