@@ -131,6 +131,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         if not self.parent_loop.is_closed():
             await super().crash(exc)
 
+    def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:
+        """Told by `crash`; Faust prints a traceback beside that."""
+        _LOG.debug(msg.format(*fmt))
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seeks to a committed 0 too, which aiokafka takes for none: what was fetched and dropped would be lost."""
         offsets = await super().seek_to_committed()

@@ -43,9 +43,9 @@ async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[
     try:
         if await _until_started(starting, app, folding, stop):
             on_ready()
-            while not stop.is_set() and _failure(app, folding) is None:  # noqa: ASYNC110 - other threads set it
+            while not stop.is_set() and _failure(starting, app, folding) is None:  # noqa: ASYNC110 - others set it
                 await asyncio.sleep(_LOOK_EVERY_S)
-        failure = _failure(app, folding)
+        failure = _failure(starting, app, folding)
         if failure is not None:
             raise _translate(failure, settings) from failure
     finally:
@@ -58,17 +58,18 @@ async def _until_started(
     """Whether the app serves; False where it was stopped or has failed before."""
     deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
     while not starting.done():
-        if stop.is_set() or _failure(app, folding) is not None:
+        if stop.is_set() or _failure(starting, app, folding) is not None:
             return False
         if asyncio.get_running_loop().time() > deadline:
             raise ServiceUnavailable(f"the tracker could not join its group within {START_TIMEOUT_S:.0f} s")
         await asyncio.wait([starting], timeout=_LOOK_EVERY_S)
-    starting.result()
-    return _failure(app, folding) is None
+    return _failure(starting, app, folding) is None
 
 
-def _failure(app: TrackerApp, folding: Folding) -> BaseException | None:
-    return folding.failure or (app.crash_reason if app.crashed else None)
+def _failure(starting: asyncio.Task[None], app: TrackerApp, folding: Folding) -> BaseException | None:
+    """What keeps it from serving: said by our own code, by a service of Faust's, or by its start."""
+    not_started = starting.exception() if starting.done() and not starting.cancelled() else None
+    return folding.failure or (app.crash_reason if app.crashed else None) or not_started
 
 
 def _translate(failure: BaseException, settings: Settings) -> StreamInferError:

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import ssl
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -38,14 +40,13 @@ def test_a_thread_that_was_not_scheduled_for_a_while_is_no_error(caplog: pytest.
 
 
 def test_what_the_consumers_thread_left_behind_ends_with_the_process_in_silence(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     told: list[BaseException | None] = []
     monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_value))
 
     async def leave_behind() -> None:
-        app = create_app(Settings())
-        consumer = transport(app, "s", take_over).create_consumer(
+        consumer = transport(create_app(Settings()), "s", take_over).create_consumer(
             nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
         thread = consumer._new_consumer_thread()
@@ -54,11 +55,27 @@ def test_what_the_consumers_thread_left_behind_ends_with_the_process_in_silence(
         await asyncio.to_thread(thread.thread_loop.run_forever)
         assert not waiting.done()
         thread.thread_loop.close()
+        thread.on_crash("{0} crashed: {1}", "its consumer", "it has been told of already")
 
     asyncio.run(leave_behind())
     gc.collect()
     assert not [error for error in told if not isinstance(error, Warning)]
+    assert capfd.readouterr().err == ""
     assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+
+
+def test_a_tracker_that_cannot_reach_kafka_when_it_starts_says_so() -> None:
+    # In a process of its own, which takes with it the loops and sockets that Faust leaves open.
+    code = """
+import threading
+from stream_infer.settings import KafkaSettings, Settings
+from stream_infer.tracker import role
+role.check_topics = lambda settings: "Kafka was there a moment ago"
+role.run(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:9")), threading.Event(), print)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    said = "stream_infer.errors.ServiceUnavailable: the tracker lost Kafka at 127.0.0.1:9: "
+    assert ended.stderr.splitlines()[-1].startswith(said)
 
 
 async def take_over(_partitions: frozenset[int]) -> None:
