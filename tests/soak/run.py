@@ -78,7 +78,7 @@ class Run:
         read = {WORK: [names.items, *tiers], SINK: [names.results, names.dlq], TRACK: [topics.progress]}
         self._watch = Watch(system.arena.cluster.direct, {groups[name]: read[name] for name in groups})
         self._tally = Tally(system.arena.cluster.direct, [names.results, names.dlq], topics.status)
-        self._feed = Feed(settings, system.folder, system.arena.store, self._tally, system.gateway)
+        self._feed = Feed(settings, system.folder, system.arena.store, system.gateway)
         self._injection = Injection(system.arena, self._watch, groups, Random(f"injection {plan.seed}"))
         self._replayed: list[str] = []
         self._began = time.monotonic()
