@@ -25,6 +25,7 @@ _CALL_TRIES = 6
 # Measured (librdkafka 2.16, its issues 5456 and 5511): with a broker gone, send_offsets_to_transaction may never come
 # back, whatever its timeout. A call that has not, so long after its timeout, is given up, and the producer with it.
 _OVERDUE_S = 5.0
+_CLOSE_WITHIN_S = 5.0
 PARTITION_BY_KEY = -1
 
 
@@ -53,11 +54,14 @@ class TransactionalProducer:
         *,
         max_bytes: int = 8 * MIB,
         overdue_s: float = _CALL_TIMEOUT_S + _OVERDUE_S,
+        close_within_s: float = _CLOSE_WITHIN_S,
     ) -> None:
         self._where = kafka.bootstrap
         self._overdue_s = overdue_s
+        self._close_within_s = close_within_s
         self._calls = DaemonPool(1, "transaction")
         self._is_stuck = False
+        self._is_closed = False
         self._producer = Producer(
             {
                 **_producer_config(kafka, transactional_id, max_bytes),
@@ -139,11 +143,14 @@ class TransactionalProducer:
     def close(self) -> None:
         """Forgets what is not committed; librdkafka's threads end. Never raises, and may be called again.
 
-        One that hangs is left alone, and goes with the process: its close would wait for the call that hangs.
+        One that hangs is left alone, and goes with the process: its close would wait for the call that hangs. Measured:
+        the close itself may hang too, in the abort that it begins with.
         """
+        if not (self._is_stuck or self._is_closed):
+            with suppress(TimeoutError):
+                self._calls.submit(_close, self._producer).result(self._close_within_s)
+        self._is_closed = True
         self._calls.close(0)
-        if not self._is_stuck:
-            _close(self._producer)
 
 
 class Publisher:

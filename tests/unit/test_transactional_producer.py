@@ -32,6 +32,9 @@ class HangingProducer:
     def purge(self) -> None:
         self.closed = True
 
+    def close(self) -> None:
+        self.released.wait()
+
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingProducer]:
@@ -49,3 +52,11 @@ def test_a_call_that_never_returns_is_given_up_and_its_producer_is_to_be_forgott
 
     producer.close()
     assert not hanging.closed, "closing it would wait for the call that hangs"
+
+
+def test_a_close_that_never_returns_is_given_up(hanging: HangingProducer) -> None:
+    producer = TransactionalProducer(NOBODY, "slot", close_within_s=0.05)
+
+    producer.close()
+    assert hanging.closed
+    producer.close()
