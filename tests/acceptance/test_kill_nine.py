@@ -86,6 +86,7 @@ def ids(messages: list[Message]) -> Counter[str]:
     return Counter((dict(message.headers)["si-item-id"] or b"").decode() for message in messages)
 
 
+@pytest.mark.timeout(300)
 def test_two_thousand_items_end_exactly_once_whoever_is_killed(up: UpProcess, tmp_path: Path) -> None:
     print(f"SEED={SEED}")
     ready = up.wait_until_ready()
