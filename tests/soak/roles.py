@@ -216,10 +216,17 @@ class Supervisor:
                 self._note(now, f"{name}/child", child)
 
     def _note(self, now: float, name: str, pid: int) -> None:
-        try:
-            self.measures.append(Measured(now, name, pid, psutil.Process(pid).memory_info().rss))
-        except psutil.Error:
-            return
+        rss = resident(pid)
+        if rss is not None:
+            self.measures.append(Measured(now, name, pid, rss))
+
+
+def resident(pid: int) -> int | None:
+    """Bytes in memory; none of a process that has ended, also while its parent, which may be stopped, does not know."""
+    try:
+        return psutil.Process(pid).memory_info().rss or None
+    except psutil.Error:
+        return None
 
 
 def wait_until(condition: Callable[[], object], within_s: float, every_s: float = 0.1) -> bool:

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from random import Random
@@ -31,7 +34,7 @@ from tests.soak.faults import Harm
 from tests.soak.health import MIB, check_memory, check_own_ends
 from tests.soak.injection import Injected
 from tests.soak.items import OF_KIND, End, Form, Kind, Planned, Source, mark_of
-from tests.soak.roles import Life, Measured
+from tests.soak.roles import Life, Measured, resident
 from tests.soak.truth import Truth, truth_of
 
 STREAM = Source("stream", Form.STREAM, 3)
@@ -492,3 +495,12 @@ def test_a_fault_waits_until_the_one_before_has_let_go_of_the_brokers() -> None:
         assert not begun.wait(0.05)
     thread.join(5)
     assert begun.is_set()
+
+
+def test_a_process_that_has_ended_is_not_measured_though_its_parent_has_not_heard_of_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert resident(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert resident(process.pid) is None
