@@ -22,6 +22,7 @@ _STABLE_TIMEOUT_S = 2.0
 _ANSWER_S = 2 * _TIMEOUT_S
 # Kafka's word for: no record as late as that.
 _NONE_SINCE = -1
+_NO_ANSWER = -1
 
 
 def partitions_of(admin: AdminClient, topics: Iterable[str], where: str) -> list[Partition]:
@@ -64,10 +65,14 @@ def stable_end(admin: AdminClient, partition: Partition) -> int | None:
         [future] = admin.list_offsets(latest, isolation_level=committed, request_timeout=_STABLE_TIMEOUT_S).values()
         found = int(future.result(_STABLE_TIMEOUT_S + 1).offset)
     except (KafkaException, TimeoutError):
-        with suppress(KafkaException):  # so that it knows the leader the next time
-            admin.list_topics(timeout=_STABLE_TIMEOUT_S)
-        return None
-    return None if found < 0 else found
+        found = _NO_ANSWER
+    if found >= 0:
+        return found
+    # Also where it answers OFFSET_INVALID, as librdkafka does where it has heard of no leader: so that it knows one the
+    # next time. A reader that had stopped was excused by that for ever.
+    with suppress(KafkaException):
+        admin.list_topics(timeout=_STABLE_TIMEOUT_S)
+    return None
 
 
 def offsets_at(admin: AdminClient, partitions: Iterable[Partition], at_ms: int, where: str) -> dict[Partition, int]:

@@ -24,6 +24,7 @@ class Admin:
     def __init__(self, *answers: list[int]) -> None:
         self.answers = list(answers)
         self.asked = 0
+        self.looked_up = 0
 
     def list_offsets(self, wanted: dict[Any, Any], **_options: Any) -> dict[Any, Future[Answer]]:
         given = self.answers[min(self.asked, len(self.answers) - 1)]
@@ -35,7 +36,7 @@ class Admin:
         return futures
 
     def list_topics(self, timeout: float) -> None:
-        pass
+        self.looked_up += 1
 
 
 @pytest.mark.parametrize("ask", [end_offsets, first_offsets])
@@ -53,6 +54,13 @@ def test_one_that_never_comes_is_a_service_that_is_away(monkeypatch: pytest.Monk
     with pytest.raises(ServiceUnavailable):
         end_offsets(admin, [P], "here")
     assert stable_end(admin, P) is None
+
+
+def test_a_client_that_knows_no_leader_looks_for_one_before_it_is_asked_again() -> None:
+    admin: Any = Admin([OFFSET_INVALID], [7])
+
+    assert (stable_end(admin, P), admin.looked_up) == (None, 1)
+    assert (stable_end(admin, P), admin.looked_up) == (7, 1)
 
 
 def test_where_no_record_is_as_late_the_end_is_taken() -> None:
