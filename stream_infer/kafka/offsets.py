@@ -68,8 +68,8 @@ def stable_end(admin: AdminClient, partition: Partition) -> int | None:
         found = _NO_ANSWER
     if found >= 0:
         return found
-    # Also where it answers OFFSET_INVALID, as librdkafka does where it has heard of no leader: so that it knows one the
-    # next time. A reader that had stopped was excused by that for ever.
+    # So that it knows the leader the next time; also where it answers OFFSET_INVALID, as librdkafka may where it has
+    # heard of none: no answer excuses a reader, and one that has stopped must not be excused for ever.
     with suppress(KafkaException):
         admin.list_topics(timeout=_STABLE_TIMEOUT_S)
     return None
