@@ -28,6 +28,8 @@ from stream_infer.tracker.app import TrackerApp, leave_unawaited
 
 _LOG = logging.getLogger(__name__)
 
+_THREAD_END_S = 1.0
+
 TakeOver = Callable[[frozenset[int]], Awaitable[None]]
 """Called with all partitions that are ours from now on, before the first of their records is read."""
 
@@ -118,6 +120,10 @@ class _DaemonThread(WorkerThread):
         except BaseException as error:  # noqa: BLE001 - a cancellation, or what its app has told or does not wait for
             _LOG.debug("the consumer's thread ended with %s: %s", type(error).__name__, error)
 
+    def stop(self) -> None:
+        """Called in the app's loop, which would stand still for as long as the thread does."""
+        self.is_stopped.wait(_THREAD_END_S)
+
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     Worker = _DaemonThread
@@ -125,6 +131,17 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def __init__(self, consumer: driver.Consumer, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self.thread_loop.set_exception_handler(leave_unawaited)
+
+    def _start_thread(self) -> None:
+        """Cancels what is left before the loop is closed. Faust does not where its own shutdown fails, and a connection
+        that aiokafka was opening then is collected with a traceback about the closed loop."""
+        asyncio.set_event_loop(self.thread_loop)
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.thread_loop) as runner:
+                runner.run(self._serve())
+        except Exception:
+            self.set_shutdown()
+            raise
 
     async def crash(self, exc: BaseException) -> None:
         """Nobody is left to be told once the app's loop has ended: the process is ending, with what ended it told."""

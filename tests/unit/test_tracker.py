@@ -64,6 +64,40 @@ def test_what_the_consumers_thread_left_behind_ends_with_the_process_in_silence(
     assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
 
 
+def test_a_connection_that_was_being_opened_is_not_left_to_a_closed_loop_where_the_shutdown_itself_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[BaseException | None] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_value))
+
+    async def start_and_fail() -> None:
+        consumer = transport(create_app(Settings()), "s", take_over).create_consumer(
+            nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
+        )
+        thread = consumer._thread
+
+        async def connect() -> None:
+            try:
+                await asyncio.sleep(60.0)
+            finally:  # as aiokafka's transport does
+                thread.thread_loop.call_soon(print)
+
+        async def fail() -> None:
+            thread.thread_loop.create_task(connect())
+            await asyncio.sleep(0)
+            raise RuntimeError("its coordinator is gone")
+
+        monkeypatch.setattr(thread, "_default_start", fail)
+        monkeypatch.setattr(thread, "on_thread_stop", fail)
+        with pytest.raises(RuntimeError, match="its coordinator is gone"):
+            await asyncio.to_thread(thread._start_thread)
+        assert thread.thread_loop.is_closed()
+
+    asyncio.run(start_and_fail())
+    gc.collect()
+    assert not [error for error in told if not isinstance(error, Warning)]
+
+
 def test_a_tracker_that_cannot_reach_kafka_when_it_starts_says_so() -> None:
     # In a process of its own, which takes with it the loops and sockets that Faust leaves open.
     code = """
