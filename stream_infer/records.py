@@ -82,8 +82,7 @@ class EndOfPartition(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRecord:
+class OutgoingRecord(NamedTuple):
     """A record to be produced. `partition` None leaves the choice to the key (murmur2)."""
 
     topic: str
@@ -100,8 +99,7 @@ class Payload(NamedTuple):
     content_type: str = JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One record of input, as a worker understands it.
 
     `deadline` and `not_before` are seconds since the epoch. `attempt` starts at 1. `fault` says why the record cannot
@@ -114,9 +112,10 @@ class Item:
     content_type: str = JSON
     job_id: str | None = None
     generation: int = 1
-    attempt: int = 1
     custom_id: str | None = None
     source: str | None = None
+    traceparent: str | None = None
+    attempt: int = 1
     not_before: float | None = None
     deadline: float | None = None
     retry_since: float | None = None
@@ -173,6 +172,8 @@ _CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT
         Header.TRACEPARENT,
     )
 )
+_CONTENT_TYPE_JSON = (_CONTENT_TYPE, JSON.encode())
+_ORDINARY = {name: name for name in (_CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT)}
 _DIGITS = re.compile(rb"\d{1,18}")
 _DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
 _ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})")
@@ -180,9 +181,33 @@ _ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})")
 
 def read_item(message: Message) -> Item:
     """The item that `message` is; one without an id is named after its first position."""
-    headers = {name.lower(): value for name, value in message.headers if value is not None}
+    topic, partition, offset, _, _, headers, _ = message
     if not headers:
-        return Item(message, f"{message.topic}-{message.partition}-{message.offset}")
+        return Item(message, f"{topic}-{partition}-{offset}")
+    # What nearly all items carry, as intake writes it. All else, and whatever is odd, goes the long way.
+    found: dict[str, str] = {}
+    try:
+        for name, value in headers:
+            found[_ORDINARY[name]] = value.decode()  # type: ignore[union-attr]
+    except (KeyError, AttributeError, UnicodeDecodeError):
+        return _read_any_item(message)
+    if found.get(_GENERATION, "1") != "1" or "" in found.values():
+        return _read_any_item(message)
+    get = found.get
+    return Item(
+        message,
+        get(_ITEM_ID) or f"{topic}-{partition}-{offset}",
+        get(_CONTENT_TYPE, JSON),
+        get(_JOB_ID),
+        1,
+        get(_CUSTOM_ID),
+        get(_SOURCE),
+        get(_TRACEPARENT),
+    )
+
+
+def _read_any_item(message: Message) -> Item:
+    headers = {name.lower(): value for name, value in message.headers if value is not None}
     faults: list[str] = []
 
     def text(name: Header) -> str | None:
@@ -225,6 +250,7 @@ def read_item(message: Message) -> Item:
         attempt=integer(Header.ATTEMPT, 1),
         custom_id=text(Header.CUSTOM_ID) or text(Header.CLOUDEVENTS_ID),
         source=text(Header.SOURCE),
+        traceparent=text(Header.TRACEPARENT),
         not_before=seconds(Header.NOT_BEFORE),
         deadline=seconds(Header.DEADLINE),
         retry_since=seconds(Header.RETRY_SINCE),
@@ -291,23 +317,25 @@ def item_headers(
     return tuple((name.value, value.encode()) for name, value in named if value is not None)
 
 
-def result_headers(item: Item, output: Output, *, jobless: bool = False) -> Headers:
-    """A result carries its item's ids and source; the key is carried by the record itself.
+def shared_headers(content_type: str, job_id: str | None, generation: int) -> Headers:
+    """Of a result, what all results of its job have alike. `job_id` None: it belongs to none."""
+    alike = (_CONTENT_TYPE_JSON if content_type == JSON else (_CONTENT_TYPE, content_type.encode()),)
+    return alike if job_id is None else (*alike, (_JOB_ID, job_id.encode()), (_GENERATION, b"%d" % generation))
 
-    `jobless`: the item names a job that nobody submitted, so its result belongs to none.
-    """
-    headers: list[tuple[str, bytes | None]] = [
-        (_CONTENT_TYPE, output.content_type.encode()),
-        (_ITEM_ID, item.item_id.encode()),
-    ]
-    if item.job_id is not None and not jobless:
-        headers += ((_JOB_ID, item.job_id.encode()), (_GENERATION, b"%d" % item.generation))
-    if item.custom_id is not None:
-        headers.append((_CUSTOM_ID, item.custom_id.encode()))
-    if item.source is not None:
-        headers.append((_SOURCE, item.source.encode()))
-    headers += [pair for pair in item.message.headers if pair[0] == _TRACEPARENT]
-    return tuple(headers)
+
+def own_headers(item: Item) -> tuple[tuple[str, bytes], ...]:
+    """Of a result, what is its item's alone: its ids and source; the key is carried by the record itself."""
+    _, item_id, _, _, _, custom_id, source, traceparent, *_ = item
+    own = ((_ITEM_ID, item_id.encode()),)
+    if custom_id is None and source is None and traceparent is None:
+        return own
+    more = ((_CUSTOM_ID, custom_id), (_SOURCE, source), (_TRACEPARENT, traceparent))
+    return own + tuple([(name, value.encode()) for name, value in more if value is not None])
+
+
+def result_headers(item: Item, content_type: str, *, jobless: bool = False) -> Headers:
+    """The headers of an item's result. `jobless`: the item names a job that nobody submitted, so it belongs to none."""
+    return shared_headers(content_type, None if jobless else item.job_id, item.generation) + own_headers(item)
 
 
 def item_id_of(job_id: str, ordinal: int) -> str:

@@ -131,9 +131,18 @@ class GroupConsumer:
             raw = [first, *self._consumer.consume(max_records - 1, 0)] if max_records > 1 else [first]
         except KafkaException as error:
             raise translate(error, "reading", self._where) from error
-        records = [record for one in raw if (record := as_record(one, self._where)) is not None]
-        self._ends.update({record[:2]: record.offset for record in records if isinstance(record, EndOfPartition)})
+        records = self._as_records(raw)
         return self._without_taken(records) if self._taken else records
+
+    def _as_records(self, raw: Iterable[Any]) -> list[Polled]:
+        records: list[Polled] = []
+        for one in raw:
+            if one.error() is None:
+                records.append(as_message(one))
+            elif (record := as_record(one, self._where)) is not None:
+                self._ends[record.topic, record.partition] = record.offset
+                records.append(record)
+        return records
 
     def _without_taken(self, records: list[Polled]) -> list[Polled]:
         """A partition that was taken away during `consume` may have records before that in the batch: nobody may see

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -59,7 +60,8 @@ class TransactionalProducer:
         self._where = kafka.bootstrap
         self._overdue_s = overdue_s
         self._close_within_s = close_within_s
-        self._calls = DaemonPool(1, "transaction")
+        self._ends = DaemonPool(1, "transaction")
+        self._calls = DaemonPool(1, "transaction-call")
         self._is_stuck = False
         self._is_closed = False
         self._producer = Producer(
@@ -87,34 +89,52 @@ class TransactionalProducer:
         help), Fenced (forget this producer: another has taken over, or librdkafka hangs) or ServiceUnavailable.
         Measured: the transaction after a refused record aborts once for its sequence numbers, the one after commits.
         """
+        self.begin(records, offsets, membership).result()
+
+    def begin(
+        self, records: Sequence[OutgoingRecord], offsets: Offsets, membership: Membership | None = None
+    ) -> Future[None]:
+        """As `transact`, whose errors the future raises: it ends beside the caller, and none may begin before it has.
+
+        With several brokers the broker's part of a transaction takes longer than making it.
+        """
+        assert membership is not None or not offsets, "offsets belong to a group"
         self._producer.poll(0)  # hands on what librdkafka has logged
+        failure: StreamInferError | None = None
         try:
             self._producer.begin_transaction()
-            for record in records:
-                self._produce(record)
-            if offsets:
-                assert membership is not None, "offsets belong to a group"
-                group = membership.raw
-                places = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+            self._produce(records)
+        except KafkaException as error:
+            failure = translate(error, "writing in a transaction", self._where)
+        places = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+        return self._ends.submit(self._end, places, membership, failure)
+
+    def _end(
+        self, places: list[TopicPartition], membership: Membership | None, failure: StreamInferError | None
+    ) -> None:
+        try:
+            if failure is not None:
+                raise failure
+            if membership is not None and places:
                 self._persist(
-                    lambda: self._producer.send_offsets_to_transaction(places, group, _CALL_TIMEOUT_S),
+                    lambda: self._producer.send_offsets_to_transaction(places, membership.raw, _CALL_TIMEOUT_S),
                     "adding offsets to a transaction",
                 )
             self._persist(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S), "committing a transaction")
-        except KafkaException as error:
-            self._settle(translate(error, "writing in a transaction", self._where))
         except StreamInferError as error:
             self._settle(error)
 
-    def _produce(self, record: OutgoingRecord) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic, record.value, record.key, _partition(record), headers=list(record.headers)
-                )
-                return
-            except BufferError:
-                self._producer.poll(0.1)
+    def _produce(self, records: Iterable[OutgoingRecord]) -> None:
+        produce = self._producer.produce
+        for topic, key, value, headers, partition in records:
+            while True:
+                try:
+                    produce(
+                        topic, value, key, PARTITION_BY_KEY if partition is None else partition, headers=list(headers)
+                    )
+                    break
+                except BufferError:
+                    self._producer.poll(0.1)
 
     def _persist(self, call: Callable[[], object], doing: str) -> None:
         """Calls again while librdkafka says that the same call may succeed; each try blocks at most 15 s."""
@@ -150,6 +170,7 @@ class TransactionalProducer:
             with suppress(TimeoutError):
                 self._calls.submit(_close, self._producer).result(self._close_within_s)
         self._is_closed = True
+        self._ends.close(0)
         self._calls.close(0)
 
 

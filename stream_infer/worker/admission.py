@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import structlog
 
 from stream_infer.engine.task import Task
 from stream_infer.ports import Reference
-from stream_infer.records import Failure, Item, Message, Payload, read_item
+from stream_infer.records import REFERENCE, Failure, Item, Message, Payload, read_item
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import Suspects
@@ -22,6 +24,12 @@ from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, W
 from stream_infer.worker.waiting import Waiting
 
 _LOG = structlog.get_logger(__name__)
+
+
+_PARTITION = itemgetter(0, 1)
+# Of an item's fields from `attempt` on, that a retry, a deadline, a control record or a fault would have changed.
+_REST = Item._fields.index("attempt")
+_NOTHING_ELSE = Item(Message("", 0, 0, None, None, (), 0), "")[_REST:]
 
 
 class Gate(Protocol):
@@ -65,13 +73,38 @@ class Admission:
         tasks: list[Task] = []
         unknown: list[Entry] = []
         moment = Moment(now, jobs_are_current=False, is_serving=self._gate.is_serving)
-        for message in messages:
-            entry = self._ledger.admit((message.topic, message.partition), read_item(message))
-            if entry is not None and not self._route(entry, tasks, moment):
-                unknown.append(entry)
+        # Most items are for the predictor at once: what may not be is judged one by one.
+        is_for_predictor = self._is_for_predictor()
+        is_open = moment.is_serving and not self._suspects
+        for (topic, partition), run in groupby(messages, _PARTITION):
+            is_first = is_open and self._tier_of(topic) is None
+            for entry in self._ledger.admit((topic, partition), map(read_item, run)):
+                item = entry.item
+                if is_first and item is not None and item[_REST:] == _NOTHING_ELSE and is_for_predictor(item):
+                    tasks.append(Task(entry.token, Payload(item.message.value or b"", item.content_type)))
+                elif not self._route(entry, tasks, moment):
+                    unknown.append(entry)
         if unknown:
             self._unknown.append((self._jobs.catch_up(), unknown))
         return tasks
+
+    def _is_for_predictor(self) -> Callable[[Item], bool]:
+        """Whether an item without retries, deadlines and the like goes to it at once; each job is looked up once."""
+        jobs: dict[tuple[str, int], bool] = {}
+
+        def is_for_it(item: Item) -> bool:
+            if item.content_type == REFERENCE:
+                return False
+            job_id = item.job_id
+            if job_id is None:
+                return True
+            goes_on = jobs.get((job_id, item.generation))
+            if goes_on is None:
+                goes_on = self._jobs.status(job_id) is not None and not self._jobs.is_skipping(item)
+                jobs[job_id, item.generation] = goes_on
+            return goes_on
+
+        return is_for_it
 
     def advance(self, now: float) -> list[Task]:
         """What has become ready since: payloads that were fetched, items that are due or whose job is known now."""

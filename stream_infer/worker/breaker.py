@@ -53,6 +53,15 @@ class Breaker:
         if failure is not None:
             self._failed += 1
 
+    def note_successes(self, job_id: str | None, count: int) -> None:
+        """So many first attempts that succeeded."""
+        if count < self._policy.window:
+            for _ in range(count):
+                self.note(job_id, None)
+        else:
+            self._attempts.extend([_Attempt(job_id, None)] * self._policy.window)
+            self._failed = 0
+
     @property
     def is_tripped(self) -> bool:
         policy = self._policy

@@ -120,13 +120,14 @@ class Circuit:
     def admits(self, token: int) -> bool:
         return self.state is State.SERVING or token == self.probe
 
-    def saw(self, answer: Answer, now: float) -> None:
-        """Looks at an answer once its item has been dealt with."""
-        if answer.token != self.probe:
-            return
-        if isinstance(answer.outcome, Output) and self.state is State.TRYING:
-            self._enter(State.SERVING, "an item succeeded")
-        self._probed(now)
+    def saw(self, answers: Iterable[Answer], now: float) -> None:
+        """Looks at answers once their items have been dealt with."""
+        probe = self.probe
+        for answer in answers if probe is not None else ():
+            if answer.token == probe:
+                if isinstance(answer.outcome, Output) and self.state is State.TRYING:
+                    self._enter(State.SERVING, "an item succeeded")
+                self._probed(now)
 
     def _probed(self, now: float) -> None:
         self.probe = None
@@ -164,10 +165,18 @@ class Circuit:
 
     def _examine(self) -> None:
         self._enter(State.EXAMINING, f"{self._ratio()} failed in the predictor{self._example()}")
-        for entry in self._ledger.reopen_failed():
-            self._waiting.hold(entry, self._jobs.is_skipping)
+        self._reopen_failed()
         self._engine.restart("a fresh one is to show whether the model or its items are to blame")
         self._take_back(self._engine.withdraw())
+
+    def delivery_failed(self) -> None:
+        """What the transaction would have delivered has not been: what has failed in it is as open as all else."""
+        if self.state in (State.EXAMINING, State.TRYING):
+            self._reopen_failed()
+
+    def _reopen_failed(self) -> None:
+        for entry in self._ledger.reopen_failed():
+            self._waiting.hold(entry, self._jobs.is_skipping)
 
     def _take_back(self, tasks: Iterable[Task]) -> None:
         for task in tasks:

@@ -30,6 +30,7 @@ from stream_infer.records import (
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.ledger import Entry, Prefix, Skipped
 from stream_infer.worker.payloads import OnItsWay, PayloadKind, Payloads
+from stream_infer.worker.results import OrdinaryResults, size_of_headers
 from stream_infer.worker.retry import Retried
 
 # What a reference to a payload takes at most, and what is kept of a key and of headers that are too much.
@@ -78,12 +79,17 @@ class Delivery:
         `now` in seconds since the epoch.
         """
         built = Transaction([], [], [])
+        ordinary = OrdinaryResults(self._policy.topics.results, self._policy.max_result_bytes)
         deltas: Counter[tuple[str, int, str]] = Counter()
         events: list[Event] = []
         for prefix in prefixes:
             ready = prefix
             try:
                 for entry in prefix.entries:
+                    record = ordinary.record(entry)
+                    if record is not None:
+                        built.records.append(record)
+                        continue
                     match entry.ended:
                         case HookEnded() as event:
                             events.append(event)
@@ -96,6 +102,9 @@ class Delivery:
                 ready = self._cut_off(prefix, entry, built.waiting)
             if ready.entries:
                 built.prefixes.append(ready)
+        for job, succeeded in ordinary.counts().items():
+            deltas[*job, "succeeded"] += succeeded
+            deltas[*job, "written"] += succeeded
         events += counted(deltas, now)
         events += said
         built.records.extend([self._progress(event) for event in events])
@@ -153,7 +162,7 @@ class Delivery:
         return self._fitting(self._dead_letter(item, failure, entry.failed_at), item)
 
     def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
-        headers = result_headers(item, output, jobless=entry.jobless)
+        headers = result_headers(item, output.content_type, jobless=entry.jobless)
         return OutgoingRecord(self._policy.topics.results, item.message.key, output.value, headers)
 
     def _dead_letter(self, item: Item, failure: Failure, failed_at: float | None) -> OutgoingRecord:
@@ -209,8 +218,7 @@ def _cut_headers(headers: Headers) -> Headers:
 
 def size_of(record: OutgoingRecord) -> int:
     """Bytes that a broker is asked to take, before compression and framing."""
-    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
-    return len(record.value or b"") + len(record.key or b"") + headers
+    return len(record.value or b"") + len(record.key or b"") + size_of_headers(record.headers)
 
 
 def count(deltas: Counter[tuple[str, int, str]], entry: Entry) -> None:

@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -72,26 +72,34 @@ class Suspects:
         return [[*position, strikes] for position, strikes in self._strikes.items()]
 
 
+class _Call(NamedTuple):
+    """`text` is what is written of it."""
+
+    offsets: Mapping[Partition, Sequence[int]]
+    alone: bool
+    text: bytes
+
+
 class CrashJournal:
     """The calls that are in the child now, written down before they are handed over: one small write a call."""
 
     def __init__(
         self,
         file: Path,
-        position_of: Callable[[int], Position | None],
+        offsets_of: Callable[[Sequence[int]], Mapping[Partition, Sequence[int]]],
         topic_ids: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`position_of` a token, or None where there is nothing to blame. Raises OSError where it cannot be written.
+        """`offsets_of` tokens leaves out where there is nothing to blame. Raises OSError where it cannot be written.
 
         A suspect of a topic whose id in `topic_ids` is another one by now is none.
         """
         self._suspects_file = file.with_suffix(".suspects.json")
         self._topic_ids = dict(topic_ids or {})
         self.suspects = Suspects(_strikes(_read_calls(file), _load(self._suspects_file), self._topic_ids))
-        self._position_of = position_of
+        self._offsets_of = offsets_of
         self._clock = clock
-        self._calls: dict[int, tuple[bool, list[Position]]] = {}
+        self._calls: dict[int, _Call] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._write_calls()  # first: a kill between the two would count these calls twice
@@ -99,14 +107,15 @@ class CrashJournal:
         self._written = -math.inf
 
     def begun(self, call_id: int, tokens: Sequence[int], *, alone: bool) -> None:
-        positions = [position for token in tokens if (position := self._position_of(token)) is not None]
-        self._calls[call_id] = (alone, positions)
+        offsets = self._offsets_of(tokens)
+        text = orjson.dumps([alone, [[*partition, places] for partition, places in offsets.items()]])
+        self._calls[call_id] = _Call(offsets, alone, text)
         self._write_calls()
 
     def ended(self, call_id: int) -> None:
-        alone, positions = self._calls.pop(call_id, (False, []))
-        if self.suspects and alone:
-            self.suspects.settle(positions)
+        call = self._calls.pop(call_id, None)
+        if self.suspects and call is not None and call.alone:
+            self.suspects.settle(Position(*at, offset) for at, offsets in call.offsets.items() for offset in offsets)
         self._write_calls()
         if self.suspects.changed and self._clock() >= self._written + _BETWEEN_WRITES_S:
             self._write_suspects()
@@ -119,7 +128,7 @@ class CrashJournal:
         os.close(self._descriptor)
 
     def _write_calls(self) -> None:
-        text = orjson.dumps([[alone, _grouped(positions)] for alone, positions in self._calls.values()])
+        text = b"[" + b",".join([call.text for call in self._calls.values()]) + b"]"
         try:
             # The length first: what a longer text has left behind it is not read.
             os.pwrite(self._descriptor, b"%0*d" % (_LENGTH_DIGITS, len(text)) + text, 0)
@@ -136,13 +145,6 @@ class CrashJournal:
             _LOG.warning("journal_not_written", reason=str(error))
         else:
             self.suspects.changed = False
-
-
-def _grouped(positions: Iterable[Position]) -> list[list[Any]]:
-    places: dict[tuple[str, int], list[int]] = {}
-    for topic, partition, offset in positions:
-        places.setdefault((topic, partition), []).append(offset)
-    return [[topic, partition, offsets] for (topic, partition), offsets in places.items()]
 
 
 def _read_calls(file: Path) -> Any:

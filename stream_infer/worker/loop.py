@@ -1,7 +1,8 @@
 """The worker: read, admit, predict, deliver. One thread owns consumer, ledger and producer.
 
-A transaction is opened and ended between two polls, so no rebalance comes between its parts: partitions that were ours
-at its beginning are ours at its end, since others get them only after our revoke callback, which runs inside `poll`.
+A transaction is made between two polls and ends beside them, one at a time: the predictor need not wait for the broker.
+Partitions that were ours at its beginning are ours at its end, since others get them only after our revoke callback,
+which runs inside `poll` and waits for it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 import structlog
@@ -26,6 +28,7 @@ from stream_infer.worker.delivery import Delivery, Transaction
 from stream_infer.worker.ledger import Ledger, Prefix
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
+from stream_infer.worker.reading import Reading
 from stream_infer.worker.rejected import RejectedLog
 
 _LOG = structlog.get_logger(__name__)
@@ -39,8 +42,15 @@ class LoopTimes:
     busy: float = 0.005
     full: float = 0.05
     drain: float = 10.0
-    full_before_pause: float = 5.0
-    look_at_full: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A transaction that is being committed, the events that are said in it, and its end."""
+
+    built: Transaction
+    events: list[Event]
+    end: Future[None]
 
 
 class WorkerLoop:
@@ -51,6 +61,7 @@ class WorkerLoop:
         *,
         ledger: Ledger,
         admission: Admission,
+        reading: Reading,
         engine: Engine,
         delivery: Delivery,
         pace: Pace,
@@ -62,6 +73,7 @@ class WorkerLoop:
     ) -> None:
         self._ledger = ledger
         self._admission = admission
+        self._reading = reading
         self._engine = engine
         self._delivery = delivery
         self._pace = pace
@@ -73,10 +85,7 @@ class WorkerLoop:
         self._clock = clock
         self._events: list[Event] = []
         self._rejected = RejectedLog()
-        self._full_since: float | None = None
-        self._paused: set[Partition] = set()
-        self._looked_at = 0.0
-        self._enough: set[Partition] = set()
+        self._under_way: _UnderWay | None = None
         self._consumer: GroupConsumer | None = None
         self._is_fenced = False
 
@@ -90,7 +99,8 @@ class WorkerLoop:
         ledger = self._ledger
         room = self._pace.room(ledger.in_work, ledger.held, ledger.held_bytes)
         busy = ledger.in_work > 0 or ledger.has_deliverable
-        polled = self._read(consumer, room, 0.0 if busy else self._idle_time())
+        polled = self._reading.read(consumer, room, 0.0 if busy else self._idle_time())
+        self._end_transaction(0.0)
         if self._is_fenced:
             self._begin_anew(consumer)  # and what was just polled is read again
             return
@@ -99,57 +109,26 @@ class WorkerLoop:
         self._work(waits if ledger.in_work and not polled else 0.0)
         idle = not polled and not ledger.in_work
         due = self._pace.is_commit_due(time.monotonic(), idle=idle, held=ledger.held)
-        if (ledger.has_deliverable or self._events) and due:
+        if (ledger.has_deliverable or self._events) and due and self._under_way is None:
             self._deliver()
         elif idle and (ledger.has_deliverable or not room):
+            self._rest()
+
+    def _rest(self) -> None:
+        """For a moment, or until the transaction under way has ended."""
+        if self._under_way is None:
             time.sleep(self._times.busy)
+        else:
+            self._end_transaction(self._times.busy)
 
     def _idle_time(self) -> float:
         """Until something that waits here is due, but no longer than usual."""
         return max(0.0, min(self._times.idle, self._admission.next_time() - self._clock()))
 
-    def _read(self, consumer: GroupConsumer, room: int, timeout_s: float) -> list[Message | EndOfPartition]:
-        """Polls for at most `room` records. Full for long: paused and polled, so that the group keeps this member.
-
-        Pausing drops what librdkafka has prefetched, so a moment's fullness just leaves the queue alone.
-        """
-        now = time.monotonic()
-        if room:
-            self._full_since = None
-            self._pause(consumer, self._overfull(now))
-            return consumer.poll(room, timeout_s)
-        self._full_since = self._full_since or now
-        if now - self._full_since < self._times.full_before_pause:
-            return []
-        self._pause(consumer, set(self._ledger.partitions()))
-        return consumer.poll(1, 0.0)
-
-    def _overfull(self, now: float) -> set[Partition]:
-        """Of which enough is waiting here: paused at once, and read on some time after some of it is due."""
-        if not self._ledger.is_waiting or now >= self._looked_at + self._times.look_at_full:
-            self._looked_at = now
-            self._enough = set()
-        if self._ledger.is_waiting:
-            self._enough |= self._admission.overfull(self._ledger.partitions(), self._pace.policy.may_wait)
-        return self._enough
-
-    def _pause(self, consumer: GroupConsumer, wanted: set[Partition]) -> None:
-        if wanted == self._paused:
-            return
-        ours = set(self._ledger.partitions())
-        consumer.pause(sorted((wanted - self._paused) & ours))
-        consumer.resume(sorted((self._paused - wanted) & ours))
-        self._paused = wanted & ours
-
     def _admit(self, polled: Iterable[Message | EndOfPartition]) -> None:
         """In the order of reading: an end mark stands behind the records before it."""
-        messages: list[Message] = []
-        ends: list[EndOfPartition] = []
-        for record in polled:
-            if isinstance(record, EndOfPartition):
-                ends.append(record)
-            else:
-                messages.append(record)
+        messages = [record for record in polled if type(record) is Message]
+        ends = [record for record in polled if type(record) is EndOfPartition]
         tasks = self._admission.admit(messages, self._clock())
         for end in ends:
             self._ledger.mark_end((end.topic, end.partition), end.offset)
@@ -162,11 +141,8 @@ class WorkerLoop:
         upstream = self._ledger.in_work - self._engine.in_flight
         answers = self._engine.poll(timeout_s, upstream)
         now = self._clock()
-        for answer in answers:
-            again = self._outcomes.take(answer, now, is_serving=self._circuit.is_serving)
-            if again is not None:
-                self._submit([again])
-            self._circuit.saw(answer, now)
+        self._submit(self._outcomes.take_all(answers, now, is_serving=self._circuit.is_serving))
+        self._circuit.saw(answers, now)
         self._turn(now)
 
     def _turn(self, now: float) -> None:
@@ -200,17 +176,33 @@ class WorkerLoop:
         built = self._delivery.transaction(ended, self._clock(), self._events)
         self._ledger.hold_back(built.waiting)
         if built.prefixes or built.records:
-            self._transact(built, membership)
+            self._begin_transaction(built, membership)
 
-    def _transact(self, built: Transaction, membership: Membership) -> None:
+    def _begin_transaction(self, built: Transaction, membership: Membership) -> None:
         offsets = {prefix.partition: prefix.offset for prefix in built.prefixes}
+        events, self._events = self._events, []
+        self._ledger.begin_delivery(built.prefixes)
+        self._under_way = _UnderWay(built, events, self._producer.begin(built.records, offsets, membership))
+
+    def _end_transaction(self, timeout_s: float | None) -> None:
+        """Takes in how the transaction under way has ended, if it has within `timeout_s`; None waits for its end."""
+        under_way = self._under_way
+        if under_way is None or not _has_ended(under_way.end, timeout_s):
+            return
+        self._under_way = None
+        built = under_way.built
         try:
-            self._producer.transact(built.records, offsets, membership)
+            under_way.end.result()
         except (TransactionAborted, ServiceUnavailable) as error:
             delay = self._pace.aborted(time.monotonic())
             _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
+            self._ledger.deliver_again(built.prefixes)
+            self._circuit.delivery_failed()
+            self._events[:0] = under_way.events
         except Fenced as error:
             _LOG.warning("producer_fenced", reason=str(error))
+            self._ledger.deliver_again(built.prefixes)
+            self._events[:0] = under_way.events
             self._is_fenced = True
         else:
             self._committed(built.prefixes, time.monotonic())
@@ -220,7 +212,6 @@ class WorkerLoop:
         self._ledger.delivered(prefixes)
         self._admission.delivered(prefixes)
         self._delivery.payloads.delivered(prefixes)
-        self._events.clear()
         self._pace.committed(now, more=self._ledger.has_deliverable)
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
@@ -242,8 +233,7 @@ class WorkerLoop:
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         self._ledger.assign(partitions)
-        # What is assigned is not paused, and what stays may be: librdkafka keeps it so.
-        self._paused -= set(partitions)
+        self._reading.begin(partitions)
         if partitions:
             _LOG.info("partitions_assigned", partitions=_names(partitions))
 
@@ -259,6 +249,7 @@ class WorkerLoop:
         self._engine.withdraw(tokens)
         while tokens & self._engine.in_child() and time.monotonic() < deadline and not self._is_fenced:
             self._work(self._times.full)
+            self._end_transaction(0.0)
             self._deliver_due()
         self._deliver_all(deadline, partitions)
 
@@ -267,33 +258,42 @@ class WorkerLoop:
         _LOG.warning("partitions_lost", partitions=_names(partitions))
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
+        """Not before the transaction under way has ended: nobody else may get its partitions earlier."""
+        self._end_transaction(None)
         self._engine.disown(self._ledger.open_tokens(partitions))
         self._ledger.revoke(partitions)
         self._admission.forget_lost(partitions)
         self._delivery.payloads.forget(partitions)
-        self._paused -= set(partitions)
-        self._enough -= set(partitions)
+        self._reading.end(partitions)
 
     def _deliver_all(self, deadline: float, partitions: Sequence[Partition]) -> None:
-        while time.monotonic() < deadline and not self._is_fenced:
+        while not self._is_fenced:
             self._take_stored()
-            if not (self._ledger.has_deliverable or self._ledger.is_held_back(partitions)):
+            ledger = self._ledger
+            if not (self._under_way or ledger.has_deliverable or ledger.is_held_back(partitions)):
+                return
+            if time.monotonic() >= deadline:
                 return
             if not self._deliver_due():
-                time.sleep(self._times.busy)
+                self._rest()
 
     def _deliver_due(self) -> bool:
         is_due = self._pace.is_commit_due(time.monotonic(), idle=True, held=self._ledger.held)
-        if is_due and self._ledger.has_deliverable:
+        if is_due and self._ledger.has_deliverable and self._under_way is None:
             self._deliver()
             return True
         return False
 
     def close(self) -> None:
         """After the consumer has left the group: what was not committed is somebody else's."""
+        self._end_transaction(None)
         self._rejected.say(time.monotonic(), at_once=True)
         self._delivery.payloads.close()
         self._producer.close()
+
+
+def _has_ended(end: Future[None], timeout_s: float | None) -> bool:
+    return end.done() or (timeout_s != 0 and bool(wait([end], timeout_s).done))
 
 
 def _names(partitions: Sequence[Partition]) -> list[str]:

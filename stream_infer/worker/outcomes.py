@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stream_infer.engine.task import Answer, Task
 from stream_infer.errors import Stage
@@ -67,12 +67,43 @@ class Outcomes:
         self.fail(entry, outcome, now)
         return None
 
+    def take_all(self, answers: Sequence[Answer], now: float, *, is_serving: bool) -> list[Task]:
+        """As `take`, for many: outputs of items, which most are, at once."""
+        if not is_serving:
+            return [task for answer in answers if (task := self.take(answer, now, is_serving=False)) is not None]
+        again: list[Task] = []
+        done: list[tuple[Entry, Output]] = []
+        firsts: dict[str | None, int] = {}
+        entry_of = self._ledger.get
+        for answer in answers:
+            token, outcome = answer
+            entry = entry_of(token)
+            if entry is None:
+                continue
+            item = entry.item
+            if type(outcome) is Output and item is not None and item.control is None:
+                done.append((entry, outcome))
+                if item.attempt == 1 and item.generation == 1:
+                    job_id = None if entry.jobless else item.job_id
+                    firsts[job_id] = firsts.get(job_id, 0) + 1
+            elif (task := self.take(answer, now, is_serving=True)) is not None:
+                again.append(task)
+        self._ledger.succeed(done)
+        for job_id, count in firsts.items():
+            if self._is_watched(job_id):
+                self._breaker.note_successes(job_id, count)
+        return again
+
+    def _is_watched(self, job_id: str | None) -> bool:
+        """Whether the first attempts of the job's items count for the breaker."""
+        if self._breaker_ratio >= 1:
+            return False
+        return job_id is None or self._jobs.max_ratio(job_id, self._breaker_ratio) < 1
+
     def _note(self, item: Item, entry: Entry, failure: Failure | None) -> None:
         """First attempts only: a retry has failed before, and so has what a replay brings back."""
-        if item.attempt > 1 or item.generation > 1 or self._breaker_ratio >= 1:
-            return
         job_id = None if entry.jobless else item.job_id
-        if job_id is None or self._jobs.max_ratio(job_id, self._breaker_ratio) < 1:
+        if item.attempt == 1 and item.generation == 1 and self._is_watched(job_id):
             self._breaker.note(job_id, failure)
 
     def fail(self, entry: Entry, failure: Failure, now: float) -> None:

@@ -91,7 +91,7 @@ def _open(settings: Settings, api: ApiSettings, fetcher: Fetcher, slot: int | No
 def _journal(settings: Settings, api: ApiSettings, slot: Slot, ledger: Ledger) -> CrashJournal:
     names = Topics(settings.kafka.topic_prefix).api(api.name)
     ids = topic_ids(settings.kafka, [names.items, *map(names.retry, range(1, api.retry.max_attempts))])
-    return CrashJournal(settings.state_dir / "journal" / f"{slot.name}.json", ledger.position_of, ids)
+    return CrashJournal(settings.state_dir / "journal" / f"{slot.name}.json", ledger.offsets_of, ids)
 
 
 def _lines(settings: Settings, slot: Slot, closing: ExitStack) -> PredictorLines:

@@ -26,6 +26,7 @@ from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import PUTS, Payloads
+from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
 from stream_infer.worker.waiting import Waiting
 
@@ -65,14 +66,17 @@ def wire(
     )
     names, suspects = Topics(settings.kafka.topic_prefix).api(api.name), opened.journal.suspects
     payloads = Payloads(store, DaemonPool(PUTS, "payloads"))
+    admission = Admission(
+        ledger, waiting, outcomes, opened.fetch, jobs=jobs, topics=names, suspects=suspects, gate=circuit
+    )
+    pace = Pace(_pace_policy(api))
     return WorkerLoop(
         ledger=ledger,
-        admission=Admission(
-            ledger, waiting, outcomes, opened.fetch, jobs=jobs, topics=names, suspects=suspects, gate=circuit
-        ),
+        admission=admission,
+        reading=Reading(ledger, admission, pace),
         engine=engine,
         delivery=Delivery(_delivery_policy(settings, api, opened.slot), payloads, lambda: engine.predictor_name),
-        pace=Pace(_pace_policy(api)),
+        pace=pace,
         outcomes=outcomes,
         circuit=circuit,
         new_producer=lambda: _producer(settings, opened.slot),

@@ -31,6 +31,7 @@ from stream_infer.worker.loop import LoopTimes, WorkerLoop
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import Payloads
+from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
 from stream_infer.worker.waiting import Waiting
 from tests.support.hand_worked_pool import HandWorkedPool
@@ -112,13 +113,47 @@ class HandFedConsumer:
 
 
 class KeptProducer:
+    """Keeps what is committed: at once, or with `holds` when the test ends the transaction that is under way."""
+
     def __init__(self) -> None:
         self.records: list[OutgoingRecord] = []
         self.offsets: dict[tuple[str, int], int] = {}
+        self.holds = False
+        self.failure: Exception | None = None
+        self.begun = 0
+        self._end: Callable[[Exception | None], None] | None = None
 
-    def transact(self, records: Sequence[OutgoingRecord], offsets: Any, membership: Any = None) -> None:
-        self.records += records
-        self.offsets |= offsets
+    def begin(self, records: Sequence[OutgoingRecord], offsets: Any, membership: Any = None) -> Future[None]:
+        assert self._end is None, "one transaction at a time"
+        self.begun += 1
+        future: Future[None] = Future()
+
+        def end(failure: Exception | None) -> None:
+            self._end = None
+            if failure is not None:
+                future.set_exception(failure)
+                return
+            self.records += records
+            self.offsets |= offsets
+            future.set_result(None)
+
+        self._end = end
+        if not self.holds:
+            end(self.failure)
+        return future
+
+    def end(self, failure: Exception | None = None) -> None:
+        """Of the transaction under way."""
+        assert self._end is not None
+        self._end(failure)
+
+    def close(self) -> None: ...
+
+
+def done() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
 
 
 class Views:
@@ -141,9 +176,7 @@ class _View:
     def catch_up(self) -> Future[None]:
         self._values.update(self._unread)
         self._unread.clear()
-        reached: Future[None] = Future()
-        reached.set_result(None)
-        return reached
+        return done()
 
 
 class HandFetch:
@@ -214,16 +247,19 @@ class WorkerBench:
         policy = DeliveryPolicy(TOPICS, "p.progress", "w", "v", 1_000_000, 1_000_000)
         producer: Any = self.producer
         pool: Any = self.pool
+        bounds = Pace(pace)
+        self.reading = Reading(self.ledger, admission, bounds, look_at_full_s=0.0)
         self.loop = WorkerLoop(
             ledger=self.ledger,
             admission=admission,
+            reading=self.reading,
             engine=engine,
             delivery=Delivery(policy, Payloads(self.store, pool), lambda: "test.Predictor"),
-            pace=Pace(pace),
+            pace=bounds,
             outcomes=outcomes,
             circuit=self.circuit,
             new_producer=lambda: producer,
-            times=LoopTimes(idle=0.0, busy=0.0, look_at_full=0.0),
+            times=LoopTimes(idle=0.0, busy=0.0),
             clock=lambda: self.now,
         )
         tiers = [TOPICS.retry(number) for number in range(1, max_attempts)]

@@ -36,7 +36,7 @@ def test_whatever_a_journal_holds_its_suspects_can_be_judged(tmp_path_factory, n
     calls = called.removeprefix(b'{"calls":').removesuffix(b"}")
     file.write_bytes(b"%010d" % len(calls) + calls)
     file.with_suffix(".suspects.json").write_bytes(noted)
-    journal = CrashJournal(file, lambda _: None)
+    journal = CrashJournal(file, lambda _: {})
     for topic, partition, offset, _ in journal.suspects.as_list():
         journal.suspects.verdict(Position(topic, partition, offset))
     journal.begun(1, [1], alone=True)

@@ -46,7 +46,7 @@ def ledger_of(*ends: tuple[Headers, Ended], value: bytes = b"{}", key: bytes = b
     ledger = Ledger()
     ledger.assign([PARTITION])
     for offset, (headers, ended) in enumerate(ends):
-        entry = ledger.admit(PARTITION, item_at(*PARTITION, offset, value, headers, key))
+        [entry] = ledger.admit(PARTITION, [item_at(*PARTITION, offset, value, headers, key)])
         assert entry is not None
         ledger.finish(entry.token, ended)
     return ledger

@@ -4,7 +4,7 @@ import pytest
 from connectors.formats.jsonl import error_line, result_line
 from stream_infer.dead_letters import DeadLetter, Writer
 from stream_infer.errors import Stage
-from stream_infer.records import Failure, Item, Message, Output, Position, read_item, result_headers
+from stream_infer.records import Failure, Item, Message, Position, read_item, result_headers
 
 
 def message(value, headers=(), key=None):
@@ -13,7 +13,7 @@ def message(value, headers=(), key=None):
 
 def result(value, content_type="application/json", key=None, **ids):
     item = Item(message(b"", key=key), "job-3", **ids)
-    return orjson.loads(result_line(message(value, result_headers(item, Output(value, content_type)), key)))
+    return orjson.loads(result_line(message(value, result_headers(item, content_type), key)))
 
 
 def test_a_result_line_holds_its_ids_and_the_json_output_as_it_is():

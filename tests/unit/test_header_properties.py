@@ -34,7 +34,6 @@ from stream_infer.records import (
     Item,
     Message,
     OutgoingRecord,
-    Output,
     Position,
     item_headers,
     read_item,
@@ -161,7 +160,7 @@ def test_a_result_belongs_to_its_item_and_to_its_job_if_there_is_one(
     named: dict[str, Any], foreign: Headers, place: Position, content_type: str, jobless: bool
 ) -> None:
     item = read_item(at(place, (*foreign, *item_headers(**named))))
-    result = read_item(at(place, result_headers(item, Output(b"1", content_type), jobless=jobless)))
+    result = read_item(at(place, result_headers(item, content_type, jobless=jobless)))
 
     assert (result.item_id, result.custom_id, result.source) == (item.item_id, item.custom_id, item.source)
     assert (result.content_type, result.fault) == (content_type, None)

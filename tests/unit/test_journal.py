@@ -11,9 +11,16 @@ from tests.support.worker_bench import TOPICS, WorkerBench
 HERE = [Position("t", 0, offset) for offset in range(10)]
 
 
-def journal(folder, position_of=lambda token: HERE[token] if token < len(HERE) else None, **state):
-    """One whose tokens are offsets of one partition."""
-    return CrashJournal(folder / "journal" / "slot.json", position_of, **state)
+def journal(folder, place_of=lambda token: HERE[token] if token < len(HERE) else None, **state):
+    """One whose tokens are offsets of one partition, where no other place is given of each."""
+
+    def offsets_of(tokens):
+        offsets = {}
+        for topic, partition, offset in filter(None, map(place_of, tokens)):
+            offsets.setdefault((topic, partition), []).append(offset)
+        return offsets
+
+    return CrashJournal(folder / "journal" / "slot.json", offsets_of, **state)
 
 
 def condemn(folder, **state):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_infer.records import Output, Position
-from stream_infer.worker.ledger import SKIPPED, Entry, Ledger
+from stream_infer.worker.ledger import SKIPPED, Entry, Ledger, Prefix
 from tests.support.items import item_at
 
 A = ("items", 0)
@@ -15,8 +15,12 @@ DONE = Output(b"1")
 def ledger_with(partition: tuple[str, int], offsets: list[int]) -> tuple[Ledger, list[Entry]]:
     ledger = Ledger()
     ledger.assign([partition])
-    entries = [ledger.admit(partition, item_at(*partition, offset)) for offset in offsets]
-    return ledger, [entry for entry in entries if entry is not None]
+    return ledger, ledger.admit(partition, [item_at(*partition, offset) for offset in offsets])
+
+
+def deliver(ledger: Ledger, prefixes: list[Prefix]) -> None:
+    ledger.begin_delivery(prefixes)
+    ledger.delivered(prefixes)
 
 
 def test_an_item_that_ends_before_its_predecessor_waits_for_it() -> None:
@@ -74,11 +78,25 @@ def test_what_was_not_delivered_is_offered_again() -> None:
     ledger, [entry] = ledger_with(A, [0])
     ledger.finish(entry.token, DONE)
 
-    assert ledger.prefixes(10) == ledger.prefixes(10)
-    ledger.delivered(ledger.prefixes(10))
+    prefixes = ledger.prefixes(10)
+    ledger.begin_delivery(prefixes)
+    assert (ledger.prefixes(10), ledger.held, ledger.has_deliverable) == ([], 1, False)
+    ledger.deliver_again(prefixes)
+    assert ledger.prefixes(10) == prefixes
+    deliver(ledger, prefixes)
 
     assert not ledger.has_deliverable
     assert (ledger.held, ledger.held_bytes) == (0, 0)
+
+
+def test_an_end_mark_at_which_the_group_stands_already_is_none() -> None:
+    ledger, [entry] = ledger_with(A, [4])
+    ledger.finish(entry.token, DONE)
+    deliver(ledger, ledger.prefixes(10))
+
+    ledger.mark_end(A, 5)
+
+    assert not ledger.has_deliverable
 
 
 def test_an_answer_for_a_revoked_partition_finds_nothing() -> None:
@@ -94,7 +112,7 @@ def test_an_answer_from_before_a_rewind_finds_nothing() -> None:
     ledger, [entry] = ledger_with(A, [0])
 
     assert ledger.rewind() == [A]
-    again = ledger.admit(A, item_at(*A, 0))
+    [again] = ledger.admit(A, [item_at(*A, 0)])
 
     assert again is not None
     assert ledger.finish(entry.token, DONE) is None
@@ -104,7 +122,7 @@ def test_an_answer_from_before_a_rewind_finds_nothing() -> None:
 def test_records_of_a_partition_that_is_not_ours_are_refused() -> None:
     ledger, _ = ledger_with(A, [])
 
-    assert ledger.admit(B, item_at(*B, 0)) is None
+    assert ledger.admit(B, [item_at(*B, 0)]) == []
 
 
 def test_a_transaction_takes_no_more_entries_than_allowed() -> None:
@@ -127,14 +145,14 @@ def test_a_transaction_takes_entries_until_it_is_full_of_bytes_and_always_one() 
 def test_the_partition_that_filled_a_transaction_comes_last_in_the_next_one() -> None:
     ledger, entries = ledger_with(A, list(range(4)))
     ledger.assign([B])
-    entries += [entry for offset in (0, 1) if (entry := ledger.admit(B, item_at(*B, offset)))]
+    entries += ledger.admit(B, [item_at(*B, offset) for offset in (0, 1)])
     for entry in entries:
         ledger.resize(entry, 100)
         ledger.finish(entry.token, DONE)
     order = []
     while prefixes := ledger.prefixes(10, 200):
         order += [(prefix.partition, prefix.offset) for prefix in prefixes]
-        ledger.delivered(prefixes)
+        deliver(ledger, prefixes)
 
     assert order == [(A, 2), (B, 2), (A, 4)]
 
@@ -146,7 +164,7 @@ def test_what_is_held_back_holds_up_what_is_behind_it_until_it_is_let_go() -> No
     ledger.hold_back([entries[1]])
 
     assert ledger.prefixes(10)[0].offset == 1
-    ledger.delivered(ledger.prefixes(10))
+    deliver(ledger, ledger.prefixes(10))
     assert (ledger.prefixes(10), ledger.has_deliverable, ledger.is_held_back([A])) == ([], False, True)
     assert ledger.waiting_in(A) == (2, ledger.held_bytes)
 
@@ -169,7 +187,7 @@ def test_what_is_held_back_of_a_revoked_partition_holds_up_nothing_when_it_comes
 def test_pending_counts_the_items_of_the_partitions_asked_for() -> None:
     ledger, _ = ledger_with(A, [0, 1])
     ledger.assign([B])
-    ledger.admit(B, item_at(*B, 0))
+    ledger.admit(B, [item_at(*B, 0)])
 
     assert ledger.pending() == 3
     assert ledger.pending([B]) == 1
@@ -201,7 +219,7 @@ def test_whatever_the_order_nothing_is_delivered_twice_or_before_what_stands_bef
         partition = partitions[which]
         if action == "admit":
             offset = read[partition] + number - 1
-            entry = ledger.admit(partition, item_at(*partition, offset))
+            [entry] = ledger.admit(partition, [item_at(*partition, offset)]) or [None]
             assert entry is not None
             open_offsets[partition][offset] = entry.token
             read[partition] = offset + 1
@@ -217,7 +235,7 @@ def test_whatever_the_order_nothing_is_delivered_twice_or_before_what_stands_bef
                 assert prefix.offset >= committed[prefix.partition]
                 assert all(offset >= prefix.offset for offset in open_offsets[prefix.partition])
                 committed[prefix.partition] = prefix.offset
-            ledger.delivered(prefixes)
+            deliver(ledger, prefixes)
         elif action == "revoke":
             ledger.revoke([partition])
             ledger.assign([partition])
@@ -226,5 +244,5 @@ def test_whatever_the_order_nothing_is_delivered_twice_or_before_what_stands_bef
     for tokens in open_offsets.values():
         for token in tokens.values():
             ledger.finish(token, DONE)
-    ledger.delivered(ledger.prefixes(10_000))
+    deliver(ledger, ledger.prefixes(10_000))
     assert (ledger.held, ledger.held_bytes, ledger.pending()) == (0, 0, 0)

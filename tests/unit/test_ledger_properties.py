@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from stream_infer.errors import Stage
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import Control, Failure, Output, Position, item_headers
-from stream_infer.worker.ledger import NOTHING, SKIPPED, Entry, Ledger
+from stream_infer.worker.ledger import NOTHING, SKIPPED, Entry, Ledger, Prefix
 from stream_infer.worker.retry import Retried
 from stream_infer.worker.waiting import Waiting
 from tests.support.items import item_at
@@ -53,6 +53,7 @@ class Held:
     ended: object = None
     failure: Failure | None = None
     is_held_back: bool = False
+    is_under_way: bool = False
 
     @property
     def parked(self) -> bool:
@@ -67,6 +68,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.logs = {partition: Log() for partition in PARTITIONS}
         self.held: list[Held] = []  # in the order of reading, ends of partitions left out
         self.lost: list[int] = []  # tokens whose partition was taken, or rewound
+        self.under_way: list[Prefix] = []  # what a transaction is delivering
         self.now = 0.0
 
     @initialize(
@@ -106,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _admit(self, partition: tuple[str, int], offset: int, size: int, job: str | None) -> None:
         control = Control.ON_JOB_COMPLETE if job == "k" else None
         headers = item_headers(job_id=job, control=control, deadline=self.now + 4 if size > 3 else None)
-        entry = self.ledger.admit(partition, item_at(*partition, offset, b"." * size, headers))
+        [entry] = self.ledger.admit(partition, [item_at(*partition, offset, b"." * size, headers)]) or [None]
         assert (entry is not None) == self.logs[partition].ours
         if entry is not None:
             assert entry.token not in [held.entry.token for held in self.held]
@@ -231,8 +233,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def the_breaker_trips(self) -> None:
+        """What a transaction is delivering has ended, whatever it was."""
         expected = [
-            held for held in self.held if held.failure is not None and isinstance(held.ended, Failure | Retried)
+            held
+            for held in self.held
+            if held.failure is not None and isinstance(held.ended, Failure | Retried) and not held.is_under_way
         ]
         reopened = self.ledger.reopen_failed()
         assert {entry.token for entry in reopened} == {held.entry.token for held in expected}
@@ -250,7 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._hold_back(which)
 
     def _hold_back(self, which: int) -> None:
-        ended = [held for held in self.held if held.ended is not None]
+        ended = [held for held in self.held if held.ended is not None and not held.is_under_way]
         if ended:
             held = self._one(ended, which)
             self.ledger.hold_back([held.entry])
@@ -265,17 +270,39 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 6), commits=st.sampled_from([True, True, True, False]))
     def transact(self, most: int, commits: bool) -> None:
-        """One that is aborted changes nothing: the same is offered again."""
+        self.end_transaction(commits)
+        self.begin_transaction(most)
+        self.end_transaction(commits)
+
+    @precondition(lambda self: not self.under_way)
+    @rule(most=st.integers(1, 6))
+    def begin_transaction(self, most: int) -> None:
         prefixes = self.ledger.prefixes(most)
         assert sum(len(prefix.entries) for prefix in prefixes) <= most
         assert bool(prefixes) == self.ledger.has_deliverable
         assert len({prefix.partition for prefix in prefixes}) == len(prefixes)
+        assert self.ledger.prefixes(most) == prefixes
+        self.ledger.begin_delivery(prefixes)
+        self.under_way = prefixes
+        delivered = {id(entry) for prefix in prefixes for entry in prefix.entries}
+        for held in self.held:
+            held.is_under_way = id(held.entry) in delivered
+
+    @rule(commits=st.sampled_from([True, True, True, False]))
+    def end_transaction(self, commits: bool) -> None:
+        """What one that was aborted would have delivered is offered again, before what has ended since."""
+        prefixes, self.under_way = self.under_way, []
         if commits:
             for prefix in prefixes:
                 self._committed(prefix.partition, prefix.offset, prefix.entries)
             self.ledger.delivered(prefixes)
         else:
-            assert self.ledger.prefixes(most) == prefixes
+            self.ledger.deliver_again(prefixes)
+            again = {prefix.partition: prefix.entries for prefix in self.ledger.prefixes(10_000)}
+            for prefix in prefixes:
+                assert again[prefix.partition][: len(prefix.entries)] == prefix.entries
+        for held in self.held:
+            held.is_under_way = False
 
     def _committed(self, partition: tuple[str, int], offset: int, entries: list[Entry]) -> None:
         log = self.logs[partition]
@@ -294,6 +321,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def the_producer_is_fenced(self) -> None:
+        self.end_transaction(commits=False)
         assert sorted(self.ledger.rewind()) == sorted(partition for partition, log in self.logs.items() if log.ours)
         self._forget([partition for partition, log in self.logs.items() if log.ours])
 
@@ -309,8 +337,10 @@ class LedgerMachine(RuleBasedStateMachine):
             log.read = log.read if log.ours else log.committed
             log.ours = True
 
-    @rule(which=st.sets(st.integers(0, 2), min_size=1))
-    def revoke(self, which: set[int]) -> None:
+    @rule(which=st.sets(st.integers(0, 2), min_size=1), commits=st.booleans())
+    def revoke(self, which: set[int], commits: bool) -> None:
+        """Not while a transaction is under way."""
+        self.end_transaction(commits)
         partitions = [PARTITIONS[number] for number in which]
         self.ledger.revoke(partitions)
         self._forget(partitions)
@@ -331,7 +361,8 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = self.ledger
         items = {held.entry.token for held in self.held}
         marks = [entry for entries in ledger._partitions.values() for entry in entries if entry.item is None]
-        assert ledger.held == len(items) + len(marks)
+        delivered = [entry for prefix in self.under_way for entry in prefix.entries if entry.item is None]
+        assert ledger.held == len(items) + len(marks) + len(delivered)
         assert ledger.held_bytes == sum(held.size for held in self.held)
         assert ledger.pending() == sum(held.ended is None for held in self.held)
         assert ledger.in_work == len(self._working())
@@ -342,7 +373,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (ledger.pending([partition]), ledger.open_tokens([partition])) == (len(undone), undone)
             holds_back = any(held.is_held_back for held in mine)
             assert ledger.is_held_back([partition]) == holds_back
-            waiting = [held.size for held in mine if held.parked or holds_back]
+            waiting = [held.size for held in mine if held.parked or (holds_back and not held.is_under_way)]
             waiting += [0 for entry in marks if holds_back and entry in ledger._partitions.get(partition, ())]
             assert ledger.waiting_in(partition) == (len(waiting), sum(waiting))
 
@@ -351,8 +382,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for held in self.held:
             undone = held.ended is None
             assert self.ledger.get(held.entry.token) is (held.entry if undone else None)
-            place = Position(*held.partition, held.offset) if undone and held.is_item else None
-            assert self.ledger.position_of(held.entry.token) == place
+            place = {held.partition: [held.offset]} if undone and held.is_item else {}
+            assert self.ledger.offsets_of([held.entry.token]) == place
         for token in self.lost[-5:]:
             assert self.ledger.get(token) is None
             assert self.ledger.finish(token, SKIPPED) is None
@@ -376,7 +407,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.transact(10_000, commits=True)
         for log in self.logs.values():
             assert (log.committed, log.delivered) == (log.end, log.records)
-        self.revoke({0, 1, 2})
+        self.revoke({0, 1, 2}, commits=True)
         ledger = self.ledger
         assert (ledger.held, ledger.held_bytes, ledger.pending(), ledger.in_work, ledger._parked) == (0, 0, 0, 0, 0)
         assert not ledger.partitions() and not ledger._open

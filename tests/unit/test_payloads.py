@@ -154,7 +154,7 @@ def test_a_revoked_partition_is_delivered_once_its_payload_is_in_the_store() -> 
 def test_a_dead_letter_on_its_way_into_the_store_is_judged_again_when_the_breaker_trips() -> None:
     ledger = Ledger()
     ledger.assign([("items", 0)])
-    failed, after = [ledger.admit(("items", 0), item_at("items", 0, offset)) for offset in (0, 1)]
+    failed, after = ledger.admit(("items", 0), [item_at("items", 0, offset) for offset in (0, 1)])
     assert failed is not None
     assert after is not None
     failed.failure = Failure(Stage.PREDICT, "E", "bad")

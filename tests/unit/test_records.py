@@ -6,7 +6,6 @@ from stream_infer.records import (
     Control,
     Header,
     Message,
-    Output,
     item_headers,
     item_id_of,
     ordinal_of,
@@ -84,7 +83,7 @@ def test_cloudevents_are_understood():
 
 def test_a_result_carries_its_items_identity_and_trace():
     given = (*item_headers(job_id="j", item_id="j-0", source="a.jpg"), ("traceparent", b"00-1"))
-    carried = dict(result_headers(read_item(message(*given)), Output(b"{}", "text/plain")))
+    carried = dict(result_headers(read_item(message(*given)), "text/plain"))
 
     assert carried == {
         "content-type": b"text/plain",

@@ -174,8 +174,8 @@ def test_an_item_with_two_ends_is_doubled() -> None:
 def test_an_answer_of_another_item_is_misjudged() -> None:
     world = World(Kind.GOOD, Kind.GOOD, source=STREAM)
     world.found.results["stream-0"], world.found.results["stream-1"] = (
-        [replace(world.found.results["stream-1"][0], item_id="stream-0", source="file#stream-0")],
-        [replace(world.found.results["stream-0"][0], item_id="stream-1", source="file#stream-1")],
+        [world.found.results["stream-1"][0]._replace(item_id="stream-0", source="file#stream-0")],
+        [world.found.results["stream-0"][0]._replace(item_id="stream-1", source="file#stream-1")],
     )
     assert [text.partition(" has")[0] for text in world.findings()] == [
         "misjudged: good item stream-0 of stream",
@@ -198,8 +198,8 @@ def test_an_end_that_lost_what_its_item_bore_is_misjudged(kind: Kind, lost: str)
 
     def without(item: Item) -> Item:
         if lost == "key":
-            return replace(item, message=item.message._replace(key=None))
-        return replace(item, source=None) if lost == "source" else replace(item, generation=2)
+            return item._replace(message=item.message._replace(key=None))
+        return item._replace(source=None) if lost == "source" else item._replace(generation=2)
 
     found = world.found
     found.results = {name: [without(item) for item in items] for name, items in found.results.items()}

@@ -26,6 +26,9 @@ class HangingProducer:
     def begin_transaction(self) -> None:
         pass
 
+    def produce(self, *_arguments: object) -> None:
+        pass
+
     def send_offsets_to_transaction(self, *_arguments: object) -> None:
         self.released.wait()
 

@@ -1,14 +1,17 @@
 """What the worker's loop does with what its group says."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stream_infer.engine.task import Answer
-from stream_infer.errors import Fenced, Stage
+from stream_infer.errors import Fenced, Stage, TransactionAborted
+from stream_infer.jobs.events import Failed
 from stream_infer.records import Failure, OutgoingRecord, Output
 from stream_infer.worker.loop import WorkerLoop
 from tests.support.worker_bench import PACE, TOPICS, WorkerBench
@@ -60,12 +63,7 @@ def test_the_engine_is_told_to_forget_everything_when_the_worker_begins_anew() -
     stuck = Stuck(bench)
     bench.feed(b"2", topic=TOPICS.retry(1))
     bench.feed(b"3", headers=(("si-attempt", b"x"),))
-
-    def fenced(*_: object) -> None:
-        raise Fenced("another has taken over")
-
-    bench.producer.transact = fenced  # type: ignore[method-assign]
-    bench.producer.close = lambda: None  # type: ignore[attr-defined]
+    bench.producer.failure = Fenced("another has taken over")
     bench.consumer.committed = lambda _: {}  # type: ignore[attr-defined]
     bench.consumer.seek = lambda _: None  # type: ignore[attr-defined]
     bench.run()
@@ -90,13 +88,13 @@ def hang(bench: WorkerBench, value: bytes) -> None:
 
 def sizes_of_transactions(bench: WorkerBench) -> list[int]:
     sizes: list[int] = []
-    transact = bench.producer.transact
+    begin = bench.producer.begin
 
-    def noted(records: Sequence[OutgoingRecord], *rest: Any) -> None:
+    def noted(records: Sequence[OutgoingRecord], *rest: Any) -> Future[None]:
         sizes.append(len(records))
-        transact(records, *rest)
+        return begin(records, *rest)
 
-    bench.producer.transact = noted  # type: ignore[method-assign]
+    bench.producer.begin = noted  # type: ignore[method-assign]
     return sizes
 
 
@@ -148,17 +146,93 @@ def test_a_producer_that_is_fenced_in_the_middle_of_a_revoke_is_replaced_after_i
     consumer: Any = bench.consumer
     consumer.committed = lambda partitions: asked.append("committed") or dict.fromkeys(partitions, 0)
     consumer.seek = lambda _offsets: asked.append("seek")
-    producer: Any = bench.producer
-    producer.close = lambda: None
-    transact, producer.transact = producer.transact, fenced
+    bench.producer.failure = Fenced("by the test")
 
     bench.loop.revoked([(TOPICS.retry(1), 0)])
     assert asked == []
 
-    producer.transact = transact
+    bench.producer.failure = None
     bench.run(1)
     assert asked == ["committed", "seek"]
 
 
-def fenced(*_arguments: Any) -> None:
-    raise Fenced("by the test")
+def test_what_comes_while_a_transaction_is_under_way_is_predicted_and_goes_with_the_next_one() -> None:
+    bench = WorkerBench(Output)
+    bench.producer.holds = True
+    bench.feed(b"1")
+    bench.run(2)
+    bench.feed(b"2")
+    bench.run(3)
+    assert (bench.engine.called, bench.producer.begun) == ([b"1", b"2"], 1)
+
+    bench.producer.end()
+    bench.run(2)
+    bench.producer.end()
+
+    assert bench.values(TOPICS.results) == [b"1", b"2"]
+    assert bench.producer.offsets == {(TOPICS.items, 0): 2}
+
+
+def test_an_aborted_transaction_is_repeated_before_what_has_ended_since() -> None:
+    bench = WorkerBench(Output, pace=replace(PACE, retry_delay=0.0))
+    bench.producer.holds = True
+    bench.feed(b"1")
+    bench.run(2)
+    bench.feed(b"2")
+    bench.run(3)
+
+    bench.producer.end(TransactionAborted("by the test"))
+    bench.producer.holds = False
+    bench.run(3)
+
+    assert bench.values(TOPICS.results) == [b"1", b"2"]
+    assert bench.engine.called == [b"1", b"2"], "nothing is predicted again"
+
+
+def test_what_a_job_is_told_is_told_again_after_an_abort() -> None:
+    bench = WorkerBench(Output, pace=replace(PACE, retry_delay=0.0))
+    told = Failed(job_id="j", at=1.0, error="by the test")
+    bench.loop._events.append(told)
+    bench.producer.failure = TransactionAborted("by the test")
+    bench.run(2)
+    bench.producer.failure = None
+    bench.run(2)
+
+    assert bench.events() == [told]
+
+
+@pytest.mark.parametrize("taken", [WorkerLoop.revoked, WorkerLoop.lost])
+def test_a_partition_is_not_let_go_while_a_transaction_with_it_is_under_way(taken: Callable[..., None]) -> None:
+    bench = WorkerBench(Output)
+    bench.producer.holds = True
+    bench.feed(b"1")
+    bench.run(2)
+    bench.loop._times = replace(bench.loop._times, drain=0.0)
+
+    leaving = threading.Thread(target=taken, args=(bench.loop, [(TOPICS.items, 0)]))
+    leaving.start()
+    leaving.join(0.05)
+    assert leaving.is_alive()
+    bench.producer.end()
+    leaving.join(10)
+
+    assert not leaving.is_alive()
+    assert (bench.ledger.held, bench.producer.offsets) == (0, {(TOPICS.items, 0): 1})
+
+
+def test_what_failed_in_a_transaction_that_came_to_nothing_is_open_again_where_the_api_was_halted_meanwhile() -> None:
+    bad = Failure(Stage.PREDICT, "E", "bad", final=True)
+    bench = WorkerBench(lambda _: bad, window=4)
+    bench.producer.holds = True
+    bench.feed(b"1")
+    bench.run(2)
+    bench.feed(*[b"2"] * 8)
+    bench.run(4)
+    assert bench.engine.restarts
+
+    bench.producer.end(TransactionAborted("by the test"))
+    bench.producer.holds = False
+    bench.run(4)
+
+    assert bench.written(TOPICS.dlq) == []
+    assert bench.ledger.pending() == 9

@@ -195,8 +195,8 @@ def test_big_items_that_wait_in_all_tiers_leave_half_of_the_bytes_to_others() ->
 
 def test_a_tier_is_paused_as_soon_as_enough_of_it_waits_and_read_on_after_a_while() -> None:
     bench = WorkerBench(picky, pace=replace(PACE, max_held=8))
-    bench.loop._times = replace(bench.loop._times, look_at_full=3600.0)
-    bench.loop._looked_at = time.monotonic()
+    bench.reading._look_at_full_s = 3600.0
+    bench.reading._looked_at = time.monotonic()
     bench.feed(b"1", b"2", topic=TOPICS.retry(1), headers=(("si-not-before", b"1004"),))
     bench.run(2)
     assert bench.consumer.paused == {(TOPICS.retry(1), 0)}
@@ -205,7 +205,7 @@ def test_a_tier_is_paused_as_soon_as_enough_of_it_waits_and_read_on_after_a_whil
     bench.run()
     assert bench.consumer.paused == {(TOPICS.retry(1), 0)}, "pausing drops what was prefetched, so not at every item"
 
-    bench.loop._looked_at = 0.0
+    bench.reading._looked_at = 0.0
     bench.run()
     assert not bench.consumer.paused
 
