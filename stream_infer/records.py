@@ -20,6 +20,11 @@ REFERENCE = "application/vnd.stream-infer.ref+json"
 LARGEST_NUMBER = 10**18 - 1  # of 18 digits, which is what is read of a number
 
 
+# Makes a NamedTuple of all its fields. Measured on CPython 3.11: 0.2 us, where its own constructor takes 0.7; some
+# hundred thousand of several kinds are made a second.
+new_tuple = tuple.__new__
+
+
 class Header(StrEnum):
     """Headers of an item, a result and a dead letter. All are optional on the way in."""
 
@@ -179,11 +184,17 @@ _DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
 _ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})")
 
 
+_NOTHING_SAID = tuple(Item._field_defaults.values())
+# An item's fields from `attempt` on, unless a retry, a deadline, a control record or a fault has changed them.
+REST = Item._fields.index("attempt")
+ORDINARY_REST = tuple(Item._field_defaults[name] for name in Item._fields[REST:])
+
+
 def read_item(message: Message) -> Item:
     """The item that `message` is; one without an id is named after its first position."""
     topic, partition, offset, _, _, headers, _ = message
     if not headers:
-        return Item(message, f"{topic}-{partition}-{offset}")
+        return new_tuple(Item, (message, f"{topic}-{partition}-{offset}", *_NOTHING_SAID))
     # What nearly all items carry, as intake writes it. All else, and whatever is odd, goes the long way.
     found: dict[str, str] = {}
     try:
@@ -194,15 +205,19 @@ def read_item(message: Message) -> Item:
     if found.get(_GENERATION, "1") != "1" or "" in found.values():
         return _read_any_item(message)
     get = found.get
-    return Item(
-        message,
-        get(_ITEM_ID) or f"{topic}-{partition}-{offset}",
-        get(_CONTENT_TYPE, JSON),
-        get(_JOB_ID),
-        1,
-        get(_CUSTOM_ID),
-        get(_SOURCE),
-        get(_TRACEPARENT),
+    return new_tuple(
+        Item,
+        (
+            message,
+            get(_ITEM_ID) or f"{topic}-{partition}-{offset}",
+            get(_CONTENT_TYPE, JSON),
+            get(_JOB_ID),
+            1,
+            get(_CUSTOM_ID),
+            get(_SOURCE),
+            get(_TRACEPARENT),
+            *ORDINARY_REST,
+        ),
     )
 
 

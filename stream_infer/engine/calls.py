@@ -7,7 +7,7 @@ from typing import Any
 from stream_infer.engine.isolation import Call
 from stream_infer.engine.task import Answer
 from stream_infer.engine.wire import ToChild, read_failure
-from stream_infer.records import Output
+from stream_infer.records import Output, new_tuple
 
 
 def message_for(call: Call) -> tuple[Any, ...]:
@@ -28,7 +28,7 @@ def answers_to(
     """What a DONE message says. ValueError: it does not fit the call."""
     if isinstance(types, str):
         pairs = zip(call.tasks, values, strict=True)
-        answers = [Answer(task.token, Output(value, types)) for task, value in pairs]
+        answers = [new_tuple(Answer, (task.token, new_tuple(Output, (value, types)))) for task, value in pairs]
     else:
         triples = zip(call.tasks, values, types, strict=True)
         answers = [Answer(task.token, Output(value, kind)) for task, value, kind in triples]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import codecs
 import functools
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import orjson
@@ -19,7 +18,8 @@ BINARY = "application/octet-stream"
 LONGEST_TYPE = 1024
 _QUADRATIC = frozenset({"idna", "punycode"})  # a second for 200 kB, a minute for a few MB
 _BINARIES = (bytes, bytearray, memoryview)
-_NULL = re.compile(rb"(?:^|[:,\[])null")
+# Exactly these: a subclass may have code of its own.
+_PLAIN = frozenset({dict, list, tuple, str, int, float, bool})
 _FLAGS = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -58,9 +58,32 @@ def encode(output: Any) -> tuple[bytes | None, str]:
     except TypeError as error:
         data = _encode_with_odd_keys(output, error)
     # orjson writes NaN as null: silently another value than the model's.
-    if b"null" in data and _NULL.search(data) and (place := _find_nan(output, "output")):
+    if _may_hold_null(data) and (place := _find_nan(output, "output")):
         raise RefusedOutput(f"{place} is not a number (NaN or infinite), which JSON cannot carry")
     return data, JSON
+
+
+def decode_alike(content_type: str, payloads: Sequence[bytes]) -> list[Any]:
+    """Many of one content type, which most are. Raises what one raises: `decoder_for` finds which it was."""
+    decode = decoder_for(content_type)
+    return list(map(orjson.loads if decode is _decode_json else decode, payloads))
+
+
+def encode_plain(outputs: Sequence[Any]) -> list[bytes] | None:
+    """The JSON of outputs that are plain values and no nulls, which most are; None: it takes `encode` to say."""
+    if not _PLAIN.issuperset(map(type, outputs)):
+        return None
+    dumps = orjson.dumps
+    try:
+        values = [dumps(output, _as_plain, _FLAGS) for output in outputs]
+    except Exception:  # noqa: BLE001 - an output's own code may run here
+        return None
+    return None if any(map(_may_hold_null, values)) else values
+
+
+def _may_hold_null(data: bytes) -> bool:
+    """As a value: the word in a text is no such thing, but may look like one."""
+    return b"null" in data and (b":null" in data or b",null" in data or b"[null" in data or data == b"null")
 
 
 def _decode_json(data: bytes) -> Any:

@@ -6,6 +6,7 @@ What is no item's own, memory that ran out or a poisoned CUDA context, is the wh
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
-from stream_infer.engine.codec import decoder_for, encode
+from stream_infer.engine.codec import decode_alike, decoder_for, encode, encode_plain
 from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
 from stream_infer.engine.failures import describe
 from stream_infer.engine.wire import ToChild, ToParent, pack_failure
@@ -41,13 +42,20 @@ class _Ailing(Exception):
 
 @dataclass(slots=True)
 class _Call:
-    """A call under way. `rejected` holds packed failures, by the item's index; `prepared` what threads are at."""
+    """A call under way. `types` is one where all items have the same. `rejected` holds packed failures, by the item's
+    index; `prepared` what threads are at."""
 
     id: int
-    types: list[str]
+    types: str | list[str]
     payloads: list[bytes]
     prepared: list[Future[Any]] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
+
+    @property
+    def items(self) -> Iterator[tuple[bytes, str]]:
+        """Payloads and their content types."""
+        types = itertools.repeat(self.types) if isinstance(self.types, str) else self.types
+        return zip(self.payloads, types, strict=False)
 
     def reject(self, index: int, error: BaseException, stage: Stage, *, returned: bool = False) -> None:
         if diagnose(error):
@@ -78,11 +86,11 @@ class Runner:
         if kind == ToChild.HOOK:
             return lambda: self._complete_job(_Call(call_id, [], []), *rest)
         types, payloads = rest
-        call = _Call(call_id, [types] * len(payloads) if isinstance(types, str) else types, payloads)
+        call = _Call(call_id, types, payloads)
         if self._pool:
             # Announced first: an item may take the process down in here, too.
             self._say((ToParent.PREPARES.value, call_id))
-            call.prepared = [self._pool.submit(self._prepare, *item) for item in zip(payloads, call.types, strict=True)]
+            call.prepared = [self._pool.submit(self._prepare, *item) for item in call.items]
         return lambda: self._run(call)
 
     def _prepare(self, data: bytes, content_type: str) -> Any:
@@ -144,10 +152,13 @@ class Runner:
         _leave(_POISONED)
 
     def _decode(self, call: _Call) -> list[Any]:
+        if isinstance(call.types, str):
+            with contextlib.suppress(Exception):
+                return decode_alike(call.types, call.payloads)
         items: list[Any] = []
-        for index, data in enumerate(call.payloads):
+        for index, (data, content_type) in enumerate(call.items):
             try:
-                items.append(decoder_for(call.types[index])(data))
+                items.append(decoder_for(content_type)(data))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's
                 call.reject(index, error, Stage.DECODE)
         return items
@@ -177,6 +188,9 @@ class Runner:
 
 def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
     """The DONE message: content types as one string where all are alike, which they nearly always are."""
+    plain = None if call.rejected else encode_plain(outputs)
+    if plain is not None:
+        return (ToParent.DONE.value, call.id, plain, JSON, {})
     values: list[bytes | None] = []
     types: list[str] = []
     results = iter(outputs)

@@ -23,7 +23,7 @@ from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.patience import ask_patiently
 from stream_infer.kafka.stalls import NOWHERE, StallWatch
 from stream_infer.pool import DaemonPool
-from stream_infer.records import EndOfPartition, Header, Headers, Message
+from stream_infer.records import EndOfPartition, Header, Headers, Message, new_tuple
 from stream_infer.settings import KafkaSettings
 
 Partition: TypeAlias = tuple[str, int]
@@ -288,14 +288,17 @@ def as_record(raw: Any, where: str) -> Polled | None:
 
 def as_message(raw: Any) -> Message:
     """A confluent_kafka.Message without error as our record."""
-    return Message(
-        raw.topic(),
-        raw.partition(),
-        raw.offset(),
-        raw.key(),
-        raw.value(),
-        _headers(raw),
-        raw.timestamp()[1],
+    return new_tuple(
+        Message,
+        (
+            raw.topic(),
+            raw.partition(),
+            raw.offset(),
+            raw.key(),
+            raw.value(),
+            _headers(raw),
+            raw.timestamp()[1],
+        ),
     )
 
 

@@ -12,7 +12,17 @@ import structlog
 
 from stream_infer.engine.task import Task
 from stream_infer.ports import Reference
-from stream_infer.records import REFERENCE, Failure, Item, Message, Payload, read_item
+from stream_infer.records import (
+    ORDINARY_REST,
+    REFERENCE,
+    REST,
+    Failure,
+    Item,
+    Message,
+    Payload,
+    new_tuple,
+    read_item,
+)
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import Suspects
@@ -27,9 +37,6 @@ _LOG = structlog.get_logger(__name__)
 
 
 _PARTITION = itemgetter(0, 1)
-# Of an item's fields from `attempt` on, that a retry, a deadline, a control record or a fault would have changed.
-_REST = Item._fields.index("attempt")
-_NOTHING_ELSE = Item(Message("", 0, 0, None, None, (), 0), "")[_REST:]
 
 
 class Gate(Protocol):
@@ -80,8 +87,9 @@ class Admission:
             is_first = is_open and self._tier_of(topic) is None
             for entry in self._ledger.admit((topic, partition), map(read_item, run)):
                 item = entry.item
-                if is_first and item is not None and item[_REST:] == _NOTHING_ELSE and is_for_predictor(item):
-                    tasks.append(Task(entry.token, Payload(item.message.value or b"", item.content_type)))
+                if is_first and item is not None and item[REST:] == ORDINARY_REST and is_for_predictor(item):
+                    payload = new_tuple(Payload, (item.message.value or b"", item.content_type))
+                    tasks.append(new_tuple(Task, (entry.token, payload, None, None, False)))
                 elif not self._route(entry, tasks, moment):
                     unknown.append(entry)
         if unknown:

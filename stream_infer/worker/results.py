@@ -5,7 +5,7 @@ Some hundred thousand are made a second, so what all results of a job have alike
 
 from __future__ import annotations
 
-from stream_infer.records import Headers, OutgoingRecord, Output, own_headers, shared_headers
+from stream_infer.records import Headers, OutgoingRecord, Output, new_tuple, own_headers, shared_headers
 from stream_infer.worker.ledger import Entry
 
 # The names of a result's own headers: item and custom id, source, traceparent.
@@ -51,7 +51,7 @@ class OrdinaryResults:
         if size > self._most:
             return None
         alike.count += 1
-        return OutgoingRecord(self._topic, key, value, alike.headers + own)
+        return new_tuple(OutgoingRecord, (self._topic, key, value, alike.headers + own, None))
 
     def counts(self) -> dict[tuple[str, int], int]:
         """How many there were of each job and generation."""
