@@ -5,10 +5,11 @@ Times are in seconds and sizes in bytes unless the name says otherwise. Unknown 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 MIB = 1024 * 1024
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -113,15 +114,31 @@ class TorchvisionPredictor(_Settings):
 PredictorSettings = Annotated[NativePredictor | TorchvisionPredictor, Field(discriminator="type")]
 
 
+AUTO: Final = "auto"
+_PRESUMED_BATCH_SIZE = 64
+
+
+def _batch_size(value: object) -> object:
+    """One complaint instead of one for each kind that it may be."""
+    if value == AUTO or (not isinstance(value, bool) and re.fullmatch(r"0*[1-9]\d{0,8}", str(value))):
+        return value
+    raise ValueError(f"{value!r} is neither a whole number from 1 on nor {AUTO}")
+
+
 class BatchingSettings(_Settings):
     """When a micro-batch closes, and how long one call of the predictor and its loading may take."""
 
-    max_batch_size: int = Field(default=32, ge=1)
+    max_batch_size: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], BeforeValidator(_batch_size)] = 32
     max_batch_bytes: int = Field(default=64 * MIB, ge=1)
     max_wait_ms: float = Field(default=20.0, ge=0)
     call_timeout: float = Field(default=60.0, gt=0)
     load_timeout: float = Field(default=300.0, gt=0)
     preprocess_threads: int = Field(default=2, ge=1)
+
+    @property
+    def presumed_batch_size(self) -> int:
+        """Where it has to be known without a predictor."""
+        return _PRESUMED_BATCH_SIZE if self.max_batch_size == AUTO else self.max_batch_size
 
 
 class WorkerSettings(_Settings):

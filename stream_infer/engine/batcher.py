@@ -22,6 +22,7 @@ class Batcher:
 
     def __init__(self, policy: EnginePolicy) -> None:
         self._policy = policy
+        self.max_size = policy.max_batch_size
         self._open: dict[str | None, _Open] = {}  # in the order in which they were opened
 
     def __bool__(self) -> bool:
@@ -32,7 +33,7 @@ class Batcher:
 
         A task over the byte limit goes alone, and so does a suspect, and a hook: with items it would be taken for one.
         """
-        max_size, max_bytes = self._policy.max_batch_size, self._policy.max_batch_bytes
+        max_size, max_bytes = self.max_size, self._policy.max_batch_bytes
         closed: list[list[Task]] = []
         open_ = self._open
         for task in tasks:

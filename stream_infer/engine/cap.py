@@ -17,6 +17,10 @@ class BatchCap:
         self._cap = full
         self._since = -math.inf
 
+    def refit(self, full: int) -> None:
+        """Another full size, of another child: what was capped is forgotten."""
+        self._full = self._cap = full
+
     def current(self, now: float) -> int:
         """What holds at the moment."""
         if self._cap >= self._full:

@@ -27,12 +27,15 @@ from typing import Any, NoReturn
 
 from stream_infer.engine.failures import format_stack
 from stream_infer.engine.runner import Runner
+from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.loader import load
 from stream_infer.predictors.protocol import Predictor
 from stream_infer.predictors.spec import PredictorSpec
+
+log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 # Two busy threads hand the GIL over every 5 ms by default, longer than a micro-batch of a small model takes.
@@ -95,26 +98,31 @@ def main(fd: int, parent: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     os.set_inheritable(fd, False)
     link = Link(socket.socket(fileno=fd))
-    _, spec, beat_s, threads = link.hear()
+    _, spec, beat_s, threads, tuning = link.hear()
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
-    runner = Runner(_load(spec, link), threads, link.say)
+    predictor, batch_size = _load(spec, tuning, link)
+    runner = Runner(predictor, threads, link.say)
     inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(link, runner, inbox), name="reader", daemon=True).start()
-    link.say((ToParent.READY.value, runner.name))
+    link.say((ToParent.READY.value, runner.name, batch_size))
     while (run := inbox.get()) is not None:
         run()
 
 
-def _load(spec: PredictorSpec, link: Link) -> Predictor:
+def _load(spec: PredictorSpec, tuning: TuningLimits | None, link: Link) -> tuple[Predictor, int | None]:
     try:
         predictor = load(spec)
         _warm_up(spec, predictor)
+        if tuning is None:
+            return predictor, None
+        knee = tune(predictor, tuning)
     except PredictorUnavailable as error:
         told = error.__cause__ or error
         stack = format_stack(told) if told is not error else ""
         link.say((ToParent.UNAVAILABLE.value, str(error), stack))
         sys.exit(1)
-    return predictor
+    log.info("max_batch_size is %s", knee)
+    return predictor, knee.size
 
 
 def _warm_up(spec: PredictorSpec, predictor: Predictor) -> None:

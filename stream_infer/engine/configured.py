@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.settings import BatchingSettings, NativePredictor, PredictorSettings
+from stream_infer.settings import AUTO, BatchingSettings, NativePredictor, PredictorSettings
+
+LARGEST_FOUND = 1024
+"""Of a micro-batch whose size is found."""
 
 
 def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
@@ -15,7 +18,8 @@ def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
 
 def engine_policy(batching: BatchingSettings) -> EnginePolicy:
     return EnginePolicy(
-        max_batch_size=batching.max_batch_size,
+        max_batch_size=LARGEST_FOUND if batching.max_batch_size == AUTO else batching.max_batch_size,
+        finds_batch_size=batching.max_batch_size == AUTO,
         max_batch_bytes=batching.max_batch_bytes,
         max_wait_s=batching.max_wait_ms / 1000,
         call_timeout_s=batching.call_timeout,

@@ -84,6 +84,11 @@ class Engine:
         return self._keeper.predictor_name
 
     @property
+    def batch_size(self) -> int:
+        """The most items of a full micro-batch: the policy's, or what the last child that was ready has found."""
+        return self._batcher.max_size
+
+    @property
     def batch_cap(self) -> int:
         """The most items of a micro-batch at the moment: less than the policy's for a while when memory ran out."""
         return self._court.cap.current(self._clock())
@@ -245,7 +250,12 @@ class Engine:
 
     def _take_in(self, now: float) -> None:
         host = self._keeper.host
-        for message in self._keeper.receive(now):
+        messages = self._keeper.receive(now)
+        found = self._keeper.batch_size
+        if found is not None and found != self.batch_size:
+            self._batcher.max_size = found
+            self._court.cap.refit(found)
+        for message in messages:
             try:
                 if self._court.hear(message, self.predictor_name, now):
                     self._keeper.prove()

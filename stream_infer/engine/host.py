@@ -20,12 +20,22 @@ from typing import Any
 
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import StderrPump
+from stream_infer.engine.tuning import TuningLimits
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, FrameReader, ToChild, pack
 from stream_infer.predictors.spec import PredictorSpec
 
 HEARTBEATS_PER_TIMEOUT = 4
+# What the search for a batch size may take: real items may be larger than the example, and loading takes time as well.
+_OF_CALL_TIMEOUT, _OF_LOAD_TIMEOUT = 0.25, 0.25
 _DUMP_S = 0.3
 _REAP_S = 1.0
+
+
+def _tuning(policy: EnginePolicy) -> TuningLimits | None:
+    if not policy.finds_batch_size:
+        return None
+    longest_s = policy.call_timeout_s * _OF_CALL_TIMEOUT
+    return TuningLimits(policy.max_batch_size, longest_s, policy.load_timeout_s * _OF_LOAD_TIMEOUT)
 
 
 class Host:
@@ -55,7 +65,7 @@ class Host:
         self._outbox: deque[memoryview] = deque()
         self._stderr = StderrPump(reading, on_line)
         beat_s = policy.heartbeat_timeout_s / HEARTBEATS_PER_TIMEOUT
-        self.send((ToChild.LOAD.value, spec, beat_s, policy.preprocess_threads))
+        self.send((ToChild.LOAD.value, spec, beat_s, policy.preprocess_threads, _tuning(policy)))
 
     @property
     def pid(self) -> int:

@@ -65,6 +65,7 @@ class Keeper:
         self.host: Host | None = None
         self.readiness = Readiness(State.LOADING)
         self.predictor_name = spec.target
+        self.batch_size: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -92,7 +93,7 @@ class Keeper:
             if kind == ToParent.READY:
                 self.readiness = Readiness(State.READY)
                 self._was_ready = True
-                self.predictor_name = message[1]
+                _, self.predictor_name, self.batch_size = message
                 log.info("predictor %s is ready in process %d", self.predictor_name, self.host.pid)
             elif kind == ToParent.UNAVAILABLE:
                 self.host.reap()

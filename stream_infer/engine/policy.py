@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class EnginePolicy:
     """Times are in seconds, sizes in bytes of payload.
 
+    `finds_batch_size`: the child tries which size serves before it is ready, up to `max_batch_size`.
     `call_timeout_s` bounds one predict call and, apart from it, the preprocessing of its micro-batch; `hook_timeout_s`
     one `on_job_complete`. `heartbeat_timeout_s` bounds the silence of a loaded child: one that is stopped, or whose
     native code keeps the GIL for longer, is replaced. `pipeline_depth`: micro-batches in the child at a time, the one
@@ -19,6 +20,7 @@ class EnginePolicy:
     """
 
     max_batch_size: int = 32
+    finds_batch_size: bool = False
     max_batch_bytes: int = 32 * 1024 * 1024
     max_wait_s: float = 0.02
     call_timeout_s: float = 120.0

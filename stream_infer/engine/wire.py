@@ -31,7 +31,10 @@ _JOINED = 1 << 16
 
 
 class ToChild(IntEnum):
-    """LOAD spec, heartbeat interval, threads. CALL id, content types, payloads. HOOK id, job id, config. STOP."""
+    """LOAD spec, heartbeat interval, threads, limits of the search for a batch size or None.
+
+    CALL id, content types, payloads. HOOK id, job id, config. STOP.
+    """
 
     LOAD = 0
     CALL = 1
@@ -40,8 +43,9 @@ class ToChild(IntEnum):
 
 
 class ToParent(IntEnum):
-    """READY predictor's name. UNAVAILABLE message, traceback. BEAT. PREPARES id. BEGINS id.
+    """READY predictor's name, batch size that was found or None. UNAVAILABLE message, traceback. BEAT.
 
+    PREPARES id. BEGINS id.
     DONE id, values, content types, rejected. RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
     EXHAUSTED id, failure, rejected: memory ran out. POISONED what happened: the process ends by itself.
     """

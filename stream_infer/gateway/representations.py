@@ -101,7 +101,7 @@ class ApiBody(_Body):
 
     name: str
     predictor: dict[str, str]
-    max_batch_size: int
+    max_batch_size: int | Literal["auto"]
     max_wait_ms: float
     max_attempts: int
     partitions: int

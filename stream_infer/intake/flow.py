@@ -21,7 +21,7 @@ class FlowPolicy:
 
 
 def flow_policy(api: ApiSettings, ahead_s: float) -> FlowPolicy:
-    return FlowPolicy(ahead_s, 2 * api.batching.max_batch_size * api.workers.max)
+    return FlowPolicy(ahead_s, 2 * api.batching.presumed_batch_size * api.workers.max)
 
 
 def allowance(policy: FlowPolicy, status: JobStatus, enqueued: int, active: Iterable[JobStatus]) -> int:

@@ -54,6 +54,13 @@ def read(data: Any, frame: Frame) -> np.ndarray[tuple[int, int, int], np.dtype[n
     return np.array(_crop(_resize(upright, frame), frame.crop))
 
 
+def example() -> bytes:
+    """A grey JPEG of 640 x 480 pixels."""
+    data = io.BytesIO()
+    Image.new("RGB", (640, 480), (127, 127, 127)).save(data, "JPEG")
+    return data.getvalue()
+
+
 def _draft(picture: Image.Image, resize: int) -> None:
     width, height = picture.size
     scale = resize * _DRAFT_MARGIN / max(min(width, height), 1)

@@ -30,6 +30,9 @@ class Predictor(Protocol):
 
     `warmup()` runs once before the first item; the worker is not ready until it returns.
 
+    `example()` returns an item as `preprocess`, or else `predict`, gets it. It is what `max_batch_size: auto` is found
+    with: `predict` is called with the same item many times over before the first one.
+
     `on_job_complete(job)` runs once all items of a job have ended; `job` is a `Job`. It may be called again after a
     crash.
     """

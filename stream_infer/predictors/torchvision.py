@@ -119,6 +119,10 @@ class TorchvisionClassifier:
                 "set config.labels to a file with one class name a line"
             )
 
+    def example(self) -> bytes:
+        """A picture as large as a photograph on a page."""
+        return pictures.example()
+
     def _classify(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         scores, classes = self._forward(batch).float().softmax(dim=1).topk(self._top_k, dim=1)
         return scores.cpu(), classes.cpu()

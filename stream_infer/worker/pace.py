@@ -9,13 +9,13 @@ from dataclasses import dataclass
 class PacePolicy:
     """Bounds of one worker. Times in seconds.
 
-    `max_pending` items are at most between reading and the model's answer; `max_held` entries and `max_held_bytes` at
-    most between reading and commit. `commit_interval`: under load at most one transaction in that time, so that a
-    hundred workers make 500 deltas a second, where the tracker takes some 2,000; what one of them cannot
-    hold goes at once. `retry_delay` after a transaction that was aborted, doubling up to `retry_delay_cap`.
+    `batches_ahead` full micro-batches of items are at most between reading and the model's answer; `max_held` entries
+    and `max_held_bytes` at most between reading and commit. `commit_interval`: under load at most one transaction in
+    that time, so that a hundred workers make 500 deltas a second, where the tracker takes some 2,000; what one of them
+    cannot hold goes at once. `retry_delay` after a transaction that was aborted, doubling up to `retry_delay_cap`.
     """
 
-    max_pending: int
+    batches_ahead: int
     max_held: int
     max_held_bytes: int
     commit_interval: float = 0.2
@@ -41,11 +41,11 @@ class Pace:
     _next_commit: float = 0.0
     _aborted_in_a_row: int = 0
 
-    def room(self, pending: int, held: int, held_bytes: int) -> int:
+    def room(self, pending: int, held: int, held_bytes: int, *, batch_size: int) -> int:
         """How many more records may be read now."""
         if held_bytes >= self.policy.max_held_bytes:
             return 0
-        return max(0, min(self.policy.max_pending - pending, self.policy.max_held - held))
+        return max(0, min(self.policy.batches_ahead * batch_size - pending, self.policy.max_held - held))
 
     def is_commit_due(self, now: float, *, idle: bool, held: int) -> bool:
         """At once when there is nothing else to do or no room left, else once an interval; after an abort, when its

@@ -91,7 +91,7 @@ def _producer(settings: Settings, slot: Slot) -> TransactionalProducer:
 
 def _pace_policy(api: ApiSettings) -> PacePolicy:
     return PacePolicy(
-        max_pending=_BATCHES_AHEAD * api.batching.max_batch_size,
+        batches_ahead=_BATCHES_AHEAD,
         max_held=api.workers.max_in_flight,
         max_held_bytes=api.workers.max_in_flight_bytes,
     )

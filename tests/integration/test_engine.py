@@ -58,6 +58,26 @@ def ready(engine_of):
     return make
 
 
+def test_the_size_of_a_micro_batch_is_found_before_the_first_item(ready, lines):
+    engine = ready("tuned.py:Sleeper", max_batch_size=64, finds_batch_size=True)
+
+    assert engine.batch_size == 16
+    assert any("max_batch_size is 16 items a call" in line for line in lines)
+    sizes = ask(engine, list(range(40)))
+    assert max(sizes) == 16
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("tuned.py:WithoutExample", "no method example"), ("tuned.py:FailsWithItsExample", "fails with the item of its")],
+)
+def test_a_predictor_that_cannot_be_tried_is_refused(engine_of, target, words):
+    engine = engine_of(target, finds_batch_size=True)
+
+    with pytest.raises(PredictorUnavailable, match=words):
+        engine.wait_ready(PATIENCE_S)
+
+
 def as_tasks(values):
     return [Task(token, Payload(orjson.dumps(value))) for token, value in enumerate(values)]
 

@@ -38,7 +38,7 @@ from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.memory_store import MemoryStore
 
 TOPICS = Topics("p").api("a")
-PACE = PacePolicy(1000, 10_000, 1 << 30, commit_interval=0.0)
+PACE = PacePolicy(4, 10_000, 1 << 30, commit_interval=0.0)
 Predict = Callable[[bytes], Output | Failure]
 
 
@@ -48,6 +48,7 @@ class FunctionEngine:
     def __init__(self, predict: Predict) -> None:
         self.predict = predict
         self.readiness = Readiness(State.READY)
+        self.batch_size = 250
         self.restarts: list[str] = []
         self.called: list[bytes] = []
         self.disowned: list[int] = []

@@ -56,6 +56,20 @@ def test_the_environment_names_an_api_by_its_name_or_its_index(write, name):
     assert settings.apis[0].batching.max_batch_size == 3
 
 
+def test_the_size_of_a_micro_batch_may_be_left_to_be_found(write):
+    settings = load_settings(write(ONE_API.replace("max_batch_size: 8", "max_batch_size: auto")), {})
+
+    assert settings.apis[0].batching.max_batch_size == "auto"
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "1.5", "true", "automatic"])
+def test_a_size_that_is_none_has_one_complaint(write, size):
+    said = refused(write(ONE_API.replace("max_batch_size: 8", f"max_batch_size: {size}")))
+
+    assert said.count("max_batch_size") == 1
+    assert "is neither a whole number from 1 on nor auto" in said
+
+
 def test_a_value_of_the_environment_is_yaml_but_for_what_has_to_be_text(write):
     settings = load_settings(
         write(ONE_API),

@@ -4,7 +4,7 @@ import pytest
 
 from stream_infer.worker.pace import Pace, PacePolicy
 
-POLICY = PacePolicy(max_pending=100, max_held=1000, max_held_bytes=5000, commit_interval=0.2)
+POLICY = PacePolicy(batches_ahead=4, max_held=1000, max_held_bytes=5000, commit_interval=0.2)
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ POLICY = PacePolicy(max_pending=100, max_held=1000, max_held_bytes=5000, commit_
     [(0, 0, 0, 100), (40, 40, 0, 60), (100, 100, 0, 0), (0, 990, 0, 10), (0, 1000, 0, 0), (0, 5, 5000, 0)],
 )
 def test_room_is_what_the_tightest_bound_leaves(pending: int, held: int, held_bytes: int, room: int) -> None:
-    assert Pace(POLICY).room(pending, held, held_bytes) == room
+    assert Pace(POLICY).room(pending, held, held_bytes, batch_size=25) == room
 
 
 def test_the_first_commit_is_due_at_once() -> None:

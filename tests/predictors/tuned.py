@@ -1,0 +1,36 @@
+"""Predictors whose micro-batches are as large as serves them."""
+
+import time
+
+
+class Sleeper:
+    """Does up to 16 items in the time of one; answers with how many it was given."""
+
+    def __init__(self, config):
+        pass
+
+    def example(self):
+        return {"any": "item"}
+
+    def predict(self, items):
+        time.sleep(0.02 * max(1, len(items) // 16))
+        return [len(items)] * len(items)
+
+
+class WithoutExample:
+    def __init__(self, config):
+        pass
+
+    def predict(self, items):
+        return items
+
+
+class FailsWithItsExample:
+    def __init__(self, config):
+        pass
+
+    def example(self):
+        return 0
+
+    def predict(self, items):
+        return [1 / item for item in items]
