@@ -15,7 +15,8 @@ from typing import Protocol, Self
 import orjson
 from confluent_kafka import Producer
 
-from stream_infer.records import JSON, REFERENCE, Headers, item_headers, item_id_of
+from stream_infer.headers import item_headers, item_id_of
+from stream_infer.records import JSON, REFERENCE, Headers
 
 PARTITIONS = 4
 JOB_ID = "bench-job"

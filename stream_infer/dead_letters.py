@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stream_infer.errors import Stage
-from stream_infer.records import Failure, Header, Headers, Item, Message, OutgoingRecord, Position, read_item
+from stream_infer.headers import Header, read_item
+from stream_infer.records import Failure, Headers, Item, Message, OutgoingRecord, Position
 from stream_infer.redaction import redact_text
 
 STACK_LIMIT = 16 * 1024

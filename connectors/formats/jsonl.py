@@ -12,7 +12,8 @@ from base64 import b64encode
 import orjson
 
 from stream_infer.dead_letters import DeadLetter
-from stream_infer.records import JSON, Item, Message, Position, read_item
+from stream_infer.headers import read_item
+from stream_infer.records import JSON, Item, Message, Position
 
 
 def result_line(message: Message) -> bytes:

@@ -16,7 +16,8 @@ from stream_infer.gateway.problems import Problem, ProblemKind, problem_of, sent
 from stream_infer.gateway.representations import ItemsAccepted
 from stream_infer.gateway.requests import NDJSON_TYPES, read_query, require_content_type
 from stream_infer.gateway.services import Services
-from stream_infer.records import JSON, OutgoingRecord, item_headers, item_id_of
+from stream_infer.headers import item_headers, item_id_of
+from stream_infer.records import JSON, OutgoingRecord
 
 CHUNK_ITEMS = 1000
 CHUNK_BYTES = 1024 * 1024

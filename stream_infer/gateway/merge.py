@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 
+from stream_infer.headers import ordinal_of
 from stream_infer.jobs.manifest import ManifestRecord
-from stream_infer.records import ordinal_of
 
 _LAST = float("inf")
 

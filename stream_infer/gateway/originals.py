@@ -10,8 +10,9 @@ import orjson
 
 from stream_infer.dead_letters import CUT, ERROR_PREFIXES, DeadLetter, ErrorHeader
 from stream_infer.errors import StreamInferError
+from stream_infer.headers import Header
 from stream_infer.ports import Reference, Store
-from stream_infer.records import JSON, REFERENCE, Header, Headers, OutgoingRecord
+from stream_infer.records import JSON, REFERENCE, Headers, OutgoingRecord
 
 PAYLOADS = "_payloads/dead-letters/"
 _STORED_MARK = (Header.CONTENT_TYPE.value, REFERENCE.encode())

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from stream_infer.headers import item_headers, item_id_of
 from stream_infer.jobs.checkpoints import Checkpoint, encode_checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, EnqueuingStarted, Event, Exhausted, encode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.ports import SourceItem, Store
-from stream_infer.records import REFERENCE, OutgoingRecord, Payload, item_headers, item_id_of
+from stream_infer.records import REFERENCE, OutgoingRecord, Payload
 from stream_infer.topics import Topics
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from stream_infer.records import LARGEST_NUMBER
+from stream_infer.headers import LARGEST_NUMBER
 from stream_infer.redaction import redact_text
 
 END_OF_TIME = 253_402_300_799  # of the year 9999: beyond it no calendar goes

@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaErro
 from confluent_kafka.admin import AdminClient
 
 from stream_infer.errors import ReaderStalled
+from stream_infer.headers import Header
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.following import Followers, Following
@@ -23,7 +24,7 @@ from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.patience import ask_patiently
 from stream_infer.kafka.stalls import NOWHERE, StallWatch
 from stream_infer.pool import DaemonPool
-from stream_infer.records import EndOfPartition, Header, Headers, Message, new_tuple
+from stream_infer.records import EndOfPartition, Headers, Message, new_tuple
 from stream_infer.settings import KafkaSettings
 
 Partition: TypeAlias = tuple[str, int]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stream_infer.dead_letters import read_dead_letter
+from stream_infer.headers import ordinal_of, read_item
 from stream_infer.jobs.manifest import Kind
-from stream_infer.records import Item, Message, ordinal_of, read_item
+from stream_infer.records import Item, Message
 from stream_infer.sink.buffers import Line
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import Destination, hour_of, is_job_id

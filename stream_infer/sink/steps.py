@@ -9,12 +9,13 @@ import time
 import structlog
 
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.headers import item_headers
 from stream_infer.jobs.events import Event, HookEnded, HookPublished, encode_event
 from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Store
-from stream_infer.records import Control, OutgoingRecord, item_headers
+from stream_infer.records import Control, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
 from stream_infer.sink.backlog import Step, Task

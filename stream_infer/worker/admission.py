@@ -11,18 +11,9 @@ from typing import Protocol
 import structlog
 
 from stream_infer.engine.task import Task
+from stream_infer.headers import ORDINARY_REST, REST, read_item
 from stream_infer.ports import Reference
-from stream_infer.records import (
-    ORDINARY_REST,
-    REFERENCE,
-    REST,
-    Failure,
-    Item,
-    Message,
-    Payload,
-    new_tuple,
-    read_item,
-)
+from stream_infer.records import REFERENCE, Failure, Item, Message, Payload, new_tuple
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import Suspects

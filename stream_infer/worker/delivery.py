@@ -14,19 +14,10 @@ import orjson
 
 from stream_infer.dead_letters import CUT, dead_letter
 from stream_infer.errors import Stage
+from stream_infer.headers import Header, result_headers, retry_headers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded, encode_event
-from stream_infer.records import (
-    REFERENCE,
-    Failure,
-    Header,
-    Headers,
-    Item,
-    OutgoingRecord,
-    Output,
-    result_headers,
-    retry_headers,
-)
+from stream_infer.records import REFERENCE, Failure, Headers, Item, OutgoingRecord, Output
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.ledger import Entry, Prefix, Skipped
 from stream_infer.worker.payloads import OnItsWay, PayloadKind, Payloads

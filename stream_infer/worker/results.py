@@ -5,7 +5,8 @@ Some hundred thousand are made a second, so what all results of a job have alike
 
 from __future__ import annotations
 
-from stream_infer.records import Headers, OutgoingRecord, Output, new_tuple, own_headers, shared_headers
+from stream_infer.headers import own_headers, shared_headers
+from stream_infer.records import Headers, OutgoingRecord, Output, new_tuple
 from stream_infer.worker.ledger import Entry
 
 # The names of a result's own headers: item and custom id, source, traceparent.

@@ -13,6 +13,7 @@ import urllib3
 from connectors.formats.jsonl import error_line
 from stream_infer.dead_letters import dead_letter, read_dead_letter
 from stream_infer.errors import ConfigError, ServiceUnavailable, Stage
+from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import StopRequested, Submitted
 from stream_infer.jobs.log_lines import LogLine, encode_line
@@ -20,7 +21,7 @@ from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import Cause, State
 from stream_infer.ports import SourceItem
-from stream_infer.records import Failure, Message, OutgoingRecord, Payload, item_headers, item_id_of, read_item
+from stream_infer.records import Failure, Message, OutgoingRecord, Payload
 from tests.support.gateway import GatewayHarness, HttpClient, result_of
 from tests.support.items import message_at
 from tests.support.settings import settings_for

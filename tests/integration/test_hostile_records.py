@@ -13,6 +13,7 @@ import pytest
 
 from connectors.formats import jsonl
 from stream_infer.cli.composition import fetcher_of, source_opener
+from stream_infer.headers import read_item
 from stream_infer.intake.run import run as run_intake
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Submitted, decode_event, encode_event
@@ -20,7 +21,7 @@ from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest
 from stream_infer.jobs.spec import Job, encode_job
 from stream_infer.jobs.status import JobStatus, Phase, State, encode_status
 from stream_infer.kafka.admin import group_lag
-from stream_infer.records import REFERENCE, Headers, OutgoingRecord, read_item
+from stream_infer.records import REFERENCE, Headers, OutgoingRecord
 from stream_infer.sink.role import run as run_sink
 from stream_infer.topics import group_specs
 from stream_infer.tracker import run as run_tracker

@@ -27,10 +27,11 @@ from stream_infer.engine.engine import Engine
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task
 from stream_infer.gateway import logs as gateway_logs
+from stream_infer.headers import item_headers
 from stream_infer.jobs.log_lines import decode_line
 from stream_infer.jobs.status import State
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.records import OutgoingRecord, Payload, item_headers
+from stream_infer.records import OutgoingRecord, Payload
 from stream_infer.settings import KafkaSettings
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.telemetry.logs import configure_logs

@@ -26,6 +26,7 @@ from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.letter_search import topic_ends
 from stream_infer.gateway.replay import Replay
 from stream_infer.gateway.replay_choice import JobIsRunning, ReplayStopped, Request
+from stream_infer.headers import item_headers, read_item
 from stream_infer.intake.run import run as run_intake
 from stream_infer.jobs.events import Counted, Exhausted, Reopened, encode_event
 from stream_infer.jobs.replays import ReplayMark, read_replays
@@ -34,7 +35,7 @@ from stream_infer.jobs.status import JobStatus, State, decode_status
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import read_compacted
-from stream_infer.records import OutgoingRecord, Position, item_headers, read_item
+from stream_infer.records import OutgoingRecord, Position
 from stream_infer.sink.role import run as run_sink
 from stream_infer.tracker import run as run_tracker
 from stream_infer.worker.run import run as run_worker

@@ -17,13 +17,14 @@ from connectors.policy import FetchPolicy
 from connectors.stores import open_store
 from stream_infer.dead_letters import read_dead_letter
 from stream_infer.errors import PredictorUnavailable, Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, HookEnded, decode_event
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, encode_status
 from stream_infer.kafka.admin import apply, group_lag
 from stream_infer.kafka.producer import Publisher, TransactionalProducer
 from stream_infer.kafka.topic_reader import TopicReader
-from stream_infer.records import REFERENCE, Control, Headers, Message, OutgoingRecord, item_headers
+from stream_infer.records import REFERENCE, Control, Headers, Message, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from stream_infer.worker.run import run

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from stream_infer.dead_letters import read_dead_letter
+from stream_infer.headers import item_headers
 from stream_infer.jobs.events import Counted, Failed, Hindered, Unhindered
 from stream_infer.jobs.status import Cause, State
-from stream_infer.records import item_headers
 from tests.integration.test_worker import Harness, worker
 from tests.support.settings import predictor, settings_for
 

@@ -10,12 +10,13 @@ from typing import Any
 from connectors.s3 import S3Access
 from connectors.stores import open_store
 from stream_infer.dead_letters import DeadLetter, read_dead_letter
+from stream_infer.headers import read_item
 from stream_infer.jobs.log_lines import decode_line
 from stream_infer.jobs.manifest import MANIFEST_NAME, JobManifest, ManifestRecord, decode_manifest, job_folder
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.groups import group_lag
 from stream_infer.kafka.topic_reader import TopicReader
-from stream_infer.records import REFERENCE, Item, Message, read_item
+from stream_infer.records import REFERENCE, Item, Message
 from stream_infer.settings import Settings
 from stream_infer.topics import ApiTopics, Topics, group_specs, retry_tiers
 from tests.soak.faults import API

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stream_infer.errors import StreamInferError, TransactionAborted
+from stream_infer.headers import Header, item_headers
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.topic_reader import TopicReader
-from stream_infer.records import JSON, REFERENCE, Header, OutgoingRecord, item_headers
+from stream_infer.records import JSON, REFERENCE, OutgoingRecord
 from stream_infer.settings import Settings
 from tests.soak.faults import API
 from tests.soak.items import Form, Kind, Planned, Source

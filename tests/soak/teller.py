@@ -14,7 +14,8 @@ import structlog
 
 from stream_infer.errors import StreamInferError
 from stream_infer.kafka.topic_reader import TopicReader
-from stream_infer.records import Header, Message
+from stream_infer.headers import Header
+from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
 EVERY_S = 0.1

@@ -11,6 +11,7 @@ from connectors.formats.jsonl import result_line
 from connectors.stores import open_store
 from stream_infer.dead_letters import dead_letter
 from stream_infer.gateway.run import run
+from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.events import decode_event
 from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, manifest_key
 from stream_infer.jobs.status import JobStatus, encode_status
@@ -19,7 +20,7 @@ from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
-from stream_infer.records import Failure, Message, OutgoingRecord, item_headers, item_id_of, read_item
+from stream_infer.records import Failure, Message, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from tests.support.items import message_at

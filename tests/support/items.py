@@ -1,6 +1,7 @@
 """Items and messages as a test needs them."""
 
-from stream_infer.records import Headers, Item, Message, read_item
+from stream_infer.headers import read_item
+from stream_infer.records import Headers, Item, Message
 
 
 def message_at(

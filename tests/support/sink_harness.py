@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from connectors.formats import jsonl
 from stream_infer.dead_letters import dead_letter
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, Finalized, decode_event
 from stream_infer.jobs.manifest import ManifestRecord, decode_manifest
@@ -20,7 +21,7 @@ from stream_infer.kafka.admin import apply, group_lag
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
-from stream_infer.records import Failure, OutgoingRecord, item_headers, item_id_of, read_item
+from stream_infer.records import Failure, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.sink.role import run
 from stream_infer.topics import Topics

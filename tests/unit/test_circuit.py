@@ -4,12 +4,13 @@ from typing import Any
 
 from stream_infer.engine.keeper import Readiness, State
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Failed, Hindered, Unhindered
 from stream_infer.jobs.spec import BreakerSpec, Job
 from stream_infer.jobs.status import HinderedRole, JobStatus
 from stream_infer.jobs.status import State as JobState
-from stream_infer.records import REFERENCE, Failure, Output, Payload, item_headers
+from stream_infer.records import REFERENCE, Failure, Output, Payload
 from tests.support.worker_bench import TOPICS, WorkerBench
 
 BAD = Failure(Stage.PREDICT, "builtins.ValueError", "bad item")

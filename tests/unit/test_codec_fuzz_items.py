@@ -15,9 +15,10 @@ from stream_infer.gateway.json_text import to_json
 from stream_infer.gateway.letter_bodies import dead_letter_detail
 from stream_infer.gateway.merge import numbered_lines
 from stream_infer.gateway.originals import Irrecoverable, again, original_of
+from stream_infer.headers import LARGEST_NUMBER, Header, read_item
 from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.replays import Replays, still_failed
-from stream_infer.records import LARGEST_NUMBER, REFERENCE, Header, read_item
+from stream_infer.records import REFERENCE
 from stream_infer.sink.names import ObjectName, object_key, read_name
 from stream_infer.sink.records import read_line
 from stream_infer.worker.retry import RetryPolicy

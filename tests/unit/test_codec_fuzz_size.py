@@ -15,6 +15,7 @@ from stream_infer.gateway.json_text import parse_json
 from stream_infer.gateway.merge import numbered_lines
 from stream_infer.gateway.problems import Problem
 from stream_infer.gateway.submission import read_spec
+from stream_infer.headers import Header, item_headers, ordinal_of, read_item
 from stream_infer.jobs.checkpoints import decode_checkpoint
 from stream_infer.jobs.events import (
     decode_event,
@@ -24,7 +25,6 @@ from stream_infer.jobs.manifest import Kind, decode_manifest
 from stream_infer.jobs.replays import Replays, still_failed
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
-from stream_infer.records import Header, item_headers, ordinal_of, read_item
 from stream_infer.settings import ApiSettings, NativePredictor, Settings
 from stream_infer.sink.names import hour_of, read_name
 from stream_infer.sink.records import read_line

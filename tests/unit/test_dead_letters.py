@@ -13,7 +13,8 @@ from stream_infer.dead_letters import (
     shorten,
 )
 from stream_infer.errors import Stage
-from stream_infer.records import Failure, Header, Message, Position, read_item
+from stream_infer.headers import Header, read_item
+from stream_infer.records import Failure, Message, Position
 
 FAILURE = Failure(Stage.DECODE, "builtins.ValueError", "not JSON", "Traceback …\nValueError: not JSON")
 headers = st.lists(

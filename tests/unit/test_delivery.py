@@ -5,17 +5,10 @@ from typing import Any
 
 from stream_infer.dead_letters import read_dead_letter
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, HookEnded, decode_event
-from stream_infer.records import (
-    REFERENCE,
-    Failure,
-    Headers,
-    Message,
-    OutgoingRecord,
-    Output,
-    item_headers,
-)
+from stream_infer.records import REFERENCE, Failure, Headers, Message, OutgoingRecord, Output
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy, size_of
 from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended, Ledger

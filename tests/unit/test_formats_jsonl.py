@@ -4,7 +4,8 @@ import pytest
 from connectors.formats.jsonl import error_line, result_line
 from stream_infer.dead_letters import DeadLetter, Writer
 from stream_infer.errors import Stage
-from stream_infer.records import Failure, Item, Message, Position, read_item, result_headers
+from stream_infer.headers import read_item, result_headers
+from stream_infer.records import Failure, Item, Message, Position
 
 
 def message(value, headers=(), key=None):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.gateway.originals import again, original_of, without_errors
+from stream_infer.headers import Header, item_headers, read_item, result_headers, retry_headers
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Exhausted, Failed, Finalized, Reopened, decode_event, encode_event
@@ -26,20 +27,7 @@ from stream_infer.jobs.manifest import (
 from stream_infer.jobs.replays import Replayed, ReplayMark, Replays, mark_record, replayed_record
 from stream_infer.jobs.spec import BreakerSpec, Directory, Job, JsonlFile, decode_job, encode_job
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
-from stream_infer.records import (
-    Control,
-    Failure,
-    Header,
-    Headers,
-    Item,
-    Message,
-    OutgoingRecord,
-    Position,
-    item_headers,
-    read_item,
-    result_headers,
-    retry_headers,
-)
+from stream_infer.records import Control, Failure, Headers, Item, Message, OutgoingRecord, Position
 from tests.support.memory_store import MemoryStore
 
 quick = settings(max_examples=60)

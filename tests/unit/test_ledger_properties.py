@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.events import HookEnded
-from stream_infer.records import Control, Failure, Output, Position, item_headers
+from stream_infer.records import Control, Failure, Output, Position
 from stream_infer.worker.ledger import NOTHING, SKIPPED, Entry, Ledger, Prefix
 from stream_infer.worker.retry import Retried
 from stream_infer.worker.waiting import Waiting

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from stream_infer.headers import item_headers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import (
     Counted,
@@ -29,7 +30,7 @@ from stream_infer.jobs.events import (
 )
 from stream_infer.jobs.lifecycle import ERRORS_KEPT, fold
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
-from stream_infer.records import Control, Item, item_headers
+from stream_infer.records import Control, Item
 from stream_infer.tracker.rows import PartitionRows
 from stream_infer.worker.retry import RetryPolicy
 from stream_infer.worker.triage import Moment, RunHook, Wait, triage

@@ -122,7 +122,8 @@ def test_a_payload_on_its_way_holds_up_its_own_partition_alone() -> None:
 
 
 def test_a_partition_that_waits_for_the_store_is_paused_before_it_fills_the_worker() -> None:
-    bench = WorkerBench(big_ones, pace=replace(PACE, max_pending=10, max_held=60))
+    bench = WorkerBench(big_ones, pace=replace(PACE, batches_ahead=1, max_held=60))
+    bench.engine.batch_size = 10
     bench.feed(b"big", *[b"1"] * 100)
     bench.run(20)
     assert bench.consumer.paused == {(TOPICS.items, 0)}

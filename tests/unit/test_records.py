@@ -1,17 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.records import (
-    JSON,
-    Control,
-    Header,
-    Message,
-    item_headers,
-    item_id_of,
-    ordinal_of,
-    read_item,
-    result_headers,
-)
+from stream_infer.headers import Header, item_headers, item_id_of, ordinal_of, read_item, result_headers
+from stream_infer.records import JSON, Control, Message
 
 names = st.one_of(st.sampled_from([*Header, "SI-ATTEMPT", "Content-Type"]), st.text(max_size=20))
 headers = st.lists(st.tuples(names, st.one_of(st.none(), st.binary(max_size=30))), max_size=12).map(tuple)

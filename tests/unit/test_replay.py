@@ -17,6 +17,7 @@ from stream_infer.gateway.letter_log import nearest
 from stream_infer.gateway.letter_search import Filter, Scan, parse_ref
 from stream_infer.gateway.originals import Irrecoverable, again, original_of, stored_payload, without_errors
 from stream_infer.gateway.replay import with_last
+from stream_infer.headers import Header, item_headers, read_item
 from stream_infer.jobs.log_lines import LogLine
 from stream_infer.jobs.replays import (
     Replayed,
@@ -27,7 +28,7 @@ from stream_infer.jobs.replays import (
     replays_partition,
     still_failed,
 )
-from stream_infer.records import REFERENCE, Failure, Header, Message, OutgoingRecord, Position, item_headers, read_item
+from stream_infer.records import REFERENCE, Failure, Message, OutgoingRecord, Position
 from stream_infer.topics import Topics
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy
 from stream_infer.worker.payloads import OnItsWay, Payloads

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_infer.errors import Stage
-from stream_infer.records import Failure, Item, Message, Position, read_item, retry_headers
+from stream_infer.headers import read_item, retry_headers
+from stream_infer.records import Failure, Item, Message, Position
 from stream_infer.worker.retry import JITTER, Retried, RetryPolicy, decide, when_due
 
 POLICY = RetryPolicy(max_attempts=3, delays=(5.0, 30.0, 180.0), max_wait=3600.0)

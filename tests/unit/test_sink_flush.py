@@ -8,12 +8,13 @@ import pytest
 from connectors.formats import jsonl
 from stream_infer.dead_letters import dead_letter
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Hindered, decode_event
 from stream_infer.jobs.manifest import Kind, decode_manifest
 from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.records import Failure, Headers, Message, item_headers
+from stream_infer.records import Failure, Headers, Message
 from stream_infer.sink.buffers import Closed, Line
 from stream_infer.sink.flush import FlushPlan, Outlet, Stored, commit_records, hindrance_records, plan_flush, split
 from stream_infer.sink.names import Destination

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.ports import Reference
-from stream_infer.records import REFERENCE, Control, Failure, Headers, Item, Payload, item_headers
+from stream_infer.records import REFERENCE, Control, Failure, Headers, Item, Payload
 from stream_infer.worker.ledger import NOTHING, SKIPPED
 from stream_infer.worker.retry import Retried, RetryPolicy
 from stream_infer.worker.triage import Moment, RunHook, Verdict, Wait, WaitUntil, triage

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from stream_infer.errors import Stage
+from stream_infer.headers import item_headers
 from stream_infer.jobs.events import HookEnded
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
-from stream_infer.records import Control, Failure, Output, item_headers
+from stream_infer.records import Control, Failure, Output
 from stream_infer.worker.ledger import Entry
 from tests.support.worker_bench import PACE, TOPICS, WorkerBench
 
