@@ -130,10 +130,18 @@ class BatchingSettings(_Settings):
 
     max_batch_size: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], BeforeValidator(_batch_size)] = 32
     max_batch_bytes: int = Field(default=64 * MIB, ge=1)
+    max_batch_cost: int | None = Field(default=None, ge=1)
+    cost_field: str | None = Field(default=None, min_length=1)
     max_wait_ms: float = Field(default=20.0, ge=0)
     call_timeout: float = Field(default=60.0, gt=0)
     load_timeout: float = Field(default=300.0, gt=0)
     preprocess_threads: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _cost_is_bounded(self) -> BatchingSettings:
+        if self.cost_field is not None and self.max_batch_cost is None:
+            raise ValueError("cost_field says what is long, and max_batch_cost, which uses it, is not set")
+        return self
 
     @property
     def presumed_batch_size(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from stream_infer.engine.cost import Length, bytes_of, length_of_field
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import AUTO, BatchingSettings, NativePredictor, PredictorSettings
@@ -21,8 +24,16 @@ def engine_policy(batching: BatchingSettings) -> EnginePolicy:
         max_batch_size=LARGEST_FOUND if batching.max_batch_size == AUTO else batching.max_batch_size,
         finds_batch_size=batching.max_batch_size == AUTO,
         max_batch_bytes=batching.max_batch_bytes,
+        length=_length(batching),
+        max_batch_cost=math.inf if batching.max_batch_cost is None else batching.max_batch_cost,
         max_wait_s=batching.max_wait_ms / 1000,
         call_timeout_s=batching.call_timeout,
         load_timeout_s=batching.load_timeout,
         preprocess_threads=batching.preprocess_threads,
     )
+
+
+def _length(batching: BatchingSettings) -> Length | None:
+    if batching.max_batch_cost is None:
+        return None
+    return bytes_of if batching.cost_field is None else length_of_field(batching.cost_field)

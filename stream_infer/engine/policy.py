@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from stream_infer.engine.cost import Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +13,8 @@ class EnginePolicy:
     """Times are in seconds, sizes in bytes of payload.
 
     `finds_batch_size`: the child tries which size serves before it is ready, up to `max_batch_size`.
+    `length` of a payload makes items that are about as long share a micro-batch; its longest times how many it has are
+    at most `max_batch_cost`, but for an item that is alone.
     `call_timeout_s` bounds one predict call and, apart from it, the preprocessing of its micro-batch; `hook_timeout_s`
     one `on_job_complete`. `heartbeat_timeout_s` bounds the silence of a loaded child: one that is stopped, or whose
     native code keeps the GIL for longer, is replaced. `pipeline_depth`: micro-batches in the child at a time, the one
@@ -21,6 +26,8 @@ class EnginePolicy:
 
     max_batch_size: int = 32
     finds_batch_size: bool = False
+    length: Length | None = None
+    max_batch_cost: float = math.inf
     max_batch_bytes: int = 32 * 1024 * 1024
     max_wait_s: float = 0.02
     call_timeout_s: float = 120.0

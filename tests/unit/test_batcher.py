@@ -2,7 +2,10 @@
 
 import math
 
+import pytest
+
 from stream_infer.engine.batcher import Batcher
+from stream_infer.engine.cost import bytes_of, length_of_field
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task
 from stream_infer.records import Payload
@@ -49,6 +52,39 @@ def test_an_item_beyond_the_bytes_goes_alone():
     waiting = batcher()
     assert tokens(waiting.add([task(1, 2), task(2, 99), task(3, 2)], now=0.0)) == [[1], [2]]
     assert tokens(waiting.close_all()) == [[3]]
+
+
+def test_items_that_are_about_as_long_share_a_micro_batch():
+    waiting = batcher(max_batch_bytes=10_000, length=bytes_of)
+    given = [task(1, 40), task(2, 900), task(3, 50), task(4, 600), task(5, 60), task(6, 1000)]
+    assert tokens(waiting.add(given, now=0.0)) == [[1, 3, 5], [2, 4, 6]]
+
+
+def test_the_longest_item_times_how_many_there_are_is_bounded():
+    waiting = batcher(max_batch_size=9, max_batch_bytes=10_000, length=bytes_of, max_batch_cost=100)
+    assert tokens(waiting.add([task(1, 32), task(2, 40), task(3, 50), task(4, 33)], now=0.0)) == [[1, 2], [3, 4]]
+
+
+def test_an_item_beyond_the_cost_goes_alone():
+    waiting = batcher(max_batch_bytes=10_000, length=bytes_of, max_batch_cost=100)
+    assert tokens(waiting.add([task(1, 70), task(2, 500), task(3, 60)], now=0.0)) == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("data", "length"),
+    [
+        (b'{"text": "abc"}', 3),
+        (b'{"text": ["a", "b"]}', 2),
+        (b'{"text": ""}', 1),
+        (b'{"text": 7}', 11),
+        (b'{"other": 1}', 12),
+        (b"[1, 2]", 6),
+        (b"no JSON", 7),
+        (b"", 1),
+    ],
+)
+def test_the_length_of_an_item_is_that_of_its_field_or_else_its_bytes(data, length):
+    assert length_of_field("text")(Payload(data)) == length
 
 
 def test_scopes_never_share_a_micro_batch():
