@@ -10,7 +10,7 @@ from typing import TypeAlias
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task, size_of
 
-_Key: TypeAlias = tuple[str | None, int]
+_Key: TypeAlias = str | tuple[str | None, int] | None
 
 
 @dataclass(slots=True)
@@ -54,9 +54,10 @@ class Batcher:
                 closed.append([task])
                 continue
             size = len(task.payload.data)
+            key: _Key = task.scope
             if length_of is not None:
                 length = length_of(task.payload)
-            key = (task.scope, length.bit_length())
+                key = (task.scope, length.bit_length())
             batch = open_.get(key)
             if batch is not None and (batch.size + size > max_bytes or (length and self._is_dear(batch, length))):
                 closed.append(open_.pop(key).tasks)
@@ -81,8 +82,9 @@ class Batcher:
 
     def close_oldest(self) -> list[Task] | None:
         """The micro-batch that was opened first, whatever its size: for a model with nothing to do."""
-        key = next(iter(self._open), None)
-        return None if key is None else self._open.pop(key).tasks
+        for key in self._open:
+            return self._open.pop(key).tasks
+        return None
 
     def close_all(self) -> list[list[Task]]:
         """All of them, oldest first: nothing that comes later joins."""

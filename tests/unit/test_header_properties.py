@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.gateway.originals import again, original_of, without_errors
-from stream_infer.headers import Header, item_headers, read_item, result_headers, retry_headers
+from stream_infer.headers import Header, _read_any_item, item_headers, read_item, result_headers, retry_headers
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Exhausted, Failed, Finalized, Reopened, decode_event, encode_event
@@ -27,7 +27,7 @@ from stream_infer.jobs.manifest import (
 from stream_infer.jobs.replays import Replayed, ReplayMark, Replays, mark_record, replayed_record
 from stream_infer.jobs.spec import BreakerSpec, Directory, Job, JsonlFile, decode_job, encode_job
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
-from stream_infer.records import Control, Failure, Headers, Item, Message, OutgoingRecord, Position
+from stream_infer.records import JSON, Control, Failure, Headers, Item, Message, OutgoingRecord, Position
 from tests.support.memory_store import MemoryStore
 
 quick = settings(max_examples=60)
@@ -62,6 +62,15 @@ FAILURES = st.builds(Failure, st.sampled_from(Stage), WORDS, WORDS, WORDS)
 
 def at(place: Position, headers: Headers, key: bytes | None = b"k", value: bytes | None = b"v") -> Message:
     return Message(*place, key, value, headers, 0)
+
+
+ANY_NAME = st.sampled_from([*Header, *(header.upper() for header in Header), "other"]).map(str)
+ANY_VALUE = st.none() | st.binary(max_size=3) | st.sampled_from([b"", b"1", b"2", b"job", JSON.encode()])
+
+
+@given(PLACES, st.lists(st.tuples(ANY_NAME, ANY_VALUE), max_size=5).map(tuple))
+def test_the_short_way_to_read_an_item_says_what_the_long_one_says(place: Position, headers: Headers) -> None:
+    assert read_item(at(place, headers)) == _read_any_item(at(place, headers))
 
 
 def name_and_kin(item: Item) -> tuple[Any, ...]:
