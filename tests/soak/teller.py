@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import structlog
 
 from stream_infer.errors import StreamInferError
-from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.headers import Header
+from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
