@@ -7,9 +7,12 @@ record whose headers cannot be understood is an `Item` with a `fault`, and ends 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import repeat
+from operator import attrgetter
 
-from stream_infer.records import JSON, Control, Headers, Item, Message, Position, new_tuple
+from stream_infer.records import JSON, Control, Headers, Item, Message, Position, new_tuple, rows
 
 LARGEST_NUMBER = 10**18 - 1  # of 18 digits, which is what is read of a number
 
@@ -58,6 +61,7 @@ _DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
 _ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})")
 
 
+_OFFSET_OF, _HEADERS_OF = attrgetter("offset"), attrgetter("headers")
 _NOTHING_SAID = tuple(Item._field_defaults.values())
 # An item's fields from `attempt` on, unless a retry, a deadline, a control record or a fault has changed them.
 REST = Item._fields.index("attempt")
@@ -93,6 +97,15 @@ def read_item(message: Message) -> Item:
             *ORDINARY_REST,
         ),
     )
+
+
+def read_items(messages: Sequence[Message]) -> list[Item]:
+    """As `read_item`, for messages of one partition: those that say nothing of themselves at once."""
+    if any(map(_HEADERS_OF, messages)):
+        return [read_item(message) for message in messages]
+    place = "-".join(map(str, messages[0][:2])) if messages else ""
+    ids = [f"{place}-{offset}" for offset in map(_OFFSET_OF, messages)]
+    return rows(Item, messages, ids, *map(repeat, _NOTHING_SAID))
 
 
 def _read_any_item(message: Message) -> Item:

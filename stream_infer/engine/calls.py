@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 from stream_infer.engine.isolation import Call
-from stream_infer.engine.task import Answer
+from stream_infer.engine.task import Answer, Task
 from stream_infer.engine.wire import ToChild, read_failure
-from stream_infer.records import Output, new_tuple
+from stream_infer.records import Output, rows
+
+_TOKEN = itemgetter(Task._fields.index("token"))
 
 
 def message_for(call: Call) -> tuple[Any, ...]:
@@ -27,8 +31,9 @@ def answers_to(
 ) -> list[Answer]:
     """What a DONE message says. ValueError: it does not fit the call."""
     if isinstance(types, str):
-        pairs = zip(call.tasks, values, strict=True)
-        answers = [new_tuple(Answer, (task.token, new_tuple(Output, (value, types)))) for task, value in pairs]
+        if len(values) != len(call.tasks):
+            raise ValueError(f"{len(values)} values for {len(call.tasks)} items")
+        answers = rows(Answer, map(_TOKEN, call.tasks), rows(Output, values, repeat(types)))
     else:
         triples = zip(call.tasks, values, types, strict=True)
         answers = [Answer(task.token, Output(value, kind)) for task, value, kind in triples]

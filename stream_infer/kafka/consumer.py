@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 from typing import Any, Protocol, TypeAlias
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as Raw
 from confluent_kafka.admin import AdminClient
 
 from stream_infer.errors import ReaderStalled
@@ -24,13 +25,14 @@ from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.patience import ask_patiently
 from stream_infer.kafka.stalls import NOWHERE, StallWatch
 from stream_infer.pool import DaemonPool
-from stream_infer.records import EndOfPartition, Headers, Message, new_tuple
+from stream_infer.records import EndOfPartition, Headers, Message, new_tuple, rows
 from stream_infer.settings import KafkaSettings
 
 Partition: TypeAlias = tuple[str, int]
 Polled: TypeAlias = Message | EndOfPartition
 
 _read_headers = methodcaller("headers")
+_TIME = itemgetter(1)
 _LEAVE_WITHIN_S = 5.0
 
 # Said to the application, and mended by librdkafka: it joins again, or reconnects.
@@ -135,7 +137,9 @@ class GroupConsumer:
         records = self._as_records(raw)
         return self._without_taken(records) if self._taken else records
 
-    def _as_records(self, raw: Iterable[Any]) -> list[Polled]:
+    def _as_records(self, raw: Sequence[Any]) -> list[Polled]:
+        if not any(map(Raw.error, raw)):
+            return [*as_messages(raw)]
         records: list[Polled] = []
         for one in raw:
             if one.error() is None:
@@ -300,6 +304,20 @@ def as_message(raw: Any) -> Message:
             _headers(raw),
             raw.timestamp()[1],
         ),
+    )
+
+
+def as_messages(raw: Sequence[Any]) -> list[Message]:
+    """As `as_message`, for many."""
+    return rows(
+        Message,
+        map(Raw.topic, raw),
+        map(Raw.partition, raw),
+        map(Raw.offset, raw),
+        map(Raw.key, raw),
+        map(Raw.value, raw),
+        map(_headers, raw),
+        map(_TIME, map(Raw.timestamp, raw)),
     )
 
 

@@ -127,11 +127,10 @@ class TransactionalProducer:
     def _produce(self, records: Iterable[OutgoingRecord]) -> None:
         produce = self._producer.produce
         for topic, key, value, headers, partition in records:
+            number = PARTITION_BY_KEY if partition is None else partition
             while True:
                 try:
-                    produce(
-                        topic, value, key, PARTITION_BY_KEY if partition is None else partition, headers=list(headers)
-                    )
+                    produce(topic, value, key, number, headers=list(headers))
                     break
                 except BufferError:
                     self._producer.poll(0.1)

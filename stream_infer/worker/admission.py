@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
-from itertools import groupby
-from operator import itemgetter
+from itertools import groupby, repeat
+from operator import attrgetter, itemgetter
 from typing import Protocol
 
 import structlog
 
 from stream_infer.engine.task import Task
-from stream_infer.headers import ORDINARY_REST, REST, read_item
+from stream_infer.headers import ORDINARY_REST, REST, read_items
 from stream_infer.ports import Reference
-from stream_infer.records import REFERENCE, Failure, Item, Message, Payload, new_tuple
+from stream_infer.records import JSON, REFERENCE, Failure, Item, Message, Payload, new_tuple, rows
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import Suspects
@@ -28,6 +28,13 @@ _LOG = structlog.get_logger(__name__)
 
 
 _PARTITION = itemgetter(0, 1)
+_HEADERS, _TOKEN = attrgetter("headers"), attrgetter("token")
+
+
+def _plain_tasks(entries: Sequence[Entry], messages: Sequence[Message]) -> list[Task]:
+    """Of records that say nothing of themselves: JSON, of no job."""
+    payloads = rows(Payload, [message.value or b"" for message in messages], repeat(JSON))
+    return rows(Task, map(_TOKEN, entries), payloads, repeat(None), repeat(None), repeat(False))
 
 
 class Gate(Protocol):
@@ -74,9 +81,14 @@ class Admission:
         # Most items are for the predictor at once: what may not be is judged one by one.
         is_for_predictor = self._is_for_predictor()
         is_open = moment.is_serving and not self._suspects
-        for (topic, partition), run in groupby(messages, _PARTITION):
+        for (topic, partition), grouped in groupby(messages, _PARTITION):
+            run = list(grouped)
             is_first = is_open and self._tier_of(topic) is None
-            for entry in self._ledger.admit((topic, partition), map(read_item, run)):
+            entries = self._ledger.admit((topic, partition), read_items(run))
+            if is_first and not any(map(_HEADERS, run)):
+                tasks += _plain_tasks(entries, run)
+                continue
+            for entry in entries:
                 item = entry.item
                 if is_first and item is not None and item[REST:] == ORDINARY_REST and is_for_predictor(item):
                     payload = new_tuple(Payload, (item.message.value or b"", item.content_type))

@@ -76,8 +76,7 @@ class Delivery:
         for prefix in prefixes:
             ready = prefix
             try:
-                for entry in prefix.entries:
-                    record = ordinary.record(entry)
+                for entry, record in ordinary.records(prefix.entries):
                     if record is not None:
                         built.records.append(record)
                         continue
@@ -85,9 +84,9 @@ class Delivery:
                         case HookEnded() as event:
                             events.append(event)
                         case Output() | Failure() | Retried() | Skipped():
-                            record = self._record(entry)
-                            if record is not None:
-                                built.records.append(record)
+                            other = self._record(entry)
+                            if other is not None:
+                                built.records.append(other)
                             count(deltas, entry)
             except OnItsWay:
                 ready = self._cut_off(prefix, entry, built.waiting)

@@ -114,17 +114,20 @@ class Ledger:
         entries = self._partitions.get(partition)
         if entries is None:
             return []
-        begun = [
-            Entry(item, item.message.offset + 1, token, len(item.message.value or b""))
-            for token, item in enumerate(items, self._next_token + 1)
-        ]
+        begun: list[Entry] = []
+        first, sizes = self._next_token + 1, 0
+        for token, item in enumerate(items, first):
+            _, _, offset, _, value, _, _ = item[0]
+            size = 0 if value is None else len(value)
+            sizes += size
+            begun.append(Entry(item, offset + 1, token, size))
         if begun:
             self._reached[partition] = begun[-1].next_offset
         self._next_token += len(begun)
         entries.extend(begun)
-        self._open.update([(entry.token, entry) for entry in begun])
+        self._open.update(zip(range(first, first + len(begun)), begun, strict=True))
         self._held += len(begun)
-        self._held_bytes += sum([entry.size for entry in begun])
+        self._held_bytes += sizes
         return begun
 
     def mark_end(self, partition: Partition, offset: int) -> None:

@@ -5,10 +5,14 @@ Some hundred thousand are made a second, so what all results of a job have alike
 
 from __future__ import annotations
 
-from stream_infer.headers import own_headers, shared_headers
-from stream_infer.records import Headers, OutgoingRecord, Output, new_tuple
+from collections.abc import Iterable, Iterator
+
+from stream_infer.headers import Header, own_headers, shared_headers
+from stream_infer.records import JSON, Headers, OutgoingRecord, Output, new_tuple
 from stream_infer.worker.ledger import Entry
 
+_ITEM_ID = Header.ITEM_ID.value
+_NONE = Output(None)
 # The names of a result's own headers: item and custom id, source, traceparent.
 _OWN_NAMES = 64
 
@@ -30,29 +34,33 @@ class OrdinaryResults:
         self._most = max_bytes
         self._alike: dict[tuple[str, str | None, int], _Alike] = {}
 
-    def record(self, entry: Entry) -> OutgoingRecord | None:
-        """The entry's result, counted, or None where it is anything else."""
-        ended, item = entry.ended, entry.item
-        if type(ended) is not Output or item is None:
-            return None
-        value, content_type = ended
-        if value is None:
-            return None
-        kind = (content_type, None if entry.jobless else item.job_id, item.generation)
-        alike = self._alike.get(kind)
-        if alike is None:
-            alike = self._alike[kind] = _Alike(*kind)
-        own = own_headers(item)
-        key = item.message.key
-        size = len(value) + alike.size
-        for _, data in own:
-            size += len(data)
-        if key is not None:
-            size += len(key)
-        if size > self._most:
-            return None
-        alike.count += 1
-        return new_tuple(OutgoingRecord, (self._topic, key, value, alike.headers + own, None))
+    def records(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, OutgoingRecord | None]]:
+        """Each entry with its result, counted, or with None where it is anything else."""
+        topic, most = self._topic, self._most
+        last: tuple[str, str | None, int] | None = None
+        alike = _Alike(JSON, None, 1)
+        for entry in entries:
+            ended, item = entry.ended, entry.item
+            value, content_type = ended if type(ended) is Output else _NONE
+            if value is None or item is None:
+                yield entry, None
+                continue
+            message, item_id, _, job_id, generation, custom_id, source, traceparent = item[:8]
+            kind = (content_type, None if entry.jobless else job_id, generation)
+            if kind != last:
+                last, alike = kind, self._alike.setdefault(kind, _Alike(*kind))
+            own: tuple[tuple[str, bytes], ...] = ((_ITEM_ID, item_id.encode()),)
+            if custom_id is not None or source is not None or traceparent is not None:
+                own = own_headers(item)
+            key = message.key
+            size = len(value) + alike.size + (0 if key is None else len(key))
+            for _, data in own:
+                size += len(data)
+            if size > most:
+                yield entry, None
+                continue
+            alike.count += 1
+            yield entry, new_tuple(OutgoingRecord, (topic, key, value, alike.headers + own, None))
 
     def counts(self) -> dict[tuple[str, int], int]:
         """How many there were of each job and generation."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as Raw
 
 from stream_infer.errors import ReaderStalled
 from stream_infer.kafka import consumer as module
@@ -17,36 +18,15 @@ from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
 
-class RawMessage:
-    def __init__(self, partition: int, offset: int) -> None:
-        self._partition, self._offset = partition, offset
-
-    def error(self) -> None:
-        return None
-
-    def topic(self) -> str:
-        return "t"
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def key(self) -> None:
-        return None
-
-    value = headers = key
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, 0)
+def raw(partition: int, offset: int) -> Raw:
+    return Raw(topic="t", partition=partition, offset=offset, timestamp=(1, 0))
 
 
 class FakeConsumer:
     """Hands out one record of partition 0, then `batch`; `meanwhile` happens while the batch is collected."""
 
     def __init__(self, _config: Any) -> None:
-        self.batch: list[RawMessage] = []
+        self.batch: list[Raw] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
         self.places = {0: 5}
@@ -56,10 +36,10 @@ class FakeConsumer:
     def subscribe(self, _topics: Any, **callbacks: Any) -> None:
         self.callbacks = callbacks
 
-    def poll(self, _timeout: float) -> RawMessage | None:
-        return None if self.idle else RawMessage(0, 7)
+    def poll(self, _timeout: float) -> Raw | None:
+        return None if self.idle else raw(0, 7)
 
-    def consume(self, _number: int, _timeout: float) -> list[RawMessage]:
+    def consume(self, _number: int, _timeout: float) -> list[Raw]:
         self.meanwhile()
         return self.batch
 
@@ -154,7 +134,7 @@ def test_records_of_a_partition_that_is_taken_away_during_the_poll_are_not_hande
     consumer: GroupConsumer, event: str
 ) -> None:
     fake: Any = consumer._consumer
-    fake.batch = [RawMessage(0, 8), RawMessage(1, 3)]
+    fake.batch = [raw(0, 8), raw(1, 3)]
     fake.meanwhile = lambda: fake.callbacks[event](fake, [TopicPartition("t", 0)])
 
     assert taken(consumer) == [(1, 3)]
@@ -164,7 +144,7 @@ def test_records_of_partitions_that_a_listener_rewinds_during_the_poll_are_not_h
     consumer: GroupConsumer, listener: Listener
 ) -> None:
     fake: Any = consumer._consumer
-    fake.batch = [RawMessage(0, 8), RawMessage(1, 3), RawMessage(2, 5)]
+    fake.batch = [raw(0, 8), raw(1, 3), raw(2, 5)]
     listener.on_revoked = lambda: consumer.seek({("t", 1): 2})
     fake.meanwhile = lambda: fake.callbacks["on_revoke"](fake, [TopicPartition("t", 0)])
 
@@ -174,7 +154,7 @@ def test_records_of_partitions_that_a_listener_rewinds_during_the_poll_are_not_h
 
 def test_an_ordinary_poll_hands_out_all_that_has_come(consumer: GroupConsumer) -> None:
     fake: Any = consumer._consumer
-    fake.batch = [RawMessage(0, 8)]
+    fake.batch = [raw(0, 8)]
 
     assert taken(consumer) == [(0, 7), (0, 8)]
 
