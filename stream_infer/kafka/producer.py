@@ -64,6 +64,7 @@ class TransactionalProducer:
         self._calls = DaemonPool(1, "transaction-call")
         self._is_stuck = False
         self._is_closed = False
+        self._failure: StreamInferError | None = None
         self._producer = Producer(
             {
                 **_producer_config(kafka, transactional_id, max_bytes),
@@ -89,25 +90,39 @@ class TransactionalProducer:
         help), Fenced (forget this producer: another has taken over, or librdkafka hangs) or ServiceUnavailable.
         Measured: the transaction after a refused record aborts once for its sequence numbers, the one after commits.
         """
-        self.begin(records, offsets, membership).result()
+        self.open()
+        self.write(records)
+        self.commit(offsets, membership).result()
 
-    def begin(
-        self, records: Sequence[OutgoingRecord], offsets: Offsets, membership: Membership | None = None
-    ) -> Future[None]:
-        """As `transact`, whose errors the future raises: it ends beside the caller, and none may begin before it has.
-
-        With several brokers the broker's part of a transaction takes longer than making it.
-        """
-        assert membership is not None or not offsets, "offsets belong to a group"
+    def open(self) -> None:
+        """Begins a transaction; none may be open, or ending. What goes wrong here is raised by its end."""
         self._producer.poll(0)  # hands on what librdkafka has logged
-        failure: StreamInferError | None = None
+        self._failure = None
         try:
             self._producer.begin_transaction()
-            self._produce(records)
         except KafkaException as error:
-            failure = translate(error, "writing in a transaction", self._where)
+            self._failure = translate(error, "beginning a transaction", self._where)
+
+    def write(self, records: Iterable[OutgoingRecord]) -> None:
+        """Adds to the transaction that is open; they set out at once. What goes wrong here is raised by its end."""
+        if self._failure is None:
+            try:
+                self._produce(records)
+            except KafkaException as error:
+                self._failure = translate(error, "writing in a transaction", self._where)
+
+    def commit(self, offsets: Offsets, membership: Membership | None = None) -> Future[None]:
+        """Ends the transaction that is open beside the caller. The future raises what `transact` does.
+
+        With several brokers their part of a transaction takes longer than making it.
+        """
+        assert membership is not None or not offsets, "offsets belong to a group"
         places = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
-        return self._ends.submit(self._end, places, membership, failure)
+        return self._ends.submit(self._end, places, membership, self._failure)
+
+    def abort(self, reason: str) -> Future[None]:
+        """Gives the transaction up that is open, beside the caller. The future raises TransactionAborted, or worse."""
+        return self._ends.submit(self._end, [], None, self._failure or TransactionAborted(reason))
 
     def _end(
         self, places: list[TopicPartition], membership: Membership | None, failure: StreamInferError | None

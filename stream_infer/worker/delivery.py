@@ -1,4 +1,4 @@
-"""From ended items to the records of one transaction: results, dead letters, progress.
+"""From ended items to their records: results, dead letters, retries.
 
 Pure, but that payloads that no message can carry are on their way into the store from here on.
 """
@@ -6,8 +6,7 @@ Pure, but that payloads that no message can carry are on their way into the stor
 from __future__ import annotations
 
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -15,12 +14,11 @@ import orjson
 from stream_infer.dead_letters import CUT, dead_letter
 from stream_infer.errors import Stage
 from stream_infer.headers import Header, result_headers, retry_headers
-from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Counted, Event, HookEnded, encode_event
+from stream_infer.jobs.events import Event, encode_event
 from stream_infer.records import REFERENCE, Failure, Headers, Item, OutgoingRecord, Output
 from stream_infer.topics import ApiTopics
-from stream_infer.worker.ledger import Entry, Prefix, Skipped
-from stream_infer.worker.payloads import OnItsWay, PayloadKind, Payloads
+from stream_infer.worker.ledger import Entry
+from stream_infer.worker.payloads import PayloadKind, Payloads
 from stream_infer.worker.results import OrdinaryResults, size_of_headers
 from stream_infer.worker.retry import Retried
 
@@ -44,75 +42,23 @@ class DeliveryPolicy:
     max_dead_letter_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """What one transaction writes: the records of the items of `prefixes`, whose offsets it commits.
-
-    `waiting` has ended, too, and its payload has to be in the store first: nothing behind it is in `prefixes`.
-    """
-
-    prefixes: list[Prefix]
-    records: list[OutgoingRecord]
-    waiting: list[Entry]
-
-
 class Delivery:
-    """Builds what a transaction writes for the prefixes that a ledger gives."""
+    """Builds what is written of an item, and of a job's progress."""
 
     def __init__(self, policy: DeliveryPolicy, payloads: Payloads, predictor: Callable[[], str]) -> None:
         self._policy = policy
         self.payloads = payloads
         self._predictor = predictor
 
-    def transaction(self, prefixes: Iterable[Prefix], now: float, said: Iterable[Event] = ()) -> Transaction:
-        """Results, dead letters and retries in the order of their items, then the count deltas of each job and `said`.
+    def results(self) -> OrdinaryResults:
+        """Builds those of one transaction that are what most are."""
+        return OrdinaryResults(self._policy.topics.results, self._policy.max_result_bytes)
 
-        `now` in seconds since the epoch.
+    def record(self, entry: Entry) -> OutgoingRecord | None:
+        """What is written of the item; its end may become another one here, so it is counted afterwards.
+
+        Raises OnItsWay where its payload has to be in the store first.
         """
-        built = Transaction([], [], [])
-        ordinary = OrdinaryResults(self._policy.topics.results, self._policy.max_result_bytes)
-        deltas: Counter[tuple[str, int, str]] = Counter()
-        events: list[Event] = []
-        for prefix in prefixes:
-            ready = prefix
-            try:
-                for entry, record in ordinary.records(prefix.entries):
-                    if record is not None:
-                        built.records.append(record)
-                        continue
-                    match entry.ended:
-                        case HookEnded() as event:
-                            events.append(event)
-                        case Output() | Failure() | Retried() | Skipped():
-                            other = self._record(entry)
-                            if other is not None:
-                                built.records.append(other)
-                            count(deltas, entry)
-            except OnItsWay:
-                ready = self._cut_off(prefix, entry, built.waiting)
-            if ready.entries:
-                built.prefixes.append(ready)
-        for job, succeeded in ordinary.counts().items():
-            deltas[*job, "succeeded"] += succeeded
-            deltas[*job, "written"] += succeeded
-        events += counted(deltas, now)
-        events += said
-        built.records.extend([self._progress(event) for event in events])
-        return built
-
-    def _cut_off(self, prefix: Prefix, first: Entry, waiting: list[Entry]) -> Prefix:
-        """What stands before the `first` that has to wait; the payloads behind it set out meanwhile."""
-        at = next(number for number, entry in enumerate(prefix.entries) if entry is first)
-        waiting.append(first)
-        for entry in prefix.entries[at + 1 :]:
-            try:
-                self._record(entry)
-            except OnItsWay:
-                waiting.append(entry)
-        return Prefix(prefix.partition, prefix.entries[:at])
-
-    def _record(self, entry: Entry) -> OutgoingRecord | None:
-        """What is written of the item; its end may become another one here, so it is counted afterwards."""
         item = entry.item
         match entry.ended:
             case Output(value=bytes() as value) as output if item is not None:
@@ -195,7 +141,7 @@ class Delivery:
         reference = self.payloads.reference(PayloadKind.RESULT, item.message.position, value, content_type)
         return Output(reference, REFERENCE)
 
-    def _progress(self, event: Event) -> OutgoingRecord:
+    def progress(self, event: Event) -> OutgoingRecord:
         return OutgoingRecord(self._policy.progress_topic, event.job_id.encode(), encode_event(event))
 
 
@@ -209,33 +155,3 @@ def _cut_headers(headers: Headers) -> Headers:
 def size_of(record: OutgoingRecord) -> int:
     """Bytes that a broker is asked to take, before compression and framing."""
     return len(record.value or b"") + len(record.key or b"") + size_of_headers(record.headers)
-
-
-def count(deltas: Counter[tuple[str, int, str]], entry: Entry) -> None:
-    """Adds one item's end to its job's deltas; a job-less item has none."""
-    item = entry.item
-    if item is None or item.job_id is None or entry.jobless:
-        return
-    job = (item.job_id, item.generation)
-    match entry.ended:
-        case Output(value=None):
-            deltas[*job, "succeeded"] += 1
-        case Output():
-            deltas[*job, "succeeded"] += 1
-            deltas[*job, "written"] += 1
-        case Failure():
-            deltas[*job, "rejected"] += 1
-            deltas[*job, "written"] += 1
-        case Skipped():
-            deltas[*job, "skipped"] += 1
-
-
-def counted(deltas: Counter[tuple[str, int, str]], now: float) -> list[Event]:
-    """One event for each job and generation."""
-    jobs: dict[tuple[str, int], dict[str, int]] = {}
-    for (job_id, generation, name), number in deltas.items():
-        jobs.setdefault((job_id, generation), {})[name] = number
-    return [
-        Counted(job_id=job_id, generation=generation, at=now, delta=Counts.model_validate(delta))
-        for (job_id, generation), delta in jobs.items()
-    ]

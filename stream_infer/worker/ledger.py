@@ -258,11 +258,17 @@ class Ledger:
             self._count_parked(entry, 0, more)
         entry.size = size
 
-    def prefixes(self, max_entries: int, max_bytes: float = math.inf) -> list[Prefix]:
-        """The ended prefix of each partition, at most `max_entries` in all; the last of them may pass `max_bytes`."""
+    def prefixes(self, max_entries: int, max_bytes: float = math.inf, *, results_only: bool = False) -> list[Prefix]:
+        """The ended prefix of each partition, at most `max_entries` in all; the last of them may pass `max_bytes`.
+
+        `results_only`: as far as nothing but outputs and marks stands in it.
+        """
+        kinds = (Output, Nothing) if results_only else (object,)
         found: list[Prefix] = []
         for partition, entries in self._partitions.items():
-            prefix, size = _ended_prefix(entries, max_entries, max_bytes)
+            if not entries or entries[0].ended is None:
+                continue
+            prefix, size = _ended_prefix(entries, max_entries, max_bytes, kinds)
             if self._held_back:
                 prefix = list(takewhile(self._is_free, prefix))
             if prefix:
@@ -338,11 +344,13 @@ class Ledger:
         self._open.pop(entry.token, None)
 
 
-def _ended_prefix(entries: deque[Entry], max_entries: int, max_bytes: float) -> tuple[list[Entry], int]:
+def _ended_prefix(
+    entries: deque[Entry], max_entries: int, max_bytes: float, kinds: tuple[type, ...]
+) -> tuple[list[Entry], int]:
     prefix: list[Entry] = []
     size = 0
     for entry in islice(entries, max_entries):
-        if entry.ended is None or size >= max_bytes:
+        if entry.ended is None or size >= max_bytes or not isinstance(entry.ended, kinds):
             break
         prefix.append(entry)
         size += entry.size

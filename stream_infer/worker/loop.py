@@ -1,8 +1,8 @@
 """The worker: read, admit, predict, deliver. One thread owns consumer, ledger and producer.
 
-A transaction is made between two polls and ends beside them, one at a time: the predictor need not wait for the broker.
-Partitions that were ours at its beginning are ours at its end, since others get them only after our revoke callback,
-which runs inside `poll` and waits for it.
+A transaction grows with each turn by the results that have come, and ends beside the next ones, one at a time: nobody
+waits for the broker. Partitions that were ours at its beginning are ours at its end, since others get them only after our
+revoke callback, which runs inside `poll` and waits for it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from stream_infer.engine.engine import Engine
 from stream_infer.engine.task import Task
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.events import Event
-from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition
+from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.records import EndOfPartition, Message
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.circuit import Circuit
-from stream_infer.worker.delivery import Delivery, Transaction
+from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.ledger import Ledger, Prefix
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.rejected import RejectedLog
+from stream_infer.worker.transaction import Transaction
 
 _LOG = structlog.get_logger(__name__)
 
@@ -46,9 +47,9 @@ class LoopTimes:
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A transaction that is being committed, the events that are said in it, and its end."""
+    """A transaction that is ending, its items, and the events that are said in it."""
 
-    built: Transaction
+    prefixes: list[Prefix]
     events: list[Event]
     end: Future[None]
 
@@ -85,6 +86,7 @@ class WorkerLoop:
         self._clock = clock
         self._events: list[Event] = []
         self._rejected = RejectedLog()
+        self._open: Transaction | None = None
         self._under_way: _UnderWay | None = None
         self._consumer: GroupConsumer | None = None
         self._is_fenced = False
@@ -98,7 +100,7 @@ class WorkerLoop:
     def _tick(self, consumer: GroupConsumer) -> None:
         ledger = self._ledger
         room = self._pace.room(ledger.in_work, ledger.held, ledger.held_bytes, batch_size=self._engine.batch_size)
-        busy = ledger.in_work > 0 or ledger.has_deliverable
+        busy = ledger.in_work > 0 or self._has_deliverable
         polled = self._reading.read(consumer, room, 0.0 if busy else self._idle_time())
         self._end_transaction(0.0)
         if self._is_fenced:
@@ -108,11 +110,27 @@ class WorkerLoop:
         waits = self._times.full if not room else self._times.busy
         self._work(waits if ledger.in_work and not polled else 0.0)
         idle = not polled and not ledger.in_work
-        due = self._pace.is_commit_due(time.monotonic(), idle=idle, held=ledger.held)
-        if (ledger.has_deliverable or self._events) and due and self._under_way is None:
+        if self._under_way is None and self._is_due(idle=idle) and (self._has_deliverable or self._events):
             self._deliver()
-        elif idle and (ledger.has_deliverable or not room):
+            return
+        if self._under_way is None and self._pace.may_begin(time.monotonic()):
+            self._write(ledger.prefixes(*self._left(), results_only=True))
+        if idle and (self._has_deliverable or not room):
             self._rest()
+
+    @property
+    def _has_deliverable(self) -> bool:
+        return self._open is not None or self._ledger.has_deliverable
+
+    def _is_due(self, *, idle: bool) -> bool:
+        return self._pace.is_commit_due(time.monotonic(), idle=idle, held=self._ledger.held) or min(self._left()) <= 0
+
+    def _left(self) -> tuple[int, int]:
+        """How many entries, and bytes, the transaction may still take."""
+        policy, open_ = self._pace.policy, self._open
+        if open_ is None:
+            return policy.max_transaction_entries, policy.max_transaction_bytes
+        return policy.max_transaction_entries - open_.length, policy.max_transaction_bytes - open_.size
 
     def _rest(self) -> None:
         """For a moment, or until the transaction under way has ended."""
@@ -162,6 +180,24 @@ class WorkerLoop:
         if tasks:
             self._engine.submit_many(tasks)
 
+    def _write(self, ended: Sequence[Prefix]) -> None:
+        """Adds ended prefixes to the open transaction; nobody sees them before it is committed.
+
+        What has failed is added only when it is, so that the breaker may think better of it until then.
+        """
+        if not ended:
+            return
+        transaction = self._open or self._begin_transaction()
+        added = transaction.add(ended)
+        self._ledger.hold_back(added.waiting)
+        self._ledger.begin_delivery(added.prefixes)
+        self._producer.write(added.records)
+
+    def _begin_transaction(self) -> Transaction:
+        self._producer.open()
+        self._open = Transaction(self._delivery)
+        return self._open
+
     def _deliver(self) -> None:
         """Commits every ended prefix in one transaction: results, dead letters, progress and offsets."""
         consumer = self._consumer
@@ -169,20 +205,25 @@ class WorkerLoop:
             return
         membership = consumer.membership()
         if not consumer.is_member():
-            self._pace.aborted(time.monotonic())
+            self._abort("this worker is no member of its group")
             return
-        policy = self._pace.policy
-        ended = self._ledger.prefixes(policy.max_transaction_entries, policy.max_transaction_bytes)
-        built = self._delivery.transaction(ended, self._clock(), self._events)
-        self._ledger.hold_back(built.waiting)
-        if built.prefixes or built.records:
-            self._begin_transaction(built, membership)
-
-    def _begin_transaction(self, built: Transaction, membership: Membership) -> None:
-        offsets = {prefix.partition: prefix.offset for prefix in built.prefixes}
+        self._write(self._ledger.prefixes(*self._left()))
+        transaction = self._open or (self._begin_transaction() if self._events else None)
+        if transaction is None:
+            return
         events, self._events = self._events, []
-        self._ledger.begin_delivery(built.prefixes)
-        self._under_way = _UnderWay(built, events, self._producer.begin(built.records, offsets, membership))
+        self._producer.write(transaction.progress(self._clock(), events))
+        prefixes = transaction.prefixes
+        end = self._producer.commit({prefix.partition: prefix.offset for prefix in prefixes}, membership)
+        self._open, self._under_way = None, _UnderWay(prefixes, events, end)
+
+    def _abort(self, reason: str) -> None:
+        """Of the open transaction: what it would have delivered is delivered by another one."""
+        if self._open is None:
+            self._pace.aborted(time.monotonic())
+        else:
+            self._under_way = _UnderWay(self._open.prefixes, [], self._producer.abort(reason))
+            self._open = None
 
     def _end_transaction(self, timeout_s: float | None) -> None:
         """Takes in how the transaction under way has ended, if it has within `timeout_s`; None waits for its end."""
@@ -190,22 +231,22 @@ class WorkerLoop:
         if under_way is None or not _has_ended(under_way.end, timeout_s):
             return
         self._under_way = None
-        built = under_way.built
+        prefixes = under_way.prefixes
         try:
             under_way.end.result()
         except (TransactionAborted, ServiceUnavailable) as error:
             delay = self._pace.aborted(time.monotonic())
             _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
-            self._ledger.deliver_again(built.prefixes)
+            self._ledger.deliver_again(prefixes)
             self._circuit.delivery_failed()
             self._events[:0] = under_way.events
         except Fenced as error:
             _LOG.warning("producer_fenced", reason=str(error))
-            self._ledger.deliver_again(built.prefixes)
+            self._ledger.deliver_again(prefixes)
             self._events[:0] = under_way.events
             self._is_fenced = True
         else:
-            self._committed(built.prefixes, time.monotonic())
+            self._committed(prefixes, time.monotonic())
 
     def _committed(self, prefixes: Sequence[Prefix], now: float) -> None:
         self._rejected.delivered(prefixes, now)
@@ -221,6 +262,7 @@ class WorkerLoop:
         there (see kafka/following.py).
         """
         self._is_fenced = False
+        self._open = None
         self._producer.close()
         self._producer = self._new_producer()
         partitions = self._ledger.rewind()
@@ -259,6 +301,8 @@ class WorkerLoop:
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         """Not before the transaction under way has ended: nobody else may get its partitions earlier."""
+        if self._under_way is None and self._open is not None:
+            self._abort("its partitions are not ours any more")
         self._end_transaction(None)
         self._engine.disown(self._ledger.open_tokens(partitions))
         self._ledger.revoke(partitions)
@@ -270,7 +314,7 @@ class WorkerLoop:
         while not self._is_fenced:
             self._take_stored()
             ledger = self._ledger
-            if not (self._under_way or ledger.has_deliverable or ledger.is_held_back(partitions)):
+            if not (self._under_way or self._has_deliverable or ledger.is_held_back(partitions)):
                 return
             if time.monotonic() >= deadline:
                 return
@@ -278,8 +322,7 @@ class WorkerLoop:
                 self._rest()
 
     def _deliver_due(self) -> bool:
-        is_due = self._pace.is_commit_due(time.monotonic(), idle=True, held=self._ledger.held)
-        if is_due and self._ledger.has_deliverable and self._under_way is None:
+        if self._under_way is None and self._has_deliverable and self._is_due(idle=True):
             self._deliver()
             return True
         return False

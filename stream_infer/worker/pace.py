@@ -54,6 +54,10 @@ class Pace:
             return True
         return self._aborted_in_a_row == 0 and (idle or held >= self.policy.max_held)
 
+    def may_begin(self, now: float) -> bool:
+        """Whether a transaction may begin: after an abort, when its delay is over."""
+        return self._aborted_in_a_row == 0 or now >= self._next_commit
+
     def committed(self, now: float, *, more: bool = False) -> None:
         """`more` is ready than one transaction may hold."""
         self._aborted_in_a_row = 0

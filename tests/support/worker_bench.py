@@ -13,6 +13,7 @@ from typing import Any
 
 from stream_infer.engine.keeper import Readiness, State
 from stream_infer.engine.task import Answer, Task
+from stream_infer.errors import TransactionAborted
 from stream_infer.jobs.events import Event, decode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import JobStatus
@@ -122,11 +123,22 @@ class KeptProducer:
         self.holds = False
         self.failure: Exception | None = None
         self.begun = 0
+        self._written: list[OutgoingRecord] | None = None
         self._end: Callable[[Exception | None], None] | None = None
 
-    def begin(self, records: Sequence[OutgoingRecord], offsets: Any, membership: Any = None) -> Future[None]:
+    def open(self) -> None:
         assert self._end is None, "one transaction at a time"
+        assert self._written is None, "one transaction at a time"
+        self._written = []
+
+    def write(self, records: Sequence[OutgoingRecord]) -> None:
+        assert self._written is not None, "a transaction is open"
+        self._written += records
+
+    def commit(self, offsets: Any, membership: Any = None) -> Future[None]:
         self.begun += 1
+        written, self._written = self._written, None
+        assert written is not None, "a transaction is open"
         future: Future[None] = Future()
 
         def end(failure: Exception | None) -> None:
@@ -134,13 +146,19 @@ class KeptProducer:
             if failure is not None:
                 future.set_exception(failure)
                 return
-            self.records += records
+            self.records += written
             self.offsets |= offsets
             future.set_result(None)
 
         self._end = end
         if not self.holds:
             end(self.failure)
+        return future
+
+    def abort(self, reason: str) -> Future[None]:
+        self._written = None
+        future: Future[None] = Future()
+        future.set_exception(TransactionAborted(reason))
         return future
 
     def end(self, failure: Exception | None = None) -> None:

@@ -13,6 +13,7 @@ from stream_infer.topics import ApiTopics
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy, size_of
 from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended, Ledger
 from stream_infer.worker.payloads import Payloads
+from stream_infer.worker.transaction import Transaction
 from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.items import item_at
 from tests.support.memory_store import MemoryStore
@@ -29,10 +30,10 @@ def delivered(
     ledger = ledger_of(*ends, value=value, key=key)
     pool: Any = HandWorkedPool()
     delivery = Delivery(POLICY, Payloads(store or MemoryStore(), pool), lambda: "Model")
-    while (built := delivery.transaction(ledger.prefixes(100), 12.0)).waiting:
+    while (added := (transaction := Transaction(delivery)).add(ledger.prefixes(100))).waiting:
         assert pool.work()
         delivery.payloads.advance(0.0)
-    return built.records
+    return added.records + transaction.progress(12.0)
 
 
 def ledger_of(*ends: tuple[Headers, Ended], value: bytes = b"{}", key: bytes = b"key") -> Ledger:
@@ -187,14 +188,14 @@ def test_what_waits_for_the_store_holds_up_only_what_is_behind_it_and_all_such_p
     store = MemoryStore()
     delivery = Delivery(POLICY, Payloads(store, pool), lambda: "Model")
 
-    built = delivery.transaction(ledger.prefixes(100), 12.0)
+    built = Transaction(delivery).add(ledger.prefixes(100))
 
     assert [record.value for record in built.records] == [b"1"]
     assert [prefix.offset for prefix in built.prefixes] == [1]
     assert [entry.next_offset for entry in built.waiting] == [2, 4]
     assert pool.work() == 2
     assert len(delivery.payloads.advance(0.0)) == 2
-    built = delivery.transaction(ledger.prefixes(100), 12.0)
+    built = Transaction(delivery).add(ledger.prefixes(100))
     assert ([prefix.offset for prefix in built.prefixes], built.waiting) == ([4], [])
     assert store.get("_payloads/results/p.api.items-0-3") == b"y" * 5000
 
@@ -204,6 +205,7 @@ def test_nothing_is_counted_of_what_waits_for_the_store() -> None:
     ledger = ledger_of((headers, Output(b"x" * 5000)), (headers, SKIPPED), (headers, HookEnded(job_id="j", at=1.0)))
     pool: Any = HandWorkedPool()
 
-    built = Delivery(POLICY, Payloads(MemoryStore(), pool), lambda: "Model").transaction(ledger.prefixes(100), 12.0)
+    transaction = Transaction(Delivery(POLICY, Payloads(MemoryStore(), pool), lambda: "Model"))
+    built = transaction.add(ledger.prefixes(100))
 
-    assert (built.records, built.prefixes) == ([], [])
+    assert (built.records, built.prefixes, transaction.progress(12.0)) == ([], [], [])

@@ -1,0 +1,124 @@
+"""What one transaction writes, as it grows: the records of ended items in their order, and what they add up to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Counted, Event, HookEnded
+from stream_infer.records import Failure, OutgoingRecord, Output
+from stream_infer.worker.delivery import Delivery
+from stream_infer.worker.ledger import Entry, Partition, Prefix, Skipped
+from stream_infer.worker.payloads import OnItsWay
+from stream_infer.worker.retry import Retried
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What has come to a transaction: the records of the items of `prefixes`.
+
+    `waiting` has ended, too, and its payload has to be in the store first: nothing behind it is in `prefixes`.
+    """
+
+    prefixes: list[Prefix] = field(default_factory=list)
+    records: list[OutgoingRecord] = field(default_factory=list)
+    waiting: list[Entry] = field(default_factory=list)
+
+
+class Transaction:
+    """The items whose records it writes, and whose offsets it commits. `size` is what they hold, in bytes."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._results = delivery.results()
+        self._entries: dict[Partition, list[Entry]] = {}
+        self._deltas: Counter[tuple[str, int, str]] = Counter()
+        self._hooks: list[Event] = []
+        self.length = 0
+        self.size = 0
+
+    @property
+    def prefixes(self) -> list[Prefix]:
+        """All that has been added, one of each partition."""
+        return [Prefix(partition, entries) for partition, entries in self._entries.items()]
+
+    def add(self, prefixes: Iterable[Prefix]) -> Addition:
+        """Results, dead letters and retries in the order of their items."""
+        added = Addition()
+        for prefix in prefixes:
+            ready = self._write(prefix, added)
+            if ready.entries:
+                added.prefixes.append(ready)
+                self._entries.setdefault(ready.partition, []).extend(ready.entries)
+                self.length += len(ready.entries)
+                self.size += sum([entry.size for entry in ready.entries])
+        return added
+
+    def progress(self, now: float, said: Iterable[Event] = ()) -> list[OutgoingRecord]:
+        """The count deltas of each job, and `said`: its last records. `now` in seconds since the epoch."""
+        for job, succeeded in self._results.counts().items():
+            self._deltas[*job, "succeeded"] += succeeded
+            self._deltas[*job, "written"] += succeeded
+        return [self._delivery.progress(event) for event in (*self._hooks, *counted(self._deltas, now), *said)]
+
+    def _write(self, prefix: Prefix, added: Addition) -> Prefix:
+        """As much of it as can be written now."""
+        for entry, result in self._results.records(prefix.entries):
+            if result is not None:
+                added.records.append(result)
+                continue
+            match entry.ended:
+                case HookEnded() as event:
+                    self._hooks.append(event)
+                case Output() | Failure() | Retried() | Skipped():
+                    try:
+                        record = self._delivery.record(entry)
+                    except OnItsWay:
+                        return self._cut_off(prefix, entry, added.waiting)
+                    if record is not None:
+                        added.records.append(record)
+                    count(self._deltas, entry)
+        return prefix
+
+    def _cut_off(self, prefix: Prefix, first: Entry, waiting: list[Entry]) -> Prefix:
+        """What stands before the `first` that has to wait; the payloads behind it set out meanwhile."""
+        at = next(number for number, entry in enumerate(prefix.entries) if entry is first)
+        waiting.append(first)
+        for entry in prefix.entries[at + 1 :]:
+            try:
+                self._delivery.record(entry)
+            except OnItsWay:
+                waiting.append(entry)
+        return Prefix(prefix.partition, prefix.entries[:at])
+
+
+def count(deltas: Counter[tuple[str, int, str]], entry: Entry) -> None:
+    """Adds one item's end to its job's deltas; a job-less item has none."""
+    item = entry.item
+    if item is None or item.job_id is None or entry.jobless:
+        return
+    job = (item.job_id, item.generation)
+    match entry.ended:
+        case Output(value=None):
+            deltas[*job, "succeeded"] += 1
+        case Output():
+            deltas[*job, "succeeded"] += 1
+            deltas[*job, "written"] += 1
+        case Failure():
+            deltas[*job, "rejected"] += 1
+            deltas[*job, "written"] += 1
+        case Skipped():
+            deltas[*job, "skipped"] += 1
+
+
+def counted(deltas: Counter[tuple[str, int, str]], now: float) -> list[Event]:
+    """One event for each job and generation."""
+    jobs: dict[tuple[str, int], dict[str, int]] = {}
+    for (job_id, generation, name), number in deltas.items():
+        jobs.setdefault((job_id, generation), {})[name] = number
+    return [
+        Counted(job_id=job_id, generation=generation, at=now, delta=Counts.model_validate(delta))
+        for (job_id, generation), delta in jobs.items()
+    ]
