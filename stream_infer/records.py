@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import repeat
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from stream_infer.errors import Stage
 
@@ -58,6 +58,56 @@ class Message(NamedTuple):
     @property
     def position(self) -> Position:
         return Position(self.topic, self.partition, self.offset)
+
+
+class Run(NamedTuple):
+    """Records of one partition that were read one after the other, by column: no object is made of each."""
+
+    topic: str
+    partition: int
+    offsets: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    headers: list[Headers]
+    timestamps_ms: list[int]
+
+    @property
+    def first(self) -> Message:
+        return Message(
+            self.topic,
+            self.partition,
+            self.offsets[0],
+            self.keys[0],
+            self.values[0],
+            self.headers[0],
+            self.timestamps_ms[0],
+        )
+
+    def split(self, max_records: int, max_bytes: int) -> Iterator[Run]:
+        """In pieces of at most so many records, and of so many bytes of values unless it is one that has more."""
+        if len(self.values) <= max_records and sum(map(len, filter(None, self.values))) <= max_bytes:
+            yield self
+            return
+        start = size = 0
+        for at, value in enumerate(self.values):
+            size += len(value or b"")
+            if at > start and (size > max_bytes or at - start >= max_records):
+                yield self._slice(start, at)
+                start, size = at, len(value or b"")
+        yield self._slice(start, len(self.values))
+
+    def _slice(self, start: int, end: int) -> Run:
+        columns: list[list[Any]] = [column[start:end] for column in self[2:]]
+        return Run(self.topic, self.partition, *columns)
+
+    def messages(self) -> list[Message]:
+        return rows(Message, repeat(self.topic), repeat(self.partition), *self[2:])
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Self:
+        """Of messages of one partition; at least one."""
+        topics, partitions, *columns = (list(column) for column in zip(*messages, strict=True))
+        return cls(topics[0], partitions[0], *columns)
 
 
 class EndOfPartition(NamedTuple):

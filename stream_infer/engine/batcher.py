@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Task, size_of
+from stream_infer.engine.task import AlikeTasks, Task, size_of
 
-_Key: TypeAlias = str | tuple[str | None, int] | None
+_Key: TypeAlias = str | tuple[str | None, int] | tuple[str] | None
 
 
 @dataclass(slots=True)
 class _Open:
     """`longest`: the length of the longest task, where lengths count."""
 
-    tasks: list[Task]
+    tasks: list[Task] | AlikeTasks
     size: int
     due: float
     longest: int = 0
@@ -39,14 +39,14 @@ class Batcher:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def add(self, tasks: Iterable[Task], now: float) -> list[list[Task]]:
+    def add(self, tasks: Iterable[Task], now: float) -> list[Sequence[Task]]:
         """Takes the tasks; returns the micro-batches that are full by that.
 
         A task over the byte or cost limit goes alone, and so does a suspect, and a hook: with items it would be taken
         for one.
         """
         max_size, max_bytes = self.max_size, self._policy.max_batch_bytes
-        closed: list[list[Task]] = []
+        closed: list[Sequence[Task]] = []
         open_, length_of = self._open, self._length
         length = 0
         for task in tasks:
@@ -64,6 +64,7 @@ class Batcher:
                 batch = None
             if batch is None:
                 batch = open_[key] = _Open([], 0, now + self._policy.max_wait_s)
+            assert isinstance(batch.tasks, list)
             batch.tasks.append(task)
             batch.size += size
             batch.longest = max(batch.longest, length)
@@ -71,24 +72,47 @@ class Batcher:
                 closed.append(open_.pop(key).tasks)
         return closed
 
+    def add_alike(self, tasks: AlikeTasks, now: float) -> list[Sequence[Task]]:
+        """As `add`, many at a time."""
+        if self._length is not None:
+            return self.add(tasks, now)
+        closed: list[Sequence[Task]] = []
+        key = (tasks.content_type,)
+        while tasks:
+            batch = self._open.get(key)
+            if batch is None:
+                empty = AlikeTasks([], [], tasks.content_type)
+                batch = self._open[key] = _Open(empty, 0, now + self._policy.max_wait_s)
+            assert isinstance(batch.tasks, AlikeTasks)
+            part = tasks[: max(1, self.max_size - len(batch.tasks))]
+            if batch.size + size_of(part) > self._policy.max_batch_bytes:
+                return closed + self.add(tasks, now)
+            tasks = tasks[len(part) :]
+            batch.tasks.tokens.extend(part.tokens)
+            batch.tasks.payloads.extend(part.payloads)
+            batch.size += size_of(part)
+            if len(batch.tasks) >= self.max_size or batch.size >= self._policy.max_batch_bytes:
+                closed.append(self._open.pop(key).tasks)
+        return closed
+
     def _is_dear(self, batch: _Open, length: int) -> bool:
         """Too dear with one more task of that length; 0: or of any."""
         return (len(batch.tasks) + 1) * max(batch.longest, length) > self._policy.max_batch_cost
 
-    def close_due(self, now: float) -> list[list[Task]]:
+    def close_due(self, now: float) -> list[Sequence[Task]]:
         """The micro-batches whose first task has waited for `max_wait_s`."""
         due = [key for key, batch in self._open.items() if batch.due <= now]
         return [self._open.pop(key).tasks for key in due]
 
-    def close_oldest(self) -> list[Task] | None:
+    def close_oldest(self) -> Sequence[Task] | None:
         """The micro-batch that was opened first, whatever its size: for a model with nothing to do."""
         for key in self._open:
             return self._open.pop(key).tasks
         return None
 
-    def close_all(self) -> list[list[Task]]:
+    def close_all(self) -> list[Sequence[Task]]:
         """All of them, oldest first: nothing that comes later joins."""
-        batches = [batch.tasks for batch in self._open.values()]
+        batches: list[Sequence[Task]] = [batch.tasks for batch in self._open.values()]
         self._open.clear()
         return batches
 
@@ -101,7 +125,10 @@ class Batcher:
             out = [task for task in batch.tasks if task.token in tokens]
             if out:
                 taken += out
-                batch.tasks = [task for task in batch.tasks if task.token not in tokens]
+                if isinstance(batch.tasks, AlikeTasks):
+                    batch.tasks = batch.tasks.without(tokens)
+                else:
+                    batch.tasks = [task for task in batch.tasks if task.token not in tokens]
                 batch.size = size_of(batch.tasks)
                 if not batch.tasks:
                     del self._open[key]

@@ -1,22 +1,20 @@
-"""Calls as the child is told them, and its answers as those of tasks. Comprehensions: this runs for every item."""
+"""Calls as the child is told them, and its answers as those of tasks. By column: this runs for every item."""
 
 from __future__ import annotations
 
-from itertools import repeat
-from operator import itemgetter
 from typing import Any
 
 from stream_infer.engine.isolation import Call
-from stream_infer.engine.task import Answer, Task
+from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, tokens_of
 from stream_infer.engine.wire import ToChild, read_failure
-from stream_infer.records import Output, rows
-
-_TOKEN = itemgetter(Task._fields.index("token"))
+from stream_infer.records import Output
 
 
 def message_for(call: Call) -> tuple[Any, ...]:
     """The CALL or HOOK message: the content types as one string where all are alike, which they nearly always are."""
     tasks = call.tasks
+    if isinstance(tasks, AlikeTasks):
+        return (ToChild.CALL.value, call.id, tasks.content_type, tasks.payloads)
     first = tasks[0]
     if first.hook is not None:
         return (ToChild.HOOK.value, call.id, first.hook, first.payload.data)
@@ -28,15 +26,17 @@ def message_for(call: Call) -> tuple[Any, ...]:
 
 def answers_to(
     call: Call, values: list[bytes | None], types: str | list[str], rejected: dict[int, tuple[Any, ...]]
-) -> list[Answer]:
+) -> list[Answer] | AlikeAnswers:
     """What a DONE message says. ValueError: it does not fit the call."""
-    if isinstance(types, str):
-        if len(values) != len(call.tasks):
-            raise ValueError(f"{len(values)} values for {len(call.tasks)} items")
-        answers = rows(Answer, map(_TOKEN, call.tasks), rows(Output, values, repeat(types)))
-    else:
-        triples = zip(call.tasks, values, types, strict=True)
-        answers = [Answer(task.token, Output(value, kind)) for task, value, kind in triples]
+    tokens = tokens_of(call.tasks)
+    if len(values) != len(tokens):
+        raise ValueError(f"{len(values)} values for {len(tokens)} items")
+    if isinstance(types, str) and isinstance(call.tasks, AlikeTasks) and not rejected:
+        present = [value for value in values if value is not None]
+        if len(present) == len(values):
+            return AlikeAnswers(tokens, present, types)
+    kinds = [types] * len(values) if isinstance(types, str) else types
+    answers = [Answer(token, Output(value, kind)) for token, value, kind in zip(tokens, values, kinds, strict=True)]
     for index, failure in rejected.items():
         answers[index] = Answer(answers[index].token, read_failure(failure))
     return answers

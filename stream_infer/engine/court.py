@@ -15,7 +15,7 @@ from stream_infer.engine.dispatch import Dispatch
 from stream_infer.engine.isolation import Call, Died, Ending, Exhausted, Miscounted, Raised, judge
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Answer, Task, size_of
+from stream_infer.engine.task import AlikeAnswers, Answer, Task, size_of, tokens_of, without
 from stream_infer.engine.wire import ToParent, read_failure, read_rejected
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Court:
         self.cap = BatchCap(policy.max_batch_size, policy.oom_cap_s)
         self.in_flight = 0
         self.in_flight_bytes = 0
-        self.answers: list[Answer] = []
+        self.answers: list[Answer | AlikeAnswers] = []
         self._disowned: set[int] = set()
         self._journal = journal
 
@@ -47,16 +47,16 @@ class Court:
         """Nobody wants these tasks (None: any) any more. What is in the child ends there: no answer, no second call."""
         self.settle(self.dispatch.withdraw(tokens))
         self._disowned |= {token for token in self.tokens_in_child() if tokens is None or token in tokens}
-        self.answers = [answer for answer in self.answers if tokens is not None and answer.token not in tokens]
+        self.answers = [] if tokens is None else without(self.answers, tokens)
 
     def tokens_in_child(self) -> set[int]:
-        return {task.token for call in self.dispatch.in_child() for task in call.tasks}
+        return {token for call in self.dispatch.in_child() for token in tokens_of(call.tasks)}
 
     def next_call(self, now: float) -> Call | None:
         """The call to be handed to the child now, if there is one; the journal knows it already."""
         call = self.dispatch.take(now, self.cap.current(now))
         if call is not None and self._journal:
-            self._journal.begun(call.id, [task.token for task in call.tasks], alone=call.suspect)
+            self._journal.begun(call.id, tokens_of(call.tasks), alone=call.suspect)
         return call
 
     def hear(self, message: tuple[Any, ...], predictor: str, now: float) -> bool:
@@ -71,7 +71,8 @@ class Court:
         call = self.dispatch.call(call_id)
         match kind:
             case ToParent.DONE:
-                self.answers += answers_to(call, *rest)
+                answered = answers_to(call, *rest)
+                self.answers += [answered] if isinstance(answered, AlikeAnswers) else answered
                 self.settle(call.tasks)
             case ToParent.RAISED:
                 failure, rejected = rest
@@ -113,7 +114,7 @@ class Court:
         if not self._disowned:
             return
         self.settle(self.dispatch.withdraw(self._disowned))
-        self.answers = [answer for answer in self.answers if answer.token not in self._disowned]
+        self.answers = without(self.answers, self._disowned)
         self._disowned &= self.tokens_in_child()
 
     def _judge(self, call: Call, ending: Ending, now: float) -> None:
@@ -125,7 +126,7 @@ class Court:
         verdict = judge(call, ending)
         self.dispatch.again(verdict)
         self.answers += verdict.answers
-        open_tasks = {task.token for tasks in verdict.again for task in tasks}
+        open_tasks = {token for tasks in verdict.again for token in tokens_of(tasks)}
         self.settle([task for task in call.tasks if task.token not in open_tasks])
 
     def _adjust_cap(self, call: Call, reason: str, now: float) -> None:

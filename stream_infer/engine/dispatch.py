@@ -43,7 +43,7 @@ class Dispatch:
         """Nothing waits and the child has nothing to do."""
         return not (self._waiting or self._suspects or self._handed)
 
-    def add(self, tasks: list[Task]) -> None:
+    def add(self, tasks: Sequence[Task]) -> None:
         """Takes a micro-batch. A suspect is one of its own."""
         suspect = tasks[0].suspect
         (self._suspects if suspect else self._waiting).append(Call(next(self._ids), tasks, suspect))

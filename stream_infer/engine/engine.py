@@ -26,7 +26,7 @@ from stream_infer.engine.keeper import Death, Keeper, Readiness, State
 from stream_infer.engine.memory import MemoryGuard, find_guard
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
-from stream_infer.engine.task import Answer, Task
+from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
 from stream_infer.errors import PredictorUnavailable, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.spec import PredictorSpec
@@ -121,7 +121,7 @@ class Engine:
         """Takes tasks; must not block. Full micro-batches go to the child at once, the others with `poll`."""
         now = self._clock()
         self._court.admit(tasks)
-        full = self._batcher.add(tasks, now)
+        full = self._batcher.add_alike(tasks, now) if isinstance(tasks, AlikeTasks) else self._batcher.add(tasks, now)
         if full:
             for batch in full:
                 self._dispatch.add(batch)
@@ -170,9 +170,10 @@ class Engine:
             self._court.recall()
         self._keeper.restart(reason, self._clock())
 
-    def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer]:
+    def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         """The answers that have come. Blocks until there is one, until `wake`, or up to the timeout.
 
+        Those of AlikeTasks may come as AlikeAnswers.
         Returns early when `readiness` changes; while it is not READY, it is polling that makes further attempts.
         `waiting_upstream`: items that the caller is about to submit; 0 lets an idle model have a micro-batch that is
         neither full nor due.

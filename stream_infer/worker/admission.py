@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
-from itertools import groupby, repeat
-from operator import attrgetter, itemgetter
+from itertools import chain
 from typing import Protocol
 
 import structlog
 
-from stream_infer.engine.task import Task
-from stream_infer.headers import ORDINARY_REST, REST, read_items
+from stream_infer.engine.task import AlikeTasks, Task
+from stream_infer.headers import ORDINARY_REST, REST, Alike, read_alike, read_item
 from stream_infer.ports import Reference
-from stream_infer.records import JSON, REFERENCE, Failure, Item, Message, Payload, new_tuple, rows
+from stream_infer.records import REFERENCE, Failure, Item, Payload, Run, new_tuple
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import Suspects
@@ -27,14 +26,8 @@ from stream_infer.worker.waiting import Waiting
 _LOG = structlog.get_logger(__name__)
 
 
-_PARTITION = itemgetter(0, 1)
-_HEADERS, _TOKEN = attrgetter("headers"), attrgetter("token")
-
-
-def _plain_tasks(entries: Sequence[Entry], messages: Sequence[Message]) -> list[Task]:
-    """Of records that say nothing of themselves: JSON, of no job."""
-    payloads = rows(Payload, [message.value or b"" for message in messages], repeat(JSON))
-    return rows(Task, map(_TOKEN, entries), payloads, repeat(None), repeat(None), repeat(False))
+# Of a stretch, in items and in bytes of payload: it is delivered as a whole.
+_LONGEST, _LARGEST = 1024, 256 * 1024
 
 
 class Gate(Protocol):
@@ -73,31 +66,39 @@ class Admission:
         self._tiers: dict[str, int | None] = {}
         self._ended_early: dict[Partition, int] = {}
 
-    def admit(self, messages: Iterable[Message], now: float) -> list[Task]:
+    def admit(self, runs: Iterable[Run], now: float) -> list[Sequence[Task]]:
         """Takes records into the ledger; answers what the predictor can begin with. `now` since the epoch."""
-        tasks: list[Task] = []
+        begun: list[Sequence[Task]] = []
         unknown: list[Entry] = []
         moment = Moment(now, jobs_are_current=False, is_serving=self._gate.is_serving)
         # Most items are for the predictor at once: what may not be is judged one by one.
         is_for_predictor = self._is_for_predictor()
         is_open = moment.is_serving and not self._suspects
-        for (topic, partition), grouped in groupby(messages, _PARTITION):
-            run = list(grouped)
-            is_first = is_open and self._tier_of(topic) is None
-            entries = self._ledger.admit((topic, partition), read_items(run))
-            if is_first and not any(map(_HEADERS, run)):
-                tasks += _plain_tasks(entries, run)
+        for run in chain.from_iterable(one.split(_LONGEST, _LARGEST) for one in runs):
+            is_first = is_open and self._tier_of(run.topic) is None
+            alike = read_alike(run) if is_first else None
+            if alike is not None and is_for_predictor(read_item(run.first)):
+                begun += self._admit_alike(run, alike)
                 continue
-            for entry in entries:
+            tasks: list[Task] = []
+            for entry in self._ledger.admit((run.topic, run.partition), map(read_item, run.messages())):
                 item = entry.item
                 if is_first and item is not None and item[REST:] == ORDINARY_REST and is_for_predictor(item):
                     payload = new_tuple(Payload, (item.message.value or b"", item.content_type))
                     tasks.append(new_tuple(Task, (entry.token, payload, None, None, False)))
                 elif not self._route(entry, tasks, moment):
                     unknown.append(entry)
+            begun.append(tasks)
         if unknown:
             self._unknown.append((self._jobs.catch_up(), unknown))
-        return tasks
+        return begun
+
+    def _admit_alike(self, run: Run, alike: Alike) -> list[Sequence[Task]]:
+        stretch = self._ledger.admit_alike(run, alike)
+        if stretch is None:
+            return []
+        tokens = list(range(stretch.first, stretch.first + len(stretch)))
+        return [AlikeTasks(tokens, [value or b"" for value in run.values], alike.content_type)]
 
     def _is_for_predictor(self) -> Callable[[Item], bool]:
         """Whether an item without retries, deadlines and the like goes to it at once; each job is looked up once."""

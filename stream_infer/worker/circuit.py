@@ -19,7 +19,7 @@ import structlog
 
 from stream_infer.engine.keeper import Readiness
 from stream_infer.engine.keeper import State as EngineState
-from stream_infer.engine.task import Answer, Task
+from stream_infer.engine.task import Answer, Answers, Task
 from stream_infer.jobs.events import Event, Failed, Hindered, Unhindered
 from stream_infer.jobs.status import HinderedRole
 from stream_infer.records import Failure, Output
@@ -120,11 +120,11 @@ class Circuit:
     def admits(self, token: int) -> bool:
         return self.state is State.SERVING or token == self.probe
 
-    def saw(self, answers: Iterable[Answer], now: float) -> None:
-        """Looks at answers once their items have been dealt with."""
+    def saw(self, answers: Answers, now: float) -> None:
+        """Looks at answers once their items have been dealt with. An item that is tried comes alone."""
         probe = self.probe
         for answer in answers if probe is not None else ():
-            if answer.token == probe:
+            if isinstance(answer, Answer) and answer.token == probe:
                 if isinstance(answer.outcome, Output) and self.state is State.TRYING:
                     self._enter(State.SERVING, "an item succeeded")
                 self._probed(now)

@@ -19,10 +19,7 @@ class InChild:
 
     def begun(self, call_id: int, tokens: Sequence[int], *, alone: bool) -> None:
         self._journal.begun(call_id, tokens, alone=alone)
-        entries = map(self._ledger.get, tokens)
-        self._jobs[call_id] = frozenset(
-            [entry.item.job_id for entry in entries if entry is not None and entry.item and entry.item.job_id]
-        )
+        self._jobs[call_id] = self._ledger.jobs_of(tokens)
         self._now_in_child(frozenset().union(*self._jobs.values()))
 
     def ended(self, call_id: int) -> None:

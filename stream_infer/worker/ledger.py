@@ -8,14 +8,17 @@ lag would stay above 0 for ever (measured: 0 with the end's offset, 1 with last+
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from stream_infer.engine.task import AlikeAnswers, Answer
+from stream_infer.headers import Alike, read_item
 from stream_infer.jobs.events import HookEnded
-from stream_infer.records import Failure, Item, Output, Position
+from stream_infer.records import JSON, Failure, Item, Output, Position, Run
 from stream_infer.worker.retry import Retried
 
 
@@ -62,16 +65,102 @@ class Entry:
         self.size = size
 
 
+# Of an output of a stretch: with its key and its headers far below what a record may carry.
+_LARGEST_ALIKE = 64 * 1024
+
+
+class Stretch:
+    """Items in a row that are alike, in the ledger as one: no object is made of each unless one of them stands out.
+
+    Their tokens are `first` and those behind it. `outputs`, of one content type, are None where one has not ended yet:
+    `left` so many. `size` as in an entry.
+    """
+
+    __slots__ = ("alike", "content_type", "first", "left", "outputs", "run", "size")
+
+    def __init__(self, run: Run, alike: Alike, first: int) -> None:
+        self.run = run
+        self.alike = alike
+        self.first = first
+        self.outputs: list[bytes | None] = [None] * len(run.offsets)
+        self.content_type = JSON
+        self.left = len(run.offsets)
+        self.size = sum([len(value or b"") for value in run.values])
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def partition(self) -> Partition:
+        return self.run.topic, self.run.partition
+
+    @property
+    def next_offset(self) -> int:
+        return self.run.offsets[-1] + 1
+
+    def accept(self, start: int, values: Sequence[bytes], content_type: str) -> bool:
+        """Takes outputs for the items from `start` on; False: they are not alike, or too large to go unseen."""
+        is_other = content_type != self.content_type and self.left < len(self)
+        if is_other or max(map(len, values)) > _LARGEST_ALIKE:
+            return False
+        self.content_type = content_type
+        self.outputs[start : start + len(values)] = values
+        self.left -= len(values)
+        before = sum([len(value or b"") for value in self.run.values[start : start + len(values)]])
+        self.size += sum(map(len, values)) - before
+        return True
+
+    def entries(self) -> list[Entry]:
+        """Each item as one of its own."""
+        made: list[Entry] = []
+        for at, message in enumerate(self.run.messages()):
+            entry = Entry(read_item(message), message.offset + 1, self.first + at, len(message.value or b""))
+            value = self.outputs[at]
+            if value is not None:
+                entry.ended, entry.size = Output(value, self.content_type), len(value)
+            made.append(entry)
+        return made
+
+
+Part: TypeAlias = Entry | Stretch
+
+
+class _Span(NamedTuple):
+    """Tokens, from the one `at` so many-th place of those asked for, that are in `part` from `start` to `end`."""
+
+    at: int
+    part: Part
+    start: int
+    end: int
+
+
+def _length(part: Part) -> int:
+    return 1 if isinstance(part, Entry) else len(part)
+
+
+def _has_ended(part: Part) -> bool:
+    return part.ended is not None if isinstance(part, Entry) else not part.left
+
+
 @dataclass(slots=True)
 class Prefix:
     """What can be delivered of one partition, and the offset to commit with it."""
 
     partition: Partition
-    entries: list[Entry]
+    parts: Sequence[Part]
 
     @property
     def offset(self) -> int:
-        return self.entries[-1].next_offset
+        return self.parts[-1].next_offset
+
+    @property
+    def length(self) -> int:
+        """Of how many items and marks."""
+        return sum(map(_length, self.parts))
+
+    @property
+    def size(self) -> int:
+        return sum([part.size for part in self.parts])
 
 
 @dataclass(slots=True)
@@ -82,9 +171,12 @@ class Ledger:
     dropped. That is how outcomes of an earlier assignment end.
     """
 
-    _partitions: dict[Partition, deque[Entry]] = field(default_factory=dict)
+    _partitions: dict[Partition, deque[Part]] = field(default_factory=dict)
     _reached: dict[Partition, int] = field(default_factory=dict)
     _open: dict[int, Entry] = field(default_factory=dict)
+    _stretches: dict[int, Stretch] = field(default_factory=dict)
+    _firsts: list[int] = field(default_factory=list)
+    _in_stretches: int = 0
     _next_token: int = 0
     _held: int = 0
     _held_bytes: int = 0
@@ -101,8 +193,8 @@ class Ledger:
         """Forgets the partitions and everything held of them."""
         for partition in partitions:
             self._reached.pop(partition, None)
-            for entry in self._partitions.pop(partition, ()):
-                self._forget(entry)
+            for part in self._partitions.pop(partition, ()):
+                self._forget(part)
         if self._held_back:
             self.let_go([at for at in self._held_back if at[:2] not in self._partitions])
 
@@ -130,6 +222,49 @@ class Ledger:
         self._held_bytes += sizes
         return begun
 
+    def admit_alike(self, run: Run, alike: Alike) -> Stretch | None:
+        """As `admit`, as one."""
+        partition = (run.topic, run.partition)
+        parts = self._partitions.get(partition)
+        if parts is None:
+            return None
+        stretch = Stretch(run, alike, self._next_token + 1)
+        self._next_token += len(stretch)
+        self._reached[partition] = stretch.next_offset
+        parts.append(stretch)
+        self._stretches[stretch.first] = stretch
+        self._firsts.append(stretch.first)
+        self._in_stretches += stretch.left
+        self._held += len(stretch)
+        self._held_bytes += stretch.size
+        return stretch
+
+    def _stretch_of(self, token: int) -> Stretch | None:
+        """The stretch, not ended yet, that the token is in."""
+        at = bisect_right(self._firsts, token)
+        stretch = self._stretches[self._firsts[at - 1]] if at else None
+        return stretch if stretch is not None and token < stretch.first + len(stretch) else None
+
+    def _close(self, stretch: Stretch) -> None:
+        """Its tokens find nothing in it any more."""
+        del self._stretches[stretch.first]
+        del self._firsts[bisect_left(self._firsts, stretch.first)]
+        self._in_stretches -= stretch.left
+
+    def unravel(self, partitions: Iterable[Partition]) -> None:
+        """Makes entries of what has not ended of stretches there, so that what has ended before it can be delivered."""
+        wanted = set(partitions)
+        for stretch in [one for one in self._stretches.values() if one.partition in wanted]:
+            self._unravel(stretch)
+
+    def _unravel(self, stretch: Stretch) -> None:
+        self._close(stretch)
+        entries = stretch.entries()
+        self._open.update([(entry.token, entry) for entry in entries if entry.ended is None])
+        parts = self._partitions[stretch.partition]
+        at = next(number for number, part in enumerate(parts) if part is stretch)
+        self._partitions[stretch.partition] = deque([*islice(parts, at), *entries, *islice(parts, at + 1, None)])
+
     def mark_end(self, partition: Partition, offset: int) -> None:
         """Everything below `offset` has been read.
 
@@ -147,23 +282,52 @@ class Ledger:
 
     def get(self, token: int) -> Entry | None:
         """The entry that has not ended yet, or None where it is not held any more."""
-        return self._open.get(token)
+        entry = self._open.get(token)
+        if entry is None and (stretch := self._stretch_of(token)) is not None:
+            self._unravel(stretch)
+            entry = self._open.get(token)
+        return entry
 
-    def offsets_of(self, tokens: Iterable[int]) -> dict[Partition, list[int]]:
+    def offsets_of(self, tokens: Sequence[int]) -> dict[Partition, list[int]]:
         """Where the items of these tokens lie; what is no item, or not held any more, is left out."""
         offsets: dict[Partition, list[int]] = {}
-        for token in tokens:
-            entry = self._open.get(token)
-            item = None if entry is None else entry.item
-            if item is not None and item.control is None:
-                message = item.message
+        for _, part, start, end in self._spans(tokens):
+            if isinstance(part, Stretch):
+                offsets.setdefault(part.partition, []).extend(part.run.offsets[start:end])
+            elif part.item is not None and part.item.control is None:
+                message = part.item.message
                 offsets.setdefault(message[:2], []).append(message.offset)
         return offsets
 
+    def jobs_of(self, tokens: Sequence[int]) -> frozenset[str]:
+        """The jobs that the items of these tokens name."""
+        parts = [part for _, part, _, _ in self._spans(tokens)]
+        said = [part.alike.job_id if isinstance(part, Stretch) else part.item and part.item.job_id for part in parts]
+        return frozenset([job_id for job_id in said if job_id])
+
+    def _spans(self, tokens: Sequence[int]) -> Iterator[_Span]:
+        """Where these tokens are held, in their order; those that are not are passed over."""
+        at = 0
+        while at < len(tokens):
+            token = tokens[at]
+            entry = self._open.get(token)
+            stretch = self._stretch_of(token) if entry is None else None
+            length = 1
+            if entry is not None:
+                yield _Span(at, entry, 0, 1)
+            elif stretch is not None:
+                start = token - stretch.first
+                longest = min(len(stretch) - start, len(tokens) - at)
+                if tokens[at + longest - 1] == token + longest - 1:  # in a row: tokens are never given twice
+                    length = longest
+                yield _Span(at, stretch, start, start + length)
+            at += length
+
     def finish(self, token: int, ended: Ended) -> Entry | None:
         """Ends an item; None where it is not held any more."""
-        entry = self._open.pop(token, None)
+        entry = self.get(token)
         if entry is not None:
+            del self._open[token]
             if entry.parked:
                 self.unpark(entry)
             entry.ended = ended
@@ -185,11 +349,34 @@ class Ledger:
                 entry.size = size
         self._held_bytes += grown
 
+    def succeed_alike(self, answers: AlikeAnswers) -> tuple[dict[str | None, int], list[Answer]]:
+        """Ends items of stretches with these outputs: how many of each job. And the answers for what is in none."""
+        tokens, values, content_type = answers
+        ended: dict[str | None, int] = {}
+        others: list[Answer] = []
+        for at, part, start, end in self._spans(tokens):
+            mine = values[at : at + end - start]
+            size = part.size
+            if isinstance(part, Stretch) and part.accept(start, mine, content_type):
+                self._held_bytes += part.size - size
+                self._in_stretches -= len(mine)
+                ended[part.alike.job_id] = ended.get(part.alike.job_id, 0) + len(mine)
+                if not part.left:
+                    self._close(part)
+            else:
+                others += [
+                    Answer(token, Output(value, content_type))
+                    for token, value in zip(tokens[at : at + len(mine)], mine, strict=True)
+                ]
+        return ended, others
+
     def reopen_failed(self) -> list[Entry]:
         """What the predictor has failed and nothing has been delivered about yet has not ended after all."""
         reopened: list[Entry] = []
         for entries in self._partitions.values():
             for entry in entries:
+                if isinstance(entry, Stretch):
+                    continue
                 if entry.failure is not None and isinstance(entry.ended, Failure | Retried):
                     entry.ended = None
                     self._open[entry.token] = entry
@@ -237,18 +424,20 @@ class Ledger:
     def waiting_in(self, partition: Partition) -> tuple[int, int]:
         """How many entries of the partition are parked, or stand behind one that is held back, and their bytes."""
         if self.is_held_back([partition]):
-            sizes = [entry.size for entry in self._partitions[partition]]
-            return len(sizes), sum(sizes)
+            all_of_it = Prefix(partition, self._partitions[partition])
+            return all_of_it.length, all_of_it.size
         return self._parked_in[partition], self._parked_bytes[partition]
 
     def open_tokens(self, partitions: Iterable[Partition]) -> set[int]:
         """The tokens of what has not ended in these partitions."""
-        return {
-            entry.token
-            for partition in partitions
-            for entry in self._partitions.get(partition, ())
-            if entry.ended is None
-        }
+        tokens: set[int] = set()
+        for partition in partitions:
+            for part in self._partitions.get(partition, ()):
+                if isinstance(part, Stretch):
+                    tokens.update([part.first + at for at, value in enumerate(part.outputs) if value is None])
+                elif part.ended is None:
+                    tokens.add(part.token)
+        return tokens
 
     def resize(self, entry: Entry, size: int) -> None:
         """What is held for the entry is now `size` bytes: a payload that was fetched, an output."""
@@ -263,24 +452,25 @@ class Ledger:
 
         `results_only`: as far as nothing but outputs and marks stands in it.
         """
-        kinds = (Output, Nothing) if results_only else (object,)
         found: list[Prefix] = []
-        for partition, entries in self._partitions.items():
-            if not entries or entries[0].ended is None:
+        for partition, parts in self._partitions.items():
+            if not parts or not _has_ended(parts[0]):
                 continue
-            prefix, size = _ended_prefix(entries, max_entries, max_bytes, kinds)
+            prefix = Prefix(partition, _ended_prefix(parts, max_entries, max_bytes, results_only=results_only))
             if self._held_back:
-                prefix = list(takewhile(self._is_free, prefix))
-            if prefix:
-                found.append(Prefix(partition, prefix))
-                max_entries -= len(prefix)
-                max_bytes -= size
+                prefix.parts = list(takewhile(self._is_free, prefix.parts))
+            if prefix.parts:
+                found.append(prefix)
+                max_entries -= prefix.length
+                max_bytes -= prefix.size
             if max_entries <= 0 or max_bytes <= 0:
                 break
         return found
 
-    def _is_free(self, entry: Entry) -> bool:
-        return entry.item is None or self._held_back.get(entry.item.message.position) is not entry
+    def _is_free(self, part: Part) -> bool:
+        if isinstance(part, Stretch) or part.item is None:
+            return True
+        return self._held_back.get(part.item.message.position) is not part
 
     def begin_delivery(self, prefixes: Iterable[Prefix]) -> None:
         """A transaction has begun to deliver these: until it ends nobody else sees them, and they are held.
@@ -288,21 +478,21 @@ class Ledger:
         Whose turn it was comes last in the next one.
         """
         for prefix in prefixes:
-            entries = self._partitions.pop(prefix.partition)
-            self._partitions[prefix.partition] = entries
-            for _ in prefix.entries:
-                entries.popleft()
+            parts = self._partitions.pop(prefix.partition)
+            self._partitions[prefix.partition] = parts
+            for _ in prefix.parts:
+                parts.popleft()
 
     def delivered(self, prefixes: Iterable[Prefix]) -> None:
         """Lets go of what a transaction has committed: what has ended is neither open nor parked."""
         for prefix in prefixes:
-            self._held -= len(prefix.entries)
-            self._held_bytes -= sum([entry.size for entry in prefix.entries])
+            self._held -= prefix.length
+            self._held_bytes -= prefix.size
 
     def deliver_again(self, prefixes: Iterable[Prefix]) -> None:
         """The transaction has come to nothing. Its partitions are still ours."""
         for prefix in prefixes:
-            self._partitions[prefix.partition].extendleft(reversed(prefix.entries))
+            self._partitions[prefix.partition].extendleft(reversed(prefix.parts))
 
     def rewind(self) -> list[Partition]:
         """Forgets every entry of every partition; answers the partitions, to be read again from their place."""
@@ -314,18 +504,17 @@ class Ledger:
     def pending(self, partitions: Iterable[Partition] | None = None) -> int:
         """Items that have not ended, of all partitions or of these."""
         if partitions is None:
-            return len(self._open)
-        return sum(entry.ended is None for partition in partitions for entry in self._partitions.get(partition, ()))
+            return len(self._open) + self._in_stretches
+        return len(self.open_tokens(partitions))
 
     @property
     def in_work(self) -> int:
         """Items that somebody works on: being fetched, in the engine, or waiting to be known."""
-        return len(self._open) - self._parked
+        return len(self._open) + self._in_stretches - self._parked
 
     @property
     def has_deliverable(self) -> bool:
-        heads = (entries[0] for entries in self._partitions.values() if entries and entries[0].ended is not None)
-        return any(self._is_free(entry) for entry in heads)
+        return any(parts and _has_ended(parts[0]) and self._is_free(parts[0]) for parts in self._partitions.values())
 
     @property
     def held(self) -> int:
@@ -336,22 +525,27 @@ class Ledger:
     def held_bytes(self) -> int:
         return self._held_bytes
 
-    def _forget(self, entry: Entry) -> None:
-        self._held -= 1
-        self._held_bytes -= entry.size
-        if entry.parked:
-            self.unpark(entry)
-        self._open.pop(entry.token, None)
+    def _forget(self, part: Part) -> None:
+        self._held -= _length(part)
+        self._held_bytes -= part.size
+        if isinstance(part, Stretch):
+            if part.left:
+                self._close(part)
+            return
+        if part.parked:
+            self.unpark(part)
+        self._open.pop(part.token, None)
 
 
-def _ended_prefix(
-    entries: deque[Entry], max_entries: int, max_bytes: float, kinds: tuple[type, ...]
-) -> tuple[list[Entry], int]:
-    prefix: list[Entry] = []
-    size = 0
-    for entry in islice(entries, max_entries):
-        if entry.ended is None or size >= max_bytes or not isinstance(entry.ended, kinds):
+def _ended_prefix(parts: deque[Part], max_entries: int, max_bytes: float, *, results_only: bool) -> list[Part]:
+    """A stretch is taken whole, though it may be longer than what is left."""
+    prefix: list[Part] = []
+    for part in parts:
+        if max_entries <= 0 or max_bytes <= 0 or not _has_ended(part):
             break
-        prefix.append(entry)
-        size += entry.size
-    return prefix, size
+        if results_only and isinstance(part, Entry) and not isinstance(part.ended, Output | Nothing):
+            break
+        prefix.append(part)
+        max_entries -= _length(part)
+        max_bytes -= part.size
+    return prefix

@@ -1,8 +1,8 @@
 """The worker: read, admit, predict, deliver. One thread owns consumer, ledger and producer.
 
 A transaction grows with each turn by the results that have come, and ends beside the next ones, one at a time: nobody
-waits for the broker. Partitions that were ours at its beginning are ours at its end, since others get them only after our
-revoke callback, which runs inside `poll` and waits for it.
+waits for the broker. Partitions that were ours at its beginning are ours at its end, since others get them only after
+our revoke callback, which runs inside `poll` and waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.events import Event
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.records import EndOfPartition, Message
+from stream_infer.records import EndOfPartition, Run
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.circuit import Circuit
 from stream_infer.worker.delivery import Delivery
@@ -143,14 +143,15 @@ class WorkerLoop:
         """Until something that waits here is due, but no longer than usual."""
         return max(0.0, min(self._times.idle, self._admission.next_time() - self._clock()))
 
-    def _admit(self, polled: Iterable[Message | EndOfPartition]) -> None:
+    def _admit(self, polled: Iterable[Run | EndOfPartition]) -> None:
         """In the order of reading: an end mark stands behind the records before it."""
-        messages = [record for record in polled if type(record) is Message]
-        ends = [record for record in polled if type(record) is EndOfPartition]
-        tasks = self._admission.admit(messages, self._clock())
-        for end in ends:
-            self._ledger.mark_end((end.topic, end.partition), end.offset)
-        self._submit(tasks)
+        runs = [one for one in polled if isinstance(one, Run)]
+        begun = self._admission.admit(runs, self._clock())
+        for one in polled:
+            if isinstance(one, EndOfPartition):
+                self._ledger.mark_end((one.topic, one.partition), one.offset)
+        for tasks in begun:
+            self._submit(tasks)
 
     def _work(self, timeout_s: float) -> None:
         """Passes on what is ready, and takes the predictor's answers; waits at most `timeout_s` for one."""
@@ -289,6 +290,7 @@ class WorkerLoop:
     def _drain(self, partitions: Sequence[Partition], deadline: float) -> None:
         tokens = self._ledger.open_tokens(partitions)
         self._engine.withdraw(tokens)
+        self._ledger.unravel(partitions)
         while tokens & self._engine.in_child() and time.monotonic() < deadline and not self._is_fenced:
             self._work(self._times.full)
             self._end_transaction(0.0)

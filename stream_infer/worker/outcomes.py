@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from stream_infer.engine.task import Answer, Task
+from stream_infer.engine.task import AlikeAnswers, Answer, Answers, Task
 from stream_infer.errors import Stage
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import Failure, Item, Output, Payload
@@ -67,32 +67,23 @@ class Outcomes:
         self.fail(entry, outcome, now)
         return None
 
-    def take_all(self, answers: Sequence[Answer], now: float, *, is_serving: bool) -> list[Task]:
-        """As `take`, for many: outputs of items, which most are, at once."""
-        if not is_serving:
-            return [task for answer in answers if (task := self.take(answer, now, is_serving=False)) is not None]
+    def take_all(self, answers: Answers, now: float, *, is_serving: bool) -> list[Task]:
+        """As `take`, for many: outputs of items that are alike, which most are, at once."""
         again: list[Task] = []
-        done: list[tuple[Entry, Output]] = []
-        firsts: dict[str | None, int] = {}
-        entry_of = self._ledger.get
         for answer in answers:
-            token, outcome = answer
-            entry = entry_of(token)
-            if entry is None:
-                continue
-            item = entry.item
-            if type(outcome) is Output and item is not None and item.control is None:
-                done.append((entry, outcome))
-                if item.attempt == 1 and item.generation == 1:
-                    job_id = None if entry.jobless else item.job_id
-                    firsts[job_id] = firsts.get(job_id, 0) + 1
-            elif (task := self.take(answer, now, is_serving=True)) is not None:
-                again.append(task)
-        self._ledger.succeed(done)
-        for job_id, count in firsts.items():
+            each = [answer] if isinstance(answer, Answer) else self._take_alike(answer, is_serving=is_serving)
+            again += [task for one in each if (task := self.take(one, now, is_serving=is_serving)) is not None]
+        return again
+
+    def _take_alike(self, answers: AlikeAnswers, *, is_serving: bool) -> list[Answer]:
+        """The answers that are to be taken one by one."""
+        if not is_serving:
+            return answers.each()
+        ended, others = self._ledger.succeed_alike(answers)
+        for job_id, count in ended.items():
             if self._is_watched(job_id):
                 self._breaker.note_successes(job_id, count)
-        return again
+        return others
 
     def _is_watched(self, job_id: str | None) -> bool:
         """Whether the first attempts of the job's items count for the breaker."""

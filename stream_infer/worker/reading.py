@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from stream_infer.kafka.consumer import GroupConsumer, Partition
-from stream_infer.records import EndOfPartition, Message
+from stream_infer.records import EndOfPartition, Run
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.pace import Pace
@@ -27,7 +27,7 @@ class Reading:
         self._looked_at = 0.0
         self._enough: set[Partition] = set()
 
-    def read(self, consumer: GroupConsumer, room: int, timeout_s: float) -> list[Message | EndOfPartition]:
+    def read(self, consumer: GroupConsumer, room: int, timeout_s: float) -> list[Run | EndOfPartition]:
         """Polls for at most `room` records. Full for long: paused and polled, so that the group keeps this member.
 
         Pausing drops what librdkafka has prefetched, so a moment's fullness just leaves the queue alone.
@@ -36,12 +36,12 @@ class Reading:
         if room:
             self._full_since = None
             self._pause(consumer, self._overfull(now))
-            return consumer.poll(room, timeout_s)
+            return consumer.poll_runs(room, timeout_s)
         self._full_since = self._full_since or now
         if now - self._full_since < _FULL_BEFORE_PAUSE_S:
             return []
         self._pause(consumer, set(self._ledger.partitions()))
-        return consumer.poll(1, 0.0)
+        return consumer.poll_runs(1, 0.0)
 
     def begin(self, partitions: Sequence[Partition]) -> None:
         """What is assigned is not paused, and what stays may be: librdkafka keeps it so."""

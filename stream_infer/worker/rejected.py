@@ -8,7 +8,7 @@ import structlog
 
 from stream_infer.records import Failure
 from stream_infer.telemetry.rejections import Kind, RejectionDigest
-from stream_infer.worker.ledger import Prefix
+from stream_infer.worker.ledger import Prefix, Stretch
 
 _LOG = structlog.get_logger(__name__)
 
@@ -21,7 +21,9 @@ class RejectedLog:
 
     def delivered(self, prefixes: Iterable[Prefix], now: float) -> None:
         for prefix in prefixes:
-            for entry in prefix.entries:
+            for entry in prefix.parts:
+                if isinstance(entry, Stretch):
+                    continue
                 if isinstance(entry.ended, Failure) and entry.item is not None and entry.item.job_id is not None:
                     kind = Kind(entry.item.job_id, entry.ended.stage.value, entry.ended.exception)
                     self._digest.add(kind, entry.item.item_id, entry.ended.message)

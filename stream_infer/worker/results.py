@@ -6,10 +6,11 @@ Some hundred thousand are made a second, so what all results of a job have alike
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 from stream_infer.headers import Header, own_headers, shared_headers
-from stream_infer.records import JSON, Headers, OutgoingRecord, Output, new_tuple
-from stream_infer.worker.ledger import Entry
+from stream_infer.records import JSON, Headers, OutgoingRecord, Output, new_tuple, rows
+from stream_infer.worker.ledger import Entry, Stretch
 
 _ITEM_ID = Header.ITEM_ID.value
 _NONE = Output(None)
@@ -61,6 +62,14 @@ class OrdinaryResults:
                 continue
             alike.count += 1
             yield entry, new_tuple(OutgoingRecord, (topic, key, value, alike.headers + own, None))
+
+    def stretch(self, stretch: Stretch) -> list[OutgoingRecord]:
+        """All its results, counted; they are known to fit."""
+        kind = (stretch.content_type, stretch.alike.job_id, 1)
+        alike = self._alike.setdefault(kind, _Alike(*kind))
+        alike.count += len(stretch)
+        headers = [(*alike.headers, *own) for own in stretch.alike.own]
+        return rows(OutgoingRecord, repeat(self._topic), stretch.run.keys, stretch.outputs, headers, repeat(None))
 
     def counts(self) -> dict[tuple[str, int], int]:
         """How many there were of each job and generation."""

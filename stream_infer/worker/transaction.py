@@ -10,7 +10,7 @@ from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded
 from stream_infer.records import Failure, OutgoingRecord, Output
 from stream_infer.worker.delivery import Delivery
-from stream_infer.worker.ledger import Entry, Partition, Prefix, Skipped
+from stream_infer.worker.ledger import Entry, Part, Partition, Prefix, Skipped, Stretch
 from stream_infer.worker.payloads import OnItsWay
 from stream_infer.worker.retry import Retried
 
@@ -33,7 +33,7 @@ class Transaction:
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._results = delivery.results()
-        self._entries: dict[Partition, list[Entry]] = {}
+        self._parts: dict[Partition, list[Part]] = {}
         self._deltas: Counter[tuple[str, int, str]] = Counter()
         self._hooks: list[Event] = []
         self.length = 0
@@ -42,18 +42,18 @@ class Transaction:
     @property
     def prefixes(self) -> list[Prefix]:
         """All that has been added, one of each partition."""
-        return [Prefix(partition, entries) for partition, entries in self._entries.items()]
+        return [Prefix(partition, parts) for partition, parts in self._parts.items()]
 
     def add(self, prefixes: Iterable[Prefix]) -> Addition:
         """Results, dead letters and retries in the order of their items."""
         added = Addition()
         for prefix in prefixes:
             ready = self._write(prefix, added)
-            if ready.entries:
+            if ready.parts:
                 added.prefixes.append(ready)
-                self._entries.setdefault(ready.partition, []).extend(ready.entries)
-                self.length += len(ready.entries)
-                self.size += sum([entry.size for entry in ready.entries])
+                self._parts.setdefault(ready.partition, []).extend(ready.parts)
+                self.length += ready.length
+                self.size += ready.size
         return added
 
     def progress(self, now: float, said: Iterable[Event] = ()) -> list[OutgoingRecord]:
@@ -65,9 +65,24 @@ class Transaction:
 
     def _write(self, prefix: Prefix, added: Addition) -> Prefix:
         """As much of it as can be written now."""
-        for entry, result in self._results.records(prefix.entries):
+        entries: list[Entry] = []
+        for part in (*prefix.parts, None):
+            if isinstance(part, Entry):
+                entries.append(part)
+                continue
+            first = self._write_entries(entries, added.records)
+            if first is not None:
+                return self._cut_off(prefix, first, added.waiting)
+            entries = []
+            if part is not None:
+                added.records.extend(self._results.stretch(part))
+        return prefix
+
+    def _write_entries(self, entries: Iterable[Entry], records: list[OutgoingRecord]) -> Entry | None:
+        """The one that cannot be written now, if there is one: nothing is, from there on."""
+        for entry, result in self._results.records(entries):
             if result is not None:
-                added.records.append(result)
+                records.append(result)
                 continue
             match entry.ended:
                 case HookEnded() as event:
@@ -76,22 +91,24 @@ class Transaction:
                     try:
                         record = self._delivery.record(entry)
                     except OnItsWay:
-                        return self._cut_off(prefix, entry, added.waiting)
+                        return entry
                     if record is not None:
-                        added.records.append(record)
+                        records.append(record)
                     count(self._deltas, entry)
-        return prefix
+        return None
 
     def _cut_off(self, prefix: Prefix, first: Entry, waiting: list[Entry]) -> Prefix:
         """What stands before the `first` that has to wait; the payloads behind it set out meanwhile."""
-        at = next(number for number, entry in enumerate(prefix.entries) if entry is first)
+        at = next(number for number, entry in enumerate(prefix.parts) if entry is first)
         waiting.append(first)
-        for entry in prefix.entries[at + 1 :]:
+        for entry in prefix.parts[at + 1 :]:
+            if isinstance(entry, Stretch):
+                continue
             try:
                 self._delivery.record(entry)
             except OnItsWay:
                 waiting.append(entry)
-        return Prefix(prefix.partition, prefix.entries[:at])
+        return Prefix(prefix.partition, prefix.parts[:at])
 
 
 def count(deltas: Counter[tuple[str, int, str]], entry: Entry) -> None:

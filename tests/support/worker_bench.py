@@ -12,13 +12,14 @@ from concurrent.futures import Future
 from typing import Any
 
 from stream_infer.engine.keeper import Readiness, State
-from stream_infer.engine.task import Answer, Task
+from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
 from stream_infer.errors import TransactionAborted
 from stream_infer.jobs.events import Event, decode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import JobStatus
+from stream_infer.kafka.consumer import in_runs
 from stream_infer.ports import Reference
-from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output, Payload, Position
+from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output, Payload, Position, Run
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.breaker import Breaker, BreakerPolicy
@@ -53,32 +54,43 @@ class FunctionEngine:
         self.restarts: list[str] = []
         self.called: list[bytes] = []
         self.disowned: list[int] = []
-        self._held: list[Task] = []
+        self._held: list[Sequence[Task]] = []
 
     @property
     def in_flight(self) -> int:
-        return len(self._held)
+        return sum(map(len, self._held))
 
     def submit_many(self, tasks: Sequence[Task]) -> None:
-        self._held += tasks
+        self._held.append(tasks)
 
-    def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer]:
+    def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         if self.readiness.state is not State.READY:
             return []
-        tasks, self._held = self._held, []
+        held, self._held = self._held, []
+        answers: list[Answer | AlikeAnswers] = []
+        for tasks in held:
+            answers += self._answer(tasks)
+        return answers
+
+    def _answer(self, tasks: Sequence[Task]) -> list[Answer | AlikeAnswers]:
         self.called += [task.payload.data for task in tasks]
-        return [Answer(task.token, self.predict(task.payload.data)) for task in tasks]
+        answers = [Answer(task.token, self.predict(task.payload.data)) for task in tasks]
+        outputs = [answer.outcome for answer in answers if isinstance(answer.outcome, Output)]
+        values = [output.value for output in outputs if output.value is not None]
+        if isinstance(tasks, AlikeTasks) and len(values) == len(tasks):
+            return [AlikeAnswers(tasks.tokens, values, outputs[0].content_type)]
+        return [*answers]
 
     def withdraw(self, tokens: Any = None) -> list[Task]:
-        taken = [task for task in self._held if tokens is None or task.token in tokens]
-        self._held = [task for task in self._held if task not in taken]
+        taken = [task for tasks in self._held for task in tasks if tokens is None or task.token in tokens]
+        self._held = [[task for task in tasks if task not in taken] for tasks in self._held]
         return taken
 
     def disown(self, tokens: Any = None) -> None:
         self.disowned += [task.token for task in self.withdraw(tokens)]
 
     def in_child(self) -> set[int]:
-        return {task.token for task in self._held}
+        return {task.token for tasks in self._held for task in tasks}
 
     def restart(self, reason: str) -> None:
         self.restarts.append(reason)
@@ -92,14 +104,14 @@ class HandFedConsumer:
         self.polls_left = 0
         self.stop = threading.Event()
 
-    def poll(self, max_records: int, timeout_s: float) -> list[Message | EndOfPartition]:
+    def poll_runs(self, max_records: int, timeout_s: float) -> list[Run | EndOfPartition]:
         self.polls_left -= 1
         if self.polls_left <= 0:
             self.stop.set()
         open_ = [record for record in self.records if record[:2] not in self.paused][:max_records]
         for record in open_:
             self.records.remove(record)
-        return open_
+        return in_runs(open_)
 
     def membership(self) -> str:
         return "membership"
@@ -123,21 +135,21 @@ class KeptProducer:
         self.holds = False
         self.failure: Exception | None = None
         self.begun = 0
-        self._written: list[OutgoingRecord] | None = None
+        self.written_now: list[OutgoingRecord] | None = None
         self._end: Callable[[Exception | None], None] | None = None
 
     def open(self) -> None:
         assert self._end is None, "one transaction at a time"
-        assert self._written is None, "one transaction at a time"
-        self._written = []
+        assert self.written_now is None, "one transaction at a time"
+        self.written_now = []
 
     def write(self, records: Sequence[OutgoingRecord]) -> None:
-        assert self._written is not None, "a transaction is open"
-        self._written += records
+        assert self.written_now is not None, "a transaction is open"
+        self.written_now += records
 
     def commit(self, offsets: Any, membership: Any = None) -> Future[None]:
         self.begun += 1
-        written, self._written = self._written, None
+        written, self.written_now = self.written_now, None
         assert written is not None, "a transaction is open"
         future: Future[None] = Future()
 
@@ -156,7 +168,7 @@ class KeptProducer:
         return future
 
     def abort(self, reason: str) -> Future[None]:
-        self._written = None
+        self.written_now = None
         future: Future[None] = Future()
         future.set_exception(TransactionAborted(reason))
         return future

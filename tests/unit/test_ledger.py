@@ -31,7 +31,7 @@ def test_an_item_that_ends_before_its_predecessor_waits_for_it() -> None:
     assert ledger.prefixes(10) == []
     ledger.finish(first.token, SKIPPED)
     [prefix] = ledger.prefixes(10)
-    assert prefix.entries == [first, second]
+    assert prefix.parts == [first, second]
     assert prefix.offset == 2
 
 

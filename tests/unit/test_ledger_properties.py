@@ -279,13 +279,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(most=st.integers(1, 6))
     def begin_transaction(self, most: int) -> None:
         prefixes = self.ledger.prefixes(most)
-        assert sum(len(prefix.entries) for prefix in prefixes) <= most
+        assert sum(len(prefix.parts) for prefix in prefixes) <= most
         assert bool(prefixes) == self.ledger.has_deliverable
         assert len({prefix.partition for prefix in prefixes}) == len(prefixes)
         assert self.ledger.prefixes(most) == prefixes
         self.ledger.begin_delivery(prefixes)
         self.under_way = prefixes
-        delivered = {id(entry) for prefix in prefixes for entry in prefix.entries}
+        delivered = {id(entry) for prefix in prefixes for entry in prefix.parts}
         for held in self.held:
             held.is_under_way = id(held.entry) in delivered
 
@@ -295,13 +295,13 @@ class LedgerMachine(RuleBasedStateMachine):
         prefixes, self.under_way = self.under_way, []
         if commits:
             for prefix in prefixes:
-                self._committed(prefix.partition, prefix.offset, prefix.entries)
+                self._committed(prefix.partition, prefix.offset, prefix.parts)
             self.ledger.delivered(prefixes)
         else:
             self.ledger.deliver_again(prefixes)
-            again = {prefix.partition: prefix.entries for prefix in self.ledger.prefixes(10_000)}
+            again = {prefix.partition: prefix.parts for prefix in self.ledger.prefixes(10_000)}
             for prefix in prefixes:
-                assert again[prefix.partition][: len(prefix.entries)] == prefix.entries
+                assert again[prefix.partition][: len(prefix.parts)] == prefix.parts
         for held in self.held:
             held.is_under_way = False
 
@@ -362,7 +362,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ledger = self.ledger
         items = {held.entry.token for held in self.held}
         marks = [entry for entries in ledger._partitions.values() for entry in entries if entry.item is None]
-        delivered = [entry for prefix in self.under_way for entry in prefix.entries if entry.item is None]
+        delivered = [entry for prefix in self.under_way for entry in prefix.parts if entry.item is None]
         assert ledger.held == len(items) + len(marks) + len(delivered)
         assert ledger.held_bytes == sum(held.size for held in self.held)
         assert ledger.pending() == sum(held.ended is None for held in self.held)

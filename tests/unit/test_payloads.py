@@ -167,4 +167,4 @@ def test_a_dead_letter_on_its_way_into_the_store_is_judged_again_when_the_breake
     assert ledger.reopen_failed() == [failed]
     ledger.finish(failed.token, Output(b"1"))
 
-    assert ledger.prefixes(10)[0].entries == [failed, after]
+    assert ledger.prefixes(10)[0].parts == [failed, after]
