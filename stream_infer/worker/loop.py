@@ -254,7 +254,7 @@ class WorkerLoop:
         self._ledger.delivered(prefixes)
         self._admission.delivered(prefixes)
         self._delivery.payloads.delivered(prefixes)
-        self._pace.committed(now, more=self._ledger.has_deliverable)
+        self._pace.committed(now)
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
         """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands.
