@@ -21,7 +21,7 @@ from benchmarks.contest import Announce
 from benchmarks.report import median_and_spread, table
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
-from stream_infer.engine.task import Task
+from stream_infer.engine.task import Answer, Task
 from stream_infer.records import Output, Payload
 from stream_infer.settings import BatchingSettings
 
@@ -118,7 +118,8 @@ def _rate(engine: Engine, payloads: Sequence[Payload]) -> float:
 def _answers(engine: Engine, upstream: int) -> int:
     answers = engine.poll(0.5, waiting_upstream=upstream)
     for answer in answers:
-        assert isinstance(answer.outcome, Output), answer.outcome
+        assert isinstance(answer, Answer), answer
+        assert isinstance(answer.outcome, Output), answer
     return len(answers)
 
 
@@ -139,6 +140,7 @@ def _delays(engine: Engine, payloads: Sequence[Payload], arrivals: float) -> lis
         submitted += len(ready)
         wait = max(0.0, due[submitted] - time.perf_counter()) if submitted < len(due) else 0.5
         for answer in engine.poll(min(wait, 0.5)):
-            assert isinstance(answer.outcome, Output), answer.outcome
+            assert isinstance(answer, Answer), answer
+            assert isinstance(answer.outcome, Output), answer
             ended[answer.token] = time.perf_counter()
     return [ended[number] - at for number, at in enumerate(due)]
