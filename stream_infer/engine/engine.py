@@ -223,10 +223,8 @@ class Engine:
         poller.register(self._woken, select.POLLIN)
         host = self._keeper.host
         if host:
-            poller.register(host.sock, select.POLLIN | (select.POLLOUT if host.has_unsent else 0))
+            poller.register(host.sock, select.POLLIN)
         ready = {fd for fd, _ in poller.poll(timeout_s * 1000)}
-        if host and host.has_unsent:
-            host.flush()
         if self._woken.fileno() not in ready:
             return False
         self._woken.recv(4096)

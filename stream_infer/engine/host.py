@@ -14,10 +14,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stream_infer.engine.outbox import Outbox
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import StderrPump
 from stream_infer.engine.tuning import TuningLimits
@@ -56,13 +56,12 @@ class Host:
         finally:
             theirs.close()
             os.close(writing)
-        ours.setblocking(False)
         self.sock = ours
         self.fault = ""
         self.killed = False
         self._ended = False
         self._reader = FrameReader(ours)
-        self._outbox: deque[memoryview] = deque()
+        self._outbox = Outbox(ours)
         self._stderr = StderrPump(reading, on_line)
         beat_s = policy.heartbeat_timeout_s / HEARTBEATS_PER_TIMEOUT
         self.send((ToChild.LOAD.value, spec, beat_s, policy.preprocess_threads, _tuning(policy)))
@@ -71,27 +70,9 @@ class Host:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def has_unsent(self) -> bool:
-        return bool(self._outbox)
-
     def send(self, message: tuple[Any, ...]) -> None:
-        """Queues the message and writes as much as the socket takes."""
-        self._outbox.extend(memoryview(buffer) for buffer in pack(message))
-        self.flush()
-
-    def flush(self) -> None:
-        """Writes as much as the socket takes. A child that is gone shows when it is read from."""
-        try:
-            while self._outbox:
-                sent = self.sock.send(self._outbox[0])
-                rest = self._outbox.popleft()[sent:]
-                if rest:
-                    self._outbox.appendleft(rest)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._outbox.clear()
+        """Must not block."""
+        self._outbox.put(pack(message))
 
     def receive(self) -> Iterator[tuple[Any, ...]]:
         """The messages that have come; a broken one ends the stream and sets `fault`."""
@@ -123,7 +104,7 @@ class Host:
         with contextlib.suppress(subprocess.TimeoutExpired):  # it may sit in the kernel: then it is left to it
             self._process.wait(_REAP_S)
         tail = self._stderr.finish(_DUMP_S)
-        self.sock.close()
+        self._outbox.close()
         if self.fault:
             return self.fault, tail
         return ("closed its connection" if by_itself is None else _describe(self._process.returncode)), tail
@@ -148,9 +129,8 @@ class Host:
         """Lets the child say what it still has to say, so that nothing holds it up, until it hangs up."""
         poller = select.poll()
         while not self.is_gone() and (left := deadline - time.monotonic()) > 0:
-            poller.register(self.sock, select.POLLIN | (select.POLLOUT if self.has_unsent else 0))
+            poller.register(self.sock, select.POLLIN)
             poller.poll(min(left, 0.1) * 1000)
-            self.flush()
             for _ in self.receive():
                 pass
 

@@ -105,7 +105,7 @@ def _body_length(header: bytes | bytearray | memoryview) -> int:
 
 
 class FrameReader:
-    """Reads messages from a socket that does not block. For the parent: it takes nothing but plain values."""
+    """Reads messages from a socket without blocking. For the parent: it takes nothing but plain values."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -116,7 +116,7 @@ class FrameReader:
         """The messages that have come. Sets `ended` at the end of the stream. Raises BrokenWire."""
         while not self.ended:
             try:
-                chunk = self._sock.recv(_CHUNK)
+                chunk = self._sock.recv(_CHUNK, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except ConnectionError:
