@@ -71,7 +71,9 @@ class Court:
         call = self.dispatch.call(call_id)
         match kind:
             case ToParent.DONE:
-                answered = answers_to(call, *rest)
+                *answer, seconds = rest
+                answered = answers_to(call, *answer)
+                self.dispatch.took(float(seconds))
                 self.answers += [answered] if isinstance(answered, AlikeAnswers) else answered
                 self.settle(call.tasks)
             case ToParent.RAISED:

@@ -19,6 +19,11 @@ from stream_infer.engine.task import Task
 
 # Whoever kills an idle child from outside may hit one that is just getting a call, but hardly three times the same.
 _LOST_TOO_OFTEN = 3
+# The child is to have work for so long, since the parent may be busy meanwhile; in at most so many calls.
+_BUSY_S = 0.02
+_DEEPEST = 12
+_SHORTEST_S = 1e-6
+_WEIGHT = 0.2
 
 
 @dataclass(slots=True)
@@ -36,7 +41,17 @@ class Dispatch:
         self._waiting: deque[Call] = deque()
         self._suspects: deque[Call] = deque()
         self._handed: dict[int, _Handed] = {}
+        self._seconds = _BUSY_S
         self._clock = math.inf  # when the first handed call entered the state it is in
+
+    @property
+    def depth(self) -> int:
+        """How many calls may be in the child: the policy's number, or so many short ones that it does not run dry."""
+        return max(self._policy.pipeline_depth, min(_DEEPEST, int(_BUSY_S / self._seconds)))
+
+    def took(self, seconds: float) -> None:
+        """A call has taken the child so long."""
+        self._seconds += (max(seconds, _SHORTEST_S) - self._seconds) * _WEIGHT
 
     @property
     def idle(self) -> bool:
@@ -64,7 +79,7 @@ class Dispatch:
         queue = self._suspects or self._waiting
         if not queue or (self._handed and (queue[0].alone or self._first().call.alone)):
             return None
-        if len(self._handed) >= self._policy.pipeline_depth:
+        if len(self._handed) >= self.depth:
             return None
         call = queue.popleft()
         if len(call.tasks) > cap:

@@ -89,6 +89,11 @@ class Engine:
         return self._batcher.max_size
 
     @property
+    def depth(self) -> int:
+        """How many micro-batches may be in the child at the moment: more of those that take it no time."""
+        return self._dispatch.depth
+
+    @property
     def batch_cap(self) -> int:
         """The most items of a micro-batch at the moment: less than the policy's for a while when memory ran out."""
         return self._court.cap.current(self._clock())

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -50,6 +51,12 @@ class _Call:
     payloads: list[bytes]
     prepared: list[Future[Any]] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
+    began: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the main thread took it up."""
+        return time.monotonic() - self.began
 
     @property
     def items(self) -> Iterator[tuple[bytes, str]]:
@@ -102,6 +109,7 @@ class Runner:
             _exit(error)
 
     def _run(self, call: _Call) -> None:
+        call.began = time.monotonic()
         try:
             self._say(self._outcome(call))
         except MemoryError as error:  # the answer itself is too large to be packed
@@ -175,7 +183,7 @@ class Runner:
     def _complete_job(self, call: _Call, job_id: str, config: bytes) -> None:
         self._say((ToParent.BEGINS.value, call.id))
         hook: Callable[[Job], object] | None = getattr(self._predictor, "on_job_complete", None)
-        message: Message = (ToParent.DONE.value, call.id, [None], JSON, {})
+        message: Message = (ToParent.DONE.value, call.id, [None], JSON, {}, 0.0)
         try:
             if hook:
                 hook(Job(job_id, json.loads(config)))
@@ -190,7 +198,7 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
     """The DONE message: content types as one string where all are alike, which they nearly always are."""
     plain = None if call.rejected else encode_plain(outputs)
     if plain is not None:
-        return (ToParent.DONE.value, call.id, plain, JSON, {})
+        return (ToParent.DONE.value, call.id, plain, JSON, {}, call.seconds)
     values: list[bytes | None] = []
     types: list[str] = []
     results = iter(outputs)
@@ -208,7 +216,7 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
         values.append(value)
         types.append(content_type)
     alike = types[0] if types.count(types[0]) == len(types) else types
-    return (ToParent.DONE.value, call.id, values, alike, call.rejected)
+    return (ToParent.DONE.value, call.id, values, alike, call.rejected, call.seconds)
 
 
 def _miscount(outputs: object, expected: int) -> str:

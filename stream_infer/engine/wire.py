@@ -46,7 +46,8 @@ class ToParent(IntEnum):
     """READY predictor's name, batch size that was found or None. UNAVAILABLE message, traceback. BEAT.
 
     PREPARES id. BEGINS id.
-    DONE id, values, content types, rejected. RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
+    DONE id, values, content types, rejected, seconds that it took.
+    RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
     EXHAUSTED id, failure, rejected: memory ran out. POISONED what happened: the process ends by itself.
     """
 

@@ -99,7 +99,10 @@ class WorkerLoop:
 
     def _tick(self, consumer: GroupConsumer) -> None:
         ledger = self._ledger
-        room = self._pace.room(ledger.in_work, ledger.held, ledger.held_bytes, batch_size=self._engine.batch_size)
+        engine = self._engine
+        room = self._pace.room(
+            ledger.in_work, ledger.held, ledger.held_bytes, batch_size=engine.batch_size, depth=engine.depth
+        )
         busy = ledger.in_work > 0 or self._has_deliverable
         polled = self._reading.read(consumer, room, 0.0 if busy else self._idle_time())
         self._end_transaction(0.0)

@@ -41,11 +41,13 @@ class Pace:
     _next_commit: float = 0.0
     _aborted_in_a_row: int = 0
 
-    def room(self, pending: int, held: int, held_bytes: int, *, batch_size: int) -> int:
-        """How many more records may be read now."""
+    def room(self, pending: int, held: int, held_bytes: int, *, batch_size: int, depth: int = 0) -> int:
+        """How many more records may be read now. `depth`: micro-batches that may be in the predictor's process."""
         if held_bytes >= self.policy.max_held_bytes:
             return 0
-        return max(0, min(self.policy.batches_ahead * batch_size - pending, self.policy.max_held - held))
+        return max(
+            0, min(max(self.policy.batches_ahead, 2 * depth) * batch_size - pending, self.policy.max_held - held)
+        )
 
     def is_commit_due(self, now: float, *, idle: bool, held: int) -> bool:
         """At once when there is nothing else to do or no room left, else once an interval; after an abort, when its

@@ -51,6 +51,7 @@ class FunctionEngine:
         self.predict = predict
         self.readiness = Readiness(State.READY)
         self.batch_size = 250
+        self.depth = 2
         self.restarts: list[str] = []
         self.called: list[bytes] = []
         self.disowned: list[int] = []

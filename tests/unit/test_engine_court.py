@@ -67,7 +67,7 @@ class Child:
         elif sum(values) > ROOM:
             self.court.hear((ToParent.EXHAUSTED, call.id, OOM, {}), "p", self.now)
         else:
-            self.court.hear((ToParent.DONE, call.id, [b"1"] * len(values), "text/plain", {}), "p", self.now)
+            self.court.hear((ToParent.DONE, call.id, [b"1"] * len(values), "text/plain", {}, 1.0), "p", self.now)
         return True
 
     def kill(self, call):

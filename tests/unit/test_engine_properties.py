@@ -174,7 +174,7 @@ class EngineMachine(RuleBasedStateMachine):
         elif "too few" in deeds:
             self._hear((ToParent.MISCOUNTED, call.id, "too few", rejected))
         else:
-            self._hear((ToParent.DONE, call.id, [b"1"] * len(deeds), "text/plain", rejected))
+            self._hear((ToParent.DONE, call.id, [b"1"] * len(deeds), "text/plain", rejected, 1.0))
 
     @rule()
     def somebody_kills_the_child(self):
