@@ -1,6 +1,6 @@
 """The child process: `python -m stream_infer.engine.child FD PARENT`. Started by `host.Host`, never by hand.
 
-    reader thread     frames -> decode and preprocess in a pool      ends the process when its parent is gone
+    reader thread     frames -> preprocess in a pool -> collate      ends the process when its parent is gone
     main thread       predict -> encode -> frame
     heartbeat thread  a sign of life
 

@@ -15,7 +15,7 @@ class EnginePolicy:
     `finds_batch_size`: the child tries which size serves before it is ready, up to `max_batch_size`.
     `length` of a payload makes items that are about as long share a micro-batch; its longest times how many it has are
     at most `max_batch_cost`, but for an item that is alone.
-    `call_timeout_s` bounds one predict call and, apart from it, the preprocessing of its micro-batch; `hook_timeout_s`
+    `call_timeout_s` bounds one predict call and, apart from it, what prepares its micro-batch; `hook_timeout_s`
     one `on_job_complete`. `heartbeat_timeout_s` bounds the silence of a loaded child: one that is stopped, or whose
     native code keeps the GIL for longer, is replaced. `pipeline_depth`: micro-batches in the child at a time, the one
     in the model included. A child that dies without an item to blame is started again after `restart_delay_s`,

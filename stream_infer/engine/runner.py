@@ -1,4 +1,10 @@
-"""One call of the predictor, in the child: decode, preprocess, predict, encode. Items fail one by one.
+"""One call of the predictor, in the child: decode, preprocess, collate, predict, encode. Items fail one by one.
+
+    preprocess         threads, an item each      of the next calls
+    collate            a thread of its own        of the next call
+    predict, encode    the main thread            of this call
+
+Items are decoded by the first of these that the predictor has.
 
 What is no item's own, memory that ran out or a poisoned CUDA context, is the whole call's, wherever it shows.
 """
@@ -27,6 +33,8 @@ from stream_infer.predictors.protocol import Job, Predictor
 from stream_infer.records import JSON
 
 Message: TypeAlias = tuple[Any, ...]
+# How many items there are for `predict`, and what it is called with.
+_Ready: TypeAlias = tuple[int, Any]
 
 # sysexits.h: an internal software error.
 _POISONED = 70
@@ -44,12 +52,13 @@ class _Ailing(Exception):
 @dataclass(slots=True)
 class _Call:
     """A call under way. `types` is one where all items have the same. `rejected` holds packed failures, by the item's
-    index; `prepared` what threads are at."""
+    index; `prepared` and `collated` what threads are at."""
 
     id: int
     types: str | list[str]
     payloads: list[bytes]
     prepared: list[Future[Any]] | None = None
+    collated: Future[_Ready] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
     began: float = 0.0
 
@@ -71,10 +80,11 @@ class _Call:
 
     def let_go(self) -> None:
         """Forgets what was prepared, once no thread is at it any more: the call is over."""
-        for future in self.prepared or []:
+        futures: list[Future[Any]] = [*(self.prepared or []), *([self.collated] if self.collated else [])]
+        for future in futures:
             future.cancel()
-        wait(self.prepared or [])
-        self.prepared = None
+        wait(futures)
+        self.prepared = self.collated = None
 
 
 class Runner:
@@ -85,6 +95,8 @@ class Runner:
         self._predictor = predictor
         self._preprocess: Callable[[Any], Any] | None = getattr(predictor, "preprocess", None)
         self._pool = ThreadPoolExecutor(max(threads, 1), "preprocess") if self._preprocess else None
+        self._collate: Callable[[list[Any]], Any] | None = getattr(predictor, "collate", None)
+        self._collator = ThreadPoolExecutor(1, "collate") if self._collate else None
         self._say = say
 
     def admit(self, message: Message) -> Callable[[], None]:
@@ -98,6 +110,8 @@ class Runner:
             # Announced first: an item may take the process down in here, too.
             self._say((ToParent.PREPARES.value, call_id))
             call.prepared = [self._pool.submit(self._prepare, *item) for item in call.items]
+        if self._collator:
+            call.collated = self._collator.submit(self._assemble, call)
         return lambda: self._run(call)
 
     def _prepare(self, data: bytes, content_type: str) -> Any:
@@ -105,6 +119,19 @@ class Runner:
         item = decoder_for(content_type)(data)
         try:
             return self._preprocess(item)
+        except SystemExit as error:
+            _exit(error)
+
+    def _assemble(self, call: _Call) -> _Ready:
+        assert self._collate
+        if call.prepared is None:
+            # In its turn, not when it was admitted: while it waits for this thread it cannot be to blame.
+            self._say((ToParent.PREPARES.value, call.id))
+            items = self._decode(call)
+        else:
+            items = self._collect(call)
+        try:
+            return len(items), self._collate(items) if items else None
         except SystemExit as error:
             _exit(error)
 
@@ -126,21 +153,31 @@ class Runner:
             return self._failed(call, error, Stage.PREDICT)
 
     def _predict(self, call: _Call) -> Message:
-        if call.prepared is None:
-            self._say((ToParent.BEGINS.value, call.id))
-            items = self._decode(call)
-        else:
-            items = self._collect(call)
-            self._say((ToParent.BEGINS.value, call.id))
+        count, items = self._make_ready(call)
         outputs: Any = []
-        if items:
+        if count:
             outputs = self._predictor.predict(items)
             if isinstance(outputs, Iterator):
                 outputs = list(outputs)
-        returned = _miscount(outputs, len(items))
+        returned = _miscount(outputs, count)
         if returned:
             return (ToParent.MISCOUNTED.value, call.id, returned, call.rejected)
         return _encode(call, outputs)
+
+    def _make_ready(self, call: _Call) -> _Ready:
+        """Waits for what threads are at. BEGINS is said where the main thread's own work begins."""
+        if call.collated is not None:
+            ready = call.collated.result()
+            call.collated = call.prepared = None  # it may be large, and on a device: `predict` alone holds it now
+        elif call.prepared is not None:
+            items = self._collect(call)
+            ready = len(items), items
+        else:
+            self._say((ToParent.BEGINS.value, call.id))
+            items = self._decode(call)
+            return len(items), items
+        self._say((ToParent.BEGINS.value, call.id))
+        return ready
 
     def _failed(self, call: _Call, error: BaseException, stage: Stage) -> Message:
         ailment = diagnose(error)

@@ -39,7 +39,7 @@ def tune(predictor: Predictor, limits: TuningLimits) -> Knee:
             "write one, or set a number"
         )
     try:
-        prepared = getattr(predictor, "preprocess", lambda item: item)(example())
+        prepared = getattr(predictor, "preprocess", _as_it_is)(example())
         return _search(predictor, prepared, limits)
     except NoMemory:
         raise PredictorUnavailable(f"{name} has no memory for even one item of its example()") from None
@@ -50,15 +50,21 @@ def tune(predictor: Predictor, limits: TuningLimits) -> Knee:
 def _search(predictor: Predictor, item: Any, limits: TuningLimits) -> Knee:
     guard = find_guard(_MEMORY_FRACTION, 0.0)
     end = time.monotonic() + limits.budget_s
+    collate: Callable[[list[Any]], Any] = getattr(predictor, "collate", _as_it_is)
+
+    def seconds(size: int) -> float:
+        begun = time.perf_counter()
+        list(predictor.predict(collate([item] * size)))
+        return time.perf_counter() - begun
 
     def measure(size: int) -> float:
         if guard is not None and guard.look():
             raise NoMemory
         try:
-            first = _seconds(predictor, [item] * size)  # what is allocated or compiled for this size comes now
+            first = seconds(size)  # what is allocated or compiled for this size comes now
             if first > limits.longest_s / _REPEATS:
                 return first
-            return statistics.median(_seconds(predictor, [item] * size) for _ in range(_REPEATS))
+            return statistics.median(seconds(size) for _ in range(_REPEATS))
         except Exception as error:
             if diagnose(error) is not Ailment.OUT_OF_MEMORY:
                 raise
@@ -68,7 +74,5 @@ def _search(predictor: Predictor, item: Any, limits: TuningLimits) -> Knee:
     return find_knee(measure, limits.most, limits.longest_s, lambda: time.monotonic() >= end)
 
 
-def _seconds(predictor: Predictor, items: list[Any]) -> float:
-    begun = time.perf_counter()
-    list(predictor.predict(items))
-    return time.perf_counter() - begun
+def _as_it_is(value: Any) -> Any:
+    return value

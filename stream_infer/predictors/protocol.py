@@ -28,17 +28,21 @@ class Predictor(Protocol):
     `preprocess(item)` runs in threads, for one item, while the model works on the micro-batch before; what it returns
     stands in the item's place in `predict`. An exception ends that item alone.
 
+    `collate(items)` runs in a thread of its own, while the model works on the micro-batch before, for what `preprocess`
+    has left of a micro-batch's items, in their order, never for none. What it returns is what `predict` is called with
+    in place of the list: a tensor on the device, say. An exception counts like one that `predict` raises.
+
     `warmup()` runs once before the first item; the worker is not ready until it returns.
 
     `example()` returns an item as `preprocess`, or else `predict`, gets it. It is what `max_batch_size: auto` is found
-    with: `predict` is called with the same item many times over before the first one.
+    with: `predict`, after `collate`, is called with the same item many times over before the first one.
 
     `on_job_complete(job)` runs once all items of a job have ended; `job` is a `Job`. It may be called again after a
     crash.
     """
 
-    def predict(self, items: Sequence[Any]) -> Sequence[Any]:
-        """One output per item, in their order.
+    def predict(self, items: Any) -> Sequence[Any]:
+        """One output per item, in their order; `items` is a list, or what `collate` made of it.
 
         An item is what its content type says: JSON as Python values, text as str, everything else as bytes. An output
         is anything JSON can carry (numpy arrays and tensors too) or bytes. None: nothing is stored, the item counts as

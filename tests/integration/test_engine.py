@@ -317,6 +317,43 @@ def test_a_crash_in_preprocess_is_an_items_fault_too(ready):
     assert "was killed by SIGSEGV" in outcomes[2].message
 
 
+def test_collate_runs_in_a_thread_and_gets_what_preprocess_has_left(ready):
+    engine = ready("collating.py:Collating", max_batch_size=4)
+    outcomes = ask(engine, [0, None, 2])
+    assert (outcomes[0], outcomes[2]) == ([1, 2], [3, 2])
+    assert outcomes[1].stage is Stage.PREPROCESS
+
+
+@pytest.mark.parametrize(
+    ("poison", "reason"),
+    [
+        ("raise", "poison in the batch"),
+        ("panic", "as in an extension in Rust"),
+        ("segfault", "was killed by SIGSEGV"),
+        ("exit", "exited with status 3"),
+        ("hang", "hung for 1 s"),
+    ],
+)
+def test_an_item_that_fails_in_collate_fails_alone(ready, poison, reason):
+    engine = ready("collating.py:FailingInCollate", max_batch_size=4, call_timeout_s=1.0)
+    outcomes = ask(engine, [0, 1, 2, 3, 4, poison, 6, 7])
+    assert [outcomes[n] for n in (0, 1, 2, 3, 4, 6, 7)] == [0, 1, 2, 3, 4, 6, 7]
+    assert reason in outcomes[5].message
+
+
+def test_a_retryable_error_of_collate_is_every_items(ready):
+    engine = ready("collating.py:FailingInCollate", max_batch_size=4)
+    outcomes = ask(engine, [0, "retry"])
+    assert [(each.retryable, each.retry_after) for each in outcomes] == [(True, 12.0)] * 2
+
+
+def test_a_context_that_was_poisoned_in_collate_is_a_crash_of_the_item_that_poisoned_it(ready):
+    engine = ready("collating.py:PoisonedInCollate", max_batch_size=4)
+    outcomes = ask(engine, [0, 1, "poison", 3, 4, 5])
+    assert [outcomes[n] for n in (0, 1, 3, 4, 5)] == [0, 1, 3, 4, 5]
+    assert "could not go on after RuntimeError: CUDA error" in outcomes[2].message
+
+
 def test_an_item_that_hangs_fails_alone_and_says_where(ready):
     engine = ready("failing.py:Failing", max_batch_size=2, call_timeout_s=0.5)
     outcomes = ask(engine, ["hang", 1, 2])

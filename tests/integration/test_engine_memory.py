@@ -69,6 +69,17 @@ def test_a_device_that_is_full_halves_micro_batches_for_a_while_and_rejects_only
     assert engine._keeper.host.pid == pid
 
 
+def test_a_device_that_is_full_in_collate_halves_micro_batches_too(engine_of):
+    pytest.importorskip("torch", reason="the predictor raises torch.cuda.OutOfMemoryError")
+    engine = engine_of("OnDeviceInCollate", {"most": 4}, max_batch_size=16)
+    pid = engine._keeper.host.pid
+    *fit, large = ask(engine, [1] * 16 + [5])
+    assert fit == [1] * 16
+    assert (large.stage, large.exception, large.final) == ("predict", "torch.OutOfMemoryError", True)
+    assert engine.batch_cap <= 4
+    assert engine._keeper.host.pid == pid
+
+
 @pytest.mark.parametrize("target", ["Limited", "InSmallPieces", "InPreprocess"])
 def test_a_process_that_may_take_no_more_memory_does_with_less_at_a_time(engine_of, target):
     engine = engine_of(target, {"room": 256}, max_batch_size=8, preprocess_threads=1)

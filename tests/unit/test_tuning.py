@@ -35,6 +35,19 @@ def test_it_is_called_with_its_example_as_it_stands_after_preprocess():
     assert {len(items) for items in model.calls} == {one.size for one in knee.measured}
 
 
+def test_what_it_is_called_with_has_been_collated():
+    class Collating(Model):
+        def collate(self, items):
+            return tuple(items)
+
+    model = Collating()
+
+    knee = tune(model, LIMITS)
+
+    assert {type(items) for items in model.calls} == {tuple}
+    assert {len(items) for items in model.calls} == {one.size for one in knee.measured}
+
+
 def test_memory_that_runs_out_bounds_the_size():
     class Heavy(Model):
         def predict(self, items):
