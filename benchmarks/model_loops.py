@@ -55,7 +55,7 @@ def in_memory(
 
 
 def _classify(classifier: TorchvisionClassifier, decoded: list[Future[Any]]) -> None:
-    classifier.predict([future.result() for future in decoded])
+    classifier.predict(classifier.collate([future.result() for future in decoded]))
 
 
 def by_loader(classifier: TorchvisionClassifier, files: Sequence[Path], batch: int, threads: int) -> float:
@@ -63,7 +63,7 @@ def by_loader(classifier: TorchvisionClassifier, files: Sequence[Path], batch: i
     started = time.perf_counter()
     pictures = Pictures(files, classifier)
     for decoded in DataLoader(pictures, batch_size=batch, num_workers=threads, collate_fn=list):
-        classifier.predict(decoded)
+        classifier.predict(classifier.collate(decoded))
     return time.perf_counter() - started
 
 

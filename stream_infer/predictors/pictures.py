@@ -1,49 +1,40 @@
-"""From a picture's bytes to the square of pixels that a classifier takes. Needs Pillow and numpy, not torch."""
+"""From a picture's bytes to its pixels, with Pillow, and what the header of a JPEG says. Needs no torch."""
 
 from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from stream_infer.errors import UndecodableItem
 
-INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+Pixels: TypeAlias = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+
 # A JPEG is decoded at a half, quarter or eighth where that leaves this many times the pixels needed: what the
 # resize then averages differs from the full decode by less than its own rounding shows.
 _DRAFT_MARGIN = 2
 # What Pillow's decoders raise for bytes that lie about themselves.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error)
+_END_OF_JPEG = b"\xff\xd9"
+# Adobe's marker: the colours are YCbCr, as they are without it.
+_YCC = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The shorter side is resized to `resize` pixels, then the centre of `crop` x `crop` is taken.
-
-    `mean` and `std` normalise values in 0..1 afterwards, on the device.
-    """
-
-    resize: int
-    crop: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: Image.Resampling
-
-
-def read(data: Any, frame: Frame) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    """The picture upright, in RGB, as uint8 of shape (crop, crop, 3). Raises UndecodableItem."""
+def decode(data: Any, shorter: int) -> Pixels:
+    """The picture upright, in RGB, as uint8 of shape (height, width, 3); a large JPEG at a fraction of its size, its
+    shorter side having at least twice the pixels that are needed. Raises UndecodableItem."""
     if not isinstance(data, bytes):
         raise UndecodableItem(
             f"a picture's bytes are expected, not a {type(data).__name__}: give it a content type such as image/jpeg"
         )
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            _draft(picture, frame.resize)
-            upright = _to_rgb(ImageOps.exif_transpose(picture))
+            _draft(picture, shorter)
+            ImageOps.exif_transpose(picture, in_place=True)
+            return np.array(_to_rgb(picture))
     except UnidentifiedImageError:
         begins = f"begin with {data[:12]!r}" if data else "are none"
         raise UndecodableItem(f"this is no picture that can be read: its {len(data)} bytes {begins}") from None
@@ -51,7 +42,27 @@ def read(data: Any, frame: Frame) -> np.ndarray[tuple[int, int, int], np.dtype[n
         raise UndecodableItem(f"the picture is refused: {error}") from None
     except _BROKEN as error:
         raise UndecodableItem(f"the picture is broken: {error}") from error
-    return np.array(_crop(_resize(upright, frame), frame.crop))
+
+
+def is_plain_jpeg(data: Any) -> bool:
+    """Whether any decoder of JPEGs makes the same of it as `decode`, as far as the header and the end can tell.
+
+    It is not where Pillow says more (progressive, CMYK, colours of Adobe's own, to be turned, several pictures in one)
+    or may say that something is wrong.
+    """
+    if not isinstance(data, bytes) or not data.endswith(_END_OF_JPEG):
+        return False
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            return (
+                picture.format == "JPEG"
+                and picture.mode in ("RGB", "L")
+                and not picture.info.get("progressive")
+                and picture.info.get("adobe_transform", _YCC) == _YCC
+                and picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            )
+    except (*_BROKEN, Image.DecompressionBombError):
+        return False
 
 
 def example() -> bytes:
@@ -61,9 +72,9 @@ def example() -> bytes:
     return data.getvalue()
 
 
-def _draft(picture: Image.Image, resize: int) -> None:
+def _draft(picture: Image.Image, shorter: int) -> None:
     width, height = picture.size
-    scale = resize * _DRAFT_MARGIN / max(min(width, height), 1)
+    scale = shorter * _DRAFT_MARGIN / max(min(width, height), 1)
     if scale < 1:
         picture.draft(None, (round(width * scale), round(height * scale)))
 
@@ -73,18 +84,4 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         return Image.fromarray((np.array(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
-    return picture.convert("RGB")
-
-
-def _resize(picture: Image.Image, frame: Frame) -> Image.Image:
-    """As torchvision's `resize` does: the longer side is rounded down."""
-    width, height = picture.size
-    short = min(width, height)
-    size = (int(frame.resize * width / short), int(frame.resize * height / short))
-    return picture.resize(size, frame.interpolation)
-
-
-def _crop(picture: Image.Image, crop: int) -> Image.Image:
-    """As torchvision's `center_crop` does."""
-    left, top = round((picture.width - crop) / 2), round((picture.height - crop) / 2)
-    return picture.crop((left, top, left + crop, top + crop))
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

