@@ -31,7 +31,7 @@ from benchmarks.report import median_and_spread, ratio, table
 from stream_infer.engine.configured import predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Task
+from stream_infer.engine.task import Answer, Task
 from stream_infer.predictors.device import Encoded
 from stream_infer.predictors.network import choose_device
 from stream_infer.predictors.spec import PredictorSpec
@@ -95,6 +95,7 @@ def through_engine(engine: Engine, jpegs: Sequence[bytes], ahead: int) -> None:
             engine.submit_many([Task(index, Payload(jpegs[index], "image/jpeg")) for index in chunk])
             submitted += count
         for answer in engine.poll(1.0, waiting_upstream=len(jpegs) - submitted):
+            assert isinstance(answer, Answer), answer
             assert isinstance(answer.outcome, Output), answer.outcome
             answered += 1
 

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.gateway.originals import again, original_of, without_errors
-from stream_infer.headers import Header, _read_any_item, item_headers, read_item, result_headers, retry_headers
+from stream_infer.headers import (
+    ORDINARY_REST,
+    REST,
+    Header,
+    _read_any_item,
+    item_headers,
+    read_alike,
+    read_item,
+    result_headers,
+    retry_headers,
+    shared_headers,
+)
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Exhausted, Failed, Finalized, Reopened, decode_event, encode_event
@@ -27,7 +38,7 @@ from stream_infer.jobs.manifest import (
 from stream_infer.jobs.replays import Replayed, ReplayMark, Replays, mark_record, replayed_record
 from stream_infer.jobs.spec import BreakerSpec, Directory, Job, JsonlFile, decode_job, encode_job
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
-from stream_infer.records import JSON, Control, Failure, Headers, Item, Message, OutgoingRecord, Position
+from stream_infer.records import JSON, Control, Failure, Headers, Item, Message, OutgoingRecord, Position, Run
 from tests.support.memory_store import MemoryStore
 
 quick = settings(max_examples=60)
@@ -66,6 +77,40 @@ def at(place: Position, headers: Headers, key: bytes | None = b"k", value: bytes
 
 ANY_NAME = st.sampled_from([*Header, *(header.upper() for header in Header), "other"]).map(str)
 ANY_VALUE = st.none() | st.binary(max_size=3) | st.sampled_from([b"", b"1", b"2", b"job", JSON.encode()])
+
+
+SIMILAR = st.lists(st.sampled_from(list(Header)[:10]).map(str), max_size=5, unique=True).flatmap(
+    lambda names: st.lists(
+        st.tuples(*[st.tuples(st.just(name), st.sampled_from([b"1", b"\xff", b"", b"job"])) for name in names]),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+@given(
+    PLACES, SIMILAR | st.lists(st.lists(st.tuples(ANY_NAME, ANY_VALUE), max_size=3).map(tuple), min_size=1, max_size=3)
+)
+def test_items_that_are_alike_are_what_each_of_them_says(place: Position, headers: list[Headers]) -> None:
+    messages = [at(place._replace(offset=offset), said) for offset, said in enumerate(headers)]
+
+    alike = read_alike(Run.of(messages))
+
+    if alike is None:
+        return
+    for message, own in zip(messages, alike.own, strict=True):
+        item = read_item(message)
+        assert (item.content_type, item.job_id, item.generation) == (alike.content_type, alike.job_id, 1)
+        assert item[REST:] == ORDINARY_REST
+        result = shared_headers(JSON, alike.job_id, 1) + tuple(own)
+        assert sorted(result) == sorted(result_headers(item, JSON))
+
+
+def test_what_intake_writes_is_alike() -> None:
+    headers = [item_headers(job_id="j", item_id=f"j-{n}", source=f"f#{n}", generation=1) for n in range(3)]
+    alike = read_alike(Run.of([at(Position("t", 0, n), said) for n, said in enumerate(headers)]))
+    assert alike is not None
+    assert (alike.content_type, alike.job_id) == (JSON, "j")
 
 
 @given(PLACES, st.lists(st.tuples(ANY_NAME, ANY_VALUE), max_size=5).map(tuple))
