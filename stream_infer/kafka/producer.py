@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from stream_infer.errors import Fenced, ServiceUnavailable, StreamInferError, TransactionAborted
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.consumer import Membership
-from stream_infer.kafka.errors import is_retriable, translate
+from stream_infer.kafka.errors import RecordTooLarge, is_retriable, translate
 from stream_infer.kafka.partitioner import PARTITIONER
 from stream_infer.pool import DaemonPool
 from stream_infer.records import OutgoingRecord
@@ -38,6 +38,7 @@ def _producer_config(kafka: KafkaSettings, client_id: str, max_bytes: int) -> di
         "compression.type": "lz4",
         "message.max.bytes": max_bytes,
         "queue.buffering.max.messages": 500_000,
+        "delivery.report.only.error": True,
     }
 
 
@@ -65,6 +66,7 @@ class TransactionalProducer:
         self._is_stuck = False
         self._is_closed = False
         self._failure: StreamInferError | None = None
+        self._refused: RecordTooLarge | None = None
         self._producer = Producer(
             {
                 **_producer_config(kafka, transactional_id, max_bytes),
@@ -97,7 +99,7 @@ class TransactionalProducer:
     def open(self) -> None:
         """Begins a transaction; none may be open, or ending. What goes wrong here is raised by its end."""
         self._producer.poll(0)  # hands on what librdkafka has logged
-        self._failure = None
+        self._failure = self._refused = None
         try:
             self._producer.begin_transaction()
         except KafkaException as error:
@@ -124,6 +126,13 @@ class TransactionalProducer:
         """Gives the transaction up that is open, beside the caller. The future raises TransactionAborted, or worse."""
         return self._ends.submit(self._end, [], None, self._failure or TransactionAborted(reason))
 
+    def _note(self, error: Any, _message: Any) -> None:
+        """Of a record that was not written. Kept is what sending it again cannot mend: the end may only say that the
+        transaction has failed already."""
+        failure = translate(error, "writing in a transaction", self._where)
+        if isinstance(failure, RecordTooLarge):
+            self._refused = failure
+
     def _end(
         self, places: list[TopicPartition], membership: Membership | None, failure: StreamInferError | None
     ) -> None:
@@ -145,7 +154,7 @@ class TransactionalProducer:
             number = PARTITION_BY_KEY if partition is None else partition
             while True:
                 try:
-                    produce(topic, value, key, number, headers=list(headers))
+                    produce(topic, value, key, number, self._note, headers=list(headers))
                     break
                 except BufferError:
                     self._producer.poll(0.1)
@@ -169,6 +178,8 @@ class TransactionalProducer:
         """Aborts, so that the next transaction can begin, and raises what happened. A fenced producer cannot abort."""
         if isinstance(error, Fenced):
             raise error
+        self._producer.poll(0)
+        error = self._refused or error
         self._persist(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S), "aborting a transaction")
         if isinstance(error, ServiceUnavailable):
             raise TransactionAborted(str(error)) from error
