@@ -40,7 +40,7 @@ from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.memory_store import MemoryStore
 
 TOPICS = Topics("p").api("a")
-PACE = PacePolicy(4, 10_000, 1 << 30, commit_interval=0.0)
+PACE = PacePolicy(4, 10_000, 1 << 30, commit_interval=0.0, rest=0.0)
 Predict = Callable[[bytes], Output | Failure]
 
 
