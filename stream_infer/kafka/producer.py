@@ -63,8 +63,7 @@ class TransactionalProducer:
         self._close_within_s = close_within_s
         self._ends = DaemonPool(1, "transaction")
         self._calls = DaemonPool(1, "transaction-call")
-        self._is_stuck = False
-        self._is_closed = False
+        self._is_over = False  # it hangs, or is closed: nothing more is asked of it
         self._failure: StreamInferError | None = None
         self._refused: RecordTooLarge | None = None
         self._producer = Producer(
@@ -169,7 +168,7 @@ class TransactionalProducer:
                 if last or not is_retriable(error):
                     raise translate(error, doing, self._where) from error
             except TimeoutError:
-                self._is_stuck = True
+                self._is_over = True
                 raise Fenced(
                     f"{doing} at {self._where}: librdkafka has not come back from it, so it is given up"
                 ) from None
@@ -191,10 +190,10 @@ class TransactionalProducer:
         One that hangs is left alone, and goes with the process: its close would wait for the call that hangs. Measured:
         the close itself may hang too, in the abort that it begins with.
         """
-        if not (self._is_stuck or self._is_closed):
+        if not self._is_over:
+            self._is_over = True
             with suppress(TimeoutError):
                 self._calls.submit(_close, self._producer).result(self._close_within_s)
-        self._is_closed = True
         self._ends.close(0)
         self._calls.close(0)
 

@@ -19,6 +19,8 @@ from stream_infer.topics import Topics
 from stream_infer.tracker.assignment import assignor_for
 
 _NOISY = ("faust", "mode", "aiokafka", "stream_infer.tracker.app", "stream_infer.tracker.exactly_once")
+# Not by a module's name, which is Faust's too and says nothing below a warning.
+LOG = logging.getLogger("stream_infer.tracker")
 # Faust names a logger by the module of the class that logs, so its subclasses log under our names.
 _CONSUMER_THREAD = "stream_infer.tracker.exactly_once"
 
@@ -87,7 +89,7 @@ def leave_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     """
     error = context.get("exception")
     if type(error).__module__.startswith("aiokafka.") or (error is None and loop.is_closed()):
-        logging.getLogger(__name__).debug("left unawaited: %s", error or context.get("message"))
+        LOG.debug("left unawaited: %s", error or context.get("message"))
     else:
         loop.default_exception_handler(context)
 

@@ -12,7 +12,6 @@ So its transactional producers are used as they are, and when to commit what is 
 from __future__ import annotations
 
 import asyncio
-import logging
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, cast
@@ -24,9 +23,7 @@ with warnings.catch_warnings():
     from faust.types import TP
     from mode.threads import ServiceThread, WorkerThread
 
-from stream_infer.tracker.app import TrackerApp, leave_unawaited
-
-_LOG = logging.getLogger(__name__)
+from stream_infer.tracker.app import LOG, TrackerApp, leave_unawaited
 
 _THREAD_END_S = 1.0
 
@@ -118,7 +115,7 @@ class _DaemonThread(WorkerThread):
         try:
             super().run()
         except BaseException as error:  # noqa: BLE001 - a cancellation, or what its app has told or does not wait for
-            _LOG.debug("the consumer's thread ended with %s: %s", type(error).__name__, error)
+            LOG.debug("the consumer's thread ended with %s: %s", type(error).__name__, error)
 
     def stop(self) -> None:
         """Called in the app's loop, which would stand still for as long as the thread does."""
@@ -150,7 +147,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def on_crash(self, msg: str, *fmt: Any, **_: Any) -> None:
         """Told by `crash`; Faust prints a traceback beside that."""
-        _LOG.debug(msg.format(*fmt))
+        LOG.debug(msg.format(*fmt))
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seeks to a committed 0 too, which aiokafka takes for none: what was fetched and dropped would be lost."""
