@@ -15,9 +15,10 @@ from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Failure, Item, Payload, Run, new_tuple
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
+from stream_infer.worker.held import Ended, Entry, Partition, Prefix, Skipped
 from stream_infer.worker.journal import Suspects
 from stream_infer.worker.known_jobs import KnownJobs
-from stream_infer.worker.ledger import Ended, Entry, Ledger, Partition, Prefix, Skipped
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.retry import Retried, again
 from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, WaitUntil, triage
@@ -97,7 +98,7 @@ class Admission:
         stretch = self._ledger.admit_alike(run, alike)
         if stretch is None:
             return []
-        tokens = list(range(stretch.first, stretch.first + len(stretch)))
+        tokens = list(range(stretch.first, stretch.first + stretch.length))
         return [AlikeTasks(tokens, [value or b"" for value in run.values], alike.content_type)]
 
     def _is_for_predictor(self) -> Callable[[Item], bool]:

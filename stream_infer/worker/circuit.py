@@ -25,8 +25,9 @@ from stream_infer.jobs.status import HinderedRole
 from stream_infer.records import Failure, Output
 from stream_infer.redaction import redact_text
 from stream_infer.worker.breaker import Blame, Breaker
+from stream_infer.worker.held import Entry
 from stream_infer.worker.known_jobs import KnownJobs
-from stream_infer.worker.ledger import Entry, Ledger
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.waiting import Waiting
 
 _LOG = structlog.get_logger(__name__)

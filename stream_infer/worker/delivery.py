@@ -17,7 +17,7 @@ from stream_infer.headers import Header, result_headers, retry_headers
 from stream_infer.jobs.events import Event, encode_event
 from stream_infer.records import REFERENCE, Failure, Headers, Item, OutgoingRecord, Output
 from stream_infer.topics import ApiTopics
-from stream_infer.worker.ledger import Entry
+from stream_infer.worker.held import Entry
 from stream_infer.worker.payloads import PayloadKind, Payloads
 from stream_infer.worker.results import OrdinaryResults, size_of_headers
 from stream_infer.worker.retry import Retried

@@ -24,7 +24,7 @@ import structlog
 
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Position
-from stream_infer.worker.ledger import Partition
+from stream_infer.worker.held import Partition
 
 _LOG = structlog.get_logger(__name__)
 STRIKES = 2

@@ -8,159 +8,17 @@ lag would stay above 0 for ever (measured: 0 with the end's offset, 1 with last+
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import NamedTuple, TypeAlias
 
 from stream_infer.engine.task import AlikeAnswers, Answer
-from stream_infer.headers import Alike, read_item
-from stream_infer.jobs.events import HookEnded
-from stream_infer.records import JSON, Failure, Item, Output, Position, Run
+from stream_infer.headers import Alike
+from stream_infer.records import Failure, Item, Output, Position, Run
+from stream_infer.worker.held import NOTHING, Ended, Entry, Nothing, Part, Partition, Prefix, Stretch
+from stream_infer.worker.open_items import OpenItems
 from stream_infer.worker.retry import Retried
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Its job was stopped, failed or timed out: counted, never dead-lettered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A control record that asks for nothing any more, or the end of a partition: no end of an item."""
-
-
-SKIPPED = Skipped()
-NOTHING = Nothing()
-
-Ended: TypeAlias = Output | Failure | Retried | Skipped | HookEnded | Nothing
-Partition: TypeAlias = tuple[str, int]
-
-
-class Entry:
-    """One offset on its way. `next_offset` is where the group stands once it is delivered.
-
-    `size` is what is held of it in bytes, without key and headers, `jobless` says that nobody submitted the job it
-    names, `tries` counts a hook's. `failure` is what the predictor made of it, whatever has been decided about that
-    since. `failed_at`: when it failed, in seconds since the epoch. `parked`: nobody works on it. `suspect`: a
-    predictor's process has died with it.
-
-    No dataclass: what nearly no entry has is the class's until it is set (measured: half the time to make one).
-    """
-
-    jobless: bool = False
-    tries: int = 0
-    ended: Ended | None = None
-    failure: Failure | None = None
-    failed_at: float | None = None
-    parked: bool = False
-    suspect: bool = False
-
-    def __init__(self, item: Item | None, next_offset: int, token: int, size: int = 0) -> None:
-        self.item = item
-        self.next_offset = next_offset
-        self.token = token
-        self.size = size
-
-
-# Of an output of a stretch: with its key and its headers far below what a record may carry.
-_LARGEST_ALIKE = 64 * 1024
-
-
-class Stretch:
-    """Items in a row that are alike, in the ledger as one: no object is made of each unless one of them stands out.
-
-    Their tokens are `first` and those behind it. `outputs`, of one content type, are None where one has not ended yet:
-    `left` so many. `size` as in an entry.
-    """
-
-    __slots__ = ("alike", "content_type", "first", "left", "outputs", "run", "size")
-
-    def __init__(self, run: Run, alike: Alike, first: int) -> None:
-        self.run = run
-        self.alike = alike
-        self.first = first
-        self.outputs: list[bytes | None] = [None] * len(run.offsets)
-        self.content_type = JSON
-        self.left = len(run.offsets)
-        self.size = sum([len(value or b"") for value in run.values])
-
-    def __len__(self) -> int:
-        return len(self.outputs)
-
-    @property
-    def partition(self) -> Partition:
-        return self.run.topic, self.run.partition
-
-    @property
-    def next_offset(self) -> int:
-        return self.run.offsets[-1] + 1
-
-    def accept(self, start: int, values: Sequence[bytes], content_type: str) -> bool:
-        """Takes outputs for the items from `start` on; False: they are not alike, or too large to go unseen."""
-        is_other = content_type != self.content_type and self.left < len(self)
-        if is_other or max(map(len, values)) > _LARGEST_ALIKE:
-            return False
-        self.content_type = content_type
-        self.outputs[start : start + len(values)] = values
-        self.left -= len(values)
-        before = sum([len(value or b"") for value in self.run.values[start : start + len(values)]])
-        self.size += sum(map(len, values)) - before
-        return True
-
-    def entries(self) -> list[Entry]:
-        """Each item as one of its own."""
-        made: list[Entry] = []
-        for at, message in enumerate(self.run.messages()):
-            entry = Entry(read_item(message), message.offset + 1, self.first + at, len(message.value or b""))
-            value = self.outputs[at]
-            if value is not None:
-                entry.ended, entry.size = Output(value, self.content_type), len(value)
-            made.append(entry)
-        return made
-
-
-Part: TypeAlias = Entry | Stretch
-
-
-class _Span(NamedTuple):
-    """Tokens, from the one `at` so many-th place of those asked for, that are in `part` from `start` to `end`."""
-
-    at: int
-    part: Part
-    start: int
-    end: int
-
-
-def _length(part: Part) -> int:
-    return 1 if isinstance(part, Entry) else len(part)
-
-
-def _has_ended(part: Part) -> bool:
-    return part.ended is not None if isinstance(part, Entry) else not part.left
-
-
-@dataclass(slots=True)
-class Prefix:
-    """What can be delivered of one partition, and the offset to commit with it."""
-
-    partition: Partition
-    parts: Sequence[Part]
-
-    @property
-    def offset(self) -> int:
-        return self.parts[-1].next_offset
-
-    @property
-    def length(self) -> int:
-        """Of how many items and marks."""
-        return sum(map(_length, self.parts))
-
-    @property
-    def size(self) -> int:
-        return sum([part.size for part in self.parts])
 
 
 @dataclass(slots=True)
@@ -173,10 +31,7 @@ class Ledger:
 
     _partitions: dict[Partition, deque[Part]] = field(default_factory=dict)
     _reached: dict[Partition, int] = field(default_factory=dict)
-    _open: dict[int, Entry] = field(default_factory=dict)
-    _stretches: dict[int, Stretch] = field(default_factory=dict)
-    _firsts: list[int] = field(default_factory=list)
-    _in_stretches: int = 0
+    _open: OpenItems = field(default_factory=OpenItems)
     _next_token: int = 0
     _held: int = 0
     _held_bytes: int = 0
@@ -217,7 +72,7 @@ class Ledger:
             self._reached[partition] = begun[-1].next_offset
         self._next_token += len(begun)
         entries.extend(begun)
-        self._open.update(zip(range(first, first + len(begun)), begun, strict=True))
+        self._open.add(begun)
         self._held += len(begun)
         self._held_bytes += sizes
         return begun
@@ -229,38 +84,24 @@ class Ledger:
         if parts is None:
             return None
         stretch = Stretch(run, alike, self._next_token + 1)
-        self._next_token += len(stretch)
+        self._next_token += stretch.length
         self._reached[partition] = stretch.next_offset
         parts.append(stretch)
-        self._stretches[stretch.first] = stretch
-        self._firsts.append(stretch.first)
-        self._in_stretches += stretch.left
-        self._held += len(stretch)
+        self._open.add_stretch(stretch)
+        self._held += stretch.length
         self._held_bytes += stretch.size
         return stretch
-
-    def _stretch_of(self, token: int) -> Stretch | None:
-        """The stretch, not ended yet, that the token is in."""
-        at = bisect_right(self._firsts, token)
-        stretch = self._stretches[self._firsts[at - 1]] if at else None
-        return stretch if stretch is not None and token < stretch.first + len(stretch) else None
-
-    def _close(self, stretch: Stretch) -> None:
-        """Its tokens find nothing in it any more."""
-        del self._stretches[stretch.first]
-        del self._firsts[bisect_left(self._firsts, stretch.first)]
-        self._in_stretches -= stretch.left
 
     def unravel(self, partitions: Iterable[Partition]) -> None:
         """Makes entries of what has not ended of stretches there, so that what has ended before it can be delivered."""
         wanted = set(partitions)
-        for stretch in [one for one in self._stretches.values() if one.partition in wanted]:
+        for stretch in [one for one in self._open.stretches() if one.partition in wanted]:
             self._unravel(stretch)
 
     def _unravel(self, stretch: Stretch) -> None:
-        self._close(stretch)
+        self._open.close_stretch(stretch)
         entries = stretch.entries()
-        self._open.update([(entry.token, entry) for entry in entries if entry.ended is None])
+        self._open.add([entry for entry in entries if entry.ended is None])
         parts = self._partitions[stretch.partition]
         at = next(number for number, part in enumerate(parts) if part is stretch)
         self._partitions[stretch.partition] = deque([*islice(parts, at), *entries, *islice(parts, at + 1, None)])
@@ -282,16 +123,16 @@ class Ledger:
 
     def get(self, token: int) -> Entry | None:
         """The entry that has not ended yet, or None where it is not held any more."""
-        entry = self._open.get(token)
-        if entry is None and (stretch := self._stretch_of(token)) is not None:
+        entry = self._open.entry(token)
+        if entry is None and (stretch := self._open.stretch(token)) is not None:
             self._unravel(stretch)
-            entry = self._open.get(token)
+            entry = self._open.entry(token)
         return entry
 
     def offsets_of(self, tokens: Sequence[int]) -> dict[Partition, list[int]]:
         """Where the items of these tokens lie; what is no item, or not held any more, is left out."""
         offsets: dict[Partition, list[int]] = {}
-        for _, part, start, end in self._spans(tokens):
+        for _, part, start, end in self._open.spans(tokens):
             if isinstance(part, Stretch):
                 offsets.setdefault(part.partition, []).extend(part.run.offsets[start:end])
             elif part.item is not None and part.item.control is None:
@@ -301,33 +142,15 @@ class Ledger:
 
     def jobs_of(self, tokens: Sequence[int]) -> frozenset[str]:
         """The jobs that the items of these tokens name."""
-        parts = [part for _, part, _, _ in self._spans(tokens)]
+        parts = [part for _, part, _, _ in self._open.spans(tokens)]
         said = [part.alike.job_id if isinstance(part, Stretch) else part.item and part.item.job_id for part in parts]
         return frozenset([job_id for job_id in said if job_id])
-
-    def _spans(self, tokens: Sequence[int]) -> Iterator[_Span]:
-        """Where these tokens are held, in their order; those that are not are passed over."""
-        at = 0
-        while at < len(tokens):
-            token = tokens[at]
-            entry = self._open.get(token)
-            stretch = self._stretch_of(token) if entry is None else None
-            length = 1
-            if entry is not None:
-                yield _Span(at, entry, 0, 1)
-            elif stretch is not None:
-                start = token - stretch.first
-                longest = min(len(stretch) - start, len(tokens) - at)
-                if tokens[at + longest - 1] == token + longest - 1:  # in a row: tokens are never given twice
-                    length = longest
-                yield _Span(at, stretch, start, start + length)
-            at += length
 
     def finish(self, token: int, ended: Ended) -> Entry | None:
         """Ends an item; None where it is not held any more."""
         entry = self.get(token)
         if entry is not None:
-            del self._open[token]
+            self._open.close(token)
             if entry.parked:
                 self.unpark(entry)
             entry.ended = ended
@@ -335,10 +158,10 @@ class Ledger:
 
     def succeed(self, done: Iterable[tuple[Entry, Output]]) -> None:
         """Ends items that are open with outputs, which are held from now on in place of their payloads."""
-        opened = self._open
+        take = self._open.take
         grown = 0
         for entry, output in done:
-            del opened[entry.token]
+            take(entry.token)
             if entry.parked:
                 self.unpark(entry)
             entry.ended = output
@@ -354,15 +177,15 @@ class Ledger:
         tokens, values, content_type = answers
         ended: dict[str | None, int] = {}
         others: list[Answer] = []
-        for at, part, start, end in self._spans(tokens):
+        for at, part, start, end in self._open.spans(tokens):
             mine = values[at : at + end - start]
             size = part.size
             if isinstance(part, Stretch) and part.accept(start, mine, content_type):
                 self._held_bytes += part.size - size
-                self._in_stretches -= len(mine)
+                self._open.ended_in_stretch(len(mine))
                 ended[part.alike.job_id] = ended.get(part.alike.job_id, 0) + len(mine)
-                if not part.left:
-                    self._close(part)
+                if part.has_ended:
+                    self._open.close_stretch(part)
             else:
                 others += [
                     Answer(token, Output(value, content_type))
@@ -379,8 +202,8 @@ class Ledger:
                     continue
                 if entry.failure is not None and isinstance(entry.ended, Failure | Retried):
                     entry.ended = None
-                    self._open[entry.token] = entry
                     reopened.append(entry)
+        self._open.add(reopened)
         self.let_go([at for at, entry in self._held_back.items() if entry.ended is None])
         return reopened
 
@@ -454,7 +277,7 @@ class Ledger:
         """
         found: list[Prefix] = []
         for partition, parts in self._partitions.items():
-            if not parts or not _has_ended(parts[0]):
+            if not parts or not parts[0].has_ended:
                 continue
             prefix = Prefix(partition, _ended_prefix(parts, max_entries, max_bytes, results_only=results_only))
             if self._held_back:
@@ -504,17 +327,17 @@ class Ledger:
     def pending(self, partitions: Iterable[Partition] | None = None) -> int:
         """Items that have not ended, of all partitions or of these."""
         if partitions is None:
-            return len(self._open) + self._in_stretches
+            return len(self._open)
         return len(self.open_tokens(partitions))
 
     @property
     def in_work(self) -> int:
         """Items that somebody works on: being fetched, in the engine, or waiting to be known."""
-        return len(self._open) + self._in_stretches - self._parked
+        return len(self._open) - self._parked
 
     @property
     def has_deliverable(self) -> bool:
-        return any(parts and _has_ended(parts[0]) and self._is_free(parts[0]) for parts in self._partitions.values())
+        return any(parts and parts[0].has_ended and self._is_free(parts[0]) for parts in self._partitions.values())
 
     @property
     def held(self) -> int:
@@ -526,26 +349,25 @@ class Ledger:
         return self._held_bytes
 
     def _forget(self, part: Part) -> None:
-        self._held -= _length(part)
+        self._held -= part.length
         self._held_bytes -= part.size
         if isinstance(part, Stretch):
-            if part.left:
-                self._close(part)
+            self._open.close_stretch(part)
             return
         if part.parked:
             self.unpark(part)
-        self._open.pop(part.token, None)
+        self._open.close(part.token)
 
 
 def _ended_prefix(parts: deque[Part], max_entries: int, max_bytes: float, *, results_only: bool) -> list[Part]:
     """A stretch is taken whole, though it may be longer than what is left."""
     prefix: list[Part] = []
     for part in parts:
-        if max_entries <= 0 or max_bytes <= 0 or not _has_ended(part):
+        if max_entries <= 0 or max_bytes <= 0 or not part.has_ended:
             break
         if results_only and isinstance(part, Entry) and not isinstance(part.ended, Output | Nothing):
             break
         prefix.append(part)
-        max_entries -= _length(part)
+        max_entries -= part.length
         max_bytes -= part.size
     return prefix

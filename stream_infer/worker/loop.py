@@ -25,7 +25,8 @@ from stream_infer.records import EndOfPartition, Run
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.circuit import Circuit
 from stream_infer.worker.delivery import Delivery
-from stream_infer.worker.ledger import Ledger, Prefix
+from stream_infer.worker.held import Prefix
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.reading import Reading

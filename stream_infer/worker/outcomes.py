@@ -10,8 +10,9 @@ from stream_infer.errors import Stage
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import Failure, Item, Output, Payload
 from stream_infer.worker.breaker import Breaker
+from stream_infer.worker.held import SKIPPED, Entry
 from stream_infer.worker.known_jobs import KnownJobs
-from stream_infer.worker.ledger import SKIPPED, Entry, Ledger
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.retry import Retried, RetryPolicy, decide
 from stream_infer.worker.waiting import Waiting
 

@@ -19,7 +19,7 @@ from stream_infer.errors import ServiceUnavailable
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import Position
-from stream_infer.worker.ledger import Partition, Prefix
+from stream_infer.worker.held import Partition, Prefix
 
 _LOG = structlog.get_logger(__name__)
 PUTS = 4

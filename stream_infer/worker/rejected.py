@@ -8,7 +8,7 @@ import structlog
 
 from stream_infer.records import Failure
 from stream_infer.telemetry.rejections import Kind, RejectionDigest
-from stream_infer.worker.ledger import Prefix, Stretch
+from stream_infer.worker.held import Prefix, Stretch
 
 _LOG = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from itertools import repeat
 
 from stream_infer.headers import Header, own_headers, shared_headers
 from stream_infer.records import JSON, Headers, OutgoingRecord, Output, new_tuple, rows
-from stream_infer.worker.ledger import Entry, Stretch
+from stream_infer.worker.held import Entry, Stretch
 
 _ITEM_ID = Header.ITEM_ID.value
 _NONE = Output(None)
@@ -67,7 +67,7 @@ class OrdinaryResults:
         """All its results, counted; they are known to fit."""
         kind = (stretch.content_type, stretch.alike.job_id, 1)
         alike = self._alike.setdefault(kind, _Alike(*kind))
-        alike.count += len(stretch)
+        alike.count += stretch.length
         headers = [(*alike.headers, *own) for own in stretch.alike.own]
         return rows(OutgoingRecord, repeat(self._topic), stretch.run.keys, stretch.outputs, headers, repeat(None))
 

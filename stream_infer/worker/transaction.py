@@ -10,7 +10,7 @@ from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded
 from stream_infer.records import Failure, OutgoingRecord, Output
 from stream_infer.worker.delivery import Delivery
-from stream_infer.worker.ledger import Entry, Part, Partition, Prefix, Skipped, Stretch
+from stream_infer.worker.held import Entry, Part, Partition, Prefix, Skipped, Stretch
 from stream_infer.worker.payloads import OnItsWay
 from stream_infer.worker.retry import Retried
 

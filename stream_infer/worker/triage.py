@@ -12,7 +12,7 @@ from stream_infer.errors import Stage, UndecodableItem
 from stream_infer.jobs.status import JobStatus, Phase
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Control, Failure, Item, Payload
-from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended
+from stream_infer.worker.held import NOTHING, SKIPPED, Ended
 from stream_infer.worker.retry import RetryPolicy, when_due
 
 DEADLINE_PASSED = "stream_infer.DeadlinePassed"

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Container, Iterable
 
 from stream_infer.records import Item
-from stream_infer.worker.ledger import SKIPPED, Entry, Ledger, Partition
+from stream_infer.worker.held import SKIPPED, Entry, Partition
+from stream_infer.worker.ledger import Ledger
 
 
 class Waiting:

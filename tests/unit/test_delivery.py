@@ -11,7 +11,8 @@ from stream_infer.jobs.events import Counted, HookEnded, decode_event
 from stream_infer.records import REFERENCE, Failure, Headers, Message, OutgoingRecord, Output
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.delivery import Delivery, DeliveryPolicy, size_of
-from stream_infer.worker.ledger import NOTHING, SKIPPED, Ended, Ledger
+from stream_infer.worker.held import NOTHING, SKIPPED, Ended
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.payloads import Payloads
 from stream_infer.worker.transaction import Transaction
 from tests.support.hand_worked_pool import HandWorkedPool

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_infer.records import Output, Position
-from stream_infer.worker.ledger import SKIPPED, Entry, Ledger, Prefix
+from stream_infer.worker.held import SKIPPED, Entry, Prefix
+from stream_infer.worker.ledger import Ledger
 from tests.support.items import item_at
 
 A = ("items", 0)

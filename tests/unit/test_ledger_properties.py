@@ -16,7 +16,8 @@ from stream_infer.errors import Stage
 from stream_infer.headers import item_headers
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import Control, Failure, Output, Position
-from stream_infer.worker.ledger import NOTHING, SKIPPED, Entry, Ledger, Prefix
+from stream_infer.worker.held import NOTHING, SKIPPED, Entry, Prefix
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.retry import Retried
 from stream_infer.worker.waiting import Waiting
 from tests.support.items import item_at

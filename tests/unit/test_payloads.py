@@ -8,7 +8,8 @@ import pytest
 
 from stream_infer.errors import ServiceUnavailable, Stage
 from stream_infer.records import REFERENCE, Failure, Output, Position
-from stream_infer.worker.ledger import Entry, Ledger, Prefix
+from stream_infer.worker.held import Entry, Prefix
+from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.payloads import OnItsWay, PayloadKind, Payloads
 from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.items import item_at

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from stream_infer.engine.task import AlikeAnswers
 from stream_infer.headers import read_alike
 from stream_infer.records import JSON, Message, Output, Run
-from stream_infer.worker.ledger import Entry, Ledger, Prefix, Stretch
+from stream_infer.worker.held import Entry, Prefix, Stretch
+from stream_infer.worker.ledger import Ledger
 
 PARTITION = ("p.a.items", 0)
 ITEMS = 12
@@ -103,7 +104,7 @@ def test_however_they_end_all_are_delivered_once_in_their_order(
     lengths: list[int], steps: list[tuple[str, int, int]]
 ) -> None:
     ledger, stretches = ledger_of(*lengths)
-    tokens = [token for stretch in stretches for token in range(stretch.first, stretch.first + len(stretch))]
+    tokens = [token for stretch in stretches for token in range(stretch.first, stretch.first + stretch.length)]
     left = set(tokens)
     delivered: list[bytes | None] = []
 

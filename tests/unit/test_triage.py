@@ -9,7 +9,7 @@ from stream_infer.headers import item_headers
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Control, Failure, Headers, Item, Payload
-from stream_infer.worker.ledger import NOTHING, SKIPPED
+from stream_infer.worker.held import NOTHING, SKIPPED
 from stream_infer.worker.retry import Retried, RetryPolicy
 from stream_infer.worker.triage import Moment, RunHook, Verdict, Wait, WaitUntil, triage
 from tests.support.items import item_at

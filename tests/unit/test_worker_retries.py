@@ -11,7 +11,7 @@ from stream_infer.headers import item_headers
 from stream_infer.jobs.events import HookEnded
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.records import Control, Failure, Output
-from stream_infer.worker.ledger import Entry
+from stream_infer.worker.held import Entry
 from tests.support.worker_bench import PACE, TOPICS, WorkerBench
 
 BAD = Failure(Stage.PREDICT, "builtins.ValueError", "bad item")

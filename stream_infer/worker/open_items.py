@@ -1,0 +1,87 @@
+"""Which items have not ended: the entry or the stretch of each token. Tokens are given in the order of reading."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from stream_infer.worker.held import Entry, Part, Stretch
+
+
+class Span(NamedTuple):
+    """Tokens, from the one `at` so many-th place of those asked for, that are in `part` from `start` to `end`."""
+
+    at: int
+    part: Part
+    start: int
+    end: int
+
+
+class OpenItems:
+    """Entries that have not ended, and stretches of which something has not."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._stretches: dict[int, Stretch] = {}
+        self._firsts: list[int] = []
+        self._in_stretches = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) + self._in_stretches
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        self._entries.update([(entry.token, entry) for entry in entries])
+
+    def add_stretch(self, stretch: Stretch) -> None:
+        """Its tokens are behind all that were given before."""
+        self._stretches[stretch.first] = stretch
+        self._firsts.append(stretch.first)
+        self._in_stretches += stretch.left
+
+    def entry(self, token: int) -> Entry | None:
+        return self._entries.get(token)
+
+    def stretch(self, token: int) -> Stretch | None:
+        """The one that the token is in, which may have ended itself."""
+        at = bisect_right(self._firsts, token)
+        stretch = self._stretches[self._firsts[at - 1]] if at else None
+        return stretch if stretch is not None and token < stretch.first + stretch.length else None
+
+    def stretches(self) -> list[Stretch]:
+        return list(self._stretches.values())
+
+    def close(self, token: int) -> None:
+        """Of an entry."""
+        self._entries.pop(token, None)
+
+    def take(self, token: int) -> Entry:
+        """Raises KeyError where no open entry has the token."""
+        return self._entries.pop(token)
+
+    def ended_in_stretch(self, count: int) -> None:
+        self._in_stretches -= count
+
+    def close_stretch(self, stretch: Stretch) -> None:
+        """Its tokens find nothing in it any more."""
+        if self._stretches.pop(stretch.first, None) is not None:
+            del self._firsts[bisect_left(self._firsts, stretch.first)]
+            self._in_stretches -= stretch.left
+
+    def spans(self, tokens: Sequence[int]) -> Iterator[Span]:
+        """Where these tokens are, in their order; those that are nowhere are passed over."""
+        at = 0
+        while at < len(tokens):
+            token = tokens[at]
+            entry = self._entries.get(token)
+            stretch = self.stretch(token) if entry is None else None
+            length = 1
+            if entry is not None:
+                yield Span(at, entry, 0, 1)
+            elif stretch is not None:
+                start = token - stretch.first
+                longest = min(stretch.length - start, len(tokens) - at)
+                if tokens[at + longest - 1] == token + longest - 1:  # in a row: tokens are never given twice
+                    length = longest
+                yield Span(at, stretch, start, start + length)
+            at += length
