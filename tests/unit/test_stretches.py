@@ -144,7 +144,4 @@ def test_however_they_end_all_are_delivered_once_in_their_order(
     end(sorted(left))
     deliver(commits=True)
     assert delivered == [b"%d" % token for token in tokens]
-    assert (ledger.held, ledger.held_bytes) == (
-        0,
-        sum(len(b"%d" % token) for token in tokens) - sum(map(len, delivered)),
-    )  # type: ignore[arg-type]
+    assert (ledger.held, ledger.held_bytes) == (0, 0)
