@@ -1,4 +1,4 @@
-"""The child process: `python -m stream_infer.engine.child FD PARENT`. Started by `host.Host`, never by hand.
+"""The child process: `python -m stream_infer.engine.child FD PAYLOADS PARENT`. Started by `host.Host`, never by hand.
 
     reader thread     frames -> preprocess in a pool -> collate      ends the process when its parent is gone
     main thread       predict -> encode -> frame
@@ -25,6 +25,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from stream_infer.engine.arena import SharedPayloads
 from stream_infer.engine.failures import format_stack
 from stream_infer.engine.runner import Runner
 from stream_infer.engine.tuning import TuningLimits, tune
@@ -85,7 +86,7 @@ class Link:
                 self.say((ToParent.BEAT.value,))
 
 
-def main(fd: int, parent: int) -> None:
+def main(fd: int, payloads: int, parent: int) -> None:
     """Loads the predictor and serves calls until it is told to stop."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -100,10 +101,11 @@ def main(fd: int, parent: int) -> None:
     link = Link(socket.socket(fileno=fd))
     _, spec, beat_s, threads, tuning = link.hear()
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
+    shared = SharedPayloads(payloads)
     predictor, batch_size = _load(spec, tuning, link)
     runner = Runner(predictor, threads, link.say)
     inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(link, runner, inbox), name="reader", daemon=True).start()
+    threading.Thread(target=_read, args=(link, runner, shared, inbox), name="reader", daemon=True).start()
     link.say((ToParent.READY.value, runner.name, batch_size))
     while (run := inbox.get()) is not None:
         run()
@@ -137,9 +139,14 @@ def _warm_up(spec: PredictorSpec, predictor: Predictor) -> None:
         ) from error
 
 
-def _read(link: Link, runner: Runner, inbox: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+def _read(
+    link: Link, runner: Runner, shared: SharedPayloads, inbox: queue.SimpleQueue[Callable[[], None] | None]
+) -> None:
     try:
         while (message := link.hear())[0] != ToChild.STOP:
+            if message[0] == ToChild.PLACED:
+                _, call_id, types, placed = message
+                message = (ToChild.CALL.value, call_id, types, shared.payloads(placed))
             inbox.put(runner.admit(message))
         inbox.put(None)
     except BaseException:  # noqa: BLE001 - a reader that ends unnoticed would leave the parent waiting
@@ -161,4 +168,4 @@ def _leave() -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

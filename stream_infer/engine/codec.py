@@ -6,7 +6,7 @@ import codecs
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
@@ -17,19 +17,21 @@ from stream_infer.records import JSON
 BINARY = "application/octet-stream"
 LONGEST_TYPE = 1024
 _QUADRATIC = frozenset({"idna", "punycode"})  # a second for 200 kB, a minute for a few MB
+# What lies in the arena is a view, and the call's: what is kept of it is copied.
+Data: TypeAlias = bytes | memoryview
 _BINARIES = (bytes, bytearray, memoryview)
 # Exactly these: a subclass may have code of its own.
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool})
 _FLAGS = orjson.OPT_SERIALIZE_NUMPY
 
 
-def decoder_for(content_type: str) -> Callable[[bytes], Any]:
+def decoder_for(content_type: str) -> Callable[[Data], Any]:
     """JSON as Python values, text as str, everything else as it is. The decoder raises UndecodableItem."""
     return _decoder_for(content_type) if len(content_type) <= LONGEST_TYPE else _refuse_type
 
 
 @functools.lru_cache(maxsize=256)
-def _decoder_for(content_type: str) -> Callable[[bytes], Any]:
+def _decoder_for(content_type: str) -> Callable[[Data], Any]:
     media, _, parameters = content_type.partition(";")
     media = media.strip().lower()
     if media in (JSON, "text/json") or media.endswith("+json"):
@@ -39,12 +41,12 @@ def _decoder_for(content_type: str) -> Callable[[bytes], Any]:
     return _keep
 
 
-def _refuse_type(_data: bytes) -> NoReturn:
+def _refuse_type(_data: Data) -> NoReturn:
     raise UndecodableItem(f"the item's content type has more than {LONGEST_TYPE:,} characters")
 
 
-def _keep(data: bytes) -> bytes:
-    return data
+def _keep(data: Data) -> bytes:
+    return bytes(data)
 
 
 def encode(output: Any) -> tuple[bytes | None, str]:
@@ -63,7 +65,7 @@ def encode(output: Any) -> tuple[bytes | None, str]:
     return data, JSON
 
 
-def decode_alike(content_type: str, payloads: Sequence[bytes]) -> list[Any]:
+def decode_alike(content_type: str, payloads: Sequence[Data]) -> list[Any]:
     """Many of one content type, which most are. Raises what one raises: `decoder_for` finds which it was."""
     decode = decoder_for(content_type)
     return list(map(orjson.loads if decode is _decode_json else decode, payloads))
@@ -86,11 +88,11 @@ def _may_hold_null(data: bytes) -> bool:
     return b"null" in data and (b":null" in data or b",null" in data or b"[null" in data or data == b"null")
 
 
-def _decode_json(data: bytes) -> Any:
+def _decode_json(data: Data) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise UndecodableItem(_not_json(data, error)) from None
+        raise UndecodableItem(_not_json(bytes(data), error)) from None
 
 
 def _not_json(data: bytes, error: orjson.JSONDecodeError) -> str:
@@ -103,11 +105,11 @@ def _not_json(data: bytes, error: orjson.JSONDecodeError) -> str:
     return f"the item is not JSON: {error.msg} at line {error.lineno}, column {error.colno} of {len(data)} bytes"
 
 
-def _decode_text(data: bytes, charset: str) -> str:
+def _decode_text(data: Data, charset: str) -> str:
     try:
         if codecs.lookup(charset).name in _QUADRATIC:
             raise LookupError
-        return data.decode(charset)
+        return str(data, charset)
     except UnicodeDecodeError as error:
         raise UndecodableItem(
             f"the item is not {charset} text: byte {error.start} of {len(data)} ({error.reason})"

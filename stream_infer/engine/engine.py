@@ -250,7 +250,7 @@ class Engine:
         if host is None or not self._keeper.ready:
             return
         while (call := self._court.next_call(now)) is not None:
-            host.send(message_for(call))
+            host.call(message_for(call))
 
     def _take_in(self, now: float) -> None:
         host = self._keeper.host
@@ -263,6 +263,8 @@ class Engine:
             try:
                 if self._court.hear(message, self.predictor_name, now):
                     self._keeper.prove()
+                    if host:
+                        host.answered(message[1])
             except (LookupError, ValueError, TypeError, AttributeError) as error:
                 assert host
                 host.fault = f"sent a message that makes no sense ({type(error).__name__}: {error})"

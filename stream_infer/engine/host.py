@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stream_infer.engine.arena import Arena
 from stream_infer.engine.outbox import Outbox
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import StderrPump
@@ -45,13 +46,15 @@ class Host:
     """
 
     def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
+        self._arena = Arena(policy.pipeline_depth * policy.max_batch_bytes)
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
         try:
-            self._process = _spawn(theirs.fileno(), writing)
+            self._process = _spawn(theirs.fileno(), self._arena.fd, writing)
         except BaseException:
             ours.close()
             os.close(reading)
+            self._arena.close()
             raise
         finally:
             theirs.close()
@@ -73,6 +76,20 @@ class Host:
     def send(self, message: tuple[Any, ...]) -> None:
         """Must not block."""
         self._outbox.put(pack(message))
+
+    def call(self, message: tuple[Any, ...]) -> None:
+        """Sends a CALL or HOOK message. Must not block."""
+        kind, call_id, *rest = message
+        if kind == ToChild.CALL:
+            types, payloads = rest
+            placed = self._arena.put(call_id, payloads)
+            if placed is not None:
+                message = (ToChild.PLACED.value, call_id, types, placed)
+        self.send(message)
+
+    def answered(self, call_id: int) -> None:
+        """The call is over: the child does not read its payloads any more."""
+        self._arena.free(call_id)
 
     def receive(self) -> Iterator[tuple[Any, ...]]:
         """The messages that have come; a broken one ends the stream and sets `fault`."""
@@ -105,6 +122,7 @@ class Host:
             self._process.wait(_REAP_S)
         tail = self._stderr.finish(_DUMP_S)
         self._outbox.close()
+        self._arena.close()
         if self.fault:
             return self.fault, tail
         return ("closed its connection" if by_itself is None else _describe(self._process.returncode)), tail
@@ -139,15 +157,15 @@ class Host:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _spawn(fd: int, output: int) -> subprocess.Popen[bytes]:
+def _spawn(fd: int, payloads: int, output: int) -> subprocess.Popen[bytes]:
     # The child finds what the parent finds, whatever made the parent find it.
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-m", "stream_infer.engine.child", str(fd), str(os.getpid())],
+        [sys.executable, "-m", "stream_infer.engine.child", str(fd), str(payloads), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=(fd,),
+        pass_fds=(fd, payloads),
         process_group=0,
         env={**os.environ, "PYTHONPATH": path},
     )

@@ -56,7 +56,7 @@ class _Call:
 
     id: int
     types: str | list[str]
-    payloads: list[bytes]
+    payloads: Sequence[bytes | memoryview]
     prepared: list[Future[Any]] | None = None
     collated: Future[_Ready] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class _Call:
         return time.monotonic() - self.began
 
     @property
-    def items(self) -> Iterator[tuple[bytes, str]]:
+    def items(self) -> Iterator[tuple[bytes | memoryview, str]]:
         """Payloads and their content types."""
         types = itertools.repeat(self.types) if isinstance(self.types, str) else self.types
         return zip(self.payloads, types, strict=False)
@@ -114,7 +114,7 @@ class Runner:
             call.collated = self._collator.submit(self._assemble, call)
         return lambda: self._run(call)
 
-    def _prepare(self, data: bytes, content_type: str) -> Any:
+    def _prepare(self, data: bytes | memoryview, content_type: str) -> Any:
         assert self._preprocess
         item = decoder_for(content_type)(data)
         try:

@@ -33,13 +33,15 @@ _JOINED = 1 << 16
 class ToChild(IntEnum):
     """LOAD spec, heartbeat interval, threads, limits of the search for a batch size or None.
 
-    CALL id, content types, payloads. HOOK id, job id, config. STOP.
+    CALL id, content types, payloads. PLACED id, content types, where the payloads are in the arena.
+    HOOK id, job id, config. STOP.
     """
 
     LOAD = 0
     CALL = 1
     HOOK = 2
     STOP = 3
+    PLACED = 4
 
 
 class ToParent(IntEnum):
