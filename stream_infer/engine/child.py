@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 from stream_infer.engine.arena import SharedPayloads
 from stream_infer.engine.failures import format_stack
+from stream_infer.engine.heap import keep_freed_memory
 from stream_infer.engine.runner import Runner
 from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
@@ -101,6 +102,7 @@ def main(fd: int, payloads: int, parent: int) -> None:
     link = Link(socket.socket(fileno=fd))
     _, spec, beat_s, threads, tuning = link.hear()
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
+    keep_freed_memory()
     shared = SharedPayloads(payloads)
     predictor, batch_size = _load(spec, tuning, link)
     runner = Runner(predictor, threads, link.say)

@@ -12,6 +12,7 @@ import structlog
 
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
+from stream_infer.engine.heap import keep_freed_memory
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.jobs.spec import decode_job
@@ -57,6 +58,7 @@ def run(
     `on_unavailable` is told when the predictor cannot be loaded at the start; it may raise that, or return, and then
     the worker waits for it with the group joined. `on_ready` is called once, when it serves.
     """
+    keep_freed_memory()
     names = Topics(settings.kafka.topic_prefix).api(api.name)
     readiness = Readiness(on_ready)
     with ExitStack() as closing:
