@@ -13,7 +13,7 @@ from benchmarks.report import Summary, median_and_spread, ratio, table
 
 SIZES = (100, 1_000, 100_000)
 ITEMS = 400_000
-_MOST_BYTES = 5_000_000_000
+_MOST_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,3 +310,7 @@ def ordinal_of(job_id: str | None, item_id: str) -> int | None:
         return None
     digits = item_id[len(job_id) + 1 :]
     return int(digits) if len(digits) <= 18 and digits.isascii() and digits.isdecimal() else None
+
+
+def size_of_headers(headers: Headers) -> int:
+    return sum([len(name) + len(value or b"") for name, value in headers])

@@ -13,13 +13,13 @@ import orjson
 
 from stream_infer.dead_letters import CUT, dead_letter
 from stream_infer.errors import Stage
-from stream_infer.headers import Header, result_headers, retry_headers
+from stream_infer.headers import Header, result_headers, retry_headers, size_of_headers
 from stream_infer.jobs.events import Event, encode_event
 from stream_infer.records import REFERENCE, Failure, Headers, Item, OutgoingRecord, Output
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.held import Entry
 from stream_infer.worker.payloads import PayloadKind, Payloads
-from stream_infer.worker.results import OrdinaryResults, size_of_headers
+from stream_infer.worker.results import OrdinaryResults
 from stream_infer.worker.retry import Retried
 
 # What a reference to a payload takes at most, and what is kept of a key and of headers that are too much.

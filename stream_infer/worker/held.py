@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from stream_infer.headers import Alike, read_item
+from stream_infer.headers import Alike, read_item, size_of_headers
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import JSON, Failure, Item, Output, Run
 from stream_infer.worker.retry import Retried
@@ -27,6 +27,11 @@ NOTHING = Nothing()
 
 Ended: TypeAlias = Output | Failure | Retried | Skipped | HookEnded | Nothing
 Partition: TypeAlias = tuple[str, int]
+
+
+# Bytes of a value below which two new tuples are more than they spare; of key and headers that any record has room for.
+_WORTH_IT = 512
+_LARGEST_BURDEN = 64 * 1024
 
 
 class Entry:
@@ -54,6 +59,19 @@ class Entry:
         self.next_offset = next_offset
         self.token = token
         self.size = size
+
+    def let_go_of_payload(self) -> int:
+        """It has succeeded: how many bytes of the record's value are still held.
+
+        What cannot carry a result beside its key ends as a dead letter after all, and that takes the value.
+        """
+        if self.item is None or self.item.message.value is None:
+            return 0
+        message, held = self.item.message, len(self.item.message.value)
+        if held < _WORTH_IT or len(message.key or b"") + size_of_headers(message.headers) > _LARGEST_BURDEN:
+            return held
+        self.item = self.item._replace(message=message._replace(value=None))
+        return 0
 
     @property
     def has_ended(self) -> bool:
@@ -108,6 +126,7 @@ class Stretch:
         self.left -= len(values)
         before = sum([len(value or b"") for value in self.run.values[start : start + len(values)]])
         self.size += sum(map(len, values)) - before
+        self.run.values[start : start + len(values)] = [None] * len(values)
         return True
 
     def entries(self) -> list[Entry]:

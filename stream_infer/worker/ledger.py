@@ -156,22 +156,6 @@ class Ledger:
             entry.ended = ended
         return entry
 
-    def succeed(self, done: Iterable[tuple[Entry, Output]]) -> None:
-        """Ends items that are open with outputs, which are held from now on in place of their payloads."""
-        take = self._open.take
-        grown = 0
-        for entry, output in done:
-            take(entry.token)
-            if entry.parked:
-                self.unpark(entry)
-            entry.ended = output
-            value = output.value
-            if value is not None:
-                size = len(value)
-                grown += size - entry.size
-                entry.size = size
-        self._held_bytes += grown
-
     def succeed_alike(self, answers: AlikeAnswers) -> tuple[dict[str | None, int], list[Answer]]:
         """Ends items of stretches with these outputs: how many of each job. And the answers for what is in none."""
         tokens, values, content_type = answers

@@ -55,10 +55,6 @@ class OpenItems:
         """Of an entry."""
         self._entries.pop(token, None)
 
-    def take(self, token: int) -> Entry:
-        """Raises KeyError where no open entry has the token."""
-        return self._entries.pop(token)
-
     def ended_in_stretch(self, count: int) -> None:
         self._in_stretches -= count
 

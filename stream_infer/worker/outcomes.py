@@ -52,8 +52,7 @@ class Outcomes:
         if item is not None and item.control is not None:
             return self._end_hook(entry, item, outcome, now)
         if isinstance(outcome, Output):
-            if outcome.value is not None:
-                self._ledger.resize(entry, len(outcome.value))
+            self._ledger.resize(entry, entry.let_go_of_payload() + len(outcome.value or b""))
             self._ledger.finish(answer.token, outcome)
             if item is not None and is_serving:
                 self._note(item, entry, None)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 
-from stream_infer.headers import Header, own_headers, shared_headers
-from stream_infer.records import JSON, Headers, OutgoingRecord, Output, new_tuple, rows
+from stream_infer.headers import Header, own_headers, shared_headers, size_of_headers
+from stream_infer.records import JSON, OutgoingRecord, Output, new_tuple, rows
 from stream_infer.worker.held import Entry, Stretch
 
 _ITEM_ID = Header.ITEM_ID.value
@@ -78,7 +78,3 @@ class OrdinaryResults:
             if job_id is not None and alike.count:
                 counts[job_id, generation] = counts.get((job_id, generation), 0) + alike.count
         return counts
-
-
-def size_of_headers(headers: Headers) -> int:
-    return sum([len(name) + len(value or b"") for name, value in headers])

@@ -298,12 +298,12 @@ class WorkerBench:
         self.loop.assigned([(topic, 0) for topic in (TOPICS.items, *tiers)])
         self._next = dict.fromkeys((TOPICS.items, *tiers), 0)
 
-    def feed(self, *values: bytes, topic: str = TOPICS.items, headers: Any = ()) -> None:
+    def feed(self, *values: bytes, topic: str = TOPICS.items, headers: Any = (), key: bytes | None = None) -> None:
         """Puts records on a topic, written now."""
         for value in values:
             offset = self._next[topic]
             self._next[topic] += 1
-            self.consumer.records.append(Message(topic, 0, offset, None, value, tuple(headers), int(self.now * 1000)))
+            self.consumer.records.append(Message(topic, 0, offset, key, value, tuple(headers), int(self.now * 1000)))
 
     def run(self, ticks: int = 6) -> None:
         """Some turns of the loop."""

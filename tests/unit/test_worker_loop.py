@@ -2,6 +2,7 @@
 
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -13,7 +14,7 @@ from stream_infer.engine.task import Answer
 from stream_infer.errors import Fenced, Stage, TransactionAborted
 from stream_infer.headers import item_headers
 from stream_infer.jobs.events import Failed
-from stream_infer.records import Failure, Output
+from stream_infer.records import Failure, Headers, Output
 from stream_infer.worker.loop import WorkerLoop
 from tests.support.worker_bench import PACE, TOPICS, WorkerBench
 
@@ -122,7 +123,7 @@ def test_what_ends_while_a_revocation_is_drained_is_delivered_though_others_hang
 
 
 def test_a_transaction_takes_so_many_bytes_and_the_next_one_comes_at_once_also_under_load() -> None:
-    bench = WorkerBench(Output, pace=replace(PACE, commit_interval=3600.0, max_transaction_bytes=250))
+    bench = WorkerBench(Output, pace=replace(PACE, commit_interval=3600.0, max_transaction_bytes=500))
     sizes = sizes_of_transactions(bench)
     hang(bench, b"hangs")
     bench.feed(b"hangs", topic=TOPICS.retry(1))
@@ -130,6 +131,37 @@ def test_a_transaction_takes_so_many_bytes_and_the_next_one_comes_at_once_also_u
     bench.run(20)
 
     assert sizes == [3, 3, 3], "the last one is not full, and not due for an hour"
+
+
+@pytest.mark.parametrize("headers", [(), ONE_BY_ONE], ids=["alike", "one by one"])
+def test_what_was_sent_of_an_item_that_has_succeeded_is_not_held_until_its_commit(headers: Headers) -> None:
+    bench = WorkerBench(lambda _: Output(b"short"))
+    hang(bench, b"hangs")
+    bench.feed(b"hangs", headers=ONE_BY_ONE)
+    bench.run(1)
+    freed: list[bytes] = []
+
+    class Payload(bytes):
+        def __del__(self) -> None:
+            freed.append(self[:1])
+
+    bench.feed(*[Payload(b"%d" % number + bytes(100_000)) for number in range(3)], headers=headers)
+    bench.run(3)
+    bench.engine.called.clear()
+
+    assert (bench.ledger.held, sorted(freed)) == (4, [b"0", b"1", b"2"])
+    assert bench.ledger.held_bytes == len(b"hangs") + 3 * len(b"short")
+
+
+def test_a_key_that_leaves_no_room_for_a_result_keeps_its_value_for_a_dead_letter() -> None:
+    bench = WorkerBench(lambda _: Output(b"short"))
+    bench.feed(b"the item" * 100, key=b"k" * 1_200_000)
+    bench.run(3)
+    bench.pool.work()
+    bench.run(3)
+
+    assert len(bench.written(TOPICS.dlq)) == 1
+    assert b64encode(b"the item" * 100) in bench.store.get("_payloads/dead-letters/p.a.items-0-0")
 
 
 def test_the_stacks_of_failed_items_count_as_bytes_of_a_transaction() -> None:
