@@ -76,7 +76,10 @@ def worker(
     """Run an API's items through its predictor."""
     from stream_infer.cli.composition import fetcher_of, store_of
     from stream_infer.worker.run import run
+    from stream_infer.worker.startup import Startup, Step, process_age
 
+    startup = Startup(process_age())
+    startup.reach(Step.IMPORTED)
     settings = _start(ctx, file, "worker", slot)
     chosen = _api(settings, api or api_option)
     with _until_signalled() as stop:
@@ -89,6 +92,7 @@ def worker(
             on_ready=_ready(ready_fd),
             on_unavailable=_wait_for_predictor if ready_fd is None else _give_up,
             slot=slot,
+            startup=startup,
         )
 
 

@@ -33,7 +33,7 @@ from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.finding import full_name
-from stream_infer.predictors.loader import load
+from stream_infer.predictors.loader import constructor_of
 from stream_infer.predictors.protocol import Predictor
 from stream_infer.predictors.spec import PredictorSpec
 
@@ -104,29 +104,37 @@ def main(fd: int, payloads: int, parent: int) -> None:
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
     keep_freed_memory()
     shared = SharedPayloads(payloads)
-    predictor, batch_size = _load(spec, tuning, link)
+    predictor, batch_size, seconds = _load(spec, tuning, link)
     runner = Runner(predictor, threads, link.say)
     inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(link, runner, shared, inbox), name="reader", daemon=True).start()
-    link.say((ToParent.READY.value, runner.name, batch_size))
+    link.say((ToParent.READY.value, runner.name, batch_size, seconds))
     while (run := inbox.get()) is not None:
         run()
 
 
-def _load(spec: PredictorSpec, tuning: TuningLimits | None, link: Link) -> tuple[Predictor, int | None]:
+def _load(
+    spec: PredictorSpec, tuning: TuningLimits | None, link: Link
+) -> tuple[Predictor, int | None, tuple[float, float, float]]:
+    """The predictor, the batch size that was found for it, and what each part of loading took."""
+    began = time.monotonic()
     try:
-        predictor = load(spec)
+        construct = constructor_of(spec)
+        imported = time.monotonic()
+        predictor = construct()
+        constructed = time.monotonic()
         _warm_up(spec, predictor)
-        if tuning is None:
-            return predictor, None
-        knee = tune(predictor, tuning)
+        knee = None if tuning is None else tune(predictor, tuning)
     except PredictorUnavailable as error:
         told = error.__cause__ or error
         stack = format_stack(told) if told is not error else ""
         link.say((ToParent.UNAVAILABLE.value, str(error), stack))
         sys.exit(1)
+    seconds = (imported - began, constructed - imported, time.monotonic() - constructed)
+    if knee is None:
+        return predictor, None, seconds
     log.info("max_batch_size is %s", knee)
-    return predictor, knee.size
+    return predictor, knee.size, seconds
 
 
 def _warm_up(spec: PredictorSpec, predictor: Predictor) -> None:

@@ -23,6 +23,7 @@ from stream_infer.engine.court import Court
 from stream_infer.engine.isolation import Call, Died, Exhausted, OutOfMemory
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.keeper import Death, Keeper, Readiness, State
+from stream_infer.engine.loading import Loading
 from stream_infer.engine.memory import MemoryGuard, find_guard
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
@@ -82,6 +83,11 @@ class Engine:
     def predictor_name(self) -> str:
         """The class's full name, or what the spec calls it until it is loaded."""
         return self._keeper.predictor_name
+
+    @property
+    def loading(self) -> Loading | None:
+        """What the last child that was ready has taken for it."""
+        return self._keeper.loading
 
     @property
     def batch_size(self) -> int:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from stream_infer.engine.host import Host
+from stream_infer.engine.loading import Loading
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.wire import ToParent
 from stream_infer.predictors.spec import PredictorSpec
@@ -60,12 +61,14 @@ class Keeper:
         self._on_line = on_line
         self._next_event = math.inf  # UNAVAILABLE: of the next start; LOADING: of giving up
         self._heard = 0.0
+        self._started = 0.0
         self._failures = 0
         self._was_ready = False
         self.host: Host | None = None
         self.readiness = Readiness(State.LOADING)
         self.predictor_name = spec.target
         self.batch_size: int | None = None
+        self.loading: Loading | None = None
 
     @property
     def ready(self) -> bool:
@@ -79,6 +82,7 @@ class Keeper:
             self._fail(f"predictor {self._spec.target} has no process: {error}", "", now)
             return
         log.info("predictor %s is loading in process %d", self._spec.target, self.host.pid)
+        self._started = now
         self.readiness = Readiness(State.LOADING, self.readiness.reason, self.readiness.detail)
         self._next_event = now + self._policy.load_timeout_s
 
@@ -93,7 +97,8 @@ class Keeper:
             if kind == ToParent.READY:
                 self.readiness = Readiness(State.READY)
                 self._was_ready = True
-                _, self.predictor_name, self.batch_size = message
+                _, self.predictor_name, self.batch_size, seconds = message
+                self.loading = Loading(now - self._started - sum(seconds), *seconds)
                 log.info("predictor %s is ready in process %d", self.predictor_name, self.host.pid)
             elif kind == ToParent.UNAVAILABLE:
                 self.host.reap()

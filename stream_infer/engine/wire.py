@@ -45,7 +45,8 @@ class ToChild(IntEnum):
 
 
 class ToParent(IntEnum):
-    """READY predictor's name, batch size that was found or None. UNAVAILABLE message, traceback. BEAT.
+    """READY predictor's name, batch size that was found or None, seconds: module, constructor, warm-up.
+    UNAVAILABLE message, traceback. BEAT.
 
     PREPARES id. BEGINS id.
     DONE id, values, content types, rejected, seconds that it took.

@@ -15,14 +15,19 @@ from stream_infer.predictors.spec import PredictorSpec
 
 def load(spec: PredictorSpec) -> Predictor:
     """Constructs the predictor. Raises PredictorUnavailable, its cause being what the predictor's code raised."""
+    return constructor_of(spec)()
+
+
+def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
+    """Imports what the predictor is made of, and answers what makes it; both raise PredictorUnavailable like `load`."""
     if spec.type == "native":
-        return _load_native(spec)
+        return _native(spec)
     if spec.type == "torchvision":
-        return _load_torchvision(spec)
+        return _torchvision(spec)
     raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native or torchvision")
 
 
-def _load_native(spec: PredictorSpec) -> Predictor:
+def _native(spec: PredictorSpec) -> Callable[[], Predictor]:
     what = f"predictor {spec.target}"
     cls: Any = find(spec.target, Path(spec.directory or "."), "predictor")
     if not isinstance(cls, type):
@@ -31,17 +36,17 @@ def _load_native(spec: PredictorSpec) -> Predictor:
         raise PredictorUnavailable(f"{what} has no method predict(self, items){hint(cls, 'predict')}")
     _require_config(cls, what)
     constructor: Callable[[dict[str, Any]], Predictor] = cls
-    return _construct(what, lambda: constructor(dict(spec.config)))
+    return lambda: _construct(what, lambda: constructor(dict(spec.config)))
 
 
-def _load_torchvision(spec: PredictorSpec) -> Predictor:
+def _torchvision(spec: PredictorSpec) -> Callable[[], Predictor]:
     try:
         from stream_infer.predictors.torchvision import TorchvisionClassifier
     except ImportError as error:
         raise PredictorUnavailable(
             f"predictor type torchvision needs {error.name or 'torch'}: pip install 'stream-infer[torch]'"
         ) from error
-    return _construct(f"torchvision model {spec.target}", lambda: TorchvisionClassifier.from_spec(spec))
+    return lambda: _construct(f"torchvision model {spec.target}", lambda: TorchvisionClassifier.from_spec(spec))
 
 
 def _construct(what: str, construct: Callable[[], Predictor]) -> Predictor:

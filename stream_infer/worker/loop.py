@@ -21,16 +21,17 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.events import Event
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.records import EndOfPartition, Run
+from stream_infer.records import EndOfPartition, Output, Run
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.circuit import Circuit
 from stream_infer.worker.delivery import Delivery
-from stream_infer.worker.held import Prefix
+from stream_infer.worker.held import Prefix, Stretch
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.rejected import RejectedLog
+from stream_infer.worker.startup import Startup, Step
 from stream_infer.worker.transaction import Transaction
 
 _LOG = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ class WorkerLoop:
         outcomes: Outcomes,
         circuit: Circuit,
         new_producer: Callable[[], TransactionalProducer],
+        startup: Startup | None = None,
         times: LoopTimes = LoopTimes(),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -83,6 +85,7 @@ class WorkerLoop:
         self._producer = new_producer()
         self._outcomes = outcomes
         self._circuit = circuit
+        self._startup = startup
         self._times = times
         self._clock = clock
         self._events: list[Event] = []
@@ -150,6 +153,8 @@ class WorkerLoop:
     def _admit(self, polled: Iterable[Run | EndOfPartition]) -> None:
         """In the order of reading: an end mark stands behind the records before it."""
         runs = [one for one in polled if isinstance(one, Run)]
+        if runs and self._startup is not None:
+            self._startup.reach(Step.FIRST_ITEM)
         begun = self._admission.admit(runs, self._clock())
         for one in polled:
             if isinstance(one, EndOfPartition):
@@ -259,6 +264,10 @@ class WorkerLoop:
         self._admission.delivered(prefixes)
         self._delivery.payloads.delivered(prefixes)
         self._pace.committed(now)
+        if self._startup is not None and _has_result(prefixes):
+            self._startup.reach(Step.COMMITTED)
+            self._startup.tell(self._engine.loading)
+            self._startup = None
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
         """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands.
@@ -283,6 +292,8 @@ class WorkerLoop:
         self._reading.begin(partitions)
         if partitions:
             _LOG.info("partitions_assigned", partitions=_names(partitions))
+            if self._startup is not None:
+                self._startup.reach(Step.JOINED)
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
@@ -343,6 +354,11 @@ class WorkerLoop:
 
 def _has_ended(end: Future[None], timeout_s: float | None) -> bool:
     return end.done() or (timeout_s != 0 and bool(wait([end], timeout_s).done))
+
+
+def _has_result(prefixes: Iterable[Prefix]) -> bool:
+    parts = (part for prefix in prefixes for part in prefix.parts)
+    return any(isinstance(part, Stretch) or isinstance(part.ended, Output) for part in parts)
 
 
 def _names(partitions: Sequence[Partition]) -> list[str]:

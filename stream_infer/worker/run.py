@@ -34,6 +34,7 @@ from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.readiness import Readiness
+from stream_infer.worker.startup import Startup, Step, process_age
 from stream_infer.worker.wiring import Opened, wire
 
 _LOG = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ def run(
     on_ready: Callable[[], None],
     on_unavailable: Callable[[PredictorUnavailable], None],
     slot: int | None = None,
+    startup: Startup | None = None,
 ) -> None:
     """Serves `api` until `stop`. Raises TopicMismatch, ServiceUnavailable or UsageError.
 
@@ -61,10 +63,14 @@ def run(
     keep_freed_memory()
     names = Topics(settings.kafka.topic_prefix).api(api.name)
     readiness = Readiness(on_ready)
+    startup = startup or Startup(process_age())
+    startup.reach(Step.CONFIGURED)
     with ExitStack() as closing:
         opened = _open(settings, api, fetcher, slot, closing)
+        startup.reach(Step.OPENED)
         readiness.await_predictor(opened.engine, api.batching.load_timeout, on_unavailable)
-        loop = wire(settings, api, opened, store, readiness.note)
+        startup.reach(Step.PREDICTOR)
+        loop = wire(settings, api, opened, store, readiness.note, startup)
         # Where an item is read, its retries are: whoever has a share of the items has that share of the waiting ones.
         tiers = Following(names.items, names.tier_pattern)
         consumer = GroupConsumer(settings.kafka, names.worker_group, opened.slot.name, loop, following=tiers)

@@ -28,6 +28,7 @@ from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import PUTS, Payloads
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.startup import Startup
 from stream_infer.worker.waiting import Waiting
 
 # Enough for the model never to wait for the reader, and little enough for a stop to be felt at once.
@@ -47,7 +48,12 @@ class Opened:
 
 
 def wire(
-    settings: Settings, api: ApiSettings, opened: Opened, store: Store, on_change: Callable[[State], None]
+    settings: Settings,
+    api: ApiSettings,
+    opened: Opened,
+    store: Store,
+    on_change: Callable[[State], None],
+    startup: Startup,
 ) -> WorkerLoop:
     """`on_change` is told whether the predictor serves. Its producer fences whoever held the slot before."""
     ledger, engine, jobs = opened.ledger, opened.engine, opened.jobs
@@ -80,6 +86,7 @@ def wire(
         outcomes=outcomes,
         circuit=circuit,
         new_producer=lambda: _producer(settings, opened.slot),
+        startup=startup,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from confluent_kafka import Producer
 
 from connectors.fetchers.by_scheme import open_fetcher
@@ -124,6 +125,22 @@ def test_a_plain_record_without_headers_comes_out_under_its_key(harness_for: Cal
 
     assert {(m.key, m.value) for m in results} == {(b"0", b'{"a":1}'), (b"1", b'{"a":2}')}
     assert dead == []
+
+
+def test_where_the_seconds_to_the_first_result_went_is_told_once(harness_for: Callable[..., Harness]) -> None:
+    harness = harness_for()
+
+    with structlog.testing.capture_logs() as logs, worker(harness.settings):
+        harness.produce(1)
+        harness.ends(1)
+        harness.produce(2)
+        harness.ends(2)
+
+    [line] = [log for log in logs if log["event"] == "first_result_committed"]
+    steps = [line[step] for step in ("configured", "opened", "predictor", "joined", "first_item", "committed")]
+    assert min(steps) >= 0
+    assert sum(steps) == pytest.approx(line["seconds"], abs=0.01)
+    assert 0 < line["predictor_process"] < line["seconds"]
 
 
 def test_lag_is_exactly_zero_once_all_is_done_whatever_markers_lie_in_the_topic(

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from stream_infer.engine.keeper import Readiness, State
+from stream_infer.engine.loading import Loading
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
 from stream_infer.errors import TransactionAborted
 from stream_infer.jobs.events import Event, decode_event
@@ -35,6 +36,7 @@ from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import Payloads
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.startup import Startup
 from stream_infer.worker.waiting import Waiting
 from tests.support.hand_worked_pool import HandWorkedPool
 from tests.support.memory_store import MemoryStore
@@ -50,6 +52,7 @@ class FunctionEngine:
     def __init__(self, predict: Predict) -> None:
         self.predict = predict
         self.readiness = Readiness(State.READY)
+        self.loading = Loading(0.4, 0.3, 0.2, 0.1)
         self.batch_size = 250
         self.depth = 2
         self.restarts: list[str] = []
@@ -239,6 +242,7 @@ class WorkerBench:
         window: int = 10,
         pace: PacePolicy = PACE,
         strikes: dict[Position, int] | None = None,
+        startup: Startup | None = None,
     ) -> None:
         self.now = 1000.0
         self.engine = FunctionEngine(predict)
@@ -291,6 +295,7 @@ class WorkerBench:
             outcomes=outcomes,
             circuit=self.circuit,
             new_producer=lambda: producer,
+            startup=startup,
             times=LoopTimes(idle=0.0, busy=0.0),
             clock=lambda: self.now,
         )
