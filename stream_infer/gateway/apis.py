@@ -28,5 +28,5 @@ class ApisResource:
         return answer(body)
 
     async def _bodies(self, apis: list[ApiSettings]) -> list[ApiBody]:
-        jobs = await self._services.board.all()
+        jobs = list(await self._services.board.all())
         return [api_body(api, self._services.topics.api(api.name), jobs) for api in apis]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 
 from stream_infer.errors import ServiceUnavailable
@@ -17,6 +20,8 @@ from stream_infer.settings import KafkaSettings
 from stream_infer.topics import Topics
 
 CATCH_UP_TIMEOUT_S = 5.0
+# Every answer waits for it. Measured with 10,000 jobs: at the views' own 50 ms a list took 65 ms.
+_LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,14 @@ class KnownJob:
 
     job: Job
     status: JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """All jobs, the newest first, as of the `version`-th change of them."""
+
+    version: int
+    jobs: Sequence[Job]
 
 
 class JobBoard:
@@ -38,9 +51,14 @@ class JobBoard:
         topics = Topics(kafka.topic_prefix)
         self._loop = loop
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._jobs = CompactedView(kafka, topics.jobs, decode_job, key_of=attrgetter("job_id"))
+        self._version = 0
+        self._order = _Order(0, ())
+        key_of = attrgetter("job_id")
+        self._jobs = CompactedView(
+            kafka, topics.jobs, decode_job, self._on_job, key_of=key_of, look_every_s=_LOOK_EVERY_S
+        )
         self._statuses = CompactedView(
-            kafka, topics.status, decode_status, self._on_status, key_of=attrgetter("job_id")
+            kafka, topics.status, decode_status, self._on_status, key_of=key_of, look_every_s=_LOOK_EVERY_S
         )
 
     def start(self) -> None:
@@ -61,16 +79,25 @@ class JobBoard:
         await self.catch_up()
         return self.peek(job_id)
 
-    async def all(self) -> list[KnownJob]:
+    async def all(self) -> Iterator[KnownJob]:
         """Every job, the newest first."""
         await self.catch_up()
-        statuses = self._statuses.snapshot()
+        return self._from(0)
+
+    def behind(self, job: Job) -> Iterator[KnownJob]:
+        """Those that come after `job` among all, as far as they were read."""
+        return self._from(bisect_right(self._newest_first(), _place(job), key=_place))
+
+    def _from(self, first: int) -> Iterator[KnownJob]:
+        """Made one by one: of 10,000 jobs a page shows 20."""
         forgotten = time.time() - self._retention_s
-        known = [_known(job, statuses.get(job_id), forgotten) for job_id, job in self._jobs.snapshot().items()]
-        return sorted(
-            (entry for entry in known if entry is not None),
-            key=lambda entry: (-entry.job.submitted_at, entry.job.job_id),
-        )
+        for job in islice(self._newest_first(), first, None):
+            known = _known(job, self._statuses.get(job.job_id), forgotten)
+            if known is not None:
+                yield known
+
+    def has_job_of(self, api: str) -> bool:
+        return any(job.api == api for job in self._newest_first())
 
     def peek(self, job_id: str) -> KnownJob | None:
         """The job as far as it was read; free of charge."""
@@ -98,6 +125,17 @@ class JobBoard:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
+    def _newest_first(self) -> Sequence[Job]:
+        """Sorted anew only where jobs have come or gone."""
+        version = self._version  # before the jobs are read: what comes meanwhile belongs to a later one
+        if self._order.version != version:
+            self._order = _Order(version, sorted(self._jobs.snapshot().values(), key=_place))
+        return self._order.jobs
+
+    def _on_job(self, _job_id: str, _job: Job | None) -> None:
+        """On the view's thread."""
+        self._version += 1
+
     def _on_status(self, job_id: str, _status: JobStatus | None) -> None:
         """On the view's thread."""
         if not self._loop.is_closed():
@@ -110,6 +148,10 @@ class JobBoard:
 
 def is_ending(status: JobStatus) -> bool:
     return status.cause is not None or status.state.is_final
+
+
+def _place(job: Job) -> tuple[float, str]:
+    return -job.submitted_at, job.job_id
 
 
 def _known(job: Job, status: JobStatus | None, forgotten_before: float) -> KnownJob | None:

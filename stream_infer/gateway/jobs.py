@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -96,17 +95,18 @@ class JobsResource:
         query = read_query(request, ("limit", "after", "state", "api"))
         limit = integer(query, "limit", 20, 1, 100)
         state = _state(query.get("state"))
-        jobs: Iterable[KnownJob] = await self._services.board.all()
-        if "api" in query:
-            jobs = [known for known in jobs if known.job.api == query["api"]]
-            if not jobs:
-                self._services.api(query["api"])
+        board, api = self._services.board, query.get("api")
+        if "after" in query:
+            jobs = board.behind((await self._services.job(query["after"])).job)
+        else:
+            jobs = await board.all()
+        if api is not None:
+            jobs = (known for known in jobs if known.job.api == api)
         if state is not None:
             jobs = (known for known in jobs if known.status.state is state)
-        if "after" in query:
-            last = (await self._services.job(query["after"])).job
-            jobs = (known for known in jobs if _place(known.job) > _place(last))
         page = list(islice(jobs, limit + 1))
+        if api is not None and not page and not board.has_job_of(api):
+            self._services.api(api)
         return answer(JobList(jobs=[self._body(known) for known in page[:limit]], has_more=len(page) > limit))
 
     async def get_job(self, request: web.Request) -> web.Response:
@@ -201,8 +201,3 @@ def _state(text: str | None) -> State | None:
         known = [state.value for state in State]
         detail = f"state={text[:40]!r} is no state.{nearest(text, known)} States: {', '.join(known)}."
         raise Problem(ProblemKind.INVALID_QUERY, detail) from None
-
-
-def _place(job: Job) -> tuple[float, str]:
-    """In the order of the list, the newest first."""
-    return (-job.submitted_at, job.job_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import structlog
 
@@ -15,6 +15,7 @@ from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
 T = TypeVar("T")
+_Pending: TypeAlias = tuple[dict[int, int], list[Future[None]]]
 
 log = structlog.get_logger(__name__)
 _PAUSE_AFTER_ERROR_S = 1.0
@@ -45,6 +46,7 @@ class CompactedView(Generic[T]):
 
     Readers of any thread see a consistent value per key. `on_change(key, value | None)` is called on the view's
     thread, after the change can be seen. A record whose key is not what `key_of` its value says is unreadable.
+    `look_every_s` is how long who wants to catch up may wait until the view looks up from an idle topic.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class CompactedView(Generic[T]):
         on_change: Callable[[str, T | None], None] | None = None,
         *,
         key_of: Callable[[T], str] | None = None,
+        look_every_s: float = 0.05,
     ) -> None:
+        self._look_every_s = look_every_s
         self._kafka = kafka
         self._topic = topic
         self._decode = decode
@@ -130,7 +134,7 @@ class CompactedView(Generic[T]):
 
     def _read(self, reader: TopicReader) -> None:
         """The reader outlives every fault: librdkafka reconnects by itself and goes on where it was."""
-        pending: list[tuple[dict[int, int], list[Future[None]]]] = []
+        pending: list[_Pending] = []
         while not self._stop.is_set():
             with self._lock:
                 asked, self._waiting = self._waiting, []
@@ -139,7 +143,8 @@ class CompactedView(Generic[T]):
                     # Kept before the call, so that whoever fails it fails these too.
                     pending.append(({}, asked))
                     pending[-1] = (reader.ends(), asked)
-                messages = reader.poll(0.01 if pending else 0.05)
+                    pending = _still_behind(pending, reader)
+                messages = reader.poll(0.01 if pending else self._look_every_s)
             except StreamInferError as error:
                 _fail(pending, error)
                 pending = []
@@ -147,11 +152,7 @@ class CompactedView(Generic[T]):
                 continue
             for message in messages:
                 self._see(message)
-            reached = [entry for entry in pending if reader.has_reached(entry[0])]
-            pending = [entry for entry in pending if entry not in reached]
-            for _, futures in reached:
-                for future in futures:
-                    future.set_result(None)
+            pending = _still_behind(pending, reader)
         _fail(pending, ServiceUnavailable(f"the view of {self._topic} is closed"))
 
     def _see(self, message: Message) -> None:
@@ -176,7 +177,20 @@ class CompactedView(Generic[T]):
         _fail([({}, asked)], error)
 
 
-def _fail(pending: Sequence[tuple[dict[int, int], list[Future[None]]]], error: StreamInferError) -> None:
+def _still_behind(pending: Sequence[_Pending], reader: TopicReader) -> list[_Pending]:
+    """Those who wait on. All that the reader has come past must have been seen."""
+    behind = []
+    for entry in pending:
+        ends, futures = entry
+        if not reader.has_reached(ends):
+            behind.append(entry)
+            continue
+        for future in futures:
+            future.set_result(None)
+    return behind
+
+
+def _fail(pending: Sequence[_Pending], error: StreamInferError) -> None:
     for _, futures in pending:
         for future in futures:
             future.set_exception(error)

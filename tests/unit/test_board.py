@@ -1,0 +1,84 @@
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from stream_infer.gateway.board import JobBoard
+from stream_infer.jobs.spec import Job, encode_job
+from stream_infer.jobs.status import JobStatus, State, encode_status
+from stream_infer.records import Message
+from stream_infer.settings import KafkaSettings
+
+NOW = time.time()
+
+
+@pytest.fixture
+def board() -> Iterator[JobBoard]:
+    loop = asyncio.new_event_loop()
+    yield JobBoard(KafkaSettings(), loop, retention_s=1000.0)
+    loop.close()
+
+
+def job(job_id: str, age: float = 0.0, api: str = "a") -> Job:
+    return Job(job_id=job_id, api=api, submitted_at=NOW - age)
+
+
+def submit(board: JobBoard, *jobs: Job) -> None:
+    for one in jobs:
+        board._jobs._see(Message("jobs", 0, 0, one.job_id.encode(), encode_job(one), (), 0))
+
+
+def newest_first(board: JobBoard) -> list[str]:
+    return [known.job.job_id for known in board._from(0)]
+
+
+def behind(board: JobBoard, one: Job) -> list[str]:
+    return [known.job.job_id for known in board.behind(one)]
+
+
+def test_the_newest_comes_first_and_those_of_one_moment_by_their_id(board: JobBoard) -> None:
+    submit(board, job("old", 5), job("z", 1), job("new"), job("b", 1))
+
+    assert newest_first(board) == ["new", "b", "z", "old"]
+
+
+def test_what_comes_and_goes_after_a_list_is_in_the_next_one(board: JobBoard) -> None:
+    submit(board, job("one", 5))
+    assert newest_first(board) == ["one"]
+
+    submit(board, job("two"))
+    assert newest_first(board) == ["two", "one"]
+
+    board._jobs._see(Message("jobs", 0, 0, b"one", None, (), 0))
+    assert newest_first(board) == ["two"]
+
+
+def test_behind_a_job_come_the_older_ones_also_where_it_is_gone_itself(board: JobBoard) -> None:
+    first, middle, last = job("first"), job("middle", 1), job("last", 2)
+    submit(board, first, last)
+
+    assert behind(board, first) == ["last"]
+    assert behind(board, middle) == ["last"]
+    assert behind(board, last) == []
+
+
+def test_a_row_is_shown_as_it_stands_and_before_there_is_one_as_just_submitted(board: JobBoard) -> None:
+    submit(board, job("j", 5), job("k"))
+    row = JobStatus(job_id="j", api="a", state=State.RUNNING)
+    board._statuses._see(Message("status", 0, 0, b"j", encode_status(row), (), 0))
+
+    assert [known.status.state for known in board._from(0)] == [State.VALIDATING, State.RUNNING]
+
+
+def test_a_job_that_the_tracker_has_forgotten_is_not_listed(board: JobBoard) -> None:
+    submit(board, job("j"), job("ancient", 2000.0))
+
+    assert newest_first(board) == ["j"]
+
+
+def test_it_knows_whether_an_api_had_jobs(board: JobBoard) -> None:
+    submit(board, job("j", api="a"))
+
+    assert board.has_job_of("a")
+    assert not board.has_job_of("b")
