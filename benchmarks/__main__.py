@@ -1,6 +1,7 @@
 """`make bench`: everything side by side in one run, and a last line of JSON.
 
-python -m benchmarks [null|model|latency|batching|growth|all|guard] [--items N] [--rounds N] [--size BYTES ...]
+python -m benchmarks [null|latency|model|batching|growth|scale|start|all|guard]
+                     [--items N] [--rounds N] [--size BYTES ...]
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from benchmarks import batching, growth, guard, latency, model, null_model
+from benchmarks import batching, growth, guard, intake_scale, latency, model, null_model, scale, start
 from benchmarks.bench import Bench, open_bench
 from benchmarks.observer import Unfinished
 from benchmarks.plot import Results, draw
@@ -72,7 +73,7 @@ def main() -> int:
 
 
 def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callable[[], Part]]:
-    """In the order of `all`; each puts what it finds into `results`."""
+    """In the order of `all`; what is drawn or summed up goes into `results`."""
     rounds = options.rounds or _ROUNDS
 
     def null() -> Part:
@@ -97,7 +98,21 @@ def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callab
         results.growth = growth.measure(bench, options.items or growth.ITEMS, options.rounds or 1, _say)
         return results.growth
 
-    return {"null": null, "latency": delays, "model": images, "batching": batches, "growth": grown}
+    def scaled() -> Part:
+        return scale.measure(bench, options.items or intake_scale.LINES, rounds, _say)
+
+    def begun() -> Part:
+        return start.measure(bench, rounds, _say)
+
+    return {
+        "null": null,
+        "latency": delays,
+        "model": images,
+        "batching": batches,
+        "growth": grown,
+        "scale": scaled,
+        "start": begun,
+    }
 
 
 def _guard(bench: Bench, options: Options) -> int:
@@ -114,9 +129,11 @@ def _guard(bench: Bench, options: Options) -> int:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["null", "latency", "model", "batching", "growth", "all", "guard"]
+    parts = ["null", "latency", "model", "batching", "growth", "scale", "start", "all", "guard"]
     parser.add_argument("part", nargs="?", choices=parts, default="all")
-    parser.add_argument("--items", type=int, help="of one part: items of a run, images, the longest of growth")
+    parser.add_argument(
+        "--items", type=int, help="of one part: items of a run, images, the longest of growth, lines of scale"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--size", type=int, action="append", help="null: bytes of one JSON item; may be repeated")
     parser.add_argument("--only", action="append", default=[], help="null: part of a contestant's name; repeatable")

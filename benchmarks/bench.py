@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,10 @@ class Lane:
     @property
     def group(self) -> str:
         return Topics(self.settings.kafka.topic_prefix).api(API).worker_group
+
+    def role(self, *words: str) -> list[str]:
+        """The command of one of stream-infer's own processes."""
+        return [sys.executable, "-m", "stream_infer", "-f", str(self.config), *words]
 
 
 class Bench:

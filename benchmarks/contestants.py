@@ -42,7 +42,7 @@ class Contestant:
 
 
 def _worker(lane: Lane) -> list[str]:
-    return [sys.executable, "-m", "stream_infer", "-f", str(lane.config), "worker", API]
+    return lane.role("worker", API)
 
 
 def handwritten(*options: str) -> Callable[[Lane], list[str]]:

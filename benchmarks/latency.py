@@ -36,7 +36,7 @@ CONTESTANTS: Sequence[Contestant] = (OURS, replace(BY_HAND_TX, command=handwritt
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """Of one round, in milliseconds."""
+    """Percentiles, in milliseconds."""
 
     p50: float
     p99: float
@@ -76,13 +76,13 @@ def measure(bench: Bench, items: int, rounds: int, announce: Announce) -> Latenc
     for number in range(rounds):
         for one in CONTESTANTS if number % 2 == 0 else CONTESTANTS[::-1]:
             with warm(bench, one, conditions) as (lane, _, _):
-                found = _percentiles(_delays(lane, items))
+                found = percentiles(_delays(lane, items))
             delays[one.name].append(found)
             announce(f"  round {number + 1}: {one.name} p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms")
     return LatencyResult(delays)
 
 
-def _percentiles(seconds: Sequence[float]) -> Delays:
+def percentiles(seconds: Sequence[float]) -> Delays:
     hundredths = statistics.quantiles(seconds, n=100)
     return Delays(hundredths[49] * 1000, hundredths[98] * 1000, max(seconds) * 1000)
 

@@ -85,11 +85,11 @@ def measure(bench: Bench, items: int, announce: Announce) -> MemoryResult:
         ready = lane.folder / "ready.json"
         words = ["-m", "stream_infer", "up", "-f", str(lane.config), "--ready-file", str(ready)]
         with started([sys.executable, *words], lane.folder / "up.log") as up:
-            where = _await_ready(up, ready)
+            where = await_ready(up, ready)
             with closing(_Client(where["gateway"])) as client:
-                client.run(_write(folder, _WARM_UP), {}, _WARM_UP)
+                client.run(write_lines(folder, _WARM_UP), {}, _WARM_UP)
                 roles = {name: pid for name, pid in where["pids"].items() if name != "kafka"}
-                samples = client.run(_write(folder, items), roles, items)
+                samples = client.run(write_lines(folder, items), roles, items)
     residences = {name: Residence(points) for name, points in samples.items()}
     seconds = max(role.samples[-1][0] for role in residences.values())
     return MemoryResult(items, seconds, residences)
@@ -120,7 +120,7 @@ class _Client:
         self._client.close()
 
 
-def _await_ready(up: Started, file: Path) -> dict[str, Any]:
+def await_ready(up: Started, file: Path) -> dict[str, Any]:
     deadline = time.monotonic() + _READY_S
     while not file.exists():
         if not up.is_running() or time.monotonic() > deadline:
@@ -129,7 +129,7 @@ def _await_ready(up: Started, file: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text()))
 
 
-def _write(folder: Path, items: int) -> Path:
+def write_lines(folder: Path, items: int) -> Path:
     load = JsonLoad(items, _SIZE)
     file = folder / f"{items}.jsonl"
     with file.open("wb") as lines:
