@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from stream_infer.errors import Fenced
 from stream_infer.kafka.consumer import Membership
@@ -63,3 +64,31 @@ def test_a_close_that_never_returns_is_given_up(hanging: HangingProducer) -> Non
     producer.close()
     assert hanging.closed
     producer.close()
+
+
+class AskedProducer:
+    """Tells in which order it was asked; `has_broker`: somebody answers."""
+
+    def __init__(self, *, has_broker: bool) -> None:
+        self.has_broker = has_broker
+        self.asked: list[str] = []
+
+    def list_topics(self, timeout: float) -> None:
+        self.asked.append("list_topics")
+        if not self.has_broker:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def init_transactions(self, _timeout: float) -> None:
+        self.asked.append("init_transactions")
+
+
+@pytest.mark.parametrize("has_broker", [True, False])
+def test_it_meets_a_broker_before_it_asks_for_its_coordinator_and_asks_in_any_case(
+    monkeypatch: pytest.MonkeyPatch, has_broker: bool
+) -> None:
+    library = AskedProducer(has_broker=has_broker)
+    monkeypatch.setattr("stream_infer.kafka.producer.Producer", lambda _config: library)
+
+    TransactionalProducer(NOBODY, "slot").initialise()
+
+    assert library.asked == ["list_topics", "init_transactions"]
