@@ -123,11 +123,13 @@ def _ups(folder: Path, rounds: int, announce: Announce) -> list[UpStart]:
 
 def _up(config: Path, log: Path, ready: Path) -> UpStart:
     command = [sys.executable, "-m", "stream_infer", "up", "-f", str(config), "--ready-file", str(ready)]
-    began, clock = time.monotonic(), time.time()
+    began = time.monotonic()
     with started(command, log) as process:
         pids: dict[str, int] = await_ready(process, ready)["pids"]
         seconds = time.monotonic() - began
-        since = {name: psutil.Process(pid).create_time() - clock for name, pid in pids.items()}
+        # Both by psutil: its zero is a boot time in whole seconds.
+        first = psutil.Process(process.pid).create_time()
+        since = {name: psutil.Process(pid).create_time() - first for name, pid in pids.items()}
     return UpStart(seconds, since)
 
 
