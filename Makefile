@@ -28,7 +28,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench lock clean versitygw toxiproxy
+.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,9 +56,12 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# BENCH="null --only quix", "latency --rounds 5", guard, ...: `python -m benchmarks --help` says what there is.
+# BENCH="null --only quix", "latency --rounds 5", ...: `python -m benchmarks --help` says what there is.
 bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, some 25 minutes
 	$(PY) -m benchmarks $(BENCH)
+
+guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by hand, a minute
+	$(PY) -m benchmarks guard
 
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt

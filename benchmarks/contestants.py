@@ -16,6 +16,7 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "str
 PEERS_PYTHON = Path(os.environ.get("BENCH_PEERS") or _CACHE / "bench-peers") / "bin" / "python"
 
 WORKER, JOB_WORKER = "worker", "worker, job items"
+HANDWRITTEN_TUNED = "hand-written and tuned, transactions"
 HANDWRITTEN_TX, HANDWRITTEN = "hand-written, transactions", "hand-written"
 QUIX = "Quix Streams, exactly once"
 
@@ -68,6 +69,12 @@ OURS_OF_JOB = Contestant(JOB_WORKER, _worker, "exactly once", "", is_ours=True, 
 BY_HAND_TX = Contestant(
     HANDWRITTEN_TX, handwritten(), "exactly once", "no isolation, retries, dead letters, headers, ids or progress"
 )
+BY_HAND_TUNED = Contestant(
+    HANDWRITTEN_TUNED,
+    handwritten("--tuned"),
+    "exactly once",
+    "as above; it knows librdkafka's fetch.queue.backoff.ms",
+)
 BY_HAND = Contestant(
     HANDWRITTEN, handwritten("--plain"), "at least once", "as above, and no transactions: a crash repeats results"
 )
@@ -103,7 +110,7 @@ PEERS: Sequence[Contestant] = (
         needs=PEERS_PYTHON,
     ),
 )
-EVERYBODY: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND, *PEERS)
+EVERYBODY: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND_TUNED, BY_HAND, *PEERS)
 """At 100 B."""
-BIG_ITEMS: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, PEERS[0])
+BIG_ITEMS: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND_TUNED, PEERS[0])
 """At 1 KB and 100 KB: those with the same guarantee."""

@@ -9,7 +9,7 @@ from benchmarks.null_model import NullResult, measure
 
 LEAST = 0.8
 ITEMS = 150_000
-ROUNDS = 3
+ROUNDS = 5
 _SIZE = 100
 
 

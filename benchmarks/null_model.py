@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.bench import Bench
-from benchmarks.contest import Announce, Conditions, Run, in_turns
-from benchmarks.contestants import BIG_ITEMS, EVERYBODY, HANDWRITTEN_TX, OURS, QUIX, WORKER, Contestant
+from benchmarks.contest import Announce, Conditions, Run, in_turns, run_once
+from benchmarks.contestants import BIG_ITEMS, BY_HAND_TX, EVERYBODY, HANDWRITTEN_TX, OURS, QUIX, WORKER, Contestant
 from benchmarks.load import JsonLoad, Load
 from benchmarks.report import Summary, median_and_spread, ratio, table
 
 SIZES = (100, 1_000, 100_000)
 ITEMS = 400_000
+_WARM_UP = 100_000
 _MOST_BYTES = 2_000_000_000
 
 
@@ -53,6 +54,12 @@ class NullResult:
             )
         heads = ["items of " + _size(size), "items/s", "worker is × it", "CPU us/item", "guarantee", "what it lacks"]
         return table(heads, rows)
+
+
+def warm_up(bench: Bench) -> None:
+    """Of the broker; what is measured is thrown away."""
+    for contestant in (BY_HAND_TX, OURS):
+        run_once(bench, contestant, Conditions(lambda _: JsonLoad(_WARM_UP, min(SIZES))))
 
 
 def measure(
