@@ -1,6 +1,6 @@
 """`make bench`: everything side by side in one run, and a last line of JSON.
 
-python -m benchmarks [null|latency|model|batching|growth|scale|start|all|guard]
+python -m benchmarks [null|latency|model|decoders|batching|growth|scale|start|all|guard]
                      [--items N] [--rounds N] [--size BYTES ...]
 """
 
@@ -91,6 +91,11 @@ def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callab
         results.model = model.measure(bench, options.items or model.IMAGES, rounds, _say)
         return results.model
 
+    def decoded() -> Part:
+        from benchmarks import decoders  # imports torch, which the others need not wait for
+
+        return decoders.measure(bench, options.items or decoders.PICTURES, rounds, _say)
+
     def batches() -> Part:
         # Two rounds: each size loads the model anew.
         results.batching = batching.measure(bench, options.items or batching.IMAGES, options.rounds or 2, _say)
@@ -110,6 +115,7 @@ def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callab
         "null": null,
         "latency": delays,
         "model": images,
+        "decoders": decoded,
         "batching": batches,
         "growth": grown,
         "scale": scaled,
@@ -131,7 +137,7 @@ def _guard(bench: Bench, options: Options) -> int:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["null", "latency", "model", "batching", "growth", "scale", "start", "all", "guard"]
+    parts = ["null", "latency", "model", "decoders", "batching", "growth", "scale", "start", "all", "guard"]
     parser.add_argument("part", nargs="?", choices=parts, default="all")
     parser.add_argument(
         "--items", type=int, help="of one part: items of a run, images, the longest of growth, lines of scale"

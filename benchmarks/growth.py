@@ -13,7 +13,7 @@ from benchmarks.load import JsonLoad
 from benchmarks.report import Summary, median_and_spread, ratio, table
 
 FEWEST = 10_000
-ITEMS = 500_000
+ITEMS = 2_000_000
 _SIZE = 100
 _STEP = 10
 _SHARED_ITEMS = 200_000

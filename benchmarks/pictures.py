@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,20 @@ def api(batch: int = BATCH) -> dict[str, Any]:
 def write(folder: Path, count: int) -> list[Path]:
     """The same `count` pictures each time."""
     folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(1)
-    photographs = [Image.open(_file(name)).convert("RGB") for name in _PHOTOGRAPHS]
     files = []
-    for number in range(count):
+    for number, jpeg in enumerate(jpegs(count)):
         file = folder / f"{number:06}.jpg"
-        file.write_bytes(_cut(photographs[number % len(photographs)], chance))
+        file.write_bytes(jpeg)
         files.append(file)
     return files
+
+
+def jpegs(count: int) -> Iterator[bytes]:
+    """The same `count` pictures each time."""
+    chance = random.Random(1)
+    photographs = [Image.open(_file(name)).convert("RGB") for name in _PHOTOGRAPHS]
+    for number in range(count):
+        yield _cut(photographs[number % len(photographs)], chance)
 
 
 def _cut(photograph: Image.Image, chance: random.Random) -> bytes:
