@@ -81,12 +81,12 @@ class Batcher:
         while tasks:
             batch = self._open.get(key)
             if batch is None:
-                empty = AlikeTasks([], [], tasks.content_type)
-                batch = self._open[key] = _Open(empty, 0, now + self._policy.max_wait_s)
+                batch = _Open(AlikeTasks([], [], tasks.content_type), 0, now + self._policy.max_wait_s)
             assert isinstance(batch.tasks, AlikeTasks)
             part = tasks[: max(1, self.max_size - len(batch.tasks))]
             if batch.size + size_of(part) > self._policy.max_batch_bytes:
                 return closed + self.add(tasks, now)
+            self._open[key] = batch
             tasks = tasks[len(part) :]
             batch.tasks.tokens.extend(part.tokens)
             batch.tasks.payloads.extend(part.payloads)

@@ -3,12 +3,14 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_infer.engine.batcher import Batcher
 from stream_infer.engine.cost import bytes_of, length_of_field
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Task
-from stream_infer.records import Payload
+from stream_infer.engine.task import AlikeTasks, Task, size_of
+from stream_infer.records import JSON, Payload
 
 
 def task(token, size=1, scope=None):
@@ -123,3 +125,25 @@ def test_what_is_withdrawn_takes_no_room():
     assert tokens(waiting.add([task(4, 6)], now=0.0)) == []
     assert [each.token for each in waiting.withdraw(None)] == [2, 4]
     assert not waiting
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.lists(st.integers(1, 14), min_size=1, max_size=9)), max_size=6),
+    st.integers(1, 4),
+)
+def test_tasks_that_are_alike_are_batched_each_once_within_the_bounds(groups, max_size):
+    """A size above 10 is beyond the bytes."""
+    filling, closed, sizes = batcher(max_batch_size=max_size), [], {}
+    for together, group in groups:
+        first = len(sizes)
+        sizes |= dict(enumerate(group, first))
+        alike = AlikeTasks([*range(first, len(sizes))], [b"x" * size for size in group], JSON)
+        closed += filling.add_alike(alike, now=0.0) if together else filling.add(list(alike), now=0.0)
+        assert (filling.next_deadline() < math.inf) == bool(filling)
+    closed += filling.close_due(now=0.5)
+
+    assert not filling
+    assert sorted(token for batch in tokens(closed) for token in batch) == list(sizes)
+    for batch in closed:
+        assert 1 <= len(batch) <= max_size
+        assert size_of(batch) <= 10 or len(batch) == 1
