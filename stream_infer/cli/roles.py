@@ -75,8 +75,9 @@ def worker(
 ) -> None:
     """Run an API's items through its predictor."""
     from stream_infer.cli.composition import fetcher_of, store_of
+    from stream_infer.engine.loading import process_age
     from stream_infer.worker.run import run
-    from stream_infer.worker.startup import Startup, Step, process_age
+    from stream_infer.worker.startup import Startup, Step
 
     startup = Startup(process_age())
     startup.reach(Step.IMPORTED)

@@ -6,12 +6,15 @@ decoding them.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from typing import TypeAlias
+
+log = logging.getLogger(__name__)
 
 # Where it begins, and how long each payload is: they lie one behind the other.
 Placed: TypeAlias = tuple[int, list[int]]
@@ -20,11 +23,23 @@ Placed: TypeAlias = tuple[int, list[int]]
 SMALLEST = 1 << 16
 
 
+_LARGEST = 256 << 20
+
+
+def open_arena(size: int) -> Arena | None:
+    """Of so many bytes, or of 256 MB. None where the system has none to give: everything goes through the socket."""
+    try:
+        return Arena(min(size, _LARGEST))
+    except OSError as error:
+        log.warning("payloads go through a socket, which is slower for large ones: no memory to share (%s)", error)
+        return None
+
+
 class Arena:
     """The parent's end. Takes memory as it is used, from its beginning. Used by one thread."""
 
     def __init__(self, size: int) -> None:
-        """Raises OSError where there is no file to be had."""
+        """Raises OSError where there is none to be had."""
         self.fd = _open()
         try:
             os.ftruncate(self.fd, size)

@@ -1,4 +1,4 @@
-"""The child process: `python -m stream_infer.engine.child FD PAYLOADS PARENT`. Started by `host.Host`, never by hand.
+"""The child process: `python -m stream_infer.engine.child FD PARENT [PAYLOADS]`. Started by `host.Host`, never by hand.
 
     reader thread     frames -> preprocess in a pool -> collate      ends the process when its parent is gone
     main thread       predict -> encode -> frame
@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 from stream_infer.engine.arena import SharedPayloads
 from stream_infer.engine.failures import format_stack
 from stream_infer.engine.heap import keep_freed_memory
+from stream_infer.engine.loading import process_age
 from stream_infer.engine.runner import Runner
 from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
@@ -87,7 +88,7 @@ class Link:
                 self.say((ToParent.BEAT.value,))
 
 
-def main(fd: int, payloads: int, parent: int) -> None:
+def main(fd: int, parent: int, payloads: int | None = None) -> None:
     """Loads the predictor and serves calls until it is told to stop."""
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -103,7 +104,7 @@ def main(fd: int, payloads: int, parent: int) -> None:
     _, spec, beat_s, threads, tuning = link.hear()
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
     keep_freed_memory()
-    shared = SharedPayloads(payloads)
+    shared = SharedPayloads(payloads) if payloads is not None else None
     predictor, batch_size, seconds = _load(spec, tuning, link)
     runner = Runner(predictor, threads, link.say)
     inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -115,9 +116,9 @@ def main(fd: int, payloads: int, parent: int) -> None:
 
 def _load(
     spec: PredictorSpec, tuning: TuningLimits | None, link: Link
-) -> tuple[Predictor, int | None, tuple[float, float, float]]:
+) -> tuple[Predictor, int | None, tuple[float, float, float, float]]:
     """The predictor, the batch size that was found for it, and what each part of loading took."""
-    began = time.monotonic()
+    before, began = process_age(), time.monotonic()
     try:
         construct = constructor_of(spec)
         imported = time.monotonic()
@@ -130,7 +131,7 @@ def _load(
         stack = format_stack(told) if told is not error else ""
         link.say((ToParent.UNAVAILABLE.value, str(error), stack))
         sys.exit(1)
-    seconds = (imported - began, constructed - imported, time.monotonic() - constructed)
+    seconds = (before, imported - began, constructed - imported, time.monotonic() - constructed)
     if knee is None:
         return predictor, None, seconds
     log.info("max_batch_size is %s", knee)
@@ -150,11 +151,12 @@ def _warm_up(spec: PredictorSpec, predictor: Predictor) -> None:
 
 
 def _read(
-    link: Link, runner: Runner, shared: SharedPayloads, inbox: queue.SimpleQueue[Callable[[], None] | None]
+    link: Link, runner: Runner, shared: SharedPayloads | None, inbox: queue.SimpleQueue[Callable[[], None] | None]
 ) -> None:
     try:
         while (message := link.hear())[0] != ToChild.STOP:
             if message[0] == ToChild.PLACED:
+                assert shared
                 _, call_id, types, placed = message
                 message = (ToChild.CALL.value, call_id, types, shared.payloads(placed))
             inbox.put(runner.admit(message))
@@ -178,4 +180,4 @@ def _leave() -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(*map(int, sys.argv[1:]))

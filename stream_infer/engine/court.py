@@ -16,7 +16,7 @@ from stream_infer.engine.isolation import Call, Died, Ending, Exhausted, Miscoun
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import AlikeAnswers, Answer, Task, size_of, tokens_of, without
-from stream_infer.engine.wire import ToParent, read_failure, read_rejected
+from stream_infer.engine.wire import ToParent, read_failure, read_rejected, read_seconds
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ class Court:
             case ToParent.DONE:
                 *answer, seconds = rest
                 answered = answers_to(call, *answer)
-                self.dispatch.took(float(seconds))
+                if call.tasks[0].hook is None:
+                    self.dispatch.took(read_seconds(seconds) or 0.0)
                 self.answers += [answered] if isinstance(answered, AlikeAnswers) else answered
                 self.settle(call.tasks)
             case ToParent.RAISED:

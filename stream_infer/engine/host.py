@@ -15,9 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
-from stream_infer.engine.arena import Arena
+from stream_infer.engine.arena import Arena, open_arena
 from stream_infer.engine.outbox import Outbox
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import StderrPump
@@ -46,19 +47,18 @@ class Host:
     """
 
     def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
-        self._arena = Arena(policy.pipeline_depth * policy.max_batch_bytes)
-        ours, theirs = socket.socketpair()
-        reading, writing = os.pipe()
-        try:
-            self._process = _spawn(theirs.fileno(), self._arena.fd, writing)
-        except BaseException:
-            ours.close()
-            os.close(reading)
-            self._arena.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(writing)
+        with ExitStack() as on_failure, ExitStack() as at_once:
+            ours, theirs = socket.socketpair()
+            on_failure.callback(ours.close)
+            at_once.callback(theirs.close)
+            reading, writing = os.pipe()
+            on_failure.callback(os.close, reading)
+            at_once.callback(os.close, writing)
+            self._arena = open_arena(policy.pipeline_depth * policy.max_batch_bytes)
+            if self._arena is not None:
+                on_failure.callback(self._arena.close)
+            self._process = _spawn(theirs.fileno(), writing, self._arena)
+            on_failure.pop_all()
         self.sock = ours
         self.fault = ""
         self.killed = False
@@ -82,14 +82,15 @@ class Host:
         kind, call_id, *rest = message
         if kind == ToChild.CALL:
             types, payloads = rest
-            placed = self._arena.put(call_id, payloads)
+            placed = self._arena.put(call_id, payloads) if self._arena is not None else None
             if placed is not None:
                 message = (ToChild.PLACED.value, call_id, types, placed)
         self.send(message)
 
     def answered(self, call_id: int) -> None:
         """The call is over: the child does not read its payloads any more."""
-        self._arena.free(call_id)
+        if self._arena is not None:
+            self._arena.free(call_id)
 
     def receive(self) -> Iterator[tuple[Any, ...]]:
         """The messages that have come; a broken one ends the stream and sets `fault`."""
@@ -122,7 +123,8 @@ class Host:
             self._process.wait(_REAP_S)
         tail = self._stderr.finish(_DUMP_S)
         self._outbox.close()
-        self._arena.close()
+        if self._arena is not None:
+            self._arena.close()
         if self.fault:
             return self.fault, tail
         return ("closed its connection" if by_itself is None else _describe(self._process.returncode)), tail
@@ -157,15 +159,16 @@ class Host:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _spawn(fd: int, payloads: int, output: int) -> subprocess.Popen[bytes]:
+def _spawn(fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]:
+    shared = () if arena is None else (arena.fd,)
     # The child finds what the parent finds, whatever made the parent find it.
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-m", "stream_infer.engine.child", str(fd), str(payloads), str(os.getpid())],
+        [sys.executable, "-m", "stream_infer.engine.child", str(fd), str(os.getpid()), *map(str, shared)],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=(fd, payloads),
+        pass_fds=(fd, *shared),
         process_group=0,
         env={**os.environ, "PYTHONPATH": path},
     )

@@ -61,7 +61,6 @@ class Keeper:
         self._on_line = on_line
         self._next_event = math.inf  # UNAVAILABLE: of the next start; LOADING: of giving up
         self._heard = 0.0
-        self._started = 0.0
         self._failures = 0
         self._was_ready = False
         self.host: Host | None = None
@@ -82,7 +81,6 @@ class Keeper:
             self._fail(f"predictor {self._spec.target} has no process: {error}", "", now)
             return
         log.info("predictor %s is loading in process %d", self._spec.target, self.host.pid)
-        self._started = now
         self.readiness = Readiness(State.LOADING, self.readiness.reason, self.readiness.detail)
         self._next_event = now + self._policy.load_timeout_s
 
@@ -98,7 +96,7 @@ class Keeper:
                 self.readiness = Readiness(State.READY)
                 self._was_ready = True
                 _, self.predictor_name, self.batch_size, seconds = message
-                self.loading = Loading(now - self._started - sum(seconds), *seconds)
+                self.loading = Loading(*seconds)
                 log.info("predictor %s is ready in process %d", self.predictor_name, self.host.pid)
             elif kind == ToParent.UNAVAILABLE:
                 self.host.reap()

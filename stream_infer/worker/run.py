@@ -13,6 +13,7 @@ import structlog
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.heap import keep_freed_memory
+from stream_infer.engine.loading import process_age
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.jobs.spec import decode_job
@@ -34,7 +35,7 @@ from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.readiness import Readiness
-from stream_infer.worker.startup import Startup, Step, process_age
+from stream_infer.worker.startup import Startup, Step
 from stream_infer.worker.wiring import Opened, wire
 
 _LOG = structlog.get_logger(__name__)

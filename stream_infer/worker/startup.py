@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 
 import structlog
 
 from stream_infer.engine.loading import Loading
 
 _LOG = structlog.get_logger(__name__)
-# proc(5): fields are counted behind the name, which is in parentheses and may hold blanks; `starttime` is the 22nd.
-_START_TIME = 22 - 3
 
 
 class Step(StrEnum):
@@ -53,13 +49,3 @@ class Startup:
         """The predictor's own seconds stand beside: they are in none of the steps, or in several."""
         own = {} if loading is None else {f"predictor_{part}": took for part, took in loading.seconds().items()}
         _LOG.info("first_result_committed", **self.seconds(), **own)
-
-
-def process_age() -> float:
-    """Seconds since this process was started, to a hundredth; 0 where the system does not say (not Linux)."""
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        began = int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK")
-        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
-    except (OSError, AttributeError, ValueError):
-        return 0.0

@@ -138,11 +138,23 @@ def test_what_comes_while_the_model_works_goes_together(ready):
     assert [outcome.value for _, outcome in sorted(collect(engine, 4).items())] == [b"1", b"3", b"3", b"3"]
 
 
-def test_large_payloads_pass_in_both_directions(ready):
-    engine = ready("behaving.py:Echo", max_batch_size=8)
-    payload = Payload(bytes(3_000_000), "application/octet-stream")
-    engine.submit_many([Task(token, payload) for token in range(8)])
-    assert {len(outcome.value) for outcome in collect(engine, 8).values()} == {3_000_000}
+@pytest.mark.parametrize("shares_memory", [True, False])
+def test_large_payloads_pass_in_both_directions(ready, monkeypatch, shares_memory):
+    if not shares_memory:
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    engine = ready("behaving.py:Echo", max_batch_size=8, max_batch_bytes=10**19)
+    arena = engine._keeper.host._arena
+    for _ in range(20):  # more than the arena holds
+        payloads = [bytes([number]) * 3_000_000 for number in range(8)]
+        tasks = [Task(token, Payload(data, "application/octet-stream")) for token, data in enumerate(payloads)]
+        engine.submit_many(tasks)
+        assert [outcome.value for _, outcome in sorted(collect(engine, 8).items())] == payloads
+        assert (arena is not None) == shares_memory
+        assert arena is None or not arena._taken
+
+
+def refuse(*_):
+    raise PermissionError("not in this sandbox")
 
 
 def test_items_of_several_kinds_share_a_micro_batch(ready):

@@ -5,10 +5,10 @@ import psutil
 import pytest
 import structlog
 
-from stream_infer.engine.loading import Loading
+from stream_infer.engine.loading import Loading, process_age
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Output
-from stream_infer.worker.startup import Startup, Step, process_age
+from stream_infer.worker.startup import Startup, Step
 from tests.support.worker_bench import WorkerBench
 
 
