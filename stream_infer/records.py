@@ -92,11 +92,11 @@ class Run(NamedTuple):
         for at, value in enumerate(self.values):
             size += len(value or b"")
             if at > start and (size > max_bytes or at - start >= max_records):
-                yield self._slice(start, at)
+                yield self.slice(start, at)
                 start, size = at, len(value or b"")
-        yield self._slice(start, len(self.values))
+        yield self.slice(start, len(self.values))
 
-    def _slice(self, start: int, end: int) -> Run:
+    def slice(self, start: int, end: int) -> Run:
         columns: list[list[Any]] = [column[start:end] for column in self[2:]]
         return Run(self.topic, self.partition, *columns)
 

@@ -120,6 +120,10 @@ class TransactionalProducer:
             except KafkaException as error:
                 self._failure = translate(error, "writing in a transaction", self._where)
 
+    def spoil(self, why: BaseException) -> None:
+        """The transaction that is open lacks something: it is aborted at its end, whatever else is asked for."""
+        self._failure = self._failure or TransactionAborted(f"it lacks what could not be written: {why!r}")
+
     def commit(self, offsets: Offsets, membership: Membership | None = None) -> Future[None]:
         """Ends the transaction that is open beside the caller. The future raises what `transact` does.
 

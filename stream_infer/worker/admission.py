@@ -27,8 +27,8 @@ from stream_infer.worker.waiting import Waiting
 _LOG = structlog.get_logger(__name__)
 
 
-# Of a stretch, in items and in bytes of payload: it is delivered as a whole.
-_LONGEST, _LARGEST = 1024, 256 * 1024
+# Of a stretch, in items and in bytes of payload. Fewer are held one by one: each stretch has a price of its own.
+_SHORTEST, _LONGEST, _LARGEST = 8, 1024, 256 * 1024
 
 
 class Gate(Protocol):
@@ -77,7 +77,7 @@ class Admission:
         is_open = moment.is_serving and not self._suspects
         for run in chain.from_iterable(one.split(_LONGEST, _LARGEST) for one in runs):
             is_first = is_open and self._tier_of(run.topic) is None
-            alike = read_alike(run) if is_first else None
+            alike = read_alike(run) if is_first and len(run.offsets) >= _SHORTEST else None
             if alike is not None and is_for_predictor(read_item(run.first)):
                 begun += self._admit_alike(run, alike)
                 continue

@@ -77,6 +77,11 @@ class Entry:
     def has_ended(self) -> bool:
         return self.ended is not None
 
+    @property
+    def ended_in_front(self) -> int:
+        """How many items, from the first on, have ended."""
+        return 0 if self.ended is None else 1
+
 
 # Of an output of a stretch: with its key and its headers far below what a record may carry.
 _LARGEST_ALIKE = 64 * 1024
@@ -109,6 +114,11 @@ class Stretch:
         return not self.left
 
     @property
+    def ended_in_front(self) -> int:
+        """How many items, from the first on, have ended."""
+        return self.outputs.index(None) if self.left else self.length
+
+    @property
     def partition(self) -> Partition:
         return self.run.topic, self.run.partition
 
@@ -128,6 +138,19 @@ class Stretch:
         self.size += sum(map(len, values)) - before
         self.run.values[start : start + len(values)] = [None] * len(values)
         return True
+
+    def split(self, at: int) -> tuple[Stretch, Stretch]:
+        """Its first `at` items, and the others: each a stretch of its own."""
+        return self._slice(0, at), self._slice(at, self.length)
+
+    def _slice(self, start: int, end: int) -> Stretch:
+        alike = Alike(self.alike.content_type, self.alike.job_id, self.alike.own[start:end])
+        part = Stretch(self.run.slice(start, end), alike, self.first + start)
+        part.outputs = self.outputs[start:end]
+        part.content_type = self.content_type
+        part.left = part.outputs.count(None)
+        part.size += sum([len(value) for value in part.outputs if value is not None])
+        return part
 
     def entries(self) -> list[Entry]:
         """Each item as one of its own."""

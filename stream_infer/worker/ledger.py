@@ -92,19 +92,30 @@ class Ledger:
         self._held_bytes += stretch.size
         return stretch
 
-    def unravel(self, partitions: Iterable[Partition]) -> None:
-        """Makes entries of what has not ended of stretches there, so that what has ended before it can be delivered."""
-        wanted = set(partitions)
-        for stretch in [one for one in self._open.stretches() if one.partition in wanted]:
-            self._unravel(stretch)
-
     def _unravel(self, stretch: Stretch) -> None:
+        """Makes an entry of each of its items."""
         self._open.close_stretch(stretch)
         entries = stretch.entries()
         self._open.add([entry for entry in entries if entry.ended is None])
         parts = self._partitions[stretch.partition]
-        at = next(number for number, part in enumerate(parts) if part is stretch)
-        self._partitions[stretch.partition] = deque([*islice(parts, at), *entries, *islice(parts, at + 1, None)])
+        self._replace(stretch.partition, next(at for at, part in enumerate(parts) if part is stretch), entries)
+
+    def cut_stretches(self) -> None:
+        """Where a partition's next stretch has ended in part, that part becomes one of its own: a commit is due."""
+        for partition, parts in self._partitions.items():
+            at = next((at for at, part in enumerate(parts) if not part.has_ended), None)
+            if at is None:
+                continue
+            part = parts[at]
+            if isinstance(part, Stretch) and (ended := part.ended_in_front):
+                front, rest = part.split(ended)
+                self._open.close_stretch(part)
+                self._open.add_stretch(rest)
+                self._replace(partition, at, [front, rest])
+
+    def _replace(self, partition: Partition, at: int, by: Iterable[Part]) -> None:
+        parts = self._partitions[partition]
+        self._partitions[partition] = deque([*islice(parts, at), *by, *islice(parts, at + 1, None)])
 
     def mark_end(self, partition: Partition, offset: int) -> None:
         """Everything below `offset` has been read.
@@ -321,7 +332,7 @@ class Ledger:
 
     @property
     def has_deliverable(self) -> bool:
-        return any(parts and parts[0].has_ended and self._is_free(parts[0]) for parts in self._partitions.values())
+        return any(parts and parts[0].ended_in_front and self._is_free(parts[0]) for parts in self._partitions.values())
 
     @property
     def held(self) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -198,10 +199,21 @@ class WorkerLoop:
         if not ended:
             return
         transaction = self._open or self._begin_transaction()
-        added = transaction.add(ended)
-        self._ledger.hold_back(added.waiting)
-        self._ledger.begin_delivery(added.prefixes)
-        self._producer.write(added.records)
+        with self._or_spoil():
+            added = transaction.add(ended)
+            self._ledger.hold_back(added.waiting)
+            self._ledger.begin_delivery(added.prefixes)
+            self._producer.write(added.records)
+
+    @contextmanager
+    def _or_spoil(self) -> Iterator[None]:
+        """A fault in the middle of it leaves a transaction that lacks records of what it has: it must not be committed,
+        also not by those who clear up behind the fault."""
+        try:
+            yield
+        except BaseException as error:
+            self._producer.spoil(error)
+            raise
 
     def _begin_transaction(self) -> Transaction:
         self._producer.open()
@@ -217,14 +229,16 @@ class WorkerLoop:
         if not consumer.is_member():
             self._abort("this worker is no member of its group")
             return
+        self._ledger.cut_stretches()
         self._write(self._ledger.prefixes(*self._left()))
         transaction = self._open or (self._begin_transaction() if self._events else None)
         if transaction is None:
             return
-        events, self._events = self._events, []
-        self._producer.write(transaction.progress(self._clock(), events))
-        prefixes = transaction.prefixes
-        end = self._producer.commit({prefix.partition: prefix.offset for prefix in prefixes}, membership)
+        prefixes, events = transaction.prefixes, self._events
+        with self._or_spoil():
+            self._producer.write(transaction.progress(self._clock(), events))
+            end = self._producer.commit({prefix.partition: prefix.offset for prefix in prefixes}, membership)
+        self._events = []
         self._open, self._under_way = None, _UnderWay(prefixes, events, end)
 
     def _abort(self, reason: str) -> None:
@@ -236,27 +250,30 @@ class WorkerLoop:
             self._open = None
 
     def _end_transaction(self, timeout_s: float | None) -> None:
-        """Takes in how the transaction under way has ended, if it has within `timeout_s`; None waits for its end."""
+        """Takes in how the transaction under way has ended, if it has within `timeout_s`; None waits for its end.
+
+        Raises what no other transaction can mend. What was in one that failed, in whatever way, is in the ledger again.
+        """
         under_way = self._under_way
         if under_way is None or not _has_ended(under_way.end, timeout_s):
             return
         self._under_way = None
-        prefixes = under_way.prefixes
-        try:
-            under_way.end.result()
-        except (TransactionAborted, ServiceUnavailable) as error:
-            delay = self._pace.aborted(time.monotonic())
-            _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
-            self._ledger.deliver_again(prefixes)
-            self._circuit.delivery_failed()
-            self._events[:0] = under_way.events
-        except Fenced as error:
-            _LOG.warning("producer_fenced", reason=str(error))
-            self._ledger.deliver_again(prefixes)
-            self._events[:0] = under_way.events
-            self._is_fenced = True
-        else:
-            self._committed(prefixes, time.monotonic())
+        error = under_way.end.exception()
+        if error is None:
+            self._committed(under_way.prefixes, time.monotonic())
+            return
+        self._ledger.deliver_again(under_way.prefixes)
+        self._events[:0] = under_way.events
+        match error:
+            case TransactionAborted() | ServiceUnavailable():
+                delay = self._pace.aborted(time.monotonic())
+                _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
+                self._circuit.delivery_failed()
+            case Fenced():
+                _LOG.warning("producer_fenced", reason=str(error))
+                self._is_fenced = True
+            case _:
+                raise error
 
     def _committed(self, prefixes: Sequence[Prefix], now: float) -> None:
         self._rejected.delivered(prefixes, now)
@@ -297,15 +314,16 @@ class WorkerLoop:
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
-        self._drain(partitions, time.monotonic() + self._times.drain)
-        left = self._ledger.pending(partitions)
-        self._forget(partitions)
+        try:
+            self._drain(partitions, time.monotonic() + self._times.drain)
+        finally:
+            left = self._ledger.pending(partitions)
+            self._forget(partitions)
         _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)
 
     def _drain(self, partitions: Sequence[Partition], deadline: float) -> None:
         tokens = self._ledger.open_tokens(partitions)
         self._engine.withdraw(tokens)
-        self._ledger.unravel(partitions)
         while tokens & self._engine.in_child() and time.monotonic() < deadline and not self._is_fenced:
             self._work(self._times.full)
             self._end_transaction(0.0)
@@ -320,12 +338,14 @@ class WorkerLoop:
         """Not before the transaction under way has ended: nobody else may get its partitions earlier."""
         if self._under_way is None and self._open is not None:
             self._abort("its partitions are not ours any more")
-        self._end_transaction(None)
-        self._engine.disown(self._ledger.open_tokens(partitions))
-        self._ledger.revoke(partitions)
-        self._admission.forget_lost(partitions)
-        self._delivery.payloads.forget(partitions)
-        self._reading.end(partitions)
+        try:
+            self._end_transaction(None)
+        finally:
+            self._engine.disown(self._ledger.open_tokens(partitions))
+            self._ledger.revoke(partitions)
+            self._admission.forget_lost(partitions)
+            self._delivery.payloads.forget(partitions)
+            self._reading.end(partitions)
 
     def _deliver_all(self, deadline: float, partitions: Sequence[Partition]) -> None:
         while not self._is_fenced:

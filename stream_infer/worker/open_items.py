@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,9 +34,8 @@ class OpenItems:
         self._entries.update([(entry.token, entry) for entry in entries])
 
     def add_stretch(self, stretch: Stretch) -> None:
-        """Its tokens are behind all that were given before."""
         self._stretches[stretch.first] = stretch
-        self._firsts.append(stretch.first)
+        insort(self._firsts, stretch.first)
         self._in_stretches += stretch.left
 
     def entry(self, token: int) -> Entry | None:
@@ -77,7 +76,7 @@ class OpenItems:
             elif stretch is not None:
                 start = token - stretch.first
                 longest = min(stretch.length - start, len(tokens) - at)
-                if tokens[at + longest - 1] == token + longest - 1:  # in a row: tokens are never given twice
+                if list(tokens[at : at + longest]) == list(range(token, token + longest)):
                     length = longest
                 yield Span(at, stretch, start, start + length)
             at += length

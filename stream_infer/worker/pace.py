@@ -64,11 +64,10 @@ class Pace:
         """Whether a transaction may begin: not at once after another; after an abort, when its delay is over."""
         return now >= (self._next_commit if self._aborted_in_a_row else self._rested)
 
-    def committed(self, now: float, *, more: bool = False) -> None:
-        """`more` is ready than one transaction may hold."""
+    def committed(self, now: float) -> None:
         self._aborted_in_a_row = 0
         self._rested = now + self.policy.rest
-        self._next_commit = now if more else now + self.policy.commit_interval
+        self._next_commit = now + self.policy.commit_interval
 
     def aborted(self, now: float) -> float:
         """Notes that it has to be done again; answers the delay."""

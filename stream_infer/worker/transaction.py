@@ -45,15 +45,19 @@ class Transaction:
         return [Prefix(partition, parts) for partition, parts in self._parts.items()]
 
     def add(self, prefixes: Iterable[Prefix]) -> Addition:
-        """Results, dead letters and retries in the order of their items."""
+        """Results, dead letters and retries in the order of their items.
+
+        Where it raises nothing has come to it, but it may count what it does not write: it is not to be committed.
+        """
         added = Addition()
         for prefix in prefixes:
             ready = self._write(prefix, added)
             if ready.parts:
                 added.prefixes.append(ready)
-                self._parts.setdefault(ready.partition, []).extend(ready.parts)
-                self.length += ready.length
-                self.size += ready.size
+        for ready in added.prefixes:
+            self._parts.setdefault(ready.partition, []).extend(ready.parts)
+            self.length += ready.length
+            self.size += ready.size
         return added
 
     def progress(self, now: float, said: Iterable[Event] = ()) -> list[OutgoingRecord]:

@@ -140,16 +140,21 @@ class KeptProducer:
         self.failure: Exception | None = None
         self.begun = 0
         self.written_now: list[OutgoingRecord] | None = None
+        self._spoiled: Exception | None = None
         self._end: Callable[[Exception | None], None] | None = None
 
     def open(self) -> None:
         assert self._end is None, "one transaction at a time"
         assert self.written_now is None, "one transaction at a time"
         self.written_now = []
+        self._spoiled = None
 
     def write(self, records: Sequence[OutgoingRecord]) -> None:
         assert self.written_now is not None, "a transaction is open"
         self.written_now += records
+
+    def spoil(self, why: BaseException) -> None:
+        self._spoiled = TransactionAborted(repr(why))
 
     def commit(self, offsets: Any, membership: Any = None) -> Future[None]:
         self.begun += 1
@@ -168,7 +173,7 @@ class KeptProducer:
 
         self._end = end
         if not self.holds:
-            end(self.failure)
+            end(self._spoiled or self.failure)
         return future
 
     def abort(self, reason: str) -> Future[None]:

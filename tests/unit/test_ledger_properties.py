@@ -5,6 +5,7 @@ that is passed over, or done twice, shows wherever it comes from.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from stream_infer.engine.task import AlikeAnswers
 from stream_infer.errors import Stage
-from stream_infer.headers import item_headers
+from stream_infer.headers import item_headers, read_alike
 from stream_infer.jobs.events import HookEnded
-from stream_infer.records import Control, Failure, Output, Position
-from stream_infer.worker.held import NOTHING, SKIPPED, Entry, Prefix
+from stream_infer.records import JSON, Control, Failure, Output, Position, Run
+from stream_infer.worker.held import NOTHING, SKIPPED, Entry, Part, Prefix, Stretch
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.retry import Retried
 from stream_infer.worker.waiting import Waiting
@@ -45,7 +47,9 @@ class Log:
 class Held:
     """What the model remembers of an entry: where it waits (None: somebody works on it), and how it ended."""
 
-    entry: Entry
+    ledger: Ledger
+    token: int
+    own: Entry | None  # None: it is in a stretch, as far as the model knows
     partition: tuple[str, int]
     offset: int
     size: int
@@ -60,6 +64,13 @@ class Held:
     @property
     def parked(self) -> bool:
         return self.waits is not None
+
+    @property
+    def entry(self) -> Entry:
+        """Of one that has not ended; whoever asks takes it out of its stretch."""
+        self.own = self.own or self.ledger.get(self.token)
+        assert self.own is not None
+        return self.own
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -83,24 +94,31 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # What lies in Kafka, and what is read of it.
 
-    @rule(which=st.integers(0, 2), records=st.integers(1, 3), markers=st.integers(0, 2))
+    @rule(which=st.integers(0, 2), records=st.integers(1, 5), markers=st.integers(0, 2))
     def produce(self, which: int, records: int, markers: int) -> None:
         log = self.logs[PARTITIONS[which]]
         log.records += range(log.end, log.end + records)
         log.end += records + markers
 
     @rule(
-        which=st.integers(0, 2), most=st.integers(1, 4), size=st.integers(0, 5), job=st.sampled_from([None, "j", "k"])
+        which=st.integers(0, 2),
+        most=st.integers(1, 4),
+        size=st.integers(0, 5),
+        job=st.sampled_from([None, "j", "k"]),
+        alike=st.booleans(),
     )
-    def read(self, which: int, most: int, size: int, job: str | None) -> None:
+    def read(self, which: int, most: int, size: int, job: str | None, alike: bool = False) -> None:
         """As one poll hands it out: records, then the partition's end, which may be one that was overtaken."""
         partition = PARTITIONS[which]
         log = self.logs[partition]
-        ends = [log.read]
-        for offset in [offset for offset in log.records if offset >= log.read][:most]:
-            self._admit(partition, offset, size, job)
-            log.read = offset + 1
-            ends.append(log.read)
+        offsets = [offset for offset in log.records if offset >= log.read][:most]
+        ends = [log.read, *[offset + 1 for offset in offsets]]
+        log.read = ends[-1]
+        if alike and offsets:
+            self._admit_alike(partition, offsets, size)
+        else:
+            for offset in offsets:
+                self._admit(partition, offset, size, job)
         if not any(offset >= log.read for offset in log.records):
             log.read = log.end
             ends = [*ends[1:], log.end]
@@ -113,9 +131,24 @@ class LedgerMachine(RuleBasedStateMachine):
         [entry] = self.ledger.admit(partition, [item_at(*partition, offset, b"." * size, headers)]) or [None]
         assert (entry is not None) == self.logs[partition].ours
         if entry is not None:
-            assert entry.token not in [held.entry.token for held in self.held]
-            assert entry.token not in self.lost
-            self.held.append(Held(entry, partition, offset, size, control is None))
+            self._hold(entry.token, entry, partition, offset, size, is_item=control is None)
+
+    def _admit_alike(self, partition: tuple[str, int], offsets: list[int], size: int) -> None:
+        run = Run.of([item_at(*partition, offset, b"." * size).message for offset in offsets])
+        alike = read_alike(run)
+        assert alike is not None
+        stretch = self.ledger.admit_alike(run, alike)
+        assert (stretch is not None) == self.logs[partition].ours
+        if stretch is not None:
+            for token, offset in enumerate(offsets, stretch.first):
+                self._hold(token, None, partition, offset, size, is_item=True)
+
+    def _hold(
+        self, token: int, own: Entry | None, partition: tuple[str, int], offset: int, size: int, *, is_item: bool
+    ) -> None:
+        assert token not in [held.token for held in self.held]
+        assert token not in self.lost
+        self.held.append(Held(self.ledger, token, own, partition, offset, size, is_item))
 
     @rule(
         which=st.integers(0, 2),
@@ -131,7 +164,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """All of it in one step, or nothing would get far."""
         self.time_passes(1.0 if most % 2 else 0.0)
         self.the_predictor_serves(most)
-        self.read(which, 4, size, "j" if size > 2 else None)
+        self.read(which, 4, size, "j" if size > 2 else None, alike=most != 2)
+        if most > 1:
+            self._succeed_alike(which + 1, JSON, size % 2)
+        if most % 2:
+            self.a_commit_is_due()
         for number, seconds in waits:
             if self._working():
                 self._let_wait(self._one(self._working(), number), seconds)
@@ -165,11 +202,36 @@ class LedgerMachine(RuleBasedStateMachine):
     def fail_in_the_predictor(self, which: int, retried: bool) -> None:
         self._finish(self._one(self._working(), which), Retried(1, 2, 0.0) if retried else PREDICTED, failed=True)
 
+    @precondition(lambda self: self._working())
+    @rule(count=st.integers(1, 8), kind=st.sampled_from([JSON, JSON, "text/plain"]), skips=st.integers(0, 3))
+    def succeed_alike(self, count: int, kind: str, skips: int) -> None:
+        self._succeed_alike(count, kind, skips)
+
+    def _succeed_alike(self, count: int, kind: str, skips: int) -> None:
+        """As a micro-batch is answered; what is in no stretch any more is answered one by one."""
+        some = sorted(self._working(), key=lambda held: (held.own is not None, held.token))[skips : skips + count]
+        values = [b"%d" % held.token for held in some]
+        _, others = self.ledger.succeed_alike(AlikeAnswers([held.token for held in some], values, kind))
+        left = {answer.token for answer in others}
+        for held, value in zip(some, values, strict=True):
+            if held.token in left:
+                self._finish(held, Output(value, kind))
+            else:
+                assert held.own is None or held.own.token != held.token
+                held.ended, held.size = Output(value, kind), len(value)
+
+    @rule()
+    def a_commit_is_due(self) -> None:
+        self.ledger.cut_stretches()
+        fronts = [next((held for held in self._in(partition)), None) for partition in PARTITIONS]
+        if not self.under_way and any(held and held.ended and not held.is_held_back for held in fronts):
+            assert self.ledger.prefixes(1), "the first item of a partition can be delivered as soon as it has ended"
+
     def _finish(self, held: Held, end: object, *, failed: bool = False) -> None:
         held.entry.failure = held.failure = PREDICTED if failed else held.failure
-        assert self.ledger.finish(held.entry.token, end) is held.entry
+        assert self.ledger.finish(held.token, end) is held.entry
         held.ended = end
-        assert self.ledger.finish(held.entry.token, SKIPPED) is None, "nothing ends twice"
+        assert self.ledger.finish(held.token, SKIPPED) is None, "nothing ends twice"
 
     @precondition(lambda self: self._working())
     @rule(which=WHICH, size=st.integers(0, 9))
@@ -196,8 +258,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 1.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        due = {held.entry.token for held in self.held if held.parked and held.until <= self.now}
-        early = {held.entry.token for held in self.held if held.parked} - due
+        due = {held.token for held in self.held if held.parked and held.until <= self.now}
+        early = {held.token for held in self.held if held.parked} - due
         released = self._released(self.waiting.due(self.now))
         assert due <= released
         # One that has waited before may be let go by its former time: it is judged anew, and waits again.
@@ -206,7 +268,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=st.sampled_from(["j", "k", "nobody's"]))
     def a_job_ends(self, job: str) -> None:
-        expected = {held.entry.token for held in self.held if held.parked and held.entry.item.job_id == job}
+        expected = {held.token for held in self.held if held.parked and held.entry.item.job_id == job}
         assert self._released(self.waiting.of_jobs({job})) == expected
 
     @precondition(lambda self: self.held)
@@ -214,11 +276,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_way_is_cleared(self, which: int) -> None:
         held = self._one(self.held, which)
         expected = {
-            other.entry.token
+            other.token
             for other in self.held
             if other.parked and other.partition == held.partition and other.offset < held.offset
         }
-        assert self._released(self.waiting.before(held.partition, held.entry.token)) == expected
+        assert self._released(self.waiting.before(held.partition, held.token)) == expected
 
     @rule(count=st.integers(0, 3))
     def the_predictor_serves(self, count: int) -> None:
@@ -226,7 +288,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert [entry.token for entry in waiting] == [
             token
             for token in [entry.token for entry in waiting]
-            if any(held.entry.token == token and held.waits == "predictor" for held in self.held)
+            if any(held.token == token and held.waits == "predictor" for held in self.held)
         ]
         assert len(waiting) == sum(held.waits == "predictor" for held in self.held)
         some = waiting[:count]
@@ -242,7 +304,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if held.failure is not None and isinstance(held.ended, Failure | Retried) and not held.is_under_way
         ]
         reopened = self.ledger.reopen_failed()
-        assert {entry.token for entry in reopened} == {held.entry.token for held in expected}
+        assert {entry.token for entry in reopened} == {held.token for held in expected}
         for held in expected:
             held.ended = None
             held.is_held_back = False
@@ -257,7 +319,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._hold_back(which)
 
     def _hold_back(self, which: int) -> None:
-        ended = [held for held in self.held if held.ended is not None and not held.is_under_way]
+        ended = [held for held in self.held if held.ended is not None and not held.is_under_way and held.own]
         if ended:
             held = self._one(ended, which)
             self.ledger.hold_back([held.entry])
@@ -280,15 +342,15 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(most=st.integers(1, 6))
     def begin_transaction(self, most: int) -> None:
         prefixes = self.ledger.prefixes(most)
-        assert sum(len(prefix.parts) for prefix in prefixes) <= most
-        assert bool(prefixes) == self.ledger.has_deliverable
+        assert sum(prefix.length - prefix.parts[-1].length for prefix in prefixes) < most, "stretches are taken whole"
+        assert self.ledger.has_deliverable or not prefixes
         assert len({prefix.partition for prefix in prefixes}) == len(prefixes)
         assert self.ledger.prefixes(most) == prefixes
         self.ledger.begin_delivery(prefixes)
         self.under_way = prefixes
-        delivered = {id(entry) for prefix in prefixes for entry in prefix.parts}
+        delivered = {(prefix.partition, offset) for prefix in prefixes for offset, _ in items_of(prefix.parts)}
         for held in self.held:
-            held.is_under_way = id(held.entry) in delivered
+            held.is_under_way = (held.partition, held.offset) in delivered
 
     @rule(commits=st.sampled_from([True, True, True, False]))
     def end_transaction(self, commits: bool) -> None:
@@ -306,16 +368,14 @@ class LedgerMachine(RuleBasedStateMachine):
         for held in self.held:
             held.is_under_way = False
 
-    def _committed(self, partition: tuple[str, int], offset: int, entries: list[Entry]) -> None:
+    def _committed(self, partition: tuple[str, int], offset: int, parts: Sequence[Part]) -> None:
         log = self.logs[partition]
         assert log.ours
         assert log.committed <= offset <= log.end, "never back, and not beyond what there is"
         assert not [held for held in self._in(partition) if held.ended is None and held.offset < offset]
         gone = [held for held in self._in(partition) if held.offset < offset]
         assert not [held for held in gone if held.is_held_back]
-        items = [entry for entry in entries if entry.item is not None]
-        assert items == [held.entry for held in gone]
-        assert [entry.ended for entry in items] == [held.ended for held in gone]
+        assert items_of(parts) == [(held.offset, held.ended) for held in gone]
         log.delivered += [held.offset for held in gone]
         log.committed = offset
         assert log.delivered == [one for one in log.records if one < offset], "each once, none passed over"
@@ -351,7 +411,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _forget(self, partitions: list[tuple[str, int]]) -> None:
         self.waiting.forget_lost()
-        self.lost += [held.entry.token for held in self.held if held.partition in partitions]
+        self.lost += [held.token for held in self.held if held.partition in partitions]
         self.held = [held for held in self.held if held.partition not in partitions]
         for partition in partitions:
             self.logs[partition].read = self.logs[partition].committed
@@ -361,9 +421,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def the_sums_are_those_of_the_entries(self) -> None:
         ledger = self.ledger
-        items = {held.entry.token for held in self.held}
-        marks = [entry for entries in ledger._partitions.values() for entry in entries if entry.item is None]
-        delivered = [entry for prefix in self.under_way for entry in prefix.parts if entry.item is None]
+        items = {held.token for held in self.held}
+        marks = [part for parts in ledger._partitions.values() for part in parts if is_mark(part)]
+        delivered = [part for prefix in self.under_way for part in prefix.parts if is_mark(part)]
         assert ledger.held == len(items) + len(marks) + len(delivered)
         assert ledger.held_bytes == sum(held.size for held in self.held)
         assert ledger.pending() == sum(held.ended is None for held in self.held)
@@ -371,7 +431,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert ledger.in_work >= 0
         for partition in PARTITIONS:
             mine = self._in(partition)
-            undone = {held.entry.token for held in mine if held.ended is None}
+            undone = {held.token for held in mine if held.ended is None}
             assert (ledger.pending([partition]), ledger.open_tokens([partition])) == (len(undone), undone)
             holds_back = any(held.is_held_back for held in mine)
             assert ledger.is_held_back([partition]) == holds_back
@@ -383,9 +443,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def only_what_is_held_and_has_not_ended_is_found(self) -> None:
         for held in self.held:
             undone = held.ended is None
-            assert self.ledger.get(held.entry.token) is (held.entry if undone else None)
+            if held.own or not undone:
+                assert self.ledger.get(held.token) is (held.own if undone else None)
             place = {held.partition: [held.offset]} if undone and held.is_item else {}
-            assert self.ledger.offsets_of([held.entry.token]) == place
+            assert self.ledger.offsets_of([held.token]) == place
         for token in self.lost[-5:]:
             assert self.ledger.get(token) is None
             assert self.ledger.finish(token, SKIPPED) is None
@@ -402,7 +463,7 @@ class LedgerMachine(RuleBasedStateMachine):
             while log.read < log.end:
                 self.read(number, 4, 1, None)
             self.ledger.mark_end(PARTITIONS[number], log.end)
-        self._released(self.waiting.release([held.entry for held in self.held]))
+        self._released(self.waiting.release([held.entry for held in self.held if held.parked]))
         for held in self._working():
             self._finish(held, SKIPPED)
         self.let_go(10_000)
@@ -432,10 +493,26 @@ class LedgerMachine(RuleBasedStateMachine):
         tokens = {entry.token for entry in entries}
         assert len(tokens) == len(entries)
         for held in self.held:
-            if held.entry.token in tokens:
+            if held.token in tokens:
                 assert held.parked
                 held.waits, held.until = None, math.inf
         return tokens
+
+
+def is_mark(part: Part) -> bool:
+    return isinstance(part, Entry) and part.item is None
+
+
+def items_of(parts: Sequence[Part]) -> list[tuple[int, object]]:
+    """The offset of each item in them, and how it ended."""
+    found: list[tuple[int, object]] = []
+    for part in parts:
+        if isinstance(part, Stretch):
+            outputs = [None if value is None else Output(value, part.content_type) for value in part.outputs]
+            found += zip(part.run.offsets, outputs, strict=True)
+        elif part.item is not None:
+            found.append((part.item.message.offset, part.ended))
+    return found
 
 
 TestLedger = LedgerMachine.TestCase

@@ -45,14 +45,6 @@ def test_after_an_abort_even_an_idle_worker_waits_longer_each_time() -> None:
     assert pace.is_commit_due(15.0, idle=True, held=1)
 
 
-def test_what_one_transaction_cannot_hold_is_committed_at_once() -> None:
-    pace = Pace(POLICY)
-
-    pace.committed(10.0, more=True)
-
-    assert pace.is_commit_due(10.0, idle=False, held=1)
-
-
 @pytest.mark.parametrize(
     ("partitions", "each"),
     [(0, (500, 2500)), (1, (500, 2500)), (4, (125, 625)), (3, (166, 833)), (9000, (1, 1))],

@@ -72,6 +72,23 @@ def test_whoever_asks_for_one_item_gets_it_as_one_of_its_own_and_the_others_keep
     assert (ledger.pending(), ledger.held_bytes) == (2, len(b"long") + 2)
 
 
+def test_when_a_commit_is_due_what_has_ended_of_a_stretch_is_cut_off_and_the_rest_goes_on_as_one() -> None:
+    ledger, [stretch] = ledger_of(4)
+    first = stretch.first
+    ledger.succeed_alike(AlikeAnswers([first, first + 1, first + 3], [b"aa", b"b", b"d"], JSON))
+    assert (ledger.has_deliverable, ledger.prefixes(10)) == (True, [])
+
+    ledger.cut_stretches()
+
+    [prefix] = prefixes = ledger.prefixes(10)
+    assert (outputs(prefixes), prefix.offset) == ([b"aa", b"b"], 2)
+    ledger.begin_delivery(prefixes)
+    ledger.delivered(prefixes)
+    assert (ledger.held, ledger.held_bytes, ledger.pending()) == (2, len(b"1" + b"d"), 1)
+    ledger.succeed_alike(AlikeAnswers([first + 2], [b"c"], JSON))
+    assert outputs(ledger.prefixes(10)) == [b"c", b"d"]
+
+
 def test_outputs_of_another_type_or_too_large_to_go_unseen_are_taken_one_by_one() -> None:
     ledger, [stretch] = ledger_of(2)
     first = stretch.first
@@ -93,7 +110,7 @@ def test_a_partition_that_is_taken_away_leaves_nothing() -> None:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["alike", "one", "look", "unravel", "deliver", "abort"]), st.integers(0, ITEMS - 1),
+    st.tuples(st.sampled_from(["alike", "one", "look", "cut", "deliver", "abort"]), st.integers(0, ITEMS - 1),
               st.integers(1, 5)),
     max_size=25,
 )  # fmt: skip
@@ -133,8 +150,8 @@ def test_however_they_end_all_are_delivered_once_in_their_order(
             left.discard(some[0])
         elif what == "look" and some:
             assert ledger.get(some[0]) is not None
-        elif what == "unravel":
-            ledger.unravel([PARTITION])
+        elif what == "cut":
+            ledger.cut_stretches()
         elif what in ("deliver", "abort"):
             deliver(commits=what == "deliver")
         assert ledger.pending() == ledger.in_work == len(left)

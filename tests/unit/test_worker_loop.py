@@ -145,12 +145,12 @@ def test_what_was_sent_of_an_item_that_has_succeeded_is_not_held_until_its_commi
         def __del__(self) -> None:
             freed.append(self[:1])
 
-    bench.feed(*[Payload(b"%d" % number + bytes(100_000)) for number in range(3)], headers=headers)
+    bench.feed(*[Payload(b"%d" % number + bytes(100_000)) for number in range(9)], headers=headers)
     bench.run(3)
     bench.engine.called.clear()
 
-    assert (bench.ledger.held, sorted(freed)) == (4, [b"0", b"1", b"2"])
-    assert bench.ledger.held_bytes == len(b"hangs") + 3 * len(b"short")
+    assert (bench.ledger.held, sorted(freed)) == (10, [b"%d" % number for number in range(9)])
+    assert bench.ledger.held_bytes == len(b"hangs") + 9 * len(b"short")
 
 
 def test_a_key_that_leaves_no_room_for_a_result_keeps_its_value_for_a_dead_letter() -> None:
