@@ -26,7 +26,8 @@ from stream_infer.local.free_ports import find_free
 _EVERY_S = 0.5
 _READY_S = 90.0
 _SLOWEST = 300.0
-_WARM_UP = 20_000
+# Until every role has what it takes at full speed.
+_WARM_UP = 200_000
 _MIB = 1 << 20
 _SIZE = 100
 

