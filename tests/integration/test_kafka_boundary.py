@@ -136,6 +136,20 @@ def test_a_record_that_the_producer_itself_refuses_leaves_no_transaction_open(se
     assert values(settings, topic) == [b"b"]
 
 
+def test_a_transaction_that_lacks_a_record_is_aborted_though_its_commit_is_asked_for(settings, topic_of, open_producer):
+    topic = topic_of()
+    producer = open_producer()
+    producer.open()
+    producer.write([record(topic, b"a")])
+    producer.spoil(MemoryError("by the test"))
+
+    with pytest.raises(TransactionAborted, match="by the test"):
+        producer.commit({}).result()
+    producer.transact([record(topic, b"b")], {})
+
+    assert values(settings, topic) == [b"b"]
+
+
 def test_a_second_producer_of_the_same_id_fences_the_first(settings, topic_of, open_producer):
     topic = topic_of()
     first = open_producer()
