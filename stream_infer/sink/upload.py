@@ -73,11 +73,6 @@ class Upload:
                 future.add_done_callback(lambda _, key=put.key: _delete(self._store, key))  # type: ignore[misc]
         self._pool.submit(_delete_all, self._store, tuple(reversed(there)))  # the note is first, and so goes last
 
-    def tidy(self) -> None:
-        """After the commit: the note has served."""
-        if self.plan.pending is not None:
-            self._pool.submit(_delete, self._store, self.plan.pending.key)
-
     def _take(self, put: _Put, future: Future[Stored], now: float) -> None:
         try:
             self.stored[put.key] = future.result()

@@ -24,6 +24,7 @@ from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
 from stream_infer.sink.producers import start_producer
 from stream_infer.sink.records import read_line
+from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.share import Share, Shares
 from stream_infer.sink.upload import Upload
 from stream_infer.topics import Topics
@@ -54,6 +55,7 @@ class Writer:
         self._shares = Shares()
         self._instance = new_instance()
         self._pool = DaemonPool(UPLOADS, "upload")
+        self._notes = ServedNotes(store, self._pool)
         self._backoff = Backoff()
         self._settling = Backoff()
         self._consumer: GroupConsumer
@@ -91,6 +93,7 @@ class Writer:
             self._advance(draining=draining)
             self._say_why()
             self._commit()
+            self._notes.advance(time.monotonic())
         except (ServiceUnavailable, Fenced) as error:
             # A failed poll may have dropped records that it had taken from the queue: back to what is committed.
             self._start_over([], error)
@@ -229,7 +232,8 @@ class Writer:
         self._backoff.worked()
         for share, upload in zip(ready, uploads, strict=True):
             share.upload = None
-            upload.tidy()
+            if upload.plan.pending is not None:
+                self._notes.add(upload.plan.pending.key)
             _tell(upload)
 
     def _throttle(self, *, draining: bool) -> None:
@@ -265,9 +269,7 @@ class Writer:
         """1: read nothing more; 2: flush and commit what is held, within a deadline. What is not stays uncommitted."""
         deadline = time.monotonic() + _STOP_WITHIN_S
         self._throttle(draining=True)
-        while time.monotonic() < deadline and any(
-            share.upload is not None or share.buffer.has_moved for share in self._shares.owned.values()
-        ):
+        while time.monotonic() < deadline and (self._notes or any(map(_has_more, self._shares.owned.values()))):
             self._step(draining=True)
 
     def _leave(self) -> None:
@@ -278,6 +280,10 @@ class Writer:
             if self._producer is not None:
                 self._producer.close()
             self._pool.close(_TIDY_WITHIN_S)
+
+
+def _has_more(share: Share) -> bool:
+    return share.upload is not None or share.buffer.has_moved
 
 
 def _tell(upload: Upload) -> None:
