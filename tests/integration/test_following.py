@@ -71,7 +71,7 @@ def settings(bootstrap_servers: str, topic_prefix: str) -> Settings:
 @pytest.fixture
 def topics(settings: Settings, topic_prefix: str) -> tuple[str, str]:
     items, late = f"{topic_prefix}.items", f"{topic_prefix}.late"
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap, "log_level": 0})
     for made in admin.create_topics([NewTopic(name, 4, 1) for name in (items, late)]).values():
         made.result()
     write_first_offsets(settings, f"{items}.{GROUP}", [items, late])

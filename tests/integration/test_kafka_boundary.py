@@ -55,7 +55,7 @@ def settings(bootstrap_servers, topic_prefix):
 
 @pytest.fixture
 def topic_of(bootstrap_servers, topic_prefix):
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
 
     def topic_of(partitions=1, **config):
         name = f"{topic_prefix}.topic-{time.monotonic_ns()}"

@@ -50,7 +50,7 @@ def read_all(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:
 
 
 def create_topic(bootstrap_servers: str, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     for created in admin.create_topics([NewTopic(topic, 2, 1)]).values():
         created.result(30)
 

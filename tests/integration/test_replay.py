@@ -594,7 +594,7 @@ def test_a_dead_letter_that_was_replayed_long_ago_does_not_run_again_while_it_is
     assert set(roles.replayed(job_id)) == replayed
 
     dlq = roles.topics.api("echo").dlq
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap, "log_level": 0})
     ends = topic_ends(settings.kafka, dlq)
     for gone in admin.delete_records([TopicPartition(dlq, number, end) for number, end in ends.items()]).values():
         gone.result()

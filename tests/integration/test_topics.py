@@ -66,7 +66,7 @@ def test_a_topic_that_is_made_anew_has_another_id(settings_with, bootstrap_serve
     first = admin.topic_ids(settings.kafka, asked)
     assert list(first) == [names.items, names.retry(1)]
     assert first == admin.topic_ids(settings.kafka, asked)
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     client.delete_topics([names.items])[names.items].result()
     admin.apply(settings)
     again = admin.topic_ids(settings.kafka, asked)
@@ -172,7 +172,7 @@ def test_items_that_outlive_the_place_of_an_idle_group_are_a_conflict(settings_w
     items = Topics(settings.kafka.topic_prefix).api("a").items
     entry = ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, items, incremental_configs=[entry])
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     client.incremental_alter_configs([resource])[resource].result()
 
     [conflict] = admin.retention_conflicts(settings)
