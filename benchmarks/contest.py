@@ -63,7 +63,7 @@ def warm(
         lane = opened.enter_context(
             bench.lane(conditions.api, all_topics=contestant.is_ours, changes=conditions.changes)
         )
-        if contestant.of_job:
+        if contestant.is_ours and contestant.of_job:
             announce_job(lane)
         with Fill(bench.bootstrap, lane.source) as first:
             first.add(load, range(conditions.warm_up_items), "w")

@@ -18,6 +18,7 @@ PEERS_PYTHON = Path(os.environ.get("BENCH_PEERS") or _CACHE / "bench-peers") / "
 WORKER, JOB_WORKER = "worker", "worker, job items"
 HANDWRITTEN_TUNED = "hand-written and tuned, transactions"
 HANDWRITTEN_TX, HANDWRITTEN = "hand-written, transactions", "hand-written"
+HANDWRITTEN_JOB_TX = "hand-written, job items, transactions"
 QUIX = "Quix Streams, exactly once"
 
 
@@ -69,6 +70,13 @@ OURS_OF_JOB = Contestant(JOB_WORKER, _worker, "exactly once", "", is_ours=True, 
 BY_HAND_TX = Contestant(
     HANDWRITTEN_TX, handwritten(), "exactly once", "no isolation, retries, dead letters, headers, ids or progress"
 )
+BY_HAND_JOB_TX = Contestant(
+    HANDWRITTEN_JOB_TX,
+    handwritten("--headers"),
+    "exactly once",
+    "as above, but it carries the headers on",
+    of_job=True,
+)
 BY_HAND_TUNED = Contestant(
     HANDWRITTEN_TUNED,
     handwritten("--tuned"),
@@ -110,7 +118,7 @@ PEERS: Sequence[Contestant] = (
         needs=PEERS_PYTHON,
     ),
 )
-EVERYBODY: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND_TUNED, BY_HAND, *PEERS)
+EVERYBODY: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND_JOB_TX, BY_HAND_TUNED, BY_HAND, *PEERS)
 """At 100 B."""
-BIG_ITEMS: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND_TUNED, PEERS[0])
+BIG_ITEMS: Sequence[Contestant] = (OURS, OURS_OF_JOB, BY_HAND_TX, BY_HAND_JOB_TX, BY_HAND_TUNED, PEERS[0])
 """At 1 KB and 100 KB: those with the same guarantee."""

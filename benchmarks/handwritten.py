@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
+from typing import TypeAlias
 
 import orjson
 from confluent_kafka import Consumer, Message, Producer
@@ -20,6 +22,8 @@ from confluent_kafka import Consumer, Message, Producer
 COMMIT_S = 0.2
 # The worker's default `max_wait_ms`.
 WAIT_S = 0.02
+
+Produce: TypeAlias = Callable[[list[Message]], None]
 
 
 def predict(items: list[object]) -> list[object]:
@@ -34,6 +38,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--headers", action="store_true")
     options = parser.parse_args()
     consumer = Consumer(
         {
@@ -66,12 +71,13 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     loop = run_plain if options.plain else run_transactional
-    loop(consumer, producer, options.target, options.batch, lambda: not stopped)
+    produce = produce_with_headers if options.headers else produce_alone
+    loop(consumer, producer, partial(produce, producer, options.target), options.batch, lambda: not stopped)
     consumer.close()
 
 
 def run_transactional(
-    consumer: Consumer, producer: Producer, target: str, batch: int, go_on: Callable[[], bool]
+    consumer: Consumer, producer: Producer, produce: Produce, batch: int, go_on: Callable[[], bool]
 ) -> None:
     begun = False
     last_commit = time.monotonic()
@@ -81,7 +87,7 @@ def run_transactional(
             if not begun:
                 producer.begin_transaction()
                 begun = True
-            produce(producer, target, messages)
+            produce(messages)
         if begun and (len(messages) < batch or time.monotonic() - last_commit >= COMMIT_S):
             places = consumer.position(consumer.assignment())
             producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata())
@@ -90,13 +96,13 @@ def run_transactional(
             last_commit = time.monotonic()
 
 
-def run_plain(consumer: Consumer, producer: Producer, target: str, batch: int, go_on: Callable[[], bool]) -> None:
+def run_plain(consumer: Consumer, producer: Producer, produce: Produce, batch: int, go_on: Callable[[], bool]) -> None:
     uncommitted = False
     last_commit = time.monotonic()
     while go_on():
         messages = [message for message in consumer.consume(batch, WAIT_S) if is_record(message)]
         if messages:
-            produce(producer, target, messages)
+            produce(messages)
             uncommitted = True
         if uncommitted and (len(messages) < batch or time.monotonic() - last_commit >= COMMIT_S):
             producer.flush()
@@ -105,11 +111,21 @@ def run_plain(consumer: Consumer, producer: Producer, target: str, batch: int, g
             last_commit = time.monotonic()
 
 
-def produce(producer: Producer, target: str, messages: list[Message]) -> None:
-    outputs = predict([orjson.loads(message.value() or b"null") for message in messages])
-    for message, output in zip(messages, outputs, strict=True):
-        producer.produce(target, orjson.dumps(output), message.key())
+def produce_alone(producer: Producer, target: str, messages: list[Message]) -> None:
+    for message, output in answered(messages):
+        producer.produce(target, output, message.key())
     producer.poll(0)
+
+
+def produce_with_headers(producer: Producer, target: str, messages: list[Message]) -> None:
+    for message, output in answered(messages):
+        producer.produce(target, output, message.key(), headers=message.headers())
+    producer.poll(0)
+
+
+def answered(messages: list[Message]) -> Iterator[tuple[Message, bytes]]:
+    outputs = predict([orjson.loads(message.value() or b"null") for message in messages])
+    return zip(messages, map(orjson.dumps, outputs), strict=True)
 
 
 def is_record(message: Message) -> bool:

@@ -53,7 +53,7 @@ class JsonLoad:
     def headers(self, number: int) -> Headers:
         if not self.of_job:
             return ()
-        return item_headers(content_type=JSON, job_id=JOB_ID, item_id=item_id_of(JOB_ID, number), generation=1)
+        return item_headers(content_type=JSON, job_id=JOB_ID, item_id=item_id_of(JOB_ID, number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Resident memory of every role while `up` runs one long job, from its first item to its end."""
+"""Resident memory of every role while `up` runs one long job, once it is warm."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from stream_infer.local.free_ports import find_free
 _EVERY_S = 0.5
 _READY_S = 90.0
 _SLOWEST = 300.0
-# Until every role has what it takes at full speed.
-_WARM_UP = 200_000
+# Lines that end before the first sample: by then the sink, which takes longest to it, has filled its buffers and put
+# them into the store a few times, and every role has what it takes at full speed.
+_WARM_UP = 1_000_000
 _MIB = 1 << 20
 _SIZE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Residence:
-    """Samples of one role with its children: seconds since the job was submitted, bytes."""
+    """Samples of one role with its children: seconds since the job was warm, bytes."""
 
     samples: list[tuple[float, int]]
 
@@ -69,12 +70,12 @@ class MemoryResult:
             first, last = role.quarters
             peak = max(size for _, size in role.samples)
             rows.append([name, f"{first / _MIB:.1f}", f"{last / _MIB:.1f}", percent(role.growth), f"{peak / _MIB:.1f}"])
-        head = f"a job of {self.items:,} lines, {self.seconds:.0f} s"
+        head = f"{self.items:,} lines of a job, {self.seconds:.0f} s"
         return table([head, "first quarter MiB", "last quarter MiB", "growth", "peak MiB"], rows)
 
 
 def measure(bench: Bench, items: int, announce: Announce) -> MemoryResult:
-    announce(f"resident memory, a job of {items:,} lines through all roles")
+    announce(f"resident memory, {items:,} lines of a job through all roles")
     [port] = find_free(1)
     folder = bench.folder / "jobs"
     folder.mkdir(exist_ok=True)
@@ -88,9 +89,8 @@ def measure(bench: Bench, items: int, announce: Announce) -> MemoryResult:
         with started([sys.executable, *words], lane.folder / "up.log") as up:
             where = await_ready(up, ready)
             with closing(_Client(where["gateway"])) as client:
-                client.run(write_lines(folder, _WARM_UP), {}, _WARM_UP)
                 roles = {name: pid for name, pid in where["pids"].items() if name != "kafka"}
-                samples = client.run(write_lines(folder, items), roles, items)
+                samples = client.run(write_lines(folder, _WARM_UP + items), roles, _WARM_UP + items)
     residences = {name: Residence(points) for name, points in samples.items()}
     seconds = max(role.samples[-1][0] for role in residences.values())
     return MemoryResult(items, seconds, residences)
@@ -103,17 +103,20 @@ class _Client:
         self._client = GatewayClient(url)
 
     def run(self, file: Path, roles: Mapping[str, int], items: int) -> dict[str, list[tuple[float, int]]]:
-        """Samples of `roles`, process ids by name, until the job is at its end. Raises Unfinished."""
+        """Samples of `roles`, process ids by name, from when the job is warm to its end. Raises Unfinished."""
         samples: dict[str, list[tuple[float, int]]] = {name: [] for name in roles}
         job_id = self._client.submit(API, {"jsonl": {"uri": file.as_uri()}}, uuid.uuid4().hex).job_id
-        began = time.monotonic()
+        submitted, warm = time.monotonic(), None
         while True:
-            for name, pid in roles.items():
-                samples[name].append((time.monotonic() - began, resident_bytes(pid)))
             job = self._client.job(job_id)
+            if warm is None and job.counts.succeeded >= _WARM_UP:
+                warm = time.monotonic()
+            if warm is not None:
+                for name, pid in roles.items():
+                    samples[name].append((time.monotonic() - warm, resident_bytes(pid)))
             if job.state == State.SUCCEEDED:
                 return samples
-            if State(job.state).is_final or time.monotonic() - began > 120 + items / _SLOWEST:
+            if State(job.state).is_final or time.monotonic() - submitted > 120 + items / _SLOWEST:
                 raise Unfinished(f"the job is {job.state} with {job.counts}")
             time.sleep(_EVERY_S)
 

@@ -110,7 +110,7 @@ class Alike:
 
     content_type: str
     job_id: str | None
-    own: list[list[tuple[str, bytes]]]
+    own: list[tuple[tuple[str, bytes], ...]]
 
 
 def read_alike(run: Run) -> Alike | None:
@@ -119,7 +119,7 @@ def read_alike(run: Run) -> Alike | None:
         return None
     if not any(run.headers):
         place = f"{run.topic}-{run.partition}-"
-        return Alike(JSON, None, [[(_ITEM_ID, (place + str(offset)).encode())] for offset in run.offsets])
+        return Alike(JSON, None, [((_ITEM_ID, (place + str(offset)).encode()),) for offset in run.offsets])
     try:
         columns = list(zip(*run.headers, strict=True))
     except ValueError:
@@ -128,19 +128,19 @@ def read_alike(run: Run) -> Alike | None:
     own: list[tuple[tuple[str, bytes], ...]] = []
     seen: set[str] = set()
     for column in columns:
-        names, values = zip(*column, strict=True)
-        name = names[0]
-        if name in seen or name not in _ORDINARY or names.count(name) < len(names):
+        name, value = column[0]
+        if name in seen or name not in _ORDINARY:
             return None
         seen.add(name)
         if name in _SHARED:
-            if values[0] is None or values.count(values[0]) < len(values):
+            if value is None or column.count(column[0]) < len(column):
                 return None
-            said[name] = values[0]
-        elif all(values) and _is_text(values):
-            own.append(column)
-        else:
+            said[name] = value
+            continue
+        names, values = zip(*column, strict=True)
+        if names.count(name) < len(names) or not all(values) or not _is_text(values):
             return None
+        own.append(column)
     return _alike(said, own, has_id=_ITEM_ID in seen)
 
 
@@ -152,7 +152,7 @@ def _alike(said: dict[str, bytes], own: list[tuple[tuple[str, bytes], ...]], *, 
     is_odd = not has_id or not content_type or (_JOB_ID in said and not job_id)
     if is_odd or said.get(_GENERATION, b"1") != b"1":
         return None
-    return Alike(content_type, job_id or None, [list(pairs) for pairs in zip(*own, strict=True)])
+    return Alike(content_type, job_id or None, list(zip(*own, strict=True)))
 
 
 def _is_text(values: Sequence[bytes]) -> bool:
@@ -257,18 +257,18 @@ def item_headers(
     item_id: str | None = None,
     custom_id: str | None = None,
     source: str | None = None,
-    generation: int | None = None,
+    generation: int = 1,
     deadline: float | None = None,
     control: Control | None = None,
 ) -> Headers:
-    """The headers that say so; None leaves a header out."""
+    """The headers that say so. What goes without saying is left out: None, JSON, the first generation."""
     named = (
-        (Header.CONTENT_TYPE, content_type),
+        (Header.CONTENT_TYPE, None if content_type == JSON else content_type),
         (Header.JOB_ID, job_id),
         (Header.ITEM_ID, item_id),
         (Header.CUSTOM_ID, custom_id),
         (Header.SOURCE, source),
-        (Header.GENERATION, None if generation is None else str(generation)),
+        (Header.GENERATION, None if generation == 1 else str(generation)),
         (Header.DEADLINE, None if deadline is None else f"{deadline:.3f}"),
         (Header.CONTROL, control),
     )
@@ -278,7 +278,8 @@ def item_headers(
 def shared_headers(content_type: str, job_id: str | None, generation: int) -> Headers:
     """Of a result, what all results of its job have alike. `job_id` None: it belongs to none."""
     alike = (_CONTENT_TYPE_JSON if content_type == JSON else (_CONTENT_TYPE, content_type.encode()),)
-    return alike if job_id is None else (*alike, (_JOB_ID, job_id.encode()), (_GENERATION, b"%d" % generation))
+    of_job = () if job_id is None else ((_JOB_ID, job_id.encode()),)
+    return alike + of_job if generation == 1 or job_id is None else (*alike, *of_job, (_GENERATION, b"%d" % generation))
 
 
 def own_headers(item: Item) -> tuple[tuple[str, bytes], ...]:

@@ -67,7 +67,6 @@ class Publication:
             item_id=item_id_of(job.job_id, ordinal),
             custom_id=item.custom_id,
             source=item.source,
-            generation=1,
         )
         return OutgoingRecord(topic, item.key, item.payload.data, headers)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream_infer.jobs.counts import Counts
@@ -15,8 +15,9 @@ from stream_infer.kafka.consumer import Partition
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import Settings
-from stream_infer.sink.buffers import Closed, Line
+from stream_infer.sink.buffers import Closed
 from stream_infer.sink.names import Destination, ObjectName, object_key, pending_key
+from stream_infer.sink.packed_lines import PackedLines
 from stream_infer.topics import Topics
 
 JSONL = "application/x-ndjson"
@@ -43,14 +44,14 @@ class PlannedObject:
 
     key: str
     destination: Destination
-    lines: tuple[Line, ...]
+    lines: PackedLines
 
     @property
     def content_type(self) -> str:
         return JSONL
 
     def body(self) -> bytes:
-        return b"".join(line.data for line in self.lines)
+        return self.lines.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,38 +98,24 @@ def plan_flush(outlet: Outlet, partition: Partition, closed: Closed, instance: s
     topic, number = partition
     objects = []
     for destination, lines in closed.lines.items():
-        for part in split(sorted(lines, key=lambda line: line.order), max_bytes):
-            first = min(line.offset for line in part)
+        for part in lines.in_order().split(max_bytes):
+            first, _ = part.offsets
             name = ObjectName(outlet.kind, number, first, destination.generation, instance)
             objects.append(PlannedObject(object_key(outlet.api, destination, name), destination, part))
     stream = [planned for planned in objects if planned.destination.job_id is None]
     pending = None
     if stream:
-        first = min(line.offset for planned in stream for line in planned.lines)
+        first = min(planned.lines.offsets[0] for planned in stream)
         key = pending_key(topic, number, first, instance)
         pending = Pending(key, tuple(planned.key for planned in stream))
     return FlushPlan(outlet, partition, closed.position, closed.bytes, tuple(objects), pending)
 
 
-def split(lines: Iterable[Line], max_bytes: int) -> Iterator[tuple[Line, ...]]:
-    """Runs of lines of at most `max_bytes` together; a line that is larger stands alone."""
-    part: list[Line] = []
-    size = 0
-    for line in lines:
-        if part and size + len(line.data) > max_bytes:
-            yield tuple(part)
-            part, size = [], 0
-        part.append(line)
-        size += len(line.data)
-    if part:
-        yield tuple(part)
-
-
 def manifest_record(plan: FlushPlan, planned: PlannedObject, stored: Stored) -> ManifestRecord:
     """What the manifest says of an object of a job."""
     topic, number = plan.partition
-    offsets = [line.offset for line in planned.lines]
-    ordinals = [line.ordinal for line in planned.lines if line.ordinal is not None]
+    first_offset, last_offset = planned.lines.offsets
+    first_ordinal, last_ordinal = planned.lines.ordinals
     assert planned.destination.job_id is not None
     return ManifestRecord(
         job_id=planned.destination.job_id,
@@ -138,10 +125,10 @@ def manifest_record(plan: FlushPlan, planned: PlannedObject, stored: Stored) -> 
         key=planned.key,
         topic=topic,
         partition=number,
-        first_offset=min(offsets),
-        last_offset=max(offsets),
-        first_ordinal=min(ordinals, default=None),
-        last_ordinal=max(ordinals, default=None),
+        first_offset=first_offset,
+        last_offset=last_offset,
+        first_ordinal=first_ordinal,
+        last_ordinal=last_ordinal,
         count=len(planned.lines),
         bytes=stored.size,
         sha256=stored.sha256,

@@ -6,9 +6,9 @@ from stream_infer.dead_letters import read_dead_letter
 from stream_infer.headers import ordinal_of, read_item
 from stream_infer.jobs.manifest import Kind
 from stream_infer.records import Item, Message
-from stream_infer.sink.buffers import Line
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import Destination, hour_of, is_job_id
+from stream_infer.sink.packed_lines import Line
 
 
 def read_line(message: Message, kind: Kind, lines: Lines) -> tuple[Destination, Line]:
@@ -21,13 +21,7 @@ def read_line(message: Message, kind: Kind, lines: Lines) -> tuple[Destination, 
         job_id, data = item.job_id, lines.result_line(message)
     if not data.endswith(b"\n"):
         data += b"\n"
-    return _destination(item, job_id), Line(message.offset, ordinal_of(item.job_id, item.item_id), _copied(data))
-
-
-def _copied(data: bytes) -> bytes:
-    """orjson writes into a kilobyte and gives back what it has not used: a hole in the heap that its next line does not
-    fit into. Measured with a job of 400,000 lines of 156 bytes: at its peak the sink took 930 MB, with copies 116."""
-    return bytes(memoryview(data))
+    return _destination(item, job_id), Line(message.offset, ordinal_of(item.job_id, item.item_id), data)
 
 
 def _destination(item: Item, job_id: str | None) -> Destination:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import repeat
+from operator import add
 
 from stream_infer.headers import Header, own_headers, shared_headers, size_of_headers
 from stream_infer.records import JSON, OutgoingRecord, Output, new_tuple, rows
@@ -68,7 +69,7 @@ class OrdinaryResults:
         kind = (stretch.content_type, stretch.alike.job_id, 1)
         alike = self._alike.setdefault(kind, _Alike(*kind))
         alike.count += stretch.length
-        headers = [(*alike.headers, *own) for own in stretch.alike.own]
+        headers = map(add, repeat(alike.headers), stretch.alike.own)
         return rows(OutgoingRecord, repeat(self._topic), stretch.run.keys, stretch.outputs, headers, repeat(None))
 
     def counts(self) -> dict[tuple[str, int], int]:

@@ -62,9 +62,10 @@ def test_the_size_of_a_micro_batch_is_found_before_the_first_item(ready, lines):
     engine = ready("tuned.py:Sleeper", max_batch_size=64, finds_batch_size=True)
 
     assert engine.batch_size == 16
-    assert any("max_batch_size is 16 items a call" in line for line in lines)
     sizes = ask(engine, list(range(40)))
     assert max(sizes) == 16
+    engine.close(5.0)
+    assert any("max_batch_size is 16 items a call" in line for line in lines)
 
 
 @pytest.mark.parametrize(

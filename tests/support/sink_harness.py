@@ -73,7 +73,7 @@ class Harness:
 
     def result(self, n: int, job_id: str | None = "j", **headers: Any) -> OutgoingRecord:
         item_id = item_id_of(job_id or "free", n)
-        named = item_headers(job_id=job_id, item_id=item_id, generation=1 if job_id else None, **headers)
+        named = item_headers(job_id=job_id, item_id=item_id, **headers)
         return OutgoingRecord(self.names.results, str(n).encode(), json.dumps({"n": n}).encode(), named)
 
     def error(self, n: int) -> OutgoingRecord:

@@ -81,9 +81,22 @@ def test_a_result_carries_its_items_identity_and_trace():
         "si-job-id": b"j",
         "si-item-id": b"j-0",
         "si-source": b"a.jpg",
-        "si-generation": b"1",
         "traceparent": b"00-1",
     }
+
+
+def test_a_result_of_a_later_generation_says_so():
+    given = item_headers(job_id="j", item_id="j-0", generation=2)
+
+    assert dict(result_headers(read_item(message(*given)), JSON))["si-generation"] == b"2"
+    assert "si-generation" not in dict(result_headers(read_item(message(*given)), JSON, jobless=True))
+
+
+def test_what_goes_without_saying_is_not_written():
+    assert item_headers(job_id="j", item_id="j-0", content_type=JSON, generation=1) == (
+        ("si-job-id", b"j"),
+        ("si-item-id", b"j-0"),
+    )
 
 
 @given(st.text(max_size=20), st.integers(min_value=0, max_value=10**12))

@@ -15,9 +15,10 @@ from stream_infer.jobs.manifest import Kind, decode_manifest
 from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.records import Failure, Headers, Message
-from stream_infer.sink.buffers import Closed, Line
-from stream_infer.sink.flush import FlushPlan, Outlet, Stored, commit_records, hindrance_records, plan_flush, split
+from stream_infer.sink.buffers import Closed
+from stream_infer.sink.flush import FlushPlan, Outlet, Stored, commit_records, hindrance_records, plan_flush
 from stream_infer.sink.names import Destination
+from stream_infer.sink.packed_lines import Line, PackedLines
 from stream_infer.sink.records import read_line
 from stream_infer.topics import Topics
 from tests.support.items import item_at
@@ -32,7 +33,8 @@ def line(offset: int, ordinal: int | None = None, data: bytes = b"{}\n") -> Line
 
 
 def plan_of(lines: dict[Destination, list[Line]], max_bytes: int = 1000) -> FlushPlan:
-    return plan_flush(RESULTS, PARTITION, Closed(lines, 99, 0), "a" * 12, max_bytes)
+    packed = {whose: PackedLines(some) for whose, some in lines.items()}
+    return plan_flush(RESULTS, PARTITION, Closed(packed, 99, 0), "a" * 12, max_bytes)
 
 
 def message(headers: Headers = (), **fields: Any) -> Message:
@@ -57,10 +59,6 @@ def test_an_object_is_split_before_it_grows_too_large_and_the_names_differ() -> 
 
     assert [[found.ordinal for found in planned.lines] for planned in plan.objects] == [[0, 1], [2]]
     assert len({planned.key for planned in plan.objects}) == 2
-
-
-def test_a_line_larger_than_an_object_stands_alone() -> None:
-    assert [len(part) for part in split([line(0), line(1, data=b"x" * 50), line(2)], 10)] == [1, 1, 1]
 
 
 def test_objects_of_no_job_are_noted_before_they_are_put() -> None:
