@@ -1,4 +1,4 @@
-"""Resident memory of every role while `up` runs one long job, once it is warm."""
+"""Resident memory of every role while `up` runs one long job and all of them work."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class MemoryResult:
             first, last = role.quarters
             peak = max(size for _, size in role.samples)
             rows.append([name, f"{first / _MIB:.1f}", f"{last / _MIB:.1f}", percent(role.growth), f"{peak / _MIB:.1f}"])
-        head = f"{self.items:,} lines of a job, {self.seconds:.0f} s"
+        head = f"a job of {self.items:,} lines, {self.seconds:.0f} s of it"
         return table([head, "first quarter MiB", "last quarter MiB", "growth", "peak MiB"], rows)
 
 
 def measure(bench: Bench, items: int, announce: Announce) -> MemoryResult:
-    announce(f"resident memory, {items:,} lines of a job through all roles")
+    announce(f"resident memory, a job of {items:,} lines through all roles")
     [port] = find_free(1)
     folder = bench.folder / "jobs"
     folder.mkdir(exist_ok=True)
@@ -90,7 +90,7 @@ def measure(bench: Bench, items: int, announce: Announce) -> MemoryResult:
             where = await_ready(up, ready)
             with closing(_Client(where["gateway"])) as client:
                 roles = {name: pid for name, pid in where["pids"].items() if name != "kafka"}
-                samples = client.run(write_lines(folder, _WARM_UP + items), roles, _WARM_UP + items)
+                samples = client.run(write_lines(folder, items), roles, items)
     residences = {name: Residence(points) for name, points in samples.items()}
     seconds = max(role.samples[-1][0] for role in residences.values())
     return MemoryResult(items, seconds, residences)
@@ -103,7 +103,9 @@ class _Client:
         self._client = GatewayClient(url)
 
     def run(self, file: Path, roles: Mapping[str, int], items: int) -> dict[str, list[tuple[float, int]]]:
-        """Samples of `roles`, process ids by name, from when the job is warm to its end. Raises Unfinished."""
+        """Samples of `roles`, process ids by name, while all of them work: from when the job is warm
+        until the intake has read all of it. Behind that the others have the machine for themselves. Raises Unfinished.
+        """
         samples: dict[str, list[tuple[float, int]]] = {name: [] for name in roles}
         job_id = self._client.submit(API, {"jsonl": {"uri": file.as_uri()}}, uuid.uuid4().hex).job_id
         submitted, warm = time.monotonic(), None
@@ -111,10 +113,12 @@ class _Client:
             job = self._client.job(job_id)
             if warm is None and job.counts.succeeded >= _WARM_UP:
                 warm = time.monotonic()
-            if warm is not None:
+            if warm is not None and job.counts.enqueued < items:
                 for name, pid in roles.items():
                     samples[name].append((time.monotonic() - warm, resident_bytes(pid)))
             if job.state == State.SUCCEEDED:
+                if not all(samples.values()):
+                    raise Unfinished(f"{items:,} lines are too few: the first {_WARM_UP:,} are a warm-up")
                 return samples
             if State(job.state).is_final or time.monotonic() - submitted > 120 + items / _SLOWEST:
                 raise Unfinished(f"the job is {job.state} with {job.counts}")

@@ -84,7 +84,7 @@ class IntakeSettings(_Settings):
 class SinkSettings(_Settings):
     """A flush happens at `flush_bytes`, at `flush_age`, or `eof_linger` after the first record once all is read."""
 
-    flush_bytes: int = Field(default=64 * MIB, gt=0)
+    flush_bytes: int = Field(default=8 * MIB, gt=0)
     flush_age: float = Field(default=10.0, gt=0)
     eof_linger: float = Field(default=0.5, ge=0)
 

@@ -27,12 +27,12 @@ from typing import Any, NoReturn
 
 from stream_infer.engine.arena import SharedPayloads
 from stream_infer.engine.failures import format_stack
-from stream_infer.engine.heap import keep_freed_memory
 from stream_infer.engine.loading import process_age
 from stream_infer.engine.runner import Runner
 from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
 from stream_infer.errors import PredictorUnavailable
+from stream_infer.heap import keep_freed_memory
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.loader import constructor_of
 from stream_infer.predictors.protocol import Predictor

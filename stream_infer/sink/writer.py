@@ -16,7 +16,7 @@ from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition
-from stream_infer.settings import Settings
+from stream_infer.settings import MIB, Settings
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
 from stream_infer.sink.leftovers import remove_leftovers
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 UPLOADS = 4  # puts at a time
 BUDGET_FLUSHES = 4  # flushes' worth of bytes held at a time, buffers and uploads together; above it nothing is read
+_PREFETCH_BYTES = 8 * MIB
 _POLL_S = 0.25
 _POLL_WAITING_S = 0.02
 _POLL_RECORDS = 500
@@ -68,7 +69,9 @@ class Writer:
         """
         kafka = self._settings.kafka
         self._producer = start_producer(kafka, self._transactional_id)
-        self._consumer = GroupConsumer(kafka, self._topics.sink_group, self._transactional_id, self._shares)
+        self._consumer = GroupConsumer(
+            kafka, self._topics.sink_group, self._transactional_id, self._shares, prefetch_bytes=_PREFETCH_BYTES
+        )
         try:
             self._consumer.subscribe(self._outlets)
             patience = time.monotonic() + kafka.session_timeout  # an idle member is told of nothing

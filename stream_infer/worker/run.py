@@ -12,10 +12,10 @@ import structlog
 
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
-from stream_infer.engine.heap import keep_freed_memory
 from stream_infer.engine.loading import process_age
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import PredictorUnavailable
+from stream_infer.heap import keep_freed_memory
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
 from stream_infer.kafka.admin import check_topics, cluster_id, topic_ids

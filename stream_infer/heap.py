@@ -1,0 +1,43 @@
+"""What the C library does with memory that was freed: to be said before threads are started."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Mapping
+
+# From malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+# What glibc itself comes to, once a block of 32 MB has been freed.
+_LARGEST_BLOCK = 32 << 20
+_SMALL_BLOCK = 128 << 10
+
+
+def keep_freed_memory() -> None:
+    """Keeps up to 64 MB of it for what comes next.
+
+    glibc gives the end of its heap back as soon as 128 KB of it are free, and asks for it again with the next payload.
+    Measured with items of 100 KB: the kernel, clearing those pages, took a third of the predictor's process.
+    """
+    _set({_M_MMAP_THRESHOLD: _LARGEST_BLOCK, _M_TRIM_THRESHOLD: 2 * _LARGEST_BLOCK})
+
+
+def give_back_freed_memory() -> None:
+    """Gives back what is freed in blocks of more than 128 KB.
+
+    glibc raises that bound as it goes, and puts large blocks that grow beside each other between small ones. Measured
+    with the sink's buffers in a job of 3 million lines: 118 MiB became 157, with this 130 stayed 130.
+    """
+    _set({_M_MMAP_THRESHOLD: _SMALL_BLOCK, _M_TRIM_THRESHOLD: 8 * _SMALL_BLOCK, _M_ARENA_MAX: 2})
+
+
+def _set(options: Mapping[int, int]) -> None:
+    """Does nothing where the C library is another."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in options.items():
+            mallopt(option, value)
