@@ -57,7 +57,7 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff format .
 
 # BENCH="null --only quix", "latency --rounds 5", ...: `python -m benchmarks --help` says what there is.
-bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, some 25 minutes
+bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, half an hour
 	$(PY) -m benchmarks $(BENCH)
 
 guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by hand, a minute

@@ -4,6 +4,7 @@ It does not retry, split, dead-letter, fetch, count or survive its model. It is 
 commits as the worker does: at once when it has caught up, else every 200 ms. `--plain` is the same without
 transactions: results go out as they come, offsets are committed behind them. `--tuned` fetches again at once: by
 default librdkafka waits for a second once 100,000 messages lie in its queue, and this loop with it, every second.
+`--headers` carries each message's headers on to its result, which can then be told by its ids.
 """
 
 from __future__ import annotations

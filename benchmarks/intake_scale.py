@@ -50,7 +50,7 @@ class IntakeResult:
     def text(self) -> str:
         whole, first, last = self.rates
         before, after = self.memory.quarters
-        peak = max(size for _, size in self.memory.samples)
+        peak = self.memory.peak
         return "\n\n".join(
             [
                 table(
@@ -87,7 +87,7 @@ def measure(bench: Bench, lines: int, announce: Announce) -> IntakeResult:
         finally:
             reader.close()
     file.unlink()
-    result = IntakeResult(lines, points, Residence(samples))
+    result = IntakeResult(lines, points, Residence(samples, (samples[0][0], samples[-1][0])))
     announce(f"  {result.rates[0]:,.0f} lines/s")
     return result
 

@@ -26,7 +26,7 @@ from stream_infer.local.free_ports import find_free
 _EVERY_S = 0.5
 _READY_S = 90.0
 _SLOWEST = 300.0
-# Lines that end before the first sample: by then the sink, which takes longest to it, has filled its buffers and put
+# Lines that end before memory is compared: by then the sink, which takes longest to it, has filled its buffers and put
 # them into the store a few times, and every role has what it takes at full speed.
 _WARM_UP = 1_000_000
 _MIB = 1 << 20
@@ -35,17 +35,26 @@ _SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class Residence:
-    """Samples of one role with its children: seconds since the job was warm, bytes."""
+    """Samples of one role with its children: seconds since the job was submitted, bytes.
+
+    `steady`: from when the job is warm until the intake has read all of it: then the others get its share of the cores.
+    """
 
     samples: list[tuple[float, int]]
+    steady: tuple[float, float]
 
     @property
     def quarters(self) -> tuple[float, float]:
-        """The medians of the first and of the last quarter of the time."""
-        end = self.samples[-1][0]
-        first = [size for at, size in self.samples if at <= end / 4]
-        last = [size for at, size in self.samples if at >= end * 3 / 4]
+        """The medians of the first and of the last quarter of the steady time."""
+        begin, end = self.steady
+        quarter = (end - begin) / 4
+        first = [size for at, size in self.samples if begin <= at <= begin + quarter]
+        last = [size for at, size in self.samples if end - quarter <= at <= end]
         return statistics.median(first), statistics.median(last)
+
+    @property
+    def peak(self) -> int:
+        return max(size for _, size in self.samples)
 
     @property
     def growth(self) -> float:
@@ -56,7 +65,6 @@ class Residence:
 @dataclass(frozen=True, slots=True)
 class MemoryResult:
     items: int
-    seconds: float
     roles: dict[str, Residence]
 
     @property
@@ -68,9 +76,10 @@ class MemoryResult:
         rows = []
         for name, role in self.roles.items():
             first, last = role.quarters
-            peak = max(size for _, size in role.samples)
-            rows.append([name, f"{first / _MIB:.1f}", f"{last / _MIB:.1f}", percent(role.growth), f"{peak / _MIB:.1f}"])
-        head = f"a job of {self.items:,} lines, {self.seconds:.0f} s of it"
+            sizes = [f"{size / _MIB:.1f}" for size in (first, last, role.peak)]
+            rows.append([name, *sizes[:2], percent(role.growth), sizes[2]])
+        begin, end = next(iter(self.roles.values())).steady
+        head = f"a job of {self.items:,} lines, {end - begin:.0f} s of it"
         return table([head, "first quarter MiB", "last quarter MiB", "growth", "peak MiB"], rows)
 
 
@@ -90,10 +99,7 @@ def measure(bench: Bench, items: int, announce: Announce) -> MemoryResult:
             where = await_ready(up, ready)
             with closing(_Client(where["gateway"])) as client:
                 roles = {name: pid for name, pid in where["pids"].items() if name != "kafka"}
-                samples = client.run(write_lines(folder, items), roles, items)
-    residences = {name: Residence(points) for name, points in samples.items()}
-    seconds = max(role.samples[-1][0] for role in residences.values())
-    return MemoryResult(items, seconds, residences)
+                return MemoryResult(items, client.run(write_lines(folder, items), roles, items))
 
 
 class _Client:
@@ -102,25 +108,25 @@ class _Client:
     def __init__(self, url: str) -> None:
         self._client = GatewayClient(url)
 
-    def run(self, file: Path, roles: Mapping[str, int], items: int) -> dict[str, list[tuple[float, int]]]:
-        """Samples of `roles`, process ids by name, while all of them work: from when the job is warm
-        until the intake has read all of it. Behind that the others have the machine for themselves. Raises Unfinished.
-        """
+    def run(self, file: Path, roles: Mapping[str, int], items: int) -> dict[str, Residence]:
+        """Of `roles`, process ids by name, until the job has ended. Raises Unfinished."""
         samples: dict[str, list[tuple[float, int]]] = {name: [] for name in roles}
         job_id = self._client.submit(API, {"jsonl": {"uri": file.as_uri()}}, uuid.uuid4().hex).job_id
-        submitted, warm = time.monotonic(), None
+        submitted, warm, read = time.monotonic(), None, None
         while True:
+            now = time.monotonic() - submitted
+            for name, pid in roles.items():
+                samples[name].append((now, resident_bytes(pid)))
             job = self._client.job(job_id)
-            if warm is None and job.counts.succeeded >= _WARM_UP:
-                warm = time.monotonic()
-            if warm is not None and job.counts.enqueued < items:
-                for name, pid in roles.items():
-                    samples[name].append((time.monotonic() - warm, resident_bytes(pid)))
+            if warm is None and job.counts.succeeded >= min(_WARM_UP, items // 3):
+                warm = now
+            if read is None and job.counts.enqueued == items:
+                read = now
             if job.state == State.SUCCEEDED:
-                if not all(samples.values()):
-                    raise Unfinished(f"{items:,} lines are too few: the first {_WARM_UP:,} are a warm-up")
-                return samples
-            if State(job.state).is_final or time.monotonic() - submitted > 120 + items / _SLOWEST:
+                # Of a small job all is read before it is warm.
+                steady = (warm, read) if warm is not None and read is not None and read > warm else (0.0, now)
+                return {name: Residence(points, steady) for name, points in samples.items()}
+            if State(job.state).is_final or now > 120 + items / _SLOWEST:
                 raise Unfinished(f"the job is {job.state} with {job.counts}")
             time.sleep(_EVERY_S)
 

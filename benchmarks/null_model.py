@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 
 from benchmarks.bench import Bench
 from benchmarks.contest import Announce, Conditions, Run, in_turns, run_once
-from benchmarks.contestants import BIG_ITEMS, BY_HAND_TX, EVERYBODY, HANDWRITTEN_TX, OURS, QUIX, WORKER, Contestant
+from benchmarks.contestants import (
+    BIG_ITEMS,
+    BY_HAND_TX,
+    EVERYBODY,
+    HANDWRITTEN_TX,
+    JOB_WORKER,
+    OURS,
+    QUIX,
+    WORKER,
+    Contestant,
+)
 from benchmarks.load import JsonLoad, Load
 from benchmarks.report import Summary, median_and_spread, ratio, table
 
@@ -40,8 +50,8 @@ class NullResult:
         rows = []
         known = {one.name: one for one in EVERYBODY}
         for name, runs in self.runs[size].items():
-            beside = self.ratio(name, size)
             one = known[name]
+            beside = self.ratio(name, size, JOB_WORKER if one.of_job else WORKER)
             rows.append(
                 [
                     name,

@@ -276,7 +276,10 @@ def item_headers(
 
 
 def shared_headers(content_type: str, job_id: str | None, generation: int) -> Headers:
-    """Of a result, what all results of its job have alike. `job_id` None: it belongs to none."""
+    """Of a result, what all results of its job have alike. `job_id` None: it belongs to none.
+
+    A result says that it is JSON, since those who read it need not know what goes without saying here.
+    """
     alike = (_CONTENT_TYPE_JSON if content_type == JSON else (_CONTENT_TYPE, content_type.encode()),)
     of_job = () if job_id is None else ((_JOB_ID, job_id.encode()),)
     return alike + of_job if generation == 1 or job_id is None else (*alike, *of_job, (_GENERATION, b"%d" % generation))

@@ -110,8 +110,10 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
     """Write results and dead letters to the object store, and finalize jobs."""
     from connectors.formats import jsonl
     from stream_infer.cli.composition import store_of
+    from stream_infer.heap import give_back_freed_memory
     from stream_infer.sink.role import run
 
+    give_back_freed_memory()
     settings = _start(ctx, file, "sink")
     with _until_signalled() as stop:
         run(settings, store_of(settings), jsonl, stop, _ready(ready_fd))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import structlog
 
 from stream_infer.errors import ConfigError, ServiceUnavailable
-from stream_infer.heap import give_back_freed_memory
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
@@ -50,7 +49,6 @@ def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, o
     A store that cannot be reached, or refuses the credentials, is told and waited for. Raises ConfigError (no API),
     ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
     """
-    give_back_freed_memory()
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
     if not _wait_for_store(store, stop):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from stream_infer.kafka.consumer import Partition
+from stream_infer.settings import SinkSettings
 from stream_infer.sink.buffers import PartitionBuffer
 from stream_infer.sink.upload import Upload
 
@@ -85,6 +86,20 @@ class Shares:
     def owns(self, share: Share, rewound: int | None = None) -> bool:
         """Still, and not rewound since it had been `rewound` times."""
         return self.owned.get(share.partition) is share and rewound in (None, share.rewound)
+
+    def to_flush(self, policy: SinkSettings, now: float, *, draining: bool) -> list[Share]:
+        """What is to be closed now, of what is not being flushed already: an upload that was replaced would be lost.
+
+        While nothing is read no buffer fills up and none comes to its end: all are closed, once nothing else flushes,
+        or they would wait for their age. `draining`: whatever there is.
+        """
+        idle = [share for share in self.owned.values() if share.is_settled and share.upload is None]
+        nothing_flushes = len(idle) == len(self.owned)
+        waits = {share.partition: share.buffer.due_in(policy, now) for share in idle}
+        due = [share for share in idle if (wait := waits[share.partition]) is not None and (wait <= 0 or draining)]
+        if due or not (self.paused and nothing_flushes):
+            return due
+        return [share for share in idle if share.buffer.has_moved]
 
     @property
     def bytes(self) -> int:

@@ -160,23 +160,13 @@ class Writer:
                 log.warning("store_unavailable", error=str(error), retry_in_s=delay)
 
     def _advance(self, *, draining: bool) -> None:
-        """Closes what is due, the fullest first when there is no room left, and moves the uploads on."""
+        """Closes what is due, and moves the uploads on."""
         now = time.monotonic()
-        for share in self._to_flush(now, draining=draining):
+        for share in self._shares.to_flush(self._policy, now, draining=draining):
             self._flush(share)
         for share in self._shares.owned.values():
             if share.upload is not None:
                 share.upload.advance(now)
-
-    def _to_flush(self, now: float, *, draining: bool) -> list[Share]:
-        """Of the shares that are not being flushed already: an upload that was replaced would be lost."""
-        idle = [share for share in self._shares.owned.values() if share.is_settled and share.upload is None]
-        waits = {share.partition: share.buffer.due_in(self._policy, now) for share in idle}
-        due = [share for share in idle if (wait := waits[share.partition]) is not None and (wait <= 0 or draining)]
-        nothing_flushes = not due and len(idle) == len(self._shares.owned)
-        if idle and nothing_flushes and self._shares.bytes > self._budget:
-            return [max(idle, key=lambda share: share.bytes)]
-        return due
 
     def _flush(self, share: Share) -> None:
         assert share.upload is None

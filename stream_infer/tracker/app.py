@@ -85,10 +85,12 @@ def leave_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     """A loop's exception handler that passes over what nobody waits for.
 
     A fenced producer of aiokafka fails futures that nobody awaits, too; the fencing is told where one is awaited. And
-    a loop that was closed still holds tasks of Faust's and aiokafka's, which end with the process.
+    a loop that was closed still holds tasks of Faust's and aiokafka's, which end with the process; those that are
+    cancelled before that may fail with anything.
     """
     error = context.get("exception")
-    if type(error).__module__.startswith("aiokafka.") or (error is None and loop.is_closed()):
+    is_cancelled = str(context.get("message")).endswith("during asyncio.run() shutdown")
+    if type(error).__module__.startswith("aiokafka.") or is_cancelled or (error is None and loop.is_closed()):
         LOG.debug("left unawaited: %s", error or context.get("message"))
     else:
         loop.default_exception_handler(context)

@@ -133,12 +133,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         """Cancels what is left before the loop is closed. Faust does not where its own shutdown fails, and a connection
         that aiokafka was opening then is collected with a traceback about the closed loop."""
         asyncio.set_event_loop(self.thread_loop)
-        try:
-            with asyncio.Runner(loop_factory=lambda: self.thread_loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: self.thread_loop) as runner:
+            try:
                 runner.run(self._serve())
-        except Exception:
-            self.set_shutdown()
-            raise
+            except Exception:
+                self.set_shutdown()  # before what may take long: the app waits for it
+                raise
 
     async def crash(self, exc: BaseException) -> None:
         """Nobody is left to be told once the app's loop has ended: the process is ending, with what ended it told."""

@@ -88,7 +88,7 @@ def _translate(failure: BaseException, settings: Settings) -> StreamInferError:
 
 
 async def _shut_down(app: TrackerApp, folding: Folding, starting: asyncio.Task[None]) -> None:
-    """Ends in at most 5 s. What is folded and not written is read again by the next tracker."""
+    """Ends in at most 6 s. What is folded and not written is read again by the next tracker."""
     # 1. Let the transaction that is being committed end, so that nobody has to wait for its timeout.
     await _phase("drain", folding.drain(), DRAIN_TIMEOUT_S)
     # 2. Leave the group, so that another tracker takes over at once. Faust may wait here for streams that never end.
