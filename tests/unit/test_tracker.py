@@ -14,7 +14,7 @@ import pytest
 
 from stream_infer.jobs.events import Exhausted, Finalized, Submitted
 from stream_infer.settings import SecuritySettings, Settings
-from stream_infer.tracker.app import create_app, credentials
+from stream_infer.tracker.app import create_app, credentials, leave_unawaited
 from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.exactly_once import transport
 from stream_infer.tracker.rows import PartitionRows
@@ -110,6 +110,16 @@ role.run(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:9")), threadi
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     said = "stream_infer.errors.ServiceUnavailable: the tracker lost Kafka at 127.0.0.1:9: "
     assert ended.stderr.splitlines()[-1].startswith(said)
+
+
+def test_what_is_cancelled_at_the_end_may_fail_with_anything(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    leave_unawaited(loop, {"message": "unhandled exception during asyncio.run() shutdown", "exception": OSError()})
+    assert caplog.records == []
+
+    leave_unawaited(loop, {"message": "Task exception was never retrieved", "exception": OSError()})
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    loop.close()
 
 
 async def take_over(_partitions: frozenset[int]) -> None:
