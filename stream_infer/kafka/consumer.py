@@ -107,6 +107,9 @@ class GroupConsumer:
                 "auto.offset.reset": "earliest" if from_start else "error",
                 "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": prefetch_bytes // 1024,
+                # Of one partition at a time, compressed. Measured with the sink a backlog behind, results compressing
+                # well: with the default of 1 MiB it took 301 MiB, with 128 KiB 145.
+                "fetch.message.max.bytes": prefetch_bytes // 64,
                 # Measured at 120,000 records a second: with the default of 1 s the queue was empty a third of the time.
                 "fetch.queue.backoff.ms": 10,
                 "queued.min.messages": 20_000,
