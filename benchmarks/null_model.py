@@ -78,7 +78,7 @@ def measure(
     """`only`: parts of contestants' names; the worker always takes part."""
     runs = {}
     for size in sizes:
-        chosen = EVERYBODY if size == min(sizes) else BIG_ITEMS
+        chosen = EVERYBODY if size == min(SIZES) else BIG_ITEMS
         if only:
             chosen = [one for one in EVERYBODY if one is OURS or any(part in one.name.lower() for part in only)]
         load = JsonLoad(max(1, min(items, _MOST_BYTES // size)), size)

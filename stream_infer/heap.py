@@ -9,10 +9,12 @@ from collections.abc import Mapping
 # From malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
 # What glibc itself comes to, once a block of 32 MB has been freed.
 _LARGEST_BLOCK = 32 << 20
 _SMALL_BLOCK = 128 << 10
+_MOST_KEPT = 1 << 30
 
 
 def keep_freed_memory() -> None:
@@ -22,6 +24,16 @@ def keep_freed_memory() -> None:
     Measured with items of 100 KB: the kernel, clearing those pages, took a third of the predictor's process.
     """
     _set({_M_MMAP_THRESHOLD: _LARGEST_BLOCK, _M_TRIM_THRESHOLD: 2 * _LARGEST_BLOCK})
+
+
+def keep_large_blocks() -> None:
+    """Keeps up to 1 GiB of it, in blocks of any size: the tensors between a model's layers.
+
+    A block of more than 32 MB is otherwise asked of the kernel at every layer, and cleared page by page. Measured with
+    MobileNetV2 on two cores: 17,000 page faults a picture in micro-batches of 32 became none, and 2 to 5 times the
+    pictures a second; the process took a quarter more memory.
+    """
+    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _MOST_KEPT})
 
 
 def give_back_freed_memory() -> None:

@@ -32,7 +32,7 @@ from stream_infer.engine.runner import Runner
 from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.heap import keep_freed_memory
+from stream_infer.heap import keep_large_blocks
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.loader import constructor_of
 from stream_infer.predictors.protocol import Predictor
@@ -103,7 +103,7 @@ def main(fd: int, parent: int, payloads: int | None = None) -> None:
     link = Link(socket.socket(fileno=fd))
     _, spec, beat_s, threads, tuning = link.hear()
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
-    keep_freed_memory()
+    keep_large_blocks()
     shared = SharedPayloads(payloads) if payloads is not None else None
     predictor, batch_size, seconds = _load(spec, tuning, link)
     runner = Runner(predictor, threads, link.say)
