@@ -83,6 +83,12 @@ BY_HAND_TUNED = Contestant(
     "exactly once",
     "as above; it knows librdkafka's fetch.queue.backoff.ms",
 )
+BY_HAND_UNREAD = Contestant(
+    "hand-written and tuned, items unread",
+    handwritten("--tuned", "--unread"),
+    "exactly once",
+    "as above, and it has no model: as fast as items come",
+)
 BY_HAND = Contestant(
     HANDWRITTEN, handwritten("--plain"), "at least once", "as above, and no transactions: a crash repeats results"
 )
@@ -120,5 +126,13 @@ PEERS: Sequence[Contestant] = (
 )
 EVERYBODY: Sequence[Contestant] = (OURS, BY_HAND_TX, BY_HAND_TUNED, BY_HAND, *PEERS, OURS_OF_JOB, BY_HAND_JOB_TX)
 """At 100 B."""
-BIG_ITEMS: Sequence[Contestant] = (OURS, BY_HAND_TX, BY_HAND_TUNED, PEERS[0], OURS_OF_JOB, BY_HAND_JOB_TX)
+BIG_ITEMS: Sequence[Contestant] = (
+    OURS,
+    BY_HAND_TX,
+    BY_HAND_TUNED,
+    BY_HAND_UNREAD,
+    PEERS[0],
+    OURS_OF_JOB,
+    BY_HAND_JOB_TX,
+)
 """At 1 KB and 100 KB: those with the same guarantee."""

@@ -48,7 +48,7 @@ class NullResult:
 
     def _table(self, size: int) -> str:
         rows = []
-        known = {one.name: one for one in EVERYBODY}
+        known = {one.name: one for one in (*EVERYBODY, *BIG_ITEMS)}
         for name, runs in self.runs[size].items():
             one = known[name]
             beside = self.ratio(name, size, JOB_WORKER if one.of_job else WORKER)
@@ -80,7 +80,7 @@ def measure(
     for size in sizes:
         chosen = EVERYBODY if size == min(SIZES) else BIG_ITEMS
         if only:
-            chosen = [one for one in EVERYBODY if one is OURS or any(part in one.name.lower() for part in only)]
+            chosen = [one for one in chosen if one is OURS or any(part in one.name.lower() for part in only)]
         load = JsonLoad(max(1, min(items, _MOST_BYTES // size)), size)
         announce(f"null model, {load.items:,} items of {_size(size)}")
 
