@@ -18,8 +18,10 @@ class BatchCap:
         self._since = -math.inf
 
     def refit(self, full: int) -> None:
-        """Another full size, of another child: what was capped is forgotten."""
-        self._full = self._cap = full
+        """Another full size. What memory has taught holds on."""
+        is_capped = self._cap < self._full
+        self._full = full
+        self._cap = min(self._cap, full) if is_capped else full
 
     def current(self, now: float) -> int:
         """What holds at the moment."""

@@ -28,11 +28,12 @@ from typing import Any, NoReturn
 from stream_infer.engine.arena import SharedPayloads
 from stream_infer.engine.failures import format_stack
 from stream_infer.engine.loading import process_age
+from stream_infer.engine.memory import find_guard
 from stream_infer.engine.runner import Runner
 from stream_infer.engine.tuning import TuningLimits, tune
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, ToChild, ToParent, pack, receive
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.heap import keep_large_blocks
+from stream_infer.heap import give_back_now, keep_large_blocks
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.loader import constructor_of
 from stream_infer.predictors.protocol import Predictor
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 # Two busy threads hand the GIL over every 5 ms by default, longer than a micro-batch of a small model takes.
 _SWITCH_INTERVAL_S = 0.0005
+# Of the container's memory, well below where the parent ends this process.
+_MEMORY_FRACTION, _MEMORY_CHECK_S, _GIVE_BACK_EVERY_S = 0.7, 0.05, 0.5
 # sysexits.h: an input/output error, an internal software error.
 _CLOSED_BY_PREDICTOR = 74
 _READER_FAILED = 70
@@ -103,7 +106,7 @@ def main(fd: int, parent: int, payloads: int | None = None) -> None:
     link = Link(socket.socket(fileno=fd))
     _, spec, beat_s, threads, tuning = link.hear()
     threading.Thread(target=link.beat, args=(beat_s,), name="heartbeat", daemon=True).start()
-    keep_large_blocks()
+    threading.Thread(target=_make_room, name="memory", daemon=True).start()
     shared = SharedPayloads(payloads) if payloads is not None else None
     predictor, batch_size, seconds = _load(spec, tuning, link)
     runner = Runner(predictor, threads, link.say)
@@ -124,8 +127,10 @@ def _load(
         imported = time.monotonic()
         predictor = construct()
         constructed = time.monotonic()
+        # Not before: what a model was read from is needed once.
+        keep_large_blocks()
         _warm_up(spec, predictor)
-        knee = None if tuning is None else tune(predictor, tuning)
+        knee = None if tuning is None else tune(predictor, tuning, lambda size: link.say((ToParent.TRIES.value, size)))
     except PredictorUnavailable as error:
         told = error.__cause__ or error
         stack = format_stack(told) if told is not error else ""
@@ -136,6 +141,16 @@ def _load(
         return predictor, None, seconds
     log.info("max_batch_size is %s", knee)
     return predictor, knee.size, seconds
+
+
+def _make_room() -> None:
+    """What is kept for the next call is given back while memory is short: the parent would take it for used."""
+    guard = find_guard(_MEMORY_FRACTION, _MEMORY_CHECK_S)
+    while guard is not None:
+        is_short = bool(guard.look())
+        if is_short:
+            give_back_now()
+        time.sleep(_GIVE_BACK_EVERY_S if is_short else _MEMORY_CHECK_S)
 
 
 def _warm_up(spec: PredictorSpec, predictor: Predictor) -> None:

@@ -27,17 +27,8 @@ from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, FrameReader, ToChi
 from stream_infer.predictors.spec import PredictorSpec
 
 HEARTBEATS_PER_TIMEOUT = 4
-# What the search for a batch size may take: real items may be larger than the example, and loading takes time as well.
-_OF_CALL_TIMEOUT, _OF_LOAD_TIMEOUT = 0.25, 0.25
 _DUMP_S = 0.3
 _REAP_S = 1.0
-
-
-def _tuning(policy: EnginePolicy) -> TuningLimits | None:
-    if not policy.finds_batch_size:
-        return None
-    longest_s = policy.call_timeout_s * _OF_CALL_TIMEOUT
-    return TuningLimits(policy.max_batch_size, longest_s, policy.load_timeout_s * _OF_LOAD_TIMEOUT)
 
 
 class Host:
@@ -46,7 +37,13 @@ class Host:
     `killed`, once it is reaped: SIGKILL has ended it, and that was somebody else.
     """
 
-    def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: PredictorSpec,
+        policy: EnginePolicy,
+        on_line: Callable[[str], None],
+        tuning: TuningLimits | None = None,
+    ) -> None:
         with ExitStack() as on_failure, ExitStack() as at_once:
             ours, theirs = socket.socketpair()
             on_failure.callback(ours.close)
@@ -67,7 +64,7 @@ class Host:
         self._outbox = Outbox(ours)
         self._stderr = StderrPump(reading, on_line)
         beat_s = policy.heartbeat_timeout_s / HEARTBEATS_PER_TIMEOUT
-        self.send((ToChild.LOAD.value, spec, beat_s, policy.preprocess_threads, _tuning(policy)))
+        self.send((ToChild.LOAD.value, spec, beat_s, policy.preprocess_threads, tuning))
 
     @property
     def pid(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from stream_infer.engine.host import Host
 from stream_infer.engine.loading import Loading
 from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.search import SizeSearch
 from stream_infer.engine.wire import ToParent
 from stream_infer.predictors.spec import PredictorSpec
 
@@ -66,8 +67,13 @@ class Keeper:
         self.host: Host | None = None
         self.readiness = Readiness(State.LOADING)
         self.predictor_name = spec.target
-        self.batch_size: int | None = None
+        self._search = SizeSearch(policy)
         self.loading: Loading | None = None
+
+    @property
+    def batch_size(self) -> int | None:
+        """What was found, where it is searched for."""
+        return self._search.found
 
     @property
     def ready(self) -> bool:
@@ -76,7 +82,7 @@ class Keeper:
     def start(self, now: float) -> None:
         """Starts a child; it is to be ready within `load_timeout_s`."""
         try:
-            self.host = Host(self._spec, self._policy, self._on_line)
+            self.host = Host(self._spec, self._policy, self._on_line, self._search.limits())
         except OSError as error:
             self._fail(f"predictor {self._spec.target} has no process: {error}", "", now)
             return
@@ -95,9 +101,12 @@ class Keeper:
             if kind == ToParent.READY:
                 self.readiness = Readiness(State.READY)
                 self._was_ready = True
-                _, self.predictor_name, self.batch_size, seconds = message
+                _, self.predictor_name, found, seconds = message
+                self._search.finds(found)
                 self.loading = Loading(*seconds)
                 log.info("predictor %s is ready in process %d", self.predictor_name, self.host.pid)
+            elif kind == ToParent.TRIES:
+                self._search.tries(message[1])
             elif kind == ToParent.UNAVAILABLE:
                 self.host.reap()
                 self.host = None
@@ -144,7 +153,12 @@ class Keeper:
         if self.ready:
             self.readiness = Readiness(State.LOADING, f"the predictor's process {death.how}", tail)
             return death
-        self._fail(f"predictor {self._spec.target} cannot be loaded: its process {death.how} while loading", tail, now)
+        what = f"predictor {self._spec.target}"
+        if tried := self._search.dies():
+            log.warning("%s: its process %s with %d items in a call; the next tries fewer", what, death.how, tried)
+            self.start(now)
+        else:
+            self._fail(f"{what} cannot be loaded: its process {death.how} while loading", tail, now)
         return None
 
     def replace(self, death: Death, now: float, *, to_blame: int) -> None:

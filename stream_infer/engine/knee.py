@@ -14,8 +14,15 @@ _GOOD = 0.95
 _TRIES = 2
 
 
-class NoMemory(Exception):
+class TooMany(Exception):
+    """A call of that size cannot be made; the message says why, behind "8 items "."""
+
+
+class NoMemory(TooMany):
     """A call of that size does not fit."""
+
+    def __init__(self) -> None:
+        super().__init__("do not fit into memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +54,18 @@ class Knee:
 def find_knee(measure: Callable[[int], float], most: int, longest_s: float, is_over: Callable[[], bool]) -> Knee:
     """Doubles the size from 1 to `most` while that makes more items a second.
 
-    `measure` a size: the seconds of a call; raises NoMemory. No call is to take more than `longest_s`. `is_over`: there
-    is no time for another size. Raises NoMemory where not even one item fits.
+    `measure` a size: the seconds of a call; raises TooMany. No call is to take more than `longest_s`. `is_over`: there
+    is no time for another size. Raises TooMany where not even one item can be served.
     """
     measured: list[Measured] = []
     size, why = 1, f"{most} are the most"
     while size <= most:
         try:
             measured.append(Measured(size, max(measure(size), 1e-9)))
-        except NoMemory:
+        except TooMany as error:
             if not measured:
                 raise
-            why = f"{size} do not fit into memory"
+            why = f"{size} {error}"
             break
         if not _gains(measured):
             why = "more make it no faster"

@@ -46,7 +46,7 @@ class ToChild(IntEnum):
 
 class ToParent(IntEnum):
     """READY predictor's name, batch size that was found or None, seconds: module, constructor, warm-up.
-    UNAVAILABLE message, traceback. BEAT.
+    UNAVAILABLE message, traceback. BEAT. TRIES size of the call that is made next, before it is ready.
 
     PREPARES id. BEGINS id.
     DONE id, values, content types, rejected, seconds that it took.
@@ -64,6 +64,7 @@ class ToParent(IntEnum):
     MISCOUNTED = 7
     EXHAUSTED = 8
     POISONED = 9
+    TRIES = 10
 
 
 class BrokenWire(StreamInferError):

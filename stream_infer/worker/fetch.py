@@ -79,9 +79,25 @@ async def fetch_one(fetcher: Fetcher, reference: Reference) -> Payload | Failure
     try:
         return await fetcher.fetch(reference)
     except RetryableError as error:
-        return _failure(error, retryable=True, retry_after=error.retry_after)
+        failure = _failure(error, retryable=True, retry_after=error.retry_after)
+        _let_go(error)
     except Exception as error:  # noqa: BLE001 - a fetcher's bug is one item's failure too
-        return _failure(error)
+        failure = _failure(error)
+        _let_go(error)
+    return failure
+
+
+def _let_go(error: BaseException) -> None:
+    """Empties the frames that raised: they and their errors are in a cycle, and the worker looks for those seldom.
+
+    Measured with connections that broke off after 2 MB: 2 MB stayed of each.
+    """
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
 
 
 def _failure(error: Exception, *, retryable: bool = False, retry_after: float | None = None) -> Failure:

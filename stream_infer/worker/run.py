@@ -42,6 +42,8 @@ _LOG = structlog.get_logger(__name__)
 _SHUTDOWN_S = 10.0
 # New objects, then rounds of that: more than the items that are held at most are made of.
 _COLLECTED_EVERY = (500_000, 10, 10)
+# What is in cycles all the same, an error with its frames for one, may be large and few.
+_COLLECTED_EVERY_S = 10.0
 
 
 def run(
@@ -134,11 +136,20 @@ def _collecting_seldom() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED_EVERY)
+    over = threading.Event()
+    threading.Thread(target=_collect_until, args=(over,), name="collector", daemon=True).start()
     try:
         yield
     finally:
+        over.set()
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def _collect_until(over: threading.Event) -> None:
+    """The young generations: some 50 ms at full speed, next to nothing at rest."""
+    while not over.wait(_COLLECTED_EVERY_S):
+        gc.collect(1)
 
 
 def _serve(loop: WorkerLoop, consumer: GroupConsumer, stop: threading.Event) -> None:

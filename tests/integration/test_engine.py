@@ -68,6 +68,19 @@ def test_the_size_of_a_micro_batch_is_found_before_the_first_item(ready, lines):
     assert any("max_batch_size is 16 items a call" in line for line in lines)
 
 
+def test_a_size_that_takes_the_process_down_is_not_tried_again_nor_is_anything_searched_twice(ready, lines):
+    engine = ready("tuned.py:FallsOver", max_batch_size=64, finds_batch_size=True)
+    assert engine.batch_size == 8
+
+    outcomes = ask(engine, ["fall", 1])
+
+    assert outcomes[1] == 1
+    assert isinstance(outcomes[0], Failure)
+    assert engine.batch_size == 8
+    engine.close(5.0)
+    assert sum("max_batch_size is" in line for line in lines) == 1
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [("tuned.py:WithoutExample", "no method example"), ("tuned.py:FailsWithItsExample", "fails with the item of its")],

@@ -1,5 +1,7 @@
 """Predictors whose micro-batches are as large as serves them."""
 
+import os
+import signal
 import time
 
 
@@ -34,3 +36,19 @@ class FailsWithItsExample:
 
     def predict(self, items):
         return [1 / item for item in items]
+
+
+class FallsOver:
+    """Takes its process down with more than 8 items, and with an item that says so."""
+
+    def __init__(self, config):
+        pass
+
+    def example(self):
+        return 0
+
+    def predict(self, items):
+        time.sleep(0.02)
+        if len(items) > 8 or "fall" in items:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return [len(items)] * len(items)

@@ -28,6 +28,15 @@ def test_what_has_grown_back_can_be_halved_again():
     assert (cap.current(60.0), cap.current(119.0), cap.current(120.0)) == (16, 16, 32)
 
 
+def test_another_full_size_forgets_nothing_that_memory_has_taught():
+    cap = BatchCap(64, 60.0)
+    cap.refit(32)
+    assert cap.current(0.0) == 32
+    cap.shrink(32, 0.0)
+    cap.refit(24)
+    assert (cap.current(0.0), cap.current(60.0)) == (16, 24)
+
+
 def test_an_item_that_does_not_fit_alone_leaves_only_half_of_its_first_micro_batch_in_doubt():
     cap = BatchCap(32, 60.0)
     for size in (32, 16, 8, 4, 2, 1):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_infer.engine.knee import NoMemory, find_knee
+from stream_infer.engine.knee import NoMemory, TooMany, find_knee
 
 
 def never() -> bool:
@@ -47,6 +47,17 @@ def test_memory_is_the_limit_where_it_ends_first() -> None:
 def test_a_single_item_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(NoMemory):
         knee(model(1.0, 0.001, fits=0))
+
+
+def test_a_size_that_cannot_be_called_says_why_there_is_none_larger() -> None:
+    def seconds(size: int) -> float:
+        if size > 8:
+            raise TooMany("are refused")
+        return 1.0
+
+    found = knee(seconds)
+
+    assert (found.size, found.why) == (8, "16 are refused")
 
 
 def test_no_call_is_made_that_might_take_too_long() -> None:
