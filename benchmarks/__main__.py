@@ -53,6 +53,7 @@ def main() -> int:
     with open_bench() as bench:
         _say("warming the broker up: its just-in-time compiler takes a core")
         null_model.warm_up(bench)
+        _say(f"broker and store write {'into memory, ' if bench.is_in_memory else ''}below {bench.folder.parent}")
         if options.part == "guard":
             return _guard(bench, options)
         for name, measure in _parts(bench, options, results).items():
@@ -124,7 +125,11 @@ def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callab
 
 
 def _guard(bench: Bench, options: Options) -> int:
-    result = guard.run(bench, options.items or guard.ITEMS, options.rounds or guard.ROUNDS, _say)
+    try:
+        result = guard.run(bench, options.items or guard.ITEMS, options.rounds or guard.ROUNDS, _say)
+    except Unfinished as error:
+        print(error, file=sys.stderr)
+        return 1
     print(f"\n{result.text()}\n")
     fault = guard.verdict(result)
     summary = Summary()

@@ -74,6 +74,10 @@ class Bench:
         self.folder = folder
         self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
+    @property
+    def is_in_memory(self) -> bool:
+        return self.folder.is_relative_to(_SHARED_MEMORY)
+
     @contextmanager
     def lane(
         self, api: Mapping[str, Any] = NULL_API, *, all_topics: bool, changes: Mapping[str, Any] | None = None

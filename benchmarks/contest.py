@@ -8,6 +8,7 @@ commit are inside, alike for all.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -100,24 +101,30 @@ def run_once(bench: Bench, contestant: Contestant, conditions: Conditions) -> Ru
 def in_turns(
     bench: Bench, contestants: Sequence[Contestant], conditions: Conditions, rounds: int, announce: Announce
 ) -> dict[str, list[Run]]:
-    """Each contestant once a round, nobody always behind the same one. Who fails once is left out from there on."""
+    """Each contestant once a round, in another order each time. Who fails once is left out from there on.
+
+    Raises Unfinished where it is one of ours, or one of ours says something twice.
+    """
     runs: dict[str, list[Run]] = {one.name: [] for one in contestants if one.is_there}
     for one in contestants:
         if not one.is_there:
             announce(f"  {one.name} is left out: {one.needs} is not there (make bench builds it)")
     for number in range(rounds):
-        shift = number % len(contestants)
-        for one in [*contestants[shift:], *contestants[:shift]]:
+        for one in random.Random(number).sample(contestants, len(contestants)):
             if one.name not in runs:
                 continue
             try:
                 run = run_once(bench, one, conditions)
             except Unfinished as error:
+                if one.is_ours:
+                    raise
                 announce(f"  {error}")
                 del runs[one.name]
                 continue
             runs[one.name].append(run)
             twice = f", {run.duplicates} results twice" if run.duplicates else ""
+            if twice and one.is_ours:
+                raise Unfinished(f"{one.name}: of {run.items} items{twice}")
             announce(f"  round {number + 1}: {one.name} {run.rate:,.0f}/s, {run.cpu_us:.1f} us CPU an item{twice}")
     return runs
 

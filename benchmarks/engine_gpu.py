@@ -14,6 +14,7 @@ import argparse
 import itertools
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections import deque
@@ -28,10 +29,12 @@ import torch
 
 from benchmarks import pictures
 from benchmarks.report import median_and_spread, ratio, table
+from stream_infer.engine.child import SWITCH_INTERVAL_S
 from stream_infer.engine.configured import predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Answer, Task
+from stream_infer.heap import keep_large_blocks
 from stream_infer.predictors.device import Encoded
 from stream_infer.predictors.network import choose_device
 from stream_infer.predictors.spec import PredictorSpec
@@ -102,6 +105,8 @@ def through_engine(engine: Engine, jpegs: Sequence[bytes], ahead: int) -> None:
 
 def measure(options: Options, jpegs: Sequence[bytes]) -> tuple[dict[str, list[float]], str]:
     """Images a second, one figure a round; and what decodes."""
+    keep_large_blocks()  # as the engine's child does
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     classifier = TorchvisionClassifier.from_spec(options.spec)
     classifier.warmup()
     first = [classifier.preprocess(jpeg) for jpeg in jpegs[: options.batch]]

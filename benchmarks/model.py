@@ -20,14 +20,15 @@ from benchmarks.report import Summary, median_and_spread, ratio, table
 
 IMAGES = 600
 FILES, S3 = "worker, files", "worker, S3 objects"
-MEMORY, LOADER = "in-memory loop", "PyTorch DataLoader"
+MEMORY, UNTUNED, LOADER = "in-memory loop", "in-memory loop, as most write it", "PyTorch DataLoader"
 _WARM_UP = 2 * pictures.BATCH
 _SLOWEST = 2.0
 _LACKS = {
     FILES: "–",
     S3: "–",
     MEMORY: "no reading, no results written, no commits, no isolation",
-    LOADER: "no results written, no commits, no isolation; a restart begins anew",
+    UNTUNED: "as above; its tensors go back to the kernel at every layer",
+    LOADER: "as above, but it reads; no results written, no commits, no isolation; a restart begins anew",
 }
 
 
@@ -67,7 +68,8 @@ def measure(bench: Bench, images: int, rounds: int, announce: Announce) -> Model
             runners[S3] = lambda: _worker(bench, load, listed, bucket.environment)
         else:
             announce(f"  {S3} is left out: {s3_server.VERSITYGW} is not there (make versitygw)")
-        runners[MEMORY] = lambda: images / _loop_seconds(bench, "memory", folder)
+        runners[MEMORY] = lambda: images / _loop_seconds(bench, "memory", folder, "--tuned")
+        runners[UNTUNED] = lambda: images / _loop_seconds(bench, "memory", folder)
         runners[LOADER] = lambda: images / _loop_seconds(bench, "dataloader", folder)
         rates: dict[str, list[float]] = {name: [] for name in runners}
         for number in range(rounds):
@@ -91,10 +93,10 @@ def _worker(
     return run_once(bench, OURS, conditions).rate
 
 
-def _loop_seconds(bench: Bench, kind: str, folder: Path) -> float:
+def _loop_seconds(bench: Bench, kind: str, folder: Path, *tuned: str) -> float:
     log = bench.folder / f"{kind}.log"
     log.unlink(missing_ok=True)
-    options = ["--folder", str(folder), "--batch", str(pictures.BATCH), "--threads", str(pictures.THREADS)]
+    options = ["--folder", str(folder), "--batch", str(pictures.BATCH), "--threads", str(pictures.THREADS), *tuned]
     with started([sys.executable, "-m", "benchmarks.model_loops", kind, *options], log) as process:
         process.wait()
         lines = log.read_text().splitlines()

@@ -2,12 +2,14 @@
 
 `memory`: the files' bytes lie in memory; threads decode the next batches while the model works on this one.
 `dataloader`: a PyTorch DataLoader over the files with as many worker processes. Same classifier, same decode, same
-threads and batch for all. Prints the seconds for all pictures; two batches of them warm the model before.
+threads and batch for all. `--tuned`: the process is set up as the engine's child is, large tensors are kept and threads
+change more often. Prints the seconds for all pictures; two batches of them warm the model before.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +20,9 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.pictures import LITE0
+from stream_infer.engine.child import SWITCH_INTERVAL_S
 from stream_infer.engine.configured import predictor_spec
+from stream_infer.heap import keep_large_blocks
 from stream_infer.predictors.torchvision import TorchvisionClassifier
 
 _AHEAD = 2
@@ -73,7 +77,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--tuned", action="store_true")
     options = parser.parse_args()
+    if options.tuned:
+        keep_large_blocks()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
     files = sorted(options.folder.glob("*.jpg"))
     classifier = TorchvisionClassifier.from_spec(predictor_spec(LITE0))
     classifier.warmup()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
 
 @dataclass(slots=True)
 class Summary:
-    """What the last line says; None where a part was not run, or its peer was not there."""
+    """What the last line says; None where a part was not run, or its peer was not there.
+
+    The first two are those of the worst size; `by_size` has them for each, in bytes.
+    """
 
     vs_handwritten_tx: float | None = None
     vs_quix_eos: float | None = None
     vs_model_limit: float | None = None
     latency_vs_handwritten_p99: float | None = None
     rss_growth: float | None = None
+    by_size: dict[int, dict[str, float | None]] = field(default_factory=dict)
 
     def line(self) -> str:
-        return orjson.dumps(self).decode()
+        return orjson.dumps(self, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def median_and_spread(values: Sequence[float], digits: int = 0) -> str:

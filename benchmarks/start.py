@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ def measure(bench: Bench, rounds: int, announce: Announce) -> StartResult:
     folder = bench.folder / "pictures-of-start"
     files = pictures.write(folder, PICTURES)
     allowed = {"fetch": {"allowed_directories": [str(folder)]}}
-    up = _ups(bench.folder / "up", rounds, announce)
+    with tempfile.TemporaryDirectory(prefix="stream-infer-bench-up-") as disk:  # not where the others are: in memory
+        up = _ups(Path(disk), rounds, announce)
     workers: dict[str, list[FirstResult]] = {"null model": [], "EfficientNet-Lite0": []}
     for number in range(rounds):
         workers["null model"].append(_first_result(bench, NULL_API, JsonLoad(PARTITIONS, 100), {}))
@@ -103,7 +105,6 @@ def measure(bench: Bench, rounds: int, announce: Announce) -> StartResult:
 
 
 def _ups(folder: Path, rounds: int, announce: Announce) -> list[UpStart]:
-    folder.mkdir()
     [port] = find_free(1)
     config = folder / "stream-infer.yaml"
     settings = {

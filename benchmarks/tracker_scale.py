@@ -1,7 +1,7 @@
 """The tracker under the count deltas of a hundred workers: from a delta's publication to the status that counts it.
 
-Writers publish as workers do: deltas of several jobs in one transaction. Each job is one writer's, so that its n-th
-delta is the one that its count of n includes. A delta's time begins when its transaction is about to be made.
+Writers publish as workers do that serve one job: a transaction for each delta. Each job is one writer's, so that its
+n-th delta is the one that its count of n includes. A delta's time begins when its transaction is about to be made.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from stream_infer.topics import Topics
 RATE = 500
 SECONDS = 20
 """A hundred workers that commit five times a second."""
-_WRITERS = 4
-_JOBS_A_WRITER = 5
+_WRITERS = 20
+_JOBS_A_WRITER = 1
 _START_S = 60.0
 _PATIENCE_S = 30.0
 

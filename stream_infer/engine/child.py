@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 # Two busy threads hand the GIL over every 5 ms by default, longer than a micro-batch of a small model takes.
-_SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0005
 # Of the container's memory, well below where the parent ends this process.
 _MEMORY_FRACTION, _MEMORY_CHECK_S, _GIVE_BACK_EVERY_S = 0.7, 0.05, 0.5
 # sysexits.h: an input/output error, an internal software error.
@@ -97,7 +97,7 @@ def main(fd: int, parent: int, payloads: int | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
     # What a predictor logs is a line like one that it prints, unless it sets up its logging itself.

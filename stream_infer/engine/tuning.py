@@ -48,9 +48,14 @@ def tune(predictor: Predictor, limits: TuningLimits, on_try: Callable[[int], Non
         return _search(predictor, prepared, limits, on_try)
     except NoMemory:
         raise PredictorUnavailable(f"{name} has no memory for even one item of its example()") from None
+    except TooMany as error:
+        raise _unavailable(name, error.__cause__ or error) from error.__cause__
     except (Exception, SystemExit) as error:
-        cause = error.__cause__ if isinstance(error, TooMany) else error
-        raise PredictorUnavailable(f"{name} fails with the item of its own example(): {said(cause or error)}") from cause
+        raise _unavailable(name, error) from error
+
+
+def _unavailable(name: str, error: BaseException) -> PredictorUnavailable:
+    return PredictorUnavailable(f"{name} fails with the item of its own example(): {said(error)}")
 
 
 def _search(predictor: Predictor, item: Any, limits: TuningLimits, on_try: Callable[[int], None]) -> Knee:

@@ -1,0 +1,55 @@
+"""What the report and the guard make of what was measured."""
+
+import pytest
+
+from benchmarks import guard
+from benchmarks.contest import Run
+from benchmarks.contestants import HANDWRITTEN_TX, JOB_WORKER, QUIX, WORKER
+from benchmarks.null_model import NullResult
+from benchmarks.observer import Observer
+from benchmarks.report import Summary, ratio
+
+
+def runs(*rates):
+    return [Run(1000, rate, 1.0, 0) for rate in rates]
+
+
+def test_a_ratio_is_ours_by_theirs_round_by_round():
+    assert ratio([100.0, 400.0, 90.0], [50.0, 100.0, 100.0]) == 2.0
+    assert ratio([], [1.0]) is None
+
+
+def test_the_last_line_says_the_worst_size_of_items_with_a_job():
+    small = {WORKER: runs(900.0), JOB_WORKER: runs(300.0), HANDWRITTEN_TX: runs(200.0), QUIX: runs(100.0)}
+    large = {WORKER: runs(900.0), JOB_WORKER: runs(100.0), HANDWRITTEN_TX: runs(200.0)}
+    summary = Summary()
+
+    NullResult({100: small, 1000: large}).summarise(summary)
+
+    assert (summary.vs_handwritten_tx, summary.vs_quix_eos) == (0.5, 3.0)
+    assert summary.by_size[100] == {"vs_handwritten_tx": 1.5, "vs_quix_eos": 3.0}
+    assert '"by_size":{"100":' in summary.line()
+
+
+@pytest.mark.parametrize(
+    ("ours", "words"),
+    [(runs(80.0), None), (runs(79.0), "0.79 of the hand-written"), ([], "measured nothing")],
+)
+def test_the_guard_asks_for_four_fifths_of_the_loop_by_hand(ours, words):
+    found = guard.verdict(NullResult({100: {JOB_WORKER: ours, HANDWRITTEN_TX: runs(100.0)}}))
+
+    assert (found is None) if words is None else (words in found)
+
+
+def test_the_end_is_the_first_sample_beyond_the_last_result_of_the_slowest_partition():
+    observer = Observer.__new__(Observer)
+    observer._last = {0: 9, 1: 4}
+    observer._history = [
+        (1.0, {0: 0, 1: 0}),
+        (2.0, {0: 10, 1: 4}),
+        (3.0, {0: 10, 1: 4}),
+        (4.0, {0: 11, 1: 5}),
+        (5.0, {0: 12, 1: 9}),
+    ]
+
+    assert observer._end() == 4.0
