@@ -33,7 +33,7 @@ PICTURES = 60
 _LARGE = (2400, 1600)
 _LARGE_ONES = 6
 _FRAME = Frame(256, 224, (0.5,) * 3, (0.5,) * 3, "bicubic")
-_OURS = "ours: Pillow at a fraction, resized as a tensor"
+_OURS = "ours: simplejpeg at a half, quarter or eighth"
 _REFERENCE = "Pillow, its own resize"
 
 Reader: TypeAlias = Callable[[bytes], Tensor]

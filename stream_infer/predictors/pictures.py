@@ -1,12 +1,16 @@
-"""From a picture's bytes to its pixels, with Pillow, and what the header of a JPEG says. Needs no torch."""
+"""From a picture's bytes to its pixels, and what the header of a JPEG says. Needs no torch.
+
+Pillow reads whatever there is; simplejpeg takes plain JPEGs, in two thirds of the time.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
+import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from stream_infer.errors import UndecodableItem
@@ -32,6 +36,8 @@ def decode(data: Any, shorter: int) -> Pixels:
         )
     try:
         with Image.open(io.BytesIO(data)) as picture:
+            if _is_plain(picture, data) and (pixels := _of_plain(picture, data, shorter)) is not None:
+                return pixels
             _draft(picture, shorter)
             ImageOps.exif_transpose(picture, in_place=True)
             return np.array(_to_rgb(picture))
@@ -50,17 +56,11 @@ def is_plain_jpeg(data: Any) -> bool:
     It is not where Pillow says more (progressive, CMYK, colours of Adobe's own, to be turned, several pictures in one)
     or may say that something is wrong.
     """
-    if not isinstance(data, bytes) or not data.endswith(_END_OF_JPEG):
+    if not isinstance(data, bytes):
         return False
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-            return (
-                picture.format == "JPEG"
-                and picture.mode in ("RGB", "L")
-                and not picture.info.get("progressive")
-                and picture.info.get("adobe_transform", _YCC) == _YCC
-                and picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
-            )
+            return _is_plain(picture, data)
     except (*_BROKEN, Image.DecompressionBombError):
         return False
 
@@ -72,11 +72,36 @@ def example() -> bytes:
     return data.getvalue()
 
 
+def _is_plain(picture: Image.Image, data: bytes) -> bool:
+    return (
+        picture.format == "JPEG"
+        and data.endswith(_END_OF_JPEG)
+        and picture.mode in ("RGB", "L")
+        and not picture.info.get("progressive")
+        and picture.info.get("adobe_transform", _YCC) == _YCC
+        and picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    )
+
+
+def _of_plain(picture: Image.Image, data: bytes, shorter: int) -> Pixels | None:
+    """None where it is not as plain as it looks: Pillow says what is wrong, if anything is."""
+    part = _part(picture, shorter)
+    height, width = -(-picture.height // part), -(-picture.width // part)
+    try:
+        return cast("Pixels", simplejpeg.decode_jpeg(data, min_height=height, min_width=width))
+    except ValueError:
+        return None
+
+
 def _draft(picture: Image.Image, shorter: int) -> None:
-    width, height = picture.size
-    scale = shorter * _DRAFT_MARGIN / max(min(width, height), 1)
-    if scale < 1:
-        picture.draft(None, (round(width * scale), round(height * scale)))
+    part = _part(picture, shorter)
+    picture.draft(None, (picture.width // part, picture.height // part))
+
+
+def _part(picture: Image.Image, shorter: int) -> int:
+    """At which of its size a JPEG is decoded: 1, 2, 4 or 8 stand for the whole, a half, a quarter and an eighth."""
+    spare = min(picture.size) / (shorter * _DRAFT_MARGIN)
+    return next((part for part in (8, 4, 2) if spare >= part), 1)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

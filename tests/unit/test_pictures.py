@@ -46,6 +46,31 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_that_leaves_twice_the_pixels_need
     assert pictures.decode(encoded(slope(3200, 1600), "PNG"), 200).shape == (1600, 3200, 3)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(("size", "part"), [((301, 203), 1), ((603, 401), 2), ((1203, 801), 4), ((2411, 1607), 8)])
+def test_a_plain_jpeg_has_the_pixels_that_pillow_gives_it(mode, size, part):
+    noise = np.random.default_rng(1).integers(0, 255, (size[1] // 16, size[0] // 16, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise).resize(size).convert(mode))
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.draft(None, (size[0] // part, size[1] // part))
+        expected = np.array(picture.convert("RGB"))
+
+    pixels = pictures.decode(data, 100)
+
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+def test_a_jpeg_that_is_plain_but_for_its_middle_is_judged_by_pillow():
+    data = bytearray(encoded(slope(640, 480)))
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\xd9" * 20
+    with Image.open(io.BytesIO(bytes(data))) as picture:
+        assert pictures.is_plain_jpeg(bytes(data))
+        expected = np.array(picture)
+
+    assert (pictures.decode(bytes(data), 640) == expected).all()
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16"])
 def test_every_mode_becomes_rgb(mode):
     if mode == "I;16":
