@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from stream_infer.heap import give_back_now
+
 _MEMORY = re.compile(
     r"(CUDA|HIP|XPU|MPS backend) out of memory"
     r"|(CUDA|HIP) error: out of memory|cudaErrorMemoryAllocation"
@@ -61,6 +63,7 @@ def relieve(error: BaseException) -> None:
     for each in _chain(error, beside=True):
         traceback.clear_frames(each.__traceback__)
     gc.collect()
+    give_back_now()
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is not None:
         with contextlib.suppress(Exception):  # a device may be in any state by now; the next call will tell

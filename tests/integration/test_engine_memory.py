@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import orjson
+import psutil
 import pytest
 
 from stream_infer.engine.engine import Engine
@@ -90,6 +91,18 @@ def test_a_process_that_may_take_no_more_memory_does_with_less_at_a_time(engine_
     assert "this item (3 bytes) does not fit into memory, though it was alone: MemoryError" in large.message
     assert engine.batch_cap <= 4
     assert engine._keeper.host.pid == pid
+
+
+def test_what_was_taken_when_memory_ran_out_goes_back_to_the_system(engine_of):
+    engine = engine_of("Touching", {"room": 400}, max_batch_size=8)
+    child = psutil.Process(engine._keeper.host.pid)
+    assert ask(engine, [200]) == [200]
+    assert child.memory_info().rss > 150 * MIB, "what a call has needed is kept for the next one"
+
+    (large,) = ask(engine, [900])
+
+    assert large.exception == "MemoryError"
+    assert child.memory_info().rss < 100 * MIB
 
 
 def test_an_item_that_comes_alone_and_is_too_large_makes_no_micro_batch_smaller(engine_of):

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import mmap
 import os
 import resource
 import sys
@@ -76,8 +77,11 @@ def _raise():
 
 def _eat():
     eaten = []
-    while True:
-        eaten.append(bytes(64 << 20))  # untouched: it takes address space, no memory
+    try:
+        while True:
+            eaten.append(mmap.mmap(-1, 64 << 20))  # untouched: it takes address space, no memory
+    except OSError:
+        raise MemoryError from None
 
 
 KEPT = {"none": "none", "oversize": "oversize"}
