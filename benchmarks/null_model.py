@@ -53,11 +53,10 @@ class NullResult:
 
     def _table(self, size: int) -> str:
         rows = []
-        ours = WORKER if WORKER in self.runs[size] else JOB_WORKER
         known = {one.name: one for one in (*EVERYBODY, *BIG_ITEMS)}
         for name, runs in self.runs[size].items():
             one = known[name]
-            beside = self.ratio(name, size, JOB_WORKER if one.of_job else ours)
+            beside = self.ratio(name, size, JOB_WORKER if one.of_job else WORKER)
             rows.append(
                 [
                     name,

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import guard
 from benchmarks.contest import Run
-from benchmarks.contestants import HANDWRITTEN_TX, JOB_WORKER, QUIX, WORKER
+from benchmarks.contestants import HANDWRITTEN_JOB_TX, HANDWRITTEN_TX, JOB_WORKER, QUIX, WORKER
 from benchmarks.null_model import NullResult
 from benchmarks.observer import Observer
 from benchmarks.report import Summary, ratio
@@ -32,11 +32,17 @@ def test_the_last_line_says_the_worst_size_of_items_with_a_job():
 
 
 @pytest.mark.parametrize(
-    ("ours", "words"),
-    [(runs(80.0), None), (runs(79.0), "0.79 of the hand-written"), ([], "measured nothing")],
+    ("plain", "of_job", "words"),
+    [
+        (runs(80.0), runs(60.0), None),
+        (runs(79.0), runs(60.0), "the worker does 0.79 of hand-written, transactions"),
+        (runs(80.0), runs(59.0), "the worker, job items does 0.59 of hand-written, job items"),
+        ([], runs(80.0), "measured nothing"),
+    ],
 )
-def test_the_guard_asks_for_four_fifths_of_the_loop_by_hand(ours, words):
-    found = guard.verdict(NullResult({100: {JOB_WORKER: ours, HANDWRITTEN_TX: runs(100.0)}}))
+def test_the_guard_asks_for_a_part_of_each_loop_by_hand(plain, of_job, words):
+    theirs = {HANDWRITTEN_TX: runs(100.0), HANDWRITTEN_JOB_TX: runs(100.0)}
+    found = guard.verdict(NullResult({100: {WORKER: plain, JOB_WORKER: of_job, **theirs}}))
 
     assert (found is None) if words is None else (words in found)
 
