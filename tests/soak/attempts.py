@@ -149,8 +149,11 @@ class Recomputed:
     items: int
 
 
-def recomputed(truth: Truth, found: Evidence, injected: Sequence[Injected]) -> Recomputed:
-    """An item whose call fails for its neighbour's sake has to be predicted again; for anything else it need not be."""
+def recomputed(truth: Truth, found: Evidence, injected: Sequence[Injected], lives: Sequence[Life] = ()) -> Recomputed:
+    """An item whose call fails for its neighbour's sake has to be predicted again; for anything else it need not be.
+
+    A worker that has given up, which `health` judges, costs what a killed one does.
+    """
     kinds = {item.name: item.kind for item in truth.items.values()}
     calls: dict[str, list[Call]] = defaultdict(list)
     for call in found.calls:
@@ -158,6 +161,11 @@ def recomputed(truth: Truth, found: Evidence, injected: Sequence[Injected]) -> R
             if kinds.get(name) in (Kind.GOOD, Kind.REFERENCE):
                 calls[name].append(call)
     windows = [window(one) for one in injected if one.name.startswith(AGAIN_AFTER)]
+    windows += [
+        (life.ended, life.ended + FELT_S)
+        for life in lives
+        if life.gave_up and life.ended is not None and life.name.startswith("worker")
+    ]
     count: Counter[str] = Counter()
     for mine in calls.values():
         for before, again in pairwise(mine):

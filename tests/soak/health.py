@@ -71,7 +71,7 @@ def check_ends(statuses: Mapping[str, int | None], given_up: Sequence[str], left
 def own_ends(lives: Sequence[Life]) -> dict[str, int]:
     """How often a role ended that nobody killed or asked: it gave up, and was started again."""
     found: dict[str, int] = defaultdict(int)
-    for life in _own_ends(lives):
+    for life in _given_up(lives):
         found[f"{life.name.rpartition('-')[0]} (status {life.status})"] += 1
     return dict(found)
 
@@ -79,7 +79,7 @@ def own_ends(lives: Sequence[Life]) -> dict[str, int]:
 def check_own_ends(lives: Sequence[Life], injected: Sequence[Injected]) -> Iterator[Finding]:
     """A fault may make a role give up, and once more when it comes back too early; without one none has a reason to."""
     by_name: dict[str, list[float]] = defaultdict(list)
-    for life in _own_ends(lives):
+    for life in _given_up(lives):
         by_name[life.name].append(life.ended or 0.0)
     windows = [(began, end + STALL_S) for began, end in map(window, injected)]
     for name, ends in by_name.items():
@@ -91,8 +91,8 @@ def check_own_ends(lives: Sequence[Life], injected: Sequence[Injected]) -> Itera
             yield Finding(OTHER, f"{name} ended by itself {len(ends)} times, for {len(injected)} faults in all")
 
 
-def _own_ends(lives: Sequence[Life]) -> list[Life]:
-    return [life for life in lives if life.ended is not None and not life.asked and life.killed is None]
+def _given_up(lives: Sequence[Life]) -> list[Life]:
+    return [life for life in lives if life.gave_up]
 
 
 def predictor_recoveries(calls: Sequence[Call], items: Mapping[str, Planned]) -> dict[str, list[float]]:

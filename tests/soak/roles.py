@@ -34,6 +34,11 @@ class Life:
     asked: bool = False
     killed: float | None = None
 
+    @property
+    def gave_up(self) -> bool:
+        """It has ended, and nobody asked or killed it."""
+        return self.ended is not None and not self.asked and self.killed is None
+
 
 @dataclass(slots=True)
 class Role:

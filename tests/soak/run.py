@@ -188,9 +188,10 @@ class Run:
         outcome.findings += [Finding(OTHER, error) for error in self._feed.errors]
         outcome.findings += fault_findings(outcome.injected)
         outcome.findings += check_all(truth, found)
-        outcome.recomputed = attempts.recomputed(truth, found, outcome.injected)
+        lives = self._system.arena.supervisor.lives()
+        outcome.recomputed = attempts.recomputed(truth, found, outcome.injected, lives)
         outcome.findings += attempts.check_recomputed(outcome.recomputed, outcome.injected)
-        outcome.suspects = attempts.suspects(found.calls, self._system.arena.supervisor.lives())
+        outcome.suspects = attempts.suspects(found.calls, lives)
         outcome.findings += attempts.check_suspects(outcome.suspects)
         outcome.skipped = _skipped(truth, found)
         outcome.crashes = health.predictor_recoveries(found.calls, items.by_name(self._drawn))

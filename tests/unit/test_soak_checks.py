@@ -408,6 +408,14 @@ def test_predictions_again_are_explained_by_a_kill_that_is_still_felt() -> None:
     assert list(check_recomputed(again, injected)) == []
 
 
+def test_predictions_again_are_explained_by_a_worker_that_gave_up() -> None:
+    world = repeated(10)
+    gave_up = [Life("worker-0", 7, 0.0, ended=100.5, status=3)]
+    assert recomputed(world.truth, world.found, [], gave_up).needless == 0.0
+    asked = [Life("worker-0", 7, 0.0, ended=100.5, status=0, asked=True)]
+    assert recomputed(world.truth, world.found, [], asked).needless == 0.5
+
+
 def test_predictions_again_beyond_what_the_faults_can_cost_are_noticed() -> None:
     again = recomputed(World(Kind.GOOD).truth, Evidence(), [])
     [finding] = check_recomputed(replace(again, items=1000, unexplained=0.4), [fault("kill -9 worker", 0.0)])
