@@ -108,15 +108,23 @@ class Run:
         self._judge(lags)
 
     def _follow(self) -> None:
-        """Until all is done, or nothing has moved for as long as the plan's patience."""
+        """Until all is done, or nothing has moved for as long as the plan's patience.
+
+        The reader here is asked first whether it is the one that stands: once everything had ended, and it had not
+        said so for 150 s.
+        """
         tally = self._tally
         stream = {item.name for item in self._outcome.items if not item.source.is_job}
-        moved = told = time.monotonic()
+        moved = told = renewed = time.monotonic()
         count = -1
         while not self._is_done(stream):
             now, ended = time.monotonic(), _moves(tally)
             if ended != count:
                 moved, count = now, ended
+            if now - max(moved, renewed) > self._plan.patience / 3:
+                renewed = now
+                self._say("nothing moves: another reader looks")
+                tally.renew()
             if now - moved > self._plan.patience:
                 self._outcome.findings.append(Finding(OTHER, f"nothing has moved for {self._plan.patience:.0f} s"))
                 return

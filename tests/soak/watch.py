@@ -78,6 +78,11 @@ class Told:
             self._process.kill()
         self._thread.join()
 
+    def renew(self) -> None:
+        """Ends the process, so that another one takes its place: it may hang in librdkafka as well as anybody."""
+        if self._process is not None:
+            self._process.kill()
+
     def _run(self) -> None:
         while not self._ending.wait(0.1):
             self._process = subprocess.Popen(
