@@ -14,7 +14,6 @@ class SizeSearch:
 
     def __init__(self, policy: EnginePolicy) -> None:
         self._policy = policy
-        self._is_over = not policy.finds_batch_size
         self._most = policy.max_batch_size
         self._tried = 0
         self.found: int | None = None
@@ -22,7 +21,7 @@ class SizeSearch:
     def limits(self) -> TuningLimits | None:
         """For a child that is started now; None: it has nothing to search."""
         self._tried = 0
-        if self._is_over:
+        if not self._policy.finds_batch_size or self.found is not None:
             return None
         longest_s = self._policy.call_timeout_s * _OF_CALL_TIMEOUT
         return TuningLimits(self._most, longest_s, self._policy.load_timeout_s * _OF_LOAD_TIMEOUT)
@@ -32,7 +31,7 @@ class SizeSearch:
 
     def finds(self, size: int | None) -> None:
         if size is not None:
-            self.found, self._is_over = size, True
+            self.found = size
 
     def dies(self) -> int:
         """The child ended before it was ready. Its size, if that is to blame: the next one tries half of it at most."""
