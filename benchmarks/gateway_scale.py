@@ -17,7 +17,8 @@ from benchmarks.observer import Unfinished
 from benchmarks.processes import Started, resident_bytes, started
 from benchmarks.report import median_and_spread, table
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.spec import Job, JsonlFile, encode_job
+from stream_infer.jobs.sources import JsonlFile
+from stream_infer.jobs.spec import Job, encode_job
 from stream_infer.jobs.status import JobStatus, State, encode_status
 from stream_infer.kafka.producer import Publisher
 from stream_infer.local.free_ports import find_free

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_infer.jobs.log_lines import LogLine, Scalar
-from stream_infer.jobs.spec import SOURCES, Job
+from stream_infer.jobs.sources import SOURCES
+from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import Cause, Phase, State
 from stream_infer.settings import ApiSettings
 from stream_infer.topics import ApiTopics

@@ -31,7 +31,8 @@ from stream_infer.jobs.lifecycle import fold, is_timed_out
 from stream_infer.jobs.log_lines import decode_line
 from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, encode_manifest
 from stream_infer.jobs.replays import Replayed, ReplayMark, Replays
-from stream_infer.jobs.spec import Job, JsonlFile, decode_job, encode_job
+from stream_infer.jobs.sources import JsonlFile
+from stream_infer.jobs.spec import Job, decode_job, encode_job
 from stream_infer.jobs.status import JobStatus, Phase, State, decode_status, encode_status
 from stream_infer.sink.backlog import step_of
 from tests.support.hostile import FUZZ, hostile

@@ -30,7 +30,8 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.source_policy import check_source, plain_directory
 from stream_infer.gateway.submission import job_id_of, read_spec, request_hash
 from stream_infer.gateway.validation import json_pointer
-from stream_infer.jobs.spec import Directory, JobSpec
+from stream_infer.jobs.sources import Directory
+from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import FetchSettings, Settings
 
 

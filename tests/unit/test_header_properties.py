@@ -36,7 +36,8 @@ from stream_infer.jobs.manifest import (
     manifest_key,
 )
 from stream_infer.jobs.replays import Replayed, ReplayMark, Replays, mark_record, replayed_record
-from stream_infer.jobs.spec import BreakerSpec, Directory, Job, JsonlFile, decode_job, encode_job
+from stream_infer.jobs.sources import Directory, JsonlFile
+from stream_infer.jobs.spec import BreakerSpec, Job, decode_job, encode_job
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
 from stream_infer.records import JSON, Control, Failure, Headers, Item, Message, OutgoingRecord, Position, Run
 from tests.support.memory_store import MemoryStore
