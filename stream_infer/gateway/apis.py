@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from stream_infer.gateway.jobs import answer
 from stream_infer.gateway.representations import ApiBody, ApiList, api_body
-from stream_infer.gateway.requests import read_query
 from stream_infer.gateway.services import Services
+from stream_infer.http.answers import answer
+from stream_infer.http.requests import read_query
 from stream_infer.settings import ApiSettings
 
 

@@ -12,10 +12,10 @@ from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
 from stream_infer.gateway.logs import LogsResource
 from stream_infer.gateway.openapi import OpenApiResource
-from stream_infer.gateway.problems import answer_with_problems
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.services import Services
+from stream_infer.http.problems import answer_with_problems
 
 
 def application(services: Services) -> web.Application:

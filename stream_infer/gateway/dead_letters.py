@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from aiohttp import web
 
 from stream_infer.dead_letters import DeadLetter, read_dead_letter
-from stream_infer.gateway.jobs import answer
-from stream_infer.gateway.json_text import to_json
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, dead_letter_detail
 from stream_infer.gateway.letter_log import lines_around
 from stream_infer.gateway.letter_search import Filter, all_letters, find_record, parse_ref, scan_topic
 from stream_infer.gateway.originals import Irrecoverable, original_of
-from stream_infer.gateway.problems import Problem, ProblemKind
-from stream_infer.gateway.requests import flag, integer, read_query
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
+from stream_infer.http.answers import answer
+from stream_infer.http.json_text import to_json
+from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.requests import flag, integer, read_query
 from stream_infer.jobs.log_lines import LogLine
 from stream_infer.jobs.replays import Replays, read_replays, replays_partition
 from stream_infer.records import Position

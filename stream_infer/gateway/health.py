@@ -7,10 +7,9 @@ import asyncio
 from aiohttp import web
 
 from stream_infer.errors import StreamInferError
-from stream_infer.gateway.jobs import answer
-from stream_infer.gateway.problems import Problem, ProblemKind, sentence
-from stream_infer.gateway.representations import HealthBody
 from stream_infer.gateway.services import Services
+from stream_infer.http.answers import HealthBody, answer
+from stream_infer.http.problems import Problem, ProblemKind, sentence
 
 CHECK_TIMEOUT_S = 3.0
 

@@ -11,12 +11,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
 
 from stream_infer.errors import StreamInferError
-from stream_infer.gateway.jobs import answer
-from stream_infer.gateway.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.gateway.representations import ItemsAccepted
-from stream_infer.gateway.requests import NDJSON_TYPES, read_query, require_content_type
 from stream_infer.gateway.services import Services
 from stream_infer.headers import item_headers, item_id_of
+from stream_infer.http.answers import answer
+from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
+from stream_infer.http.requests import NDJSON_TYPES, read_query, require_content_type
 from stream_infer.records import JSON, OutgoingRecord
 
 CHUNK_ITEMS = 1000

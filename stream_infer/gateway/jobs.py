@@ -10,23 +10,10 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from pydantic import BaseModel
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob, is_ending
-from stream_infer.gateway.json_text import to_json
-from stream_infer.gateway.problems import Problem, ProblemKind, nearest, problem_of, sentence
 from stream_infer.gateway.representations import DryRunBody, JobBody, JobList, job_body, source_of
-from stream_infer.gateway.requests import (
-    IDEMPOTENCY_KEY,
-    JSON_TYPE,
-    flag,
-    idempotency_key,
-    integer,
-    parse_body,
-    read_query,
-    require_content_type,
-)
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import (
     ANONYMOUS,
@@ -37,6 +24,18 @@ from stream_infer.gateway.submission import (
     read_spec,
     request_hash,
     submission_records,
+)
+from stream_infer.http.answers import answer
+from stream_infer.http.problems import Problem, ProblemKind, nearest, problem_of, sentence
+from stream_infer.http.requests import (
+    IDEMPOTENCY_KEY,
+    JSON_TYPE,
+    flag,
+    idempotency_key,
+    integer,
+    parse_body,
+    read_query,
+    require_content_type,
 )
 from stream_infer.jobs.events import StopRequested, encode_event
 from stream_infer.jobs.spec import Job, JobSpec
@@ -176,10 +175,6 @@ class JobsResource:
 
     def _body(self, known: KnownJob) -> JobBody:
         return job_body(known, self._services.store.uri(f"{known.job.api}/{known.job.job_id}"))
-
-
-def answer(body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=to_json(body), content_type=JSON_TYPE, headers=headers)
 
 
 def _same(earlier: KnownJob, asked: _Request) -> KnownJob:

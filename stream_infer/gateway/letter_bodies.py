@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_infer.dead_letters import DeadLetter, Writer
-from stream_infer.gateway.json_text import MalformedJson, parse_json
 from stream_infer.gateway.representations import LogLineBody, log_line_body
+from stream_infer.http.json_text import MalformedJson, parse_json
 from stream_infer.jobs.log_lines import LogLine
 from stream_infer.records import JSON
 

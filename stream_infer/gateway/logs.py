@@ -13,11 +13,11 @@ from aiohttp import web
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.job_lines import Found, JobLines, read_page
-from stream_infer.gateway.json_text import to_json
-from stream_infer.gateway.problems import Problem, ProblemKind
 from stream_infer.gateway.representations import log_line_body
-from stream_infer.gateway.requests import JSON_TYPE, flag, integer, read_query
 from stream_infer.gateway.services import Services
+from stream_infer.http.json_text import to_json
+from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.requests import JSON_TYPE, flag, integer, read_query
 from stream_infer.pool import DaemonPool
 
 T = TypeVar("T")

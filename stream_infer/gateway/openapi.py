@@ -10,21 +10,21 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from stream_infer.gateway.json_text import to_json
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.logs import EVENT_STREAM
-from stream_infer.gateway.problems import CONTENT_TYPE, ProblemDocument
 from stream_infer.gateway.representations import (
     ApiBody,
     ApiList,
     DryRunBody,
-    HealthBody,
     ItemsAccepted,
     JobBody,
     JobList,
     LogPage,
 )
-from stream_infer.gateway.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES
+from stream_infer.http.answers import HealthBody
+from stream_infer.http.json_text import to_json
+from stream_infer.http.problems import CONTENT_TYPE, ProblemDocument
+from stream_infer.http.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 

@@ -14,15 +14,15 @@ from aiohttp import web
 from stream_infer.errors import Fenced, StreamInferError
 from stream_infer.gateway.board import JobBoard, KnownJob
 from stream_infer.gateway.dead_letters import no_reference
-from stream_infer.gateway.jobs import answer
 from stream_infer.gateway.letter_bodies import RefusedReplay, ReplayBody, ReplayRequest
 from stream_infer.gateway.letter_search import Filter, parse_ref
-from stream_infer.gateway.problems import FieldError, Problem, ProblemKind, problem_of, sentence
 from stream_infer.gateway.replay import Replay
 from stream_infer.gateway.replay_choice import JobIsRunning, ReplayStopped, Request
-from stream_infer.gateway.requests import JSON_TYPE, parse_body, read_query, require_content_type
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.validation import validate
+from stream_infer.http.answers import answer
+from stream_infer.http.problems import FieldError, Problem, ProblemKind, problem_of, sentence
+from stream_infer.http.requests import JSON_TYPE, parse_body, read_query, require_content_type
 
 ANSWER_WITHIN_S = 45.0
 _TURN_WITHIN_S = 30.0

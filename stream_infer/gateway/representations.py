@@ -150,10 +150,6 @@ class LogPage(_Body):
     has_more: bool
 
 
-class HealthBody(_Body):
-    status: Literal["ok", "ready"]
-
-
 def job_body(known: KnownJob, results_uri: str) -> JobBody:
     job, status = known.job, known.status
     path = f"/v1/jobs/{job.job_id}"

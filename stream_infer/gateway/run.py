@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
-from aiohttp import web
 
-from stream_infer.gateway.address import Address, cannot_listen, listen_address
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.services import Services, SourcePreview
 from stream_infer.gateway.writer import EventWriter
+from stream_infer.http.address import Address, listen_address
+from stream_infer.http.listening import listening
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.producer import Publisher
 from stream_infer.pool import DaemonPool
@@ -44,7 +44,7 @@ def run(
     Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
     TopicMismatch or ServiceUnavailable.
     """
-    address = listen_address(settings.gateway.listen)
+    address = listen_address(settings.gateway.listen, "gateway.listen")
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster_id(settings.kafka))
     try:
         with job_log(settings.kafka, "gateway", slot.name):
@@ -65,7 +65,10 @@ async def _serve(
 ) -> None:
     """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
-    async with _services(settings, store, slot, preview) as services, _listening(services, address) as url:
+    async with (
+        _services(settings, store, slot, preview) as services,
+        listening(application(services), address, DRAIN_TIMEOUT_S) as url,
+    ):
         _log.info("listening", url=url, slot=slot)
         if on_listening is not None:
             on_listening(url)
@@ -93,21 +96,3 @@ async def _services(
         blocking.close(0.0)
         await asyncio.gather(asyncio.to_thread(writer.close), asyncio.to_thread(board.close))
         publisher.close()
-
-
-@asynccontextmanager
-async def _listening(services: Services, address: Address) -> AsyncIterator[str]:
-    runner = web.AppRunner(
-        application(services), access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S, handler_cancellation=False
-    )
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, address.host, address.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise cannot_listen(address, error) from error
-        port: int = runner.addresses[0][1]
-        yield Address(address.host, port).url
-    finally:
-        await runner.cleanup()

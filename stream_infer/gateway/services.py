@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from stream_infer.gateway.board import JobBoard, KnownJob
-from stream_infer.gateway.problems import Problem, ProblemKind, unknown_api
 from stream_infer.gateway.writer import EventWriter
+from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.producer import Publisher
 from stream_infer.pool import DaemonPool

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from stream_infer.gateway.problems import FieldError, Problem, ProblemKind
+from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.sources import Directory
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import FetchSettings

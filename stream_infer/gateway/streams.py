@@ -12,7 +12,7 @@ from aiohttp import web
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.merge import blocks
-from stream_infer.gateway.requests import NDJSON_TYPES
+from stream_infer.http.requests import NDJSON_TYPES
 
 BLOCK_BYTES = 256 * 1024
 _log = structlog.get_logger(__name__)

@@ -6,10 +6,10 @@ import hashlib
 import secrets
 from typing import Any
 
-from stream_infer.gateway.json_text import MalformedJson, parse_json, to_json
-from stream_infer.gateway.problems import FieldError, Problem, ProblemKind
 from stream_infer.gateway.source_policy import check_source, plain_directory
 from stream_infer.gateway.validation import validate
+from stream_infer.http.json_text import MalformedJson, parse_json, to_json
+from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.events import Submitted, encode_event
 from stream_infer.jobs.spec import Job, JobSpec, encode_job
 from stream_infer.records import OutgoingRecord

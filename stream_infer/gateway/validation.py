@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stream_infer.gateway.problems import FieldError, Problem, ProblemKind, nearest
+from stream_infer.http.problems import FieldError, Problem, ProblemKind, nearest
 
 ERRORS_SHOWN = 20
 M = TypeVar("M", bound=BaseModel)

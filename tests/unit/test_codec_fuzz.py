@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from connectors.stores.keys import checked_key
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.json_text import to_json
 from stream_infer.gateway.representations import job_body
+from stream_infer.http.json_text import to_json
 from stream_infer.intake.flow import FlowPolicy, allowance
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint, encode_checkpoint
 from stream_infer.jobs.counts import Counts

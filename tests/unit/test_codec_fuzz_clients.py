@@ -8,11 +8,11 @@ from hypothesis import given
 
 from stream_infer.engine.codec import decoder_for
 from stream_infer.gateway.items import check_line
-from stream_infer.gateway.json_text import MalformedJson, parse_json
 from stream_infer.gateway.letter_bodies import ReplayRequest
-from stream_infer.gateway.problems import Problem
 from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
 from stream_infer.gateway.validation import validate
+from stream_infer.http.json_text import MalformedJson, parse_json
+from stream_infer.http.problems import Problem
 from stream_infer.jobs.events import (
     decode_event,
 )

@@ -11,11 +11,11 @@ from stream_infer.dead_letters import ErrorHeader, read_dead_letter
 from stream_infer.engine.codec import decoder_for
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.items import check_line
-from stream_infer.gateway.json_text import parse_json
 from stream_infer.gateway.merge import numbered_lines
-from stream_infer.gateway.problems import Problem
 from stream_infer.gateway.submission import read_spec
 from stream_infer.headers import Header, item_headers, ordinal_of, read_item
+from stream_infer.http.json_text import parse_json
+from stream_infer.http.problems import Problem
 from stream_infer.jobs.checkpoints import decode_checkpoint
 from stream_infer.jobs.events import (
     decode_event,

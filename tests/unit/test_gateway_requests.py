@@ -19,17 +19,17 @@ from stream_infer.errors import (
     TopicMismatch,
     TransactionAborted,
 )
-from stream_infer.gateway.address import Address, listen_address
 from stream_infer.gateway.app import application
 from stream_infer.gateway.items import check_line, read_lines
-from stream_infer.gateway.json_text import MalformedJson, parse_json, to_json
 from stream_infer.gateway.letter_bodies import readable
 from stream_infer.gateway.openapi import openapi_document
-from stream_infer.gateway.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.source_policy import check_source, plain_directory
 from stream_infer.gateway.submission import job_id_of, read_spec, request_hash
 from stream_infer.gateway.validation import json_pointer
+from stream_infer.http.address import Address, listen_address
+from stream_infer.http.json_text import MalformedJson, parse_json, to_json
+from stream_infer.http.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
 from stream_infer.jobs.sources import Directory
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import FetchSettings, Settings
@@ -136,14 +136,14 @@ def test_a_source_is_allowed_below_what_the_settings_list_and_nowhere_else(tmp_p
 
 
 def test_a_gateway_listens_on_this_machine_only() -> None:
-    assert listen_address("127.0.0.1:80") == Address("127.0.0.1", 80)
-    assert listen_address("localhost:0").host == "127.0.0.1"
-    assert listen_address("[::1]:80").url == "http://[::1]:80"
+    assert listen_address("127.0.0.1:80", "gateway.listen") == Address("127.0.0.1", 80, "gateway.listen")
+    assert listen_address("localhost:0", "gateway.listen").host == "127.0.0.1"
+    assert listen_address("[::1]:80", "gateway.listen").url == "http://[::1]:80"
     for listen in ("0.0.0.0:80", "[::]:80", "10.0.0.1:80", "example.org:80"):
         with pytest.raises(ConfigError, match=r"gateway\.listen.*other machines"):
-            listen_address(listen)
+            listen_address(listen, "gateway.listen")
     with pytest.raises(ConfigError, match="no port"):
-        listen_address("127.0.0.1:70000")
+        listen_address("127.0.0.1:70000", "gateway.listen")
 
 
 def test_json_keeps_large_numbers_and_names_the_place_of_a_fault() -> None:

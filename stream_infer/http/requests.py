@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from stream_infer.gateway.json_text import MalformedJson, parse_json
-from stream_infer.gateway.problems import Problem, ProblemKind, nearest
+from stream_infer.http.json_text import MalformedJson, parse_json
+from stream_infer.http.problems import Problem, ProblemKind, nearest
 
 JSON_TYPE = "application/json"
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")

@@ -21,7 +21,7 @@ from stream_infer.errors import (
     TopicMismatch,
     TransactionAborted,
 )
-from stream_infer.gateway.json_text import to_json
+from stream_infer.http.json_text import to_json
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,10 +48,10 @@ class ProblemKind(Enum):
     INVALID_REQUEST = ("invalid-request", 422, "The request is not valid")
     SOURCE_REFUSED = ("source-refused", 422, "The job's source cannot be read")
     IDEMPOTENCY_CONFLICT = ("idempotency-conflict", 422, "The Idempotency-Key belongs to another request")
-    INTERNAL = ("internal", 500, "The gateway failed")
-    UNAVAILABLE = ("unavailable", 503, "A service that the gateway needs does not answer")
-    NOT_READY = ("not-ready", 503, "The gateway is not ready")
-    BUSY = ("busy", 503, "The gateway has too much to do")
+    INTERNAL = ("internal", 500, "The server failed")
+    UNAVAILABLE = ("unavailable", 503, "A service that is needed does not answer")
+    NOT_READY = ("not-ready", 503, "The server is not ready")
+    BUSY = ("busy", 503, "The server has too much to do")
 
     def __init__(self, slug: str, status: int, title: str) -> None:
         self.slug = slug
@@ -175,14 +175,14 @@ async def answer_with_problems(request: web.Request, handler: Handler) -> web.St
         raise  # the client went away: there is nobody to answer
     except Exception:  # noqa: BLE001 (the boundary: a client gets an answer, the log the traceback)
         _log.exception("request_failed", method=request.method, path=request.path, status=500)
-        detail = "An error that is the gateway's own fault; its log has the traceback. Nothing is known to be changed."
+        detail = "An error that is the server's own fault; its log has the traceback. Nothing is known to be changed."
         return Problem(ProblemKind.INTERNAL, detail).response()
 
 
 def _http_problem(request: web.Request, error: web.HTTPException) -> Problem:
     match error:
         case web.HTTPNotFound():
-            detail = f"{request.path[:200]!r} is no path of this gateway; /openapi.json lists them."
+            detail = f"{request.path[:200]!r} is no path here; the gateway's /openapi.json lists its own."
             return Problem(ProblemKind.UNKNOWN_PATH, detail)
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
