@@ -112,6 +112,8 @@ def job_details(job: JobBody) -> Table:
         ("config", json.dumps(job.config) if job.config else None),
         ("submitted", _time(job.submitted_at)),
         *((name.removesuffix("_at"), _time(at)) for name, at in sorted(job.times.items(), key=lambda entry: entry[1])),
+        ("first end", None if job.first_end_after is None else f"{job.first_end_after:.1f} s after its submission"),
+        ("workers", None if job.workers is None else f"wants {job.workers}"),
         ("deadline", None if job.deadline is None else _time(job.deadline)),
         *(("error", error) for error in job.errors),
         ("hindered", job.hindrance),

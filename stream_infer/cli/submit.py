@@ -51,6 +51,10 @@ def submit(
     timeout: Annotated[
         float | None, typer.Option(min=0.001, metavar="SECONDS", help="Seconds until the job is ended.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many workers the job wants; no more than the API's workers.max."),
+    ] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
     *,
@@ -64,6 +68,8 @@ def submit(
     spec["config"] = config_of(config or [])
     if timeout is not None:
         spec["timeout"] = timeout
+    if workers is not None:
+        spec["workers"] = workers
     with closing(gateway_client(ctx, gateway)) as client:
         try:
             if dry_run:

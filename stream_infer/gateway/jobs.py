@@ -129,7 +129,7 @@ class JobsResource:
 
     def _read(self, api: ApiSettings, data: bytes) -> _Request:
         """Parsing up to 32 MiB takes a while: on a thread of the pool."""
-        spec = read_spec(parse_body(data), self._services.settings)
+        spec = read_spec(parse_body(data), self._services.settings, api)
         return _Request(api, spec, inline_lines(spec, self._services.settings.limits), request_hash(api.name, data))
 
     async def _enqueue(self, asked: _Request, job_id: str) -> KnownJob:
@@ -166,7 +166,13 @@ class JobsResource:
             preview = [item.source for item in found[:PREVIEWED]]
             items = len(found) if len(found) <= PREVIEWED else None
         return DryRunBody(
-            api_name=job.api, source=source, items=items, preview=preview, config=job.config, timeout=job.timeout
+            api_name=job.api,
+            source=source,
+            items=items,
+            preview=preview,
+            config=job.config,
+            timeout=job.timeout,
+            workers=job.workers,
         )
 
     def _job(self, asked: _Request, job_id: str) -> Job:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stream_infer.jobs.log_lines import LogLine, Scalar
 from stream_infer.jobs.sources import SOURCES
 from stream_infer.jobs.spec import Job
-from stream_infer.jobs.status import Cause, Phase, State
+from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.settings import ApiSettings
 from stream_infer.topics import ApiTopics
 
@@ -64,10 +64,12 @@ class JobBody(_Body):
     hindrance: str | None = Field(None, description="What keeps it from going on at present, such as a store away.")
     config: dict[str, Any]
     timeout: float | None = None
+    workers: int | None = Field(None, description="The parallelism that it wants.")
     source: dict[str, Any]
     submitted_at: float
     deadline: float | None = None
     times: dict[str, float]
+    first_end_after: float | None = Field(None, description="Seconds from its submission to the first item's end.")
     results_uri: str
     manifest: str | None = None
     objects: int
@@ -95,6 +97,7 @@ class DryRunBody(_Body):
     preview: list[Any] | None = None
     config: dict[str, Any]
     timeout: float | None = None
+    workers: int | None = None
 
 
 class ApiBody(_Body):
@@ -176,10 +179,12 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
         hindrance=status.hindrance,
         config=job.config,
         timeout=job.timeout,
+        workers=job.workers,
         source=source_of(job),
         submitted_at=job.submitted_at,
         deadline=status.deadline,
         times={f"{state}_at": at for state, at in status.times.items()},
+        first_end_after=_first_end_after(status),
         results_uri=results_uri,
         manifest=status.manifest,
         objects=status.objects,
@@ -192,6 +197,12 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
             logs=f"{path}/logs",
         ),
     )
+
+
+def _first_end_after(status: JobStatus) -> float | None:
+    """Of the first generation: a replay begins with dead letters, and says nothing of how long the job waited."""
+    began = status.times.get(State.RUNNING.value)
+    return None if began is None or status.generation > 1 else max(0.0, began - status.submitted_at)
 
 
 def log_line_body(line: LogLine) -> LogLineBody:

@@ -20,6 +20,10 @@ from stream_infer.topics import Topics
 ANONYMOUS = "anonymous"
 LARGEST_JOB_RECORD = 2 * MIB
 _ID_CHARACTERS = 24
+# What other systems' job specs may have and this version does not do: better no job than one that lacks it unnoticed.
+_LATER = {
+    "webhook": "webhooks are not in this version: leave it out, and poll GET /v1/jobs/{job_id} until is_final",
+}
 
 
 def new_job_id() -> str:
@@ -40,12 +44,15 @@ def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def read_spec(value: Any, settings: Settings) -> JobSpec:
-    """The spec in a body's JSON, within the limits and with a source that is allowed; else a Problem."""
+def read_spec(value: Any, settings: Settings, api: ApiSettings) -> JobSpec:
+    """The spec of a job of `api` in a body's JSON, within the limits, with a source that is allowed; else a Problem."""
     if not isinstance(value, dict):
         given = type(value).__name__
         raise Problem(ProblemKind.INVALID_REQUEST, f'A job is a JSON object such as {{"item_list": …}}; got {given}.')
+    for name in _LATER.keys() & value.keys():
+        raise _refused(ProblemKind.INVALID_REQUEST, f"/{name}", _LATER[name])
     spec = validate(JobSpec, value)
+    _check_workers(spec, api)
     if spec.item_list is not None and len(spec.item_list.items) > settings.limits.inline_items:
         raise _too_large(
             "/item_list/items",
@@ -54,6 +61,16 @@ def read_spec(value: Any, settings: Settings) -> JobSpec:
         )
     check_source(spec, settings.fetch)
     return spec
+
+
+def _check_workers(spec: JobSpec, api: ApiSettings) -> None:
+    if spec.workers is None or spec.workers <= api.workers.max:
+        return
+    detail = (
+        f"the job wants {spec.workers} workers, and workers.max of API {api.name!r} is {api.workers.max}. "
+        "Ask for no more than that, or raise workers.max in stream-infer.yaml"
+    )
+    raise _refused(ProblemKind.INVALID_REQUEST, "/workers", detail)
 
 
 def inline_lines(spec: JobSpec, limits: LimitSettings) -> list[bytes]:
@@ -100,6 +117,7 @@ def job_of(spec: JobSpec, *, job_id: str, api: str, at: float, digest: str) -> J
         config=spec.config,
         timeout=spec.timeout,
         breaker=spec.breaker,
+        workers=spec.workers,
         submission=submission_key(job_id) if spec.item_list is not None else None,
         jsonl=spec.jsonl,
         directory=None if spec.directory is None else plain_directory(spec.directory),
@@ -119,6 +137,7 @@ def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[Outgo
         api=job.api,
         has_hook=api.predictor.on_job_complete,
         timeout_s=job.timeout,
+        workers=job.workers,
     )
     return [
         OutgoingRecord(topics.jobs, key, value),
@@ -127,5 +146,9 @@ def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[Outgo
 
 
 def _too_large(pointer: str, detail: str) -> Problem:
+    return _refused(ProblemKind.TOO_LARGE, pointer, detail)
+
+
+def _refused(kind: ProblemKind, pointer: str, detail: str) -> Problem:
     where = f"{pointer}: " if pointer else ""
-    return Problem(ProblemKind.TOO_LARGE, f"{where}{detail}", errors=[FieldError(pointer=pointer, detail=detail)])
+    return Problem(kind, f"{where}{detail}", errors=[FieldError(pointer=pointer, detail=detail)])

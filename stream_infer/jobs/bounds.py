@@ -34,6 +34,9 @@ Items: TypeAlias = Annotated[int, Field(ge=-MOST_ITEMS, le=MOST_ITEMS)]
 Moment: TypeAlias = Annotated[float, Field(ge=0, le=END_OF_TIME)]
 """In seconds since the epoch; NaN and infinity are no moments."""
 
+Workers: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+"""A number of worker processes."""
+
 Duration: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

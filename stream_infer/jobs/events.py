@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from stream_infer.jobs.bounds import LONGEST_URI, ApiName, Duration, Generation, JobId, Moment, Reason, Whole
+from stream_infer.jobs.bounds import LONGEST_URI, ApiName, Duration, Generation, JobId, Moment, Reason, Whole, Workers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.status import HinderedRole
 
@@ -30,6 +30,7 @@ class Submitted(_Event):
     api: ApiName
     has_hook: bool = False
     timeout_s: Duration | None = None
+    workers: Workers | None = None
 
 
 class EnqueuingStarted(_Event):

@@ -59,6 +59,7 @@ def _submit(event: Submitted, offset: int) -> JobStatus:
         api=event.api,
         generation=event.generation,
         has_hook=event.has_hook,
+        workers=event.workers,
         submitted_at=event.at,
         deadline=None if event.timeout_s is None else event.at + event.timeout_s,
         times={State.VALIDATING: event.at},

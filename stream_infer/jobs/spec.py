@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment
+from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment, Workers
 from stream_infer.jobs.sources import SOURCES, ItemList, PlacedSources, SpecPart
 
 
@@ -17,12 +17,16 @@ class BreakerSpec(SpecPart):
 
 
 class JobSpec(PlacedSources):
-    """A job as it is submitted: exactly one source. `timeout` in seconds, from the submission on."""
+    """A job as it is submitted: exactly one source. `timeout` in seconds, from the submission on.
+
+    `workers`: the parallelism wanted, for a supervisor that scales the API's workers; without it their lag decides.
+    """
 
     item_list: ItemList | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     timeout: Duration | None = None
     breaker: BreakerSpec | None = None
+    workers: Workers | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> JobSpec:
@@ -42,6 +46,7 @@ class Job(PlacedSources):
     config: dict[str, Any] = Field(default_factory=dict)
     timeout: Duration | None = None
     breaker: BreakerSpec | None = None
+    workers: Workers | None = None
     submission: str | None = None
     request_hash: str | None = None
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from stream_infer.jobs.bounds import LONGEST_URI, MOST_ITEMS, ApiName, Generation, JobId, Moment, Reason, Whole
+from stream_infer.jobs.bounds import LONGEST_URI, MOST_ITEMS, ApiName, Generation, JobId, Moment, Reason, Whole, Workers
 from stream_infer.jobs.counts import Counts
 
 ERRORS_KEPT = 20
@@ -63,6 +63,7 @@ class JobStatus(BaseModel):
     Times are seconds since the epoch, one per state entered. `rate` is items ended per second, over the last full
     second or longer in which items ended. `hindrances` say why a role gets nothing done for it at present.
     `earlier` is how a generation before this one ended early: what it skipped is gone, so this one ends like it.
+    `workers` is the parallelism that its owner wants.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +81,7 @@ class JobStatus(BaseModel):
     hindrances: dict[HinderedRole, Reason] = Field(default_factory=dict)
     has_hook: bool = False
     hook_failed: bool = False
+    workers: Workers | None = None
     submitted_at: Moment = 0.0
     deadline: FiniteFloat | None = None
     times: dict[Annotated[str, Field(max_length=40)], Moment] = Field(default_factory=dict, max_length=len(State))
@@ -99,6 +101,11 @@ class JobStatus(BaseModel):
         """
         counts = self.counts
         return self.exhausted and counts.waiting <= 0 and counts.written == counts.sunk
+
+    @property
+    def has_work(self) -> bool:
+        """Whether items of it wait for a worker, or may yet be published."""
+        return not self.state.is_final and not (self.exhausted and self.counts.waiting <= 0)
 
     @property
     def hindrance(self) -> str | None:

@@ -62,7 +62,8 @@ def test_a_note_of_the_sink_leads_nowhere_else(tmp_path: Path):
 
 SETTINGS = Settings(apis=[ApiSettings(name="a", predictor=NativePredictor(target="m:M"))])
 SUBMISSION = (
-    b'{"item_list":{"items":[{"n":1},2],"batch_size":3},"config":{"x":1},"timeout":5,"breaker":{"max_ratio":0.5}}'
+    b'{"item_list":{"items":[{"n":1},2],"batch_size":3},"config":{"x":1},"timeout":5,"workers":1,'
+    b'"breaker":{"max_ratio":0.5}}'
 )
 DIRECTORY = b'{"directory":{"path":"/x","includes":["*"],"excludes":[]}}'
 
@@ -71,7 +72,7 @@ DIRECTORY = b'{"directory":{"path":"/x","includes":["*"],"excludes":[]}}'
 @given(hostile(SUBMISSION, DIRECTORY, b'{"jsonl":{"uri":"file:///x"}}'))
 def test_a_submission_is_a_job_that_every_role_can_read_or_a_problem(body):
     try:
-        spec = read_spec(parse_json(body), SETTINGS)
+        spec = read_spec(parse_json(body), SETTINGS, SETTINGS.apis[0])
         lines = inline_lines(spec, SETTINGS.limits)
     except (Problem, MalformedJson):
         return

@@ -54,7 +54,7 @@ READERS = {
     "manifest": decode_manifest,
     "log line": partial(decode_line, b"j"),
     "request": parse_json,
-    "submission": lambda data: read_spec(parse_json(data), SETTINGS),
+    "submission": lambda data: read_spec(parse_json(data), SETTINGS, SETTINGS.apis[0]),
     "line of items": lambda data: check_line(data, 1, 2 * LARGE),
     "payload": decoder_for("application/json"),
     "text": decoder_for("text/plain"),

@@ -32,12 +32,14 @@ from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
 from stream_infer.jobs.sources import Directory
 from stream_infer.jobs.spec import JobSpec
-from stream_infer.settings import FetchSettings, Settings
+from stream_infer.settings import ApiSettings, FetchSettings, NativePredictor, Settings, WorkerSettings
+
+API = ApiSettings(name="cats", predictor=NativePredictor(target="m:M"), workers=WorkerSettings(max=4))
 
 
 def problem_in(value: Any) -> Problem:
     with pytest.raises(Problem) as caught:
-        read_spec(value, Settings())
+        read_spec(value, Settings(), API)
     return caught.value
 
 
@@ -191,3 +193,30 @@ def test_hints_are_given_only_where_something_is_near() -> None:
     assert nearest("runing", ["running", "stopped"]) == " Did you mean 'running'?"
     assert nearest("xyz", ["running"]) == ""
     assert "add one under apis" in str(unknown_api("x", []))
+
+
+ONE_ITEM = {"item_list": {"items": [1]}}
+
+
+def test_more_workers_than_the_api_may_have_are_refused_and_both_numbers_are_named() -> None:
+    assert read_spec({**ONE_ITEM, "workers": 4}, Settings(), API).workers == 4
+
+    problem = problem_in({**ONE_ITEM, "workers": 5})
+
+    assert problem.status == 422
+    assert "/workers: the job wants 5 workers, and workers.max of API 'cats' is 4" in problem.document.detail
+    assert [error.pointer for error in problem.document.errors or []] == ["/workers"]
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "many"])
+def test_a_number_of_workers_is_whole_and_above_0(workers: Any) -> None:
+    assert [error.pointer for error in problem_in({**ONE_ITEM, "workers": workers}).document.errors or []] == [
+        "/workers"
+    ]
+
+
+def test_a_webhook_is_refused_as_what_this_version_does_not_do() -> None:
+    problem = problem_in({**ONE_ITEM, "webhook": {"url": "https://example.org"}})
+
+    assert problem.status == 422
+    assert "/webhook: webhooks are not in this version" in problem.document.detail

@@ -263,3 +263,10 @@ def test_a_file_of_results_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_bytes() == b"1\n2\n"
     with pytest.raises(UsageError, match="cannot be written"):
         write_lines(iter([b"1\n"]), tmp_path / "none" / "r")
+
+
+def test_a_job_shows_how_many_workers_it_wants_and_how_long_its_first_item_took() -> None:
+    text = rendered(job_details(job(workers=3, first_end_after=4.26)))
+
+    assert "wants 3" in text
+    assert "4.3 s after its submission" in text

@@ -498,3 +498,25 @@ def test_a_status_reads_as_it_was_written(events: list[Event]) -> None:
 )
 def test_a_strangers_record_is_no_event(value: bytes) -> None:
     assert decode_event(value) is None
+
+
+def test_how_many_workers_a_job_wants_stands_in_its_row() -> None:
+    status = fold(None, Submitted(job_id=JOB, at=START, api="cats", workers=3), 0)
+
+    assert status is not None and status.workers == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "exhausted", "counts", "has_work"),
+    [
+        (State.VALIDATING, False, Counts(), True),
+        (State.RUNNING, False, Counts(enqueued=5, succeeded=5), True),
+        (State.RUNNING, True, Counts(enqueued=5, succeeded=4), True),
+        (State.RUNNING, True, Counts(enqueued=5, succeeded=5), False),
+        (State.SUCCEEDED, True, Counts(enqueued=5, succeeded=4), False),
+    ],
+)
+def test_a_job_has_work_as_long_as_items_of_it_wait_or_may_come(
+    state: State, exhausted: bool, counts: Counts, has_work: bool
+) -> None:
+    assert JobStatus(job_id=JOB, api="cats", state=state, exhausted=exhausted, counts=counts).has_work is has_work
