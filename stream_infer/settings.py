@@ -89,13 +89,29 @@ class SinkSettings(_Settings):
     eof_linger: float = Field(default=0.5, ge=0)
 
 
+class ModelsSettings(_Settings):
+    """How models that lie elsewhere come to this machine: below `state_dir`, where they are kept."""
+
+    max_bytes: int = Field(default=10 * 1024 * MIB, gt=0)
+
+
 class NativePredictor(_Settings):
-    """A class of the user's own: `path/to/file.py:Class`, or `package.module:Class`."""
+    """A class of the user's own: `path/to/file.py:Class`, or `package.module:Class`.
+
+    `model`: a file or folder, or where one is to be fetched from; the class finds its path in `config["model"]`.
+    """
 
     type: Literal["native"] = "native"
     target: str = Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")
+    model: str | None = Field(default=None, min_length=1)
     config: dict[str, Any] = Field(default_factory=dict)
     on_job_complete: bool = False
+
+    @model_validator(mode="after")
+    def _one_model(self) -> NativePredictor:
+        if self.model is not None and "model" in self.config:
+            raise ValueError("config.model and model are both set: the class finds the path of model in config.model")
+        return self
 
 
 class TorchvisionPredictor(_Settings):
@@ -203,6 +219,7 @@ class Settings(_Settings):
     gateway: GatewaySettings = GatewaySettings()
     jobs: JobsSettings = JobsSettings()
     fetch: FetchSettings = FetchSettings()
+    models: ModelsSettings = ModelsSettings()
     limits: LimitSettings = LimitSettings()
     intake: IntakeSettings = IntakeSettings()
     sink: SinkSettings = SinkSettings()

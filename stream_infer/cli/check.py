@@ -61,7 +61,7 @@ def _findings(invocation: Invocation, settings: Settings) -> Iterator[Finding]:
             yield _finding("offsets", lambda: _offsets(settings))
     yield _finding("store", lambda: _store(settings))
     for api in settings.apis:
-        yield _finding(f"predictor of {api.name}", lambda api=api: _predictor(api))  # type: ignore[misc]
+        yield _finding(f"predictor of {api.name}", lambda api=api: _predictor(settings, api))  # type: ignore[misc]
 
 
 def _finding(name: str, check_it: Callable[[], str]) -> Finding:
@@ -125,11 +125,13 @@ def _store(settings: Settings) -> str:
     return f"{settings.store} takes, gives and deletes objects"
 
 
-def _predictor(api: ApiSettings) -> str:
+def _predictor(settings: Settings, api: ApiSettings) -> str:
+    from stream_infer.cli.composition import with_local_model
     from stream_infer.engine.configured import engine_policy, predictor_spec
     from stream_infer.engine.engine import Engine
 
-    engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching))
+    spec = with_local_model(settings, predictor_spec(api.predictor))
+    engine = Engine(spec, engine_policy(api.batching))
     try:
         engine.start()
         engine.wait_ready(api.batching.load_timeout)

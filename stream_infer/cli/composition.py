@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from connectors.fetchers.by_scheme import open_fetcher
+from connectors.models import fetch_model, is_model_uri
 from connectors.policy import FetchPolicy
 from connectors.sources import DirectorySource, InlineSource, JsonlSource, file_at
 from connectors.stores import open_store
@@ -13,6 +15,7 @@ from stream_infer.errors import SourceError
 from stream_infer.intake.partition import OpenSource
 from stream_infer.jobs.spec import Job
 from stream_infer.ports import Fetcher, Source, Store
+from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import Settings
 
 
@@ -30,6 +33,22 @@ def fetcher_of(settings: Settings) -> Fetcher:
     else:
         prefixes.append(payloads)
     return open_fetcher(_policy(settings, directories, prefixes))
+
+
+def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:
+    """`spec` with the path of a copy in place of a model's address; whoever makes an Engine calls this before.
+
+    Blocks while the model is fetched. Raises PredictorUnavailable, or ServiceUnavailable where it cannot be reached.
+    """
+
+    def local(place: str) -> str:
+        if not is_model_uri(place):
+            return place
+        return str(fetch_model(place, settings.state_dir / "models", max_bytes=settings.models.max_bytes))
+
+    weights = None if spec.weights is None else local(spec.weights)
+    target = spec.target if spec.type == "native" else local(spec.target)
+    return replace(spec, target=target, weights=weights)
 
 
 def source_opener(settings: Settings, store: Store) -> OpenSource:

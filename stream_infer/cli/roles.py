@@ -74,7 +74,8 @@ def worker(
     ready_fd: ReadyFd = None,
 ) -> None:
     """Run an API's items through its predictor."""
-    from stream_infer.cli.composition import fetcher_of, store_of
+    from stream_infer.cli.composition import fetcher_of, store_of, with_local_model
+    from stream_infer.engine.configured import predictor_spec
     from stream_infer.engine.loading import process_age
     from stream_infer.worker.run import run
     from stream_infer.worker.startup import Startup, Step
@@ -94,6 +95,7 @@ def worker(
             on_unavailable=_wait_for_predictor if ready_fd is None else _give_up,
             slot=slot,
             startup=startup,
+            predictor=with_local_model(settings, predictor_spec(chosen.predictor)),
         )
 
 

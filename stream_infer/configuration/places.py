@@ -42,13 +42,20 @@ def _store(store: str, folder: Path) -> str:
 def _api(api: ApiSettings, folder: Path) -> ApiSettings:
     predictor: NativePredictor | TorchvisionPredictor = api.predictor
     if isinstance(predictor, NativePredictor):
-        file, _, name = predictor.target.rpartition(":")
-        if not file.endswith(".py"):
-            return api
-        predictor = predictor.model_copy(update={"target": f"{_absolute(Path(file), folder)}:{name}"})
+        predictor = _native(predictor, folder)
     else:
         predictor = _torchvision(predictor, folder)
     return api.model_copy(update={"predictor": predictor})
+
+
+def _native(predictor: NativePredictor, folder: Path) -> NativePredictor:
+    target, model = predictor.target, predictor.model
+    file, _, name = target.rpartition(":")
+    if file.endswith(".py"):
+        target = f"{_absolute(Path(file), folder)}:{name}"
+    if model is not None and not _has_scheme(model):
+        model = str(_absolute(Path(model), folder))
+    return predictor.model_copy(update={"target": target, "model": model})
 
 
 def _torchvision(predictor: TorchvisionPredictor, folder: Path) -> TorchvisionPredictor:
@@ -68,4 +75,10 @@ def _torchvision(predictor: TorchvisionPredictor, folder: Path) -> TorchvisionPr
 
 def _is_file(weights: str) -> bool:
     """Whether `weights` looks like a path. Torchvision's own names and package://NAME/path do not."""
-    return "://" not in weights and ("/" in weights or weights.endswith(_WEIGHT_FILES))
+    return not _has_scheme(weights) and ("/" in weights or weights.endswith(_WEIGHT_FILES))
+
+
+def _has_scheme(place: str) -> bool:
+    """Whether it is a URI: s3://bucket/key, runs:/RUN/path."""
+    head, colon, _ = place.partition(":")
+    return bool(colon) and "/" not in head

@@ -15,7 +15,7 @@ LARGEST_FOUND = 1024
 
 def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
     if isinstance(predictor, NativePredictor):
-        return PredictorSpec("native", predictor.target, predictor.config)
+        return PredictorSpec("native", predictor.target, predictor.config, weights=predictor.model)
     return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
 
 

@@ -36,7 +36,8 @@ def _native(spec: PredictorSpec) -> Callable[[], Predictor]:
         raise PredictorUnavailable(f"{what} has no method predict(self, items){hint(cls, 'predict')}")
     _require_config(cls, what)
     constructor: Callable[[dict[str, Any]], Predictor] = cls
-    return lambda: _construct(what, lambda: constructor(dict(spec.config)))
+    model = {} if spec.weights is None else {"model": spec.weights}
+    return lambda: _construct(what, lambda: constructor({**spec.config, **model}))
 
 
 def _torchvision(spec: PredictorSpec) -> Callable[[], Predictor]:

@@ -12,9 +12,10 @@ class PredictorSpec:
     """A predictor's description. Cheap: nothing is imported or read until the child process loads it.
 
     `type`: `native` or `torchvision`. `target`: for native `path/to/file.py:ClassName` or `package.module:ClassName`,
-    for torchvision the model's name. `weights`: a file, `package://NAME/path`, or a name of torchvision's own such as
-    `DEFAULT`. `config` is given to the predictor's constructor. Relative paths are looked up below `directory`
-    (None: the working directory).
+    for torchvision the model's name. `weights`: a file or folder, which a native class finds as `config["model"]`; for
+    torchvision a file, `package://NAME/path`, or a name of torchvision's own such as `DEFAULT`. The rest of `config` is
+    given to the predictor's constructor as it is. Relative paths are looked up below `directory` (None: the working
+    directory).
     """
 
     type: str

@@ -23,6 +23,7 @@ from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.following import Following
 from stream_infer.kafka.views import CompactedView
 from stream_infer.ports import Fetcher, Store
+from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.slots import Slot, hold_slot
 from stream_infer.telemetry.job_logs import job_log
@@ -57,11 +58,13 @@ def run(
     on_unavailable: Callable[[PredictorUnavailable], None],
     slot: int | None = None,
     startup: Startup | None = None,
+    predictor: PredictorSpec | None = None,
 ) -> None:
     """Serves `api` until `stop`. Raises TopicMismatch, ServiceUnavailable or UsageError.
 
     `on_unavailable` is told when the predictor cannot be loaded at the start; it may raise that, or return, and then
-    the worker waits for it with the group joined. `on_ready` is called once, when it serves.
+    the worker waits for it with the group joined. `on_ready` is called once, when it serves. `predictor`: the API's,
+    with its model on this machine.
     """
     keep_freed_memory()
     names = Topics(settings.kafka.topic_prefix).api(api.name)
@@ -69,7 +72,7 @@ def run(
     startup = startup or Startup(process_age())
     startup.reach(Step.CONFIGURED)
     with ExitStack() as closing:
-        opened = _open(settings, api, fetcher, slot, closing)
+        opened = _open(settings, api, predictor or predictor_spec(api.predictor), fetcher, slot, closing)
         startup.reach(Step.OPENED)
         readiness.await_predictor(opened.engine, api.batching.load_timeout, on_unavailable)
         startup.reach(Step.PREDICTOR)
@@ -83,7 +86,14 @@ def run(
             _serve(loop, consumer, stop)
 
 
-def _open(settings: Settings, api: ApiSettings, fetcher: Fetcher, slot: int | None, closing: ExitStack) -> Opened:
+def _open(
+    settings: Settings,
+    api: ApiSettings,
+    predictor: PredictorSpec,
+    fetcher: Fetcher,
+    slot: int | None,
+    closing: ExitStack,
+) -> Opened:
     """In this order: the slot keeps another process off the journal, and the model loads while the views are read."""
     held = hold_slot(f"{settings.kafka.topic_prefix}.{api.name}.worker", cluster_id(settings.kafka), slot)
     closing.callback(held.release)
@@ -92,7 +102,7 @@ def _open(settings: Settings, api: ApiSettings, fetcher: Fetcher, slot: int | No
     journal = _journal(settings, api, held, ledger)
     closing.callback(journal.close)
     in_child = InChild(journal, ledger, lines.now_in_child)
-    engine = Engine(predictor_spec(api.predictor), engine_policy(api.batching), on_line=lines, journal=in_child)
+    engine = Engine(predictor, engine_policy(api.batching), on_line=lines, journal=in_child)
     closing.callback(engine.close, _SHUTDOWN_S)
     engine.start()
     check_topics(settings)
