@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,10 @@ class Store(Protocol):
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Writes the object, replacing one of the same key."""
+        ...
+
+    def put_chunks(self, key: str, chunks: Iterable[bytes], content_type: str = "application/octet-stream") -> None:
+        """As `put`, of any length; holds some MiB. What `chunks` raises goes on to the caller, and nothing is left."""
         ...
 
     def get(self, key: str) -> bytes:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -42,6 +42,10 @@ class DirectoryStore:
 
         `content_type` is not kept. Raises ServiceUnavailable or ValueError.
         """
+        self.put_chunks(key, (data,))
+
+    def put_chunks(self, key: str, chunks: Iterable[bytes], content_type: str = "") -> None:  # noqa: ARG002 - as above
+        """As `put`, chunk by chunk."""
         path = self._path(key)
         with self._translated("write", path):
             _make_directory(self._uncommitted)
@@ -50,7 +54,8 @@ class DirectoryStore:
             with _new_draft(self._uncommitted) as draft:
                 name = Path(draft.name)
                 try:
-                    draft.write(data)
+                    for chunk in chunks:
+                        draft.write(chunk)
                     draft.flush()
                     os.fsync(draft.fileno())
                     name.replace(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from connectors.s3 import S3Access, S3Error, S3Fault, read_body, s3_client, s3_errors
+from connectors.s3_parts import put_in_parts
 from connectors.stores.keys import checked_key, checked_prefix
+from connectors.uris import S3Place
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.ports import StoredObject
 
@@ -40,6 +42,14 @@ class S3Store:
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         with self._translated("write", key):
             self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, ContentType=content_type)
+
+    def put_chunks(self, key: str, chunks: Iterable[bytes], content_type: str = "application/octet-stream") -> None:
+        """In one request where it is small, else in parts, of which the object is made at the end.
+
+        The parts of a process that was killed stay until the bucket's rule for incomplete uploads removes them.
+        """
+        with self._translated("write", key):
+            put_in_parts(self._client, S3Place(self._bucket, self._name(key)), chunks, content_type)
 
     def get(self, key: str) -> bytes:
         """Raises KeyError, ServiceUnavailable or ValueError."""

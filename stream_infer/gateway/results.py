@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from stream_infer.errors import ServiceUnavailable
-from stream_infer.gateway.merge import merge_objects
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import read_query
 from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, job_of_manifest_key, manifest_key
+from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.replays import read_replays, still_failed
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of

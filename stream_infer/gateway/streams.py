@@ -11,8 +11,8 @@ import structlog
 from aiohttp import web
 
 from stream_infer.errors import StreamInferError
-from stream_infer.gateway.merge import blocks
 from stream_infer.http.requests import NDJSON_TYPES
+from stream_infer.jobs.merge import blocks
 
 BLOCK_BYTES = 256 * 1024
 _log = structlog.get_logger(__name__)

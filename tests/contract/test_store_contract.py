@@ -14,6 +14,7 @@ from stream_infer.errors import ConfigError, ServiceUnavailable
 from stream_infer.ports import StoredObject
 from tests.support.memory_store import MemoryStore
 
+MIB = 1024 * 1024
 IN_ORDER = ["a-b", "a/b", "a/b-c/d", "a/b.c", "a0", "b/ü 1#%?&+.jsonl", "b/日本", "job-1/_SUCCESS"]
 
 
@@ -49,6 +50,29 @@ class StoreContract:
         store.put("large", data)
 
         assert store.get("large") == data
+
+    @pytest.mark.parametrize("sizes", [[], [0], [3, 0, 4], [3 * MIB] * 7, [20 * MIB, 1]])
+    def test_chunks_make_one_object_whatever_their_sizes(self, store, sizes):
+        chunks = [os.urandom(size) for size in sizes]
+
+        store.put_chunks("folder/object", iter(chunks), "text/csv")
+
+        assert store.get("folder/object") == b"".join(chunks)
+        assert list(store.list("")) == [StoredObject("folder/object", sum(sizes))]
+
+    @pytest.mark.parametrize("size", [1, 20 * MIB])
+    def test_chunks_that_break_off_leave_what_was_there(self, store, size):
+        def broken():
+            yield os.urandom(size)
+            raise ServiceUnavailable("where they come from is away")
+
+        store.put("object", b"before")
+        for key in ("object", "other"):
+            with pytest.raises(ServiceUnavailable, match="where they come from"):
+                store.put_chunks(key, broken())
+
+        assert store.get("object") == b"before"
+        assert listed(store) == ["object"]
 
     def test_a_missing_object_is_a_key_error(self, store):
         store.put("job/part", b"1")

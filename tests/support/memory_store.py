@@ -1,6 +1,6 @@
 """A store in memory, held to the same contract as the real ones (tests/contract/test_store_contract.py)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from stream_infer.ports import StoredObject
 
@@ -14,6 +14,9 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         self.objects[key] = data
+
+    def put_chunks(self, key: str, chunks: Iterable[bytes], content_type: str = "application/octet-stream") -> None:
+        self.objects[key] = b"".join(chunks)
 
     def get(self, key: str) -> bytes:
         return self.objects[key]

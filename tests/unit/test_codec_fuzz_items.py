@@ -12,11 +12,11 @@ from stream_infer.dead_letters import CUT, ErrorHeader, read_dead_letter
 from stream_infer.engine.codec import decoder_for
 from stream_infer.errors import UndecodableItem
 from stream_infer.gateway.letter_bodies import dead_letter_detail
-from stream_infer.gateway.merge import numbered_lines
 from stream_infer.gateway.originals import Irrecoverable, again, original_of
 from stream_infer.headers import LARGEST_NUMBER, Header, read_item
 from stream_infer.http.json_text import to_json
 from stream_infer.jobs.manifest import Kind
+from stream_infer.jobs.merge import numbered_lines
 from stream_infer.jobs.replays import Replays, still_failed
 from stream_infer.records import REFERENCE
 from stream_infer.sink.names import ObjectName, object_key, read_name

@@ -11,7 +11,6 @@ from stream_infer.dead_letters import ErrorHeader, read_dead_letter
 from stream_infer.engine.codec import decoder_for
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.items import check_line
-from stream_infer.gateway.merge import numbered_lines
 from stream_infer.gateway.submission import read_spec
 from stream_infer.headers import Header, item_headers, ordinal_of, read_item
 from stream_infer.http.json_text import parse_json
@@ -22,6 +21,7 @@ from stream_infer.jobs.events import (
 )
 from stream_infer.jobs.log_lines import decode_line
 from stream_infer.jobs.manifest import Kind, decode_manifest
+from stream_infer.jobs.merge import numbered_lines
 from stream_infer.jobs.replays import Replays, still_failed
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status

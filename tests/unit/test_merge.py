@@ -3,9 +3,9 @@
 import json
 import random
 
-from stream_infer.gateway.merge import blocks, merge_objects
 from stream_infer.headers import item_id_of
 from stream_infer.jobs.manifest import Kind, ManifestRecord
+from stream_infer.jobs.merge import blocks, merge_objects
 
 
 class Objects:
