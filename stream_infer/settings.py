@@ -113,6 +113,15 @@ class NativePredictor(_Settings):
             raise ValueError("config.model and model are both set: the class finds the path of model in config.model")
         return self
 
+    @property
+    def is_job_scoped(self) -> bool:
+        """Whether each job has an instance of its own, so that no micro-batch mixes jobs."""
+        return False
+
+    @property
+    def shown_as(self) -> str:
+        return self.target
+
 
 class TorchvisionPredictor(_Settings):
     """A torchvision classification model by name; `weights` is a file, or the name of torchvision's own."""
@@ -126,8 +135,48 @@ class TorchvisionPredictor(_Settings):
     def on_job_complete(self) -> bool:
         return False
 
+    @property
+    def is_job_scoped(self) -> bool:
+        return False
 
-PredictorSettings = Annotated[NativePredictor | TorchvisionPredictor, Field(discriminator="type")]
+    @property
+    def shown_as(self) -> str:
+        return self.model
+
+
+class CortexPredictor(_Settings):
+    """A predictor as it was written for Cortex: `path` is its file, below the folder `project` that it runs in.
+
+    `kind`: what Cortex calls BatchAPI, RealtimeAPI and AsyncAPI. A batch predictor has an instance for each job, of
+    which `instances` are kept at a time. `batch_size` is that of jobs that name none. `python_path` is searched for
+    imports, `env` set in its process.
+    """
+
+    type: Literal["cortex"] = "cortex"
+    path: str = Field(pattern=r"\.py$")
+    kind: Literal["batch", "realtime", "async"] = "batch"
+    config: dict[str, Any] = Field(default_factory=dict)
+    batch_size: int | None = Field(default=None, ge=1)
+    instances: int = Field(default=4, ge=1)
+    project: Path | None = None
+    python_path: Path | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_job_scoped(self) -> bool:
+        return self.kind == "batch"
+
+    @property
+    def on_job_complete(self) -> bool:
+        """Whether its class has such a method is known where it is loaded: a job without one has nothing to do then."""
+        return self.is_job_scoped
+
+    @property
+    def shown_as(self) -> str:
+        return self.path
+
+
+PredictorSettings = Annotated[NativePredictor | TorchvisionPredictor | CortexPredictor, Field(discriminator="type")]
 
 
 AUTO: Final = "auto"

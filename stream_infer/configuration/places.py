@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from stream_infer.settings import ApiSettings, NativePredictor, Settings, TorchvisionPredictor
+from stream_infer.settings import (
+    ApiSettings,
+    CortexPredictor,
+    NativePredictor,
+    PredictorSettings,
+    Settings,
+    TorchvisionPredictor,
+)
 
 _WEIGHT_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
@@ -40,12 +47,25 @@ def _store(store: str, folder: Path) -> str:
 
 
 def _api(api: ApiSettings, folder: Path) -> ApiSettings:
-    predictor: NativePredictor | TorchvisionPredictor = api.predictor
-    if isinstance(predictor, NativePredictor):
-        predictor = _native(predictor, folder)
-    else:
-        predictor = _torchvision(predictor, folder)
-    return api.model_copy(update={"predictor": predictor})
+    return api.model_copy(update={"predictor": _predictor(api.predictor, folder)})
+
+
+def _predictor(predictor: PredictorSettings, folder: Path) -> PredictorSettings:
+    match predictor:
+        case NativePredictor():
+            return _native(predictor, folder)
+        case TorchvisionPredictor():
+            return _torchvision(predictor, folder)
+        case CortexPredictor():
+            return _cortex(predictor, folder)
+
+
+def _cortex(predictor: CortexPredictor, folder: Path) -> CortexPredictor:
+    """Its file and its python_path are seen from its project, as with Cortex; without one from here."""
+    project = _absolute(predictor.project or Path(), folder)
+    python_path = None if predictor.python_path is None else _absolute(predictor.python_path, project)
+    path = str(_absolute(Path(predictor.path), project))
+    return predictor.model_copy(update={"path": path, "project": project, "python_path": python_path})
 
 
 def _native(predictor: NativePredictor, folder: Path) -> NativePredictor:

@@ -7,16 +7,38 @@ import math
 from stream_infer.engine.cost import Length, bytes_of, length_of_field
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.settings import AUTO, BatchingSettings, NativePredictor, PredictorSettings
+from stream_infer.settings import (
+    AUTO,
+    BatchingSettings,
+    CortexPredictor,
+    NativePredictor,
+    PredictorSettings,
+    TorchvisionPredictor,
+)
 
 LARGEST_FOUND = 1024
 """Of a micro-batch whose size is found."""
 
 
 def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
-    if isinstance(predictor, NativePredictor):
-        return PredictorSpec("native", predictor.target, predictor.config, weights=predictor.model)
-    return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
+    match predictor:
+        case NativePredictor():
+            return PredictorSpec("native", predictor.target, predictor.config, weights=predictor.model)
+        case TorchvisionPredictor():
+            return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
+        case CortexPredictor():
+            return _cortex(predictor)
+
+
+def _cortex(predictor: CortexPredictor) -> PredictorSpec:
+    directory = None if predictor.project is None else str(predictor.project)
+    options = {
+        "kind": predictor.kind,
+        "instances": predictor.instances,
+        "python_path": None if predictor.python_path is None else str(predictor.python_path),
+        "env": predictor.env,
+    }
+    return PredictorSpec("cortex", predictor.path, predictor.config, directory=directory, options=options)
 
 
 def engine_policy(batching: BatchingSettings) -> EnginePolicy:

@@ -228,11 +228,10 @@ def source_of(job: Job) -> dict[str, Any]:
 
 def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob]) -> ApiBody:
     active = [known.status for known in jobs if known.job.api == api.name and not known.status.state.is_final]
-    target = api.predictor.target if api.predictor.type == "native" else api.predictor.model
     path = f"/v1/apis/{api.name}"
     return ApiBody(
         name=api.name,
-        predictor={"type": api.predictor.type, "target": target},
+        predictor={"type": api.predictor.type, "target": api.predictor.shown_as},
         max_batch_size=api.batching.max_batch_size,
         max_wait_ms=api.batching.max_wait_ms,
         max_attempts=api.retry.max_attempts,

@@ -24,7 +24,7 @@ def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
         return _native(spec)
     if spec.type == "torchvision":
         return _torchvision(spec)
-    raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native or torchvision")
+    raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native, torchvision or cortex")
 
 
 def _native(spec: PredictorSpec) -> Callable[[], Predictor]:

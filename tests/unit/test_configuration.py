@@ -126,7 +126,7 @@ def test_several_errors_are_listed_line_by_line(write):
     ("predictor", "said"),
     [
         ("{type: torchvison, model: m}", "predictor.type: 'torchvison' is unknown; did you mean torchvision?"),
-        ("{model: m}", "predictor.type: is missing: use native or torchvision"),
+        ("{model: m}", "predictor.type: is missing: use cortex or native or torchvision"),
         ("{type: native}", "predictor.target: is missing"),
         ("{type: native, target: nothing}", "predictor.target: 'nothing' is not path/to/file.py:ClassName or"),
     ],
@@ -219,3 +219,15 @@ def test_the_published_json_schema_is_that_of_the_code():
     assert json.loads(published.read_text()) == json_schema(), (
         "run: python -m stream_infer.configuration > docs/stream-infer.schema.json"
     )
+
+
+def test_a_cortex_predictor_is_seen_from_its_project(write):
+    predictor = "{type: cortex, path: app/predictor.py, project: iris, python_path: lib}"
+    file = write(f"apis: [{{name: a, predictor: {predictor}}}]\n")
+
+    found = load_settings(file, {}).apis[0].predictor
+
+    assert found.path == str(file.parent / "iris/app/predictor.py")
+    assert found.python_path == file.parent / "iris/lib"
+    assert found.is_job_scoped
+    assert found.on_job_complete
