@@ -1,0 +1,118 @@
+"""From what was asked for to a job, whatever words it was asked in: each resource that takes jobs uses this."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.board import KnownJob, is_ending
+from stream_infer.gateway.representations import DryRunBody, source_of
+from stream_infer.gateway.services import Services
+from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
+from stream_infer.http.problems import problem_of, sentence
+from stream_infer.jobs.events import StopRequested, encode_event
+from stream_infer.jobs.spec import Job, JobSpec
+from stream_infer.records import OutgoingRecord
+from stream_infer.settings import ApiSettings
+
+STOP_WAIT_S = 10.0
+PREVIEWED = 10
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A submission, checked. `lines` are its inline items; `digest` is of what was asked for, byte for byte."""
+
+    api: ApiSettings
+    spec: JobSpec
+    lines: list[bytes]
+    digest: str
+
+
+class Submissions:
+    """Of one resource."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        # One submission at a time under one id: the second finds the first one's job.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    def read(self, api: ApiSettings, value: Any, digest: str) -> Asked:
+        """`value` is the JSON of a job's spec. Up to 32 MiB take a while: call it on a thread of the pool."""
+        settings = self._services.settings
+        spec = read_spec(value, settings, api)
+        return Asked(api, spec, inline_lines(spec, settings.limits), digest)
+
+    async def submit(self, asked: Asked, job_id: str, advice: str) -> KnownJob:
+        """Items first, then the job in one transaction: whoever sees the job finds its items.
+
+        `advice`: what to do where nobody knows whether Kafka has taken it.
+        """
+        services = self._services
+        job = self._job(asked, job_id)
+        records = submission_records(job, asked.api, services.topics)
+        if job.submission is not None:
+            key, data = job.submission, b"\n".join([*asked.lines, b""])
+            await services.block(lambda: services.store.put(key, data, "application/x-ndjson"))
+        try:
+            await services.writer.write(records)
+        except ServiceUnavailable as error:
+            unknown = ServiceUnavailable(f"{sentence(error)} {advice}")
+            raise problem_of(unknown).with_members(job_id=job_id) from error
+        _log.info("submitted", job_id=job_id, api=job.api, inline_items=len(asked.lines))
+        await services.board.catch_up()
+        known = services.board.peek(job_id)
+        if known is None:
+            raise ServiceUnavailable(f"job {job_id} is written and cannot be read back yet")
+        return known
+
+    async def submit_once(self, asked: Asked, job_id: str, advice: str) -> tuple[KnownJob, bool]:
+        """The job of that id, and whether it was there before: then it may be of another submission, see its
+        `request_hash`."""
+        lock = self._locks.setdefault(job_id, asyncio.Lock())
+        async with lock:
+            earlier = await self._services.board.find(job_id)
+            return (await self.submit(asked, job_id, advice), False) if earlier is None else (earlier, True)
+
+    async def dry_run(self, asked: Asked) -> DryRunBody:
+        job = self._job(asked, "dry-run")
+        preview: list[Any] | None = None
+        items: int | None = None
+        source = source_of(job)
+        if asked.spec.item_list is not None:
+            items, preview = len(asked.lines), asked.spec.item_list.items[:PREVIEWED]
+            source = {"item_list": {}}
+        elif self._services.preview is not None:
+            look = self._services.preview
+            found = await self._services.block(lambda: look(job, PREVIEWED + 1))
+            preview = [item.source for item in found[:PREVIEWED]]
+            items = len(found) if len(found) <= PREVIEWED else None
+        return DryRunBody(
+            api_name=job.api,
+            source=source,
+            items=items,
+            preview=preview,
+            config=job.config,
+            timeout=job.timeout,
+            workers=job.workers,
+        )
+
+    async def stop(self, known: KnownJob) -> KnownJob:
+        """Asks for its stop; the job once its row shows that it ends, or as it is where the tracker is late."""
+        services, job_id = self._services, known.job.job_id
+        if is_ending(known.status):
+            return known
+        event = StopRequested(job_id=job_id, at=services.clock(), generation=known.status.generation)
+        await services.writer.write([OutgoingRecord(services.topics.progress, job_id.encode(), encode_event(event))])
+        _log.info("stop_requested", job_id=job_id, api=known.job.api)
+        return await services.board.wait_until_ending(job_id, STOP_WAIT_S) or known
+
+    def _job(self, asked: Asked, job_id: str) -> Job:
+        at = self._services.clock()
+        return job_of(asked.spec, job_id=job_id, api=asked.api.name, at=at, digest=asked.digest)
