@@ -215,10 +215,14 @@ class BatchingSettings(_Settings):
 
 
 class WorkerSettings(_Settings):
-    """`max_in_flight` items and `max_in_flight_bytes` bound what one worker has read and not committed."""
+    """`max_in_flight` items and `max_in_flight_bytes` bound what one worker has read and not committed.
+
+    `idle_seconds` is for how long workers are kept that are not needed any more.
+    """
 
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
+    idle_seconds: float = Field(default=60.0, ge=0)
     max_in_flight: int = Field(default=50_000, ge=1)
     max_in_flight_bytes: int = Field(default=256 * MIB, ge=1)
 

@@ -72,6 +72,8 @@ def worker(
     ] = None,
     file: ConfigFile = None,
     ready_fd: ReadyFd = None,
+    *,
+    patient: Annotated[bool, typer.Option("--patient", hidden=True)] = False,
 ) -> None:
     """Run an API's items through its predictor."""
     from stream_infer.cli.composition import fetcher_of, store_of, with_local_model
@@ -92,7 +94,7 @@ def worker(
             store_of(settings),
             stop=stop,
             on_ready=_ready(ready_fd),
-            on_unavailable=_wait_for_predictor if ready_fd is None else _give_up,
+            on_unavailable=_wait_for_predictor if ready_fd is None or patient else _give_up,
             slot=slot,
             startup=startup,
             predictor=with_local_model(settings, predictor_spec(chosen.predictor)),
@@ -155,7 +157,7 @@ def _ready(fd: int | None) -> Callable[[], None]:
 
 
 def _wait_for_predictor(error: PredictorUnavailable) -> None:
-    """In a container: whoever mends it does so while the jobs say what is wrong."""
+    """In a container, or started on demand: whoever mends it does so while the jobs say what is wrong."""
     structlog.get_logger(__name__).error("predictor_unavailable", reason=str(error))
 
 

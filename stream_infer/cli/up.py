@@ -30,7 +30,7 @@ def up(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, metavar="N", help="Worker processes for each API, instead of its workers.max."
+            "--workers", min=1, metavar="N", help="So many worker processes for each API, always: nothing scales."
         ),
     ] = None,
     ready_file: Annotated[

@@ -22,11 +22,13 @@ class RoleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """One process: its name in the log, and its command."""
+    """One process: its name in the log, and its command. Of a worker: its API, and whether it is started on demand."""
 
     kind: RoleKind
     name: str
     command: tuple[str, ...]
+    api: str | None = None
+    on_demand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def after_death(
 ) -> Restart | GiveUp:
     """What to do about a role that ended with `status` without being asked, `lived` seconds after its start.
 
-    One that `has_served` before is configured well: what it lacks now may come back.
+    One that `has_served` before is configured well: what it lacks now may come back. So may that of one that is started
+    on demand, while others serve.
     """
     if status == BAD_CONFIG and not has_served:
         return GiveUp()
@@ -103,13 +106,15 @@ def describe_status(status: int) -> str:
     return f"signal {status - 128}" if status > 128 else f"status {status}"
 
 
-def worker_count(api: ApiSettings, wanted: int | None) -> int:
-    """How many workers `up` starts for an API: `wanted`, or else `workers.max`.
+def worker_range(api: ApiSettings, wanted: int | None) -> tuple[int, int]:
+    """The least and the most workers that `up` keeps for an API: `wanted`, always, or else `workers.min` to `.max`.
 
-    Nothing scales on one machine, so what would be started on demand elsewhere is there from the start; but no more
-    than there are partitions, since the rest would own none.
+    No more than there are partitions, since the rest would own none.
     """
-    return wanted if wanted is not None else min(api.workers.max, api.partitions)
+    if wanted is not None:
+        return wanted, wanted
+    most = min(api.workers.max, api.partitions)
+    return min(api.workers.min, most), most
 
 
 def role_specs(
@@ -119,14 +124,14 @@ def role_specs(
 
     Workers come first: on few cores the order of the starts matters, and a model takes longest.
     """
-
-    def spec(kind: RoleKind, name: str, *own: str) -> RoleSpec:
-        return RoleSpec(kind, name, (*program, kind.value, *own, *options))
-
-    of_all = [spec(kind, kind.value) for kind in RoleKind if kind is not RoleKind.WORKER]
-    of_apis = [
-        spec(RoleKind.WORKER, f"worker {api.name}/{slot}", "--api", api.name, "--slot", str(slot))
-        for api in apis
-        for slot in range(worker_count(api, workers))
+    of_all = [
+        RoleSpec(kind, kind.value, (*program, kind.value, *options)) for kind in RoleKind if kind is not RoleKind.WORKER
     ]
-    return of_apis + of_all
+
+    def worker(api: ApiSettings, slot: int, least: int) -> RoleSpec:
+        own = ("--api", api.name, "--slot", str(slot), *(("--patient",) if slot >= least else ()))
+        command = (*program, RoleKind.WORKER.value, *own, *options)
+        return RoleSpec(RoleKind.WORKER, f"worker {api.name}/{slot}", command, api.name, slot >= least)
+
+    ranges = [(api, *worker_range(api, workers)) for api in apis]
+    return [worker(api, slot, least) for api, least, most in ranges for slot in range(most)] + of_all

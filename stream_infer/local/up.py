@@ -21,6 +21,7 @@ from stream_infer.local.free_ports import is_free
 from stream_infer.local.kept_broker import keep_alive
 from stream_infer.local.role_process import LeashedRole, OnLine
 from stream_infer.local.running_broker import broker_dir
+from stream_infer.local.scaling_task import scaling
 from stream_infer.local.supervision import RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
 from stream_infer.settings import Settings
@@ -43,7 +44,7 @@ the configuration defines no API, so there is nothing to serve; add one to strea
 class UpOptions:
     """A role's process is `program`, its own command, then `role_options`, in `environment` and Kafka's address.
 
-    `workers`: processes for each API, instead of its `workers.max`.
+    `workers`: processes for each API, always, instead of its `workers.min` to `workers.max`.
     """
 
     program: tuple[str, ...]
@@ -125,7 +126,8 @@ async def _supervise(
     if broker is not None:
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
-        await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
+        async with scaling(settings, options.workers, supervisor, report, stop):
+            await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
         all_ended.set()
         if keeper is not None:

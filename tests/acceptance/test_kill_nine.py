@@ -40,7 +40,7 @@ def up(tmp_path: Path) -> Iterator[UpProcess]:
         "partitions": 4,
         "predictor": predictor("steady.py:Steady", pause=0.05),
         "batching": {"max_batch_size": 16},
-        "workers": {"max": 2},
+        "workers": {"min": 2, "max": 2},
     }
     changes = {"kafka": {"session_timeout": 6}, "sink": {"flush_age": 1.0, "eof_linger": 0.2}, "apis": [api]}
     with up_in(tmp_path, write_config(tmp_path, **changes)) as process:

@@ -12,16 +12,17 @@ from stream_infer.local.supervision import (
     describe_status,
     role_specs,
     stop_deadline,
-    worker_count,
+    worker_range,
 )
 from stream_infer.settings import ApiSettings, NativePredictor, WorkerSettings
 
 POLICY = RestartPolicy(first=0.5, longest=8.0, healthy_after=30.0, loop_after=3)
 
 
-def api(name: str = "cats", *, partitions: int = 4, most: int = 1) -> ApiSettings:
+def api(name: str = "cats", *, partitions: int = 4, least: int = 1, most: int = 1) -> ApiSettings:
     predictor = NativePredictor(target="p.py:P")
-    return ApiSettings(name=name, predictor=predictor, partitions=partitions, workers=WorkerSettings(max=most))
+    workers = WorkerSettings(min=least, max=most)
+    return ApiSettings(name=name, predictor=predictor, partitions=partitions, workers=workers)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +68,19 @@ def test_a_status_above_128_is_a_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "partitions", "wanted", "count"), [(1, 4, None, 1), (3, 4, None, 3), (16, 4, None, 4), (3, 4, 6, 6)]
+    ("least", "most", "partitions", "wanted", "expected"),
+    [
+        (1, 1, 4, None, (1, 1)),
+        (0, 3, 4, None, (0, 3)),
+        (2, 16, 4, None, (2, 4)),
+        (8, 16, 4, None, (4, 4)),
+        (1, 3, 4, 6, (6, 6)),
+    ],
 )
-def test_all_workers_that_may_own_a_partition_are_started_unless_a_number_is_asked_for(
-    most: int, partitions: int, wanted: int | None, count: int
+def test_workers_scale_between_min_and_max_where_each_may_own_a_partition_unless_a_number_is_asked_for(
+    least: int, most: int, partitions: int, wanted: int | None, expected: tuple[int, int]
 ) -> None:
-    assert worker_count(api(most=most, partitions=partitions), wanted) == count
+    assert worker_range(api(least=least, most=most, partitions=partitions), wanted) == expected
 
 
 def test_there_is_one_process_a_role_and_one_a_worker_slot() -> None:
@@ -83,6 +91,7 @@ def test_there_is_one_process_a_role_and_one_a_worker_slot() -> None:
         "sink": ("stream-infer", "sink", "-f", "x.yaml"),
         "tracker": ("stream-infer", "tracker", "-f", "x.yaml"),
         "worker cats/0": ("stream-infer", "worker", "--api", "cats", "--slot", "0", "-f", "x.yaml"),
-        "worker cats/1": ("stream-infer", "worker", "--api", "cats", "--slot", "1", "-f", "x.yaml"),
+        "worker cats/1": ("stream-infer", "worker", "--api", "cats", "--slot", "1", "--patient", "-f", "x.yaml"),
         "worker dogs/0": ("stream-infer", "worker", "--api", "dogs", "--slot", "0", "-f", "x.yaml"),
     }
+    assert [spec.name for spec in specs if spec.on_demand] == ["worker cats/1"]

@@ -1,7 +1,7 @@
 """The supervisor with processes that the test plays itself."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -26,13 +26,15 @@ SPECS = [RoleSpec(kind, name, ("true",)) for name, kind in NAMES.items()]
 class Run:
     """One supervision and what it said."""
 
-    def __init__(self, launcher: FakeLauncher, policy: RestartPolicy = AT_ONCE) -> None:
+    def __init__(
+        self, launcher: FakeLauncher, policy: RestartPolicy = AT_ONCE, specs: Sequence[RoleSpec] = SPECS
+    ) -> None:
         self.said: list[tuple[str, str]] = []
         self.stop = asyncio.Event()
         self.ready = asyncio.Event()
         self.heard_more = asyncio.Event()
         self.times_ready = 0
-        self.supervisor = Supervisor(SPECS, launcher, self._hear, policy)
+        self.supervisor = Supervisor(specs, launcher, self._hear, policy)
         self.task = asyncio.create_task(self.supervisor.run(self.stop, self._on_ready))
 
     def _on_ready(self) -> None:
@@ -217,5 +219,118 @@ def test_what_a_role_says_is_reported_under_its_name() -> None:
         (await launcher.nth("sink", 1)).on_line("flushed objects=3")
         await run.end()
         assert ("sink", "flushed objects=3") in run.said
+
+    play(scenario)
+
+
+# One role that is always there, and two workers of `cats` that are started on demand.
+SCALED = [
+    RoleSpec(RoleKind.GATEWAY, "gateway", ("true",)),
+    *(RoleSpec(RoleKind.WORKER, f"worker cats/{n}", ("true",), "cats", on_demand=True) for n in range(2)),
+]
+
+
+def test_an_api_at_zero_has_no_process_and_everything_is_ready_without_one() -> None:
+    async def scenario() -> None:
+        run = Run(FakeLauncher(), specs=SCALED)
+        await run.ready.wait()
+        assert set(run.supervisor.pids) == {"gateway"}
+        assert run.supervisor.workers("cats") == (0, 0)
+        await run.end()
+
+    play(scenario)
+
+
+def test_workers_are_started_when_they_are_wanted_and_asked_to_end_when_they_are_not() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher, specs=SCALED)
+        await run.ready.wait()
+        run.supervisor.scale("cats", 2)
+        await run.heard("worker cats/1 is ready, 0.0 s after its start")
+        assert run.supervisor.workers("cats") == (2, 2)
+        run.supervisor.scale("cats", 1)
+        await run.heard("worker cats/1 has ended")
+        assert launcher.ended == ["worker cats/1"]
+        assert set(run.supervisor.pids) == {"gateway", "worker cats/0"}
+        assert run.supervisor.workers("cats") == (1, 1)
+        run.supervisor.scale("cats", 2)
+        await launcher.nth("worker cats/1", 2)
+        await run.end()
+        assert "starting it again" not in run.notices()
+
+    play(scenario)
+
+
+def test_a_worker_that_is_wanted_again_while_it_drains_is_started_anew_once_it_has_ended() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        launcher.deaf = {"worker cats/0"}
+        run = Run(launcher, specs=SCALED)
+        await run.ready.wait()
+        run.supervisor.scale("cats", 1)
+        first = await launcher.nth("worker cats/0", 1)
+        await run.heard("worker cats/0 is ready")
+        run.supervisor.scale("cats", 0)
+        run.supervisor.scale("cats", 1)
+        await asyncio.sleep(0.01)
+        assert len(launcher.started["worker cats/0"]) == 1, "its slot is still taken"
+        first.die(0)
+        await launcher.nth("worker cats/0", 2)
+        run.supervisor.hurry()
+        await run.end()
+
+    play(scenario)
+
+
+def test_one_that_does_not_drain_is_killed_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stream_infer.local import supervisor
+
+    monkeypatch.setattr(supervisor, "stop_deadline", lambda _kind: 0.01)
+
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        launcher.deaf = {"worker cats/0"}
+        run = Run(launcher, specs=SCALED)
+        await run.ready.wait()
+        run.supervisor.scale("cats", 1)
+        await run.heard("worker cats/0 is ready")
+        run.supervisor.scale("cats", 0)
+        await run.heard("worker cats/0 has ended")
+        assert "worker cats/0 did not end within 0 s; killed" in run.notices()
+        await run.end()
+
+    play(scenario)
+
+
+def test_one_that_was_started_on_demand_and_cannot_start_takes_nobody_else_down() -> None:
+    def refuse(spec: RoleSpec, role: FakeRole) -> None:
+        if spec.name == "worker cats/0" and role.pid < 1003:
+            role.die(2)
+        role.say_ready()
+
+    async def scenario() -> None:
+        run = Run(FakeLauncher(refuse), specs=SCALED)
+        await run.ready.wait()
+        run.supervisor.scale("cats", 1)
+        await run.heard("worker cats/0 ended with status 2; starting it again")
+        await run.heard("worker cats/0 is ready")
+        await run.end()
+
+    play(scenario)
+
+
+def test_one_that_dies_while_it_is_not_wanted_any_more_stays_away() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher, RestartPolicy(first=0.05, longest=0.05), SCALED)
+        await run.ready.wait()
+        run.supervisor.scale("cats", 1)
+        (await launcher.nth("worker cats/0", 1)).die(137)
+        await run.heard("worker cats/0 ended with signal 9")
+        run.supervisor.scale("cats", 0)
+        await asyncio.sleep(0.1)
+        assert len(launcher.started["worker cats/0"]) == 1
+        await run.end()
 
     play(scenario)
