@@ -38,13 +38,18 @@ class FetchPolicy:
             except RefusedPlace as error:
                 raise ConfigError(f"fetch.allowed_s3_prefixes: {error}") from None
 
-    def check_s3(self, place: S3Place) -> None:
-        """Raises RefusedPlace when `place` is below none of the allowed prefixes."""
+    def allows_s3(self, place: S3Place) -> bool:
         for allowed in map(s3_place_of, self.allowed_s3_prefixes):
             prefix = allowed.key.rstrip("/")
             below = not prefix or place.key == prefix or place.key.startswith(f"{prefix}/")
             if place.bucket == allowed.bucket and below:
-                return
+                return True
+        return False
+
+    def check_s3(self, place: S3Place) -> None:
+        """Raises RefusedPlace when `place` is below none of the allowed prefixes."""
+        if self.allows_s3(place):
+            return
         raise RefusedPlace(
             f"{redacted(place.uri)} is below none of the allowed prefixes ({_listed(self.allowed_s3_prefixes)}): "
             "add its prefix to fetch.allowed_s3_prefixes"

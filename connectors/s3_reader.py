@@ -29,8 +29,9 @@ class _Object(io.RawIOBase):
     The first answer's ETag is asked for in all that follow, so that a replaced object is an error and no mixture.
     """
 
-    def __init__(self, client: S3Client, place: S3Place) -> None:
+    def __init__(self, client: S3Client, place: S3Place, *, keeps_client: bool) -> None:
         self._client = client
+        self._keeps_client = keeps_client
         with s3_errors():
             head = client.head_object(Bucket=place.bucket, Key=place.key)
         self._place = place
@@ -45,7 +46,8 @@ class _Object(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        self._client.close()
+        if not self._keeps_client:
+            self._client.close()
         super().close()
 
     def tell(self) -> int:
@@ -73,14 +75,15 @@ class _Object(io.RawIOBase):
         return len(data)
 
 
-def open_object(client: S3Client, place: S3Place) -> OpenObject:
+def open_object(client: S3Client, place: S3Place, *, keeps_client: bool = False) -> OpenObject:
     """The object, open for reading; holds WINDOW_BYTES. This and every read raise S3Error.
 
-    It takes `client` over: closing it, or failing to open it, closes the client.
+    It takes `client` over: closing it, or failing to open it, closes the client, unless it `keeps_client`.
     """
     try:
-        opened = _Object(client, place)
+        opened = _Object(client, place, keeps_client=keeps_client)
         return OpenObject(io.BufferedReader(opened, WINDOW_BYTES), opened.etag)
     except S3Error:
-        client.close()
+        if not keeps_client:
+            client.close()
         raise

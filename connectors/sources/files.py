@@ -7,15 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from connectors.local_files import may_pass, open_allowed
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access, S3Error, S3Fault, s3_client
 from connectors.s3_reader import open_object
+from connectors.sources.uploaded import open_upload
 from connectors.uris import RefusedPlace, S3Place, path_of, redacted, s3_place_of, scheme_of
-from stream_infer.errors import ServiceUnavailable, SourceError
+from stream_infer.errors import ConfigError, ServiceUnavailable, SourceError
 from stream_infer.ports import Store
+from stream_infer.uploads import Upload, upload_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
 
@@ -61,11 +66,15 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class S3File:
-    """An object below the allowed prefixes, read in windows. Reading it on may raise S3Error: see `source_errors`."""
+    """An object below the allowed prefixes, read in windows. Reading it on may raise S3Error: see `source_errors`.
+
+    `client` is that of whoever reads many; else each opening makes one, which takes 0.1 s.
+    """
 
     place: S3Place
     policy: FetchPolicy
     access: S3Access
+    client: S3Client | None = None
 
     @property
     def uri(self) -> str:
@@ -74,7 +83,8 @@ class S3File:
     def open(self) -> OpenFile:
         with source_errors(self.uri):
             self.policy.check_s3(self.place)
-            file, etag = open_object(s3_client(self.access), self.place)
+            client = self.client or s3_client(self.access)
+            file, etag = open_object(client, self.place, keeps_client=self.client is not None)
             return OpenFile(file, etag.strip('"'))
 
 
@@ -96,14 +106,41 @@ class StoredFile:
             raise SourceError(f"{self.uri} is not there: it was removed; submit the job again") from None
 
 
-def file_at(place: str, policy: FetchPolicy, access: S3Access | None = None) -> SourceFile:
-    """The file at file:///absolute/path, /absolute/path or s3://bucket/key. Opens nothing yet. Raises SourceError."""
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file that a client has sent to the gateway, which no policy restricts: it is its own."""
+
+    store: Store
+    upload: Upload
+
+    @property
+    def uri(self) -> str:
+        return self.upload.uri
+
+    def open(self) -> OpenFile:
+        try:
+            return OpenFile(open_upload(self.store, self.upload))
+        except KeyError:
+            raise SourceError(
+                f"{self.uri} is not there: it was removed, or never came to its end; send it again"
+            ) from None
+
+
+def file_at(
+    place: str, policy: FetchPolicy, access: S3Access | None = None, *, store: Store | None = None
+) -> SourceFile:
+    """The file at file:///absolute/path, /absolute/path, s3://bucket/key, or uploaded into `store` (upload:…).
+
+    Opens nothing yet. Raises SourceError.
+    """
     try:
         match scheme_of(place):
             case "file":
                 return LocalFile(path_of(place), policy)
             case "s3":
                 return S3File(s3_place_of(place), policy, access or S3Access())
+            case "upload" if store is not None and (upload := upload_of(place)) is not None:
+                return UploadedFile(store, upload)
             case _ if place.startswith("/") and "\0" not in place:
                 return LocalFile(Path(place), policy)
     except RefusedPlace as error:
@@ -118,6 +155,8 @@ def source_errors(uri: str) -> Iterator[None]:
         yield
     except RefusedPlace as error:
         raise SourceError(str(error)) from None
+    except ConfigError as error:  # this machine's, not the job's
+        raise ServiceUnavailable(str(error)) from error
     except S3Error as error:
         kind = ServiceUnavailable if error.fault in _PASSES else SourceError
         raise kind(f"{redacted(uri)} cannot be read: {error}") from error

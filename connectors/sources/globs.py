@@ -37,14 +37,17 @@ _Pattern = tuple[_Segment, ...]
 
 @dataclass(frozen=True, slots=True)
 class FileSelection:
-    """Files that match one of `includes` and none of `excludes`."""
+    """Files that match one of `includes` and none of `excludes`. Where it `hides`, no wildcard means a leading dot."""
 
     includes: tuple[_Pattern, ...]
     excludes: tuple[_Pattern, ...]
+    hides: bool = True
 
     def selects(self, parts: Sequence[str]) -> bool:
         """Whether the file at the path `parts` (names from the root on) is meant."""
-        return any(_matches(pattern, parts, hides=True) for pattern in self.includes) and not self._excluded(parts)
+        return any(_matches(pattern, parts, hides=self.hides) for pattern in self.includes) and not self._excluded(
+            parts
+        )
 
     def enters(self, parts: Sequence[str]) -> bool:
         """Whether anything below the directory at the path `parts` may be meant."""
@@ -62,6 +65,23 @@ def select_files(includes: Sequence[str] = (), excludes: Sequence[str] = ()) -> 
         tuple(pattern for text in includes or ("**",) for pattern in _parsed(text)),
         tuple(pattern for text in excludes for pattern in _parsed(text)),
     )
+
+
+def select_objects(includes: Sequence[str] = (), excludes: Sequence[str] = ()) -> FileSelection:
+    """Of S3, where a dot hides nothing; the parts are those of the whole address, `s3:` and the bucket first.
+
+    A pattern is about the whole address where it begins with s3://, else about its end: `cats/*.jpg` says as much as
+    `**/cats/*.jpg`. No `includes` means every object. Raises SourceError.
+    """
+    return FileSelection(
+        tuple(pattern for text in includes or ("**",) for pattern in _parsed(_floating(text))),
+        tuple(pattern for text in excludes for pattern in _parsed(_floating(text))),
+        hides=False,
+    )
+
+
+def _floating(text: str) -> str:
+    return text if text.startswith("s3://") else f"**/{text}"
 
 
 def _parsed(text: str) -> list[_Pattern]:

@@ -31,28 +31,39 @@ class JsonlSource:
         """The items behind `after`. Raises SourceError, and ServiceUnavailable where its place cannot be reached."""
         uri = self._file.uri
         line: Line | None = None
-        with ExitStack() as stack:
-            stack.enter_context(_reading(uri))
-            start = read_cursor(after)
-            file, version = self._file.open()
-            stack.enter_context(file)
-            if start.version not in ("", version):
-                raise SourceError(f"{uri} was replaced while it was being read: submit the job again")
-            if uri.endswith(".gz"):
-                file = stack.enter_context(cast("BinaryIO", gzip.GzipFile(fileobj=file)))
-            for line in read_lines(file, uri, start._replace(version=version), self._max_line_bytes):
-                yield SourceItem(Payload(line.data, JSON), f"{uri}#line={line.cursor.line}", str(line.cursor))
+        for line in lines_of(self._file, after, unpacks=uri.endswith(".gz"), max_line_bytes=self._max_line_bytes):
+            yield SourceItem(Payload(line.data, JSON), f"{uri}#line={line.cursor.line}", str(line.cursor))
         if line is None and after is None:
             raise SourceError(f"{uri} is empty: it needs one line of JSON an item")
 
 
+def lines_of(file: SourceFile, after: str | None, *, unpacks: bool, max_line_bytes: int) -> Iterator[Line]:
+    """The lines behind the cursor `after`. Raises SourceError or ServiceUnavailable."""
+    uri = file.uri
+    with ExitStack() as stack:
+        stack.enter_context(reading(uri))
+        start = read_cursor(after)
+        opened, version = file.open()
+        stack.enter_context(opened)
+        if start.version not in ("", version):
+            raise SourceError(f"{uri} was replaced while it was being read: submit the job again")
+        if unpacks:
+            opened = stack.enter_context(unpacked(opened))
+        yield from read_lines(opened, uri, start._replace(version=version), max_line_bytes)
+
+
+def unpacked(file: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", gzip.GzipFile(fileobj=file))
+
+
 @contextmanager
-def _reading(uri: str) -> Iterator[None]:
+def reading(uri: str) -> Iterator[None]:
+    """Raises what goes wrong while the file at `uri` is read as SourceError, or as ServiceUnavailable."""
     try:
         with source_errors(uri):
             yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise SourceError(f"{uri} is named .gz and cannot be unpacked: {error}") from error
+        raise SourceError(f"{uri} is not gzip, or broken off, and cannot be unpacked: {error}") from error
     except OSError as error:
         kind = ServiceUnavailable if may_pass(error) else SourceError
         raise kind(f"{uri} cannot be read on: {error.strerror or error}") from error

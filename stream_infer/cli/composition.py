@@ -9,9 +9,8 @@ from urllib.parse import unquote, urlsplit
 from connectors.fetchers.by_scheme import open_fetcher
 from connectors.models import fetch_model, is_model_uri
 from connectors.policy import FetchPolicy
-from connectors.sources import DirectorySource, InlineSource, JsonlSource, file_at
 from connectors.stores import open_store
-from stream_infer.errors import SourceError
+from stream_infer.cli.source_opening import source_at
 from stream_infer.intake.partition import OpenSource
 from stream_infer.jobs.spec import Job
 from stream_infer.ports import Fetcher, Source, Store
@@ -56,14 +55,7 @@ def source_opener(settings: Settings, store: Store) -> OpenSource:
     policy = _policy(settings, settings.fetch.allowed_directories, settings.fetch.allowed_s3_prefixes)
 
     def open_source(job: Job) -> Source:
-        if job.submission is not None:
-            return InlineSource(store, job.submission)
-        if job.jsonl is not None:
-            return JsonlSource(file_at(job.jsonl.uri, policy), max_line_bytes=settings.fetch.max_bytes)
-        if job.directory is not None:
-            chosen = job.directory
-            return DirectorySource(Path(chosen.path), policy, includes=chosen.includes, excludes=chosen.excludes)
-        raise SourceError(f"job {job.job_id} names no source that this version knows")
+        return source_at(job, policy, store)
 
     return open_source
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
-from stream_infer.jobs.sources import Directory
+from stream_infer.jobs.sources import Directory, PlacedSources
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import FetchSettings
+from stream_infer.uploads import upload_of
 
 
 def plain_directory(directory: Directory) -> Directory:
@@ -18,20 +20,40 @@ def plain_directory(directory: Directory) -> Directory:
     return directory.model_copy(update={"path": path})
 
 
+def placed_sources(spec: JobSpec) -> dict[str, Any]:
+    """The sources of `spec` as a job keeps them: a directory as the intake opens it."""
+    sources = {name: getattr(spec, name) for name in PlacedSources.model_fields}
+    if spec.directory is not None:
+        sources["directory"] = plain_directory(spec.directory)
+    return sources
+
+
 def check_source(spec: JobSpec, fetch: FetchSettings) -> None:
-    """Raises a Problem that names the setting where the job's source is not allowed, or is no place at all."""
-    if spec.jsonl is not None:
-        _check("/jsonl/uri", spec.jsonl.uri, fetch)
+    """Raises a Problem that names the setting where the job's source is not allowed, or is no place at all.
+
+    What a manifest names is checked when it is read.
+    """
+    for name in ("jsonl", "manifest", "csv", "parquet"):
+        if (file := getattr(spec, name)) is not None:
+            _check(f"/{name}/uri", file.uri, fetch)
+    for name in ("file_path_lister", "delimited_files"):
+        if (objects := getattr(spec, name)) is not None:
+            for number, start in enumerate(objects.s3_paths):
+                _check_s3(f"/{name}/s3_paths/{number}", start, fetch.allowed_s3_prefixes)
+    if spec.s3_prefix is not None:
+        _check_s3("/s3_prefix/uri", spec.s3_prefix.uri, fetch.allowed_s3_prefixes)
     if spec.directory is not None:
         pointer, place = "/directory/path", spec.directory.path
         if place.startswith("s3://"):
-            raise _refused(pointer, f"{_shown(place)} is in S3; a directory is one of this machine, file:///…")
+            raise _refused(pointer, f"{_shown(place)} is in S3: give it as s3_prefix; a directory is file:///…")
         _check(pointer, place, fetch)
 
 
 def _check(pointer: str, place: str, fetch: FetchSettings) -> None:
     if place.startswith("s3://"):
         _check_s3(pointer, place, fetch.allowed_s3_prefixes)
+        return
+    if upload_of(place) is not None and pointer != "/directory/path":
         return
     path = _path_of(pointer, place)
     # Links are followed, so that none below an allowed directory leads out of it.
@@ -48,7 +70,7 @@ def _check(pointer: str, place: str, fetch: FetchSettings) -> None:
 
 def _check_s3(pointer: str, uri: str, allowed: list[str]) -> None:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket or not {".", ".."}.isdisjoint(key.split("/")):
+    if not uri.startswith("s3://") or not bucket or not {".", ".."}.isdisjoint(key.split("/")):
         raise _refused(pointer, f"{_shown(uri)} is no S3 address: write s3://bucket/key, without '.' and '..'")
     for prefix in allowed:
         start = prefix.rstrip("/")
@@ -64,7 +86,9 @@ def _check_s3(pointer: str, uri: str, allowed: list[str]) -> None:
 def _path_of(pointer: str, place: str) -> str:
     path = _path_in_uri(place) if place.startswith("file://") else place
     if not path.startswith("/") or "\0" in path:
-        detail = f"{_shown(place)} is no source: write file:///absolute/path or s3://bucket/key"
+        detail = (
+            f"{_shown(place)} is no source: write file:///absolute/path, s3://bucket/key, or what an upload answered"
+        )
         raise _refused(pointer, detail)
     return path
 

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from typing import Any
 
-from stream_infer.gateway.source_policy import check_source, plain_directory
+from stream_infer.gateway.source_policy import check_source, placed_sources
 from stream_infer.gateway.validation import validate
 from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
@@ -119,9 +119,8 @@ def job_of(spec: JobSpec, *, job_id: str, api: str, at: float, digest: str) -> J
         breaker=spec.breaker,
         workers=spec.workers,
         submission=submission_key(job_id) if spec.item_list is not None else None,
-        jsonl=spec.jsonl,
-        directory=None if spec.directory is None else plain_directory(spec.directory),
         request_hash=digest,
+        **placed_sources(spec),
     )
 
 
