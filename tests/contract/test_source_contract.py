@@ -1,18 +1,40 @@
 """One suite over every kind of source: it can be left and taken up again behind each of its items."""
 
 import gzip
+import io
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from connectors import s3_reader
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access
-from connectors.sources import DirectorySource, InlineSource, JsonlSource, file_at
-from connectors.stores import DirectoryStore
+from connectors.sources import (
+    AddressItems,
+    CsvSource,
+    DirectorySource,
+    InlineSource,
+    JsonlSource,
+    LineItems,
+    ManifestListing,
+    ObjectsSource,
+    ParquetSource,
+    ReferenceItems,
+    S3Listing,
+    UnpackedItems,
+    file_at,
+    manifest,
+    opening,
+)
+from connectors.stores import DirectoryStore, open_store
 from stream_infer.errors import ServiceUnavailable, SourceError
 from stream_infer.records import JSON, REFERENCE
+from stream_infer.uploads import UploadNote, new_upload
 
 LINES = [b'{"a":1}', b'"\xc3\xbc"', b"not JSON", b"[1, 2]", b"7"]
 TEXT = b'\xef\xbb\xbf{"a":1}\n\n  "\xc3\xbc" \r\nnot JSON\n \t\n[1, 2]\n7'
@@ -207,3 +229,381 @@ class TestDirectory(SourceContract):
         (root / "a").rename(root.parent / f"{root.name}-moved")
 
         assert [item.key.decode() for item in source.read(cursor)] == list(self.NAMES[3:])
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch):
+    """The bucket's address, reachable by boto3's own means."""
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3.bucket}"
+
+
+@pytest.fixture
+def put(s3):
+    client = s3.client()
+    yield lambda key, data=b"": client.put_object(Bucket=s3.bucket, Key=key, Body=data)
+    client.close()
+
+
+@pytest.fixture(params=["directory", "s3"])
+def place(request, tmp_path):
+    """Where files can be put and named by their address: of both kinds, each in its own words."""
+    if request.param == "directory":
+
+        def write(name, data):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+
+        return Place(tmp_path.as_uri() + "/", write, FetchPolicy(allowed_directories=(tmp_path,)))
+    address = request.getfixturevalue("bucket")
+    return Place(f"{address}/in/", lambda name, data: put_in(request, name, data), s3_policy(f"{address}/in"))
+
+
+def put_in(request, name, data):
+    request.getfixturevalue("put")(f"in/{name}", data)
+
+
+def s3_policy(*prefixes):
+    return FetchPolicy(allowed_s3_prefixes=prefixes)
+
+
+@dataclass
+class Place:
+    start: str
+    write: Callable[[str, bytes], None]
+    policy: FetchPolicy
+
+    def file(self, name, data):
+        self.write(name, data)
+        return file_at(self.start + name, self.policy)
+
+
+OBJECTS = ("2024/a-b.jpg", "2024/a.jpg", "2024/a/.c.jpg", "2024/a/d.png", "2024/b \u00fc#1?.jpg", "2025/e.jpg")
+
+
+class ListingContract(SourceContract):
+    """Objects of S3; a subclass gives `content`, `policy` and what it makes of each object."""
+
+    content = ReferenceItems()
+
+    @pytest.fixture
+    def policy(self, bucket):
+        return s3_policy(f"{bucket}/in")
+
+    @pytest.fixture
+    def filled(self, put):
+        for name in OBJECTS:
+            put(f"in/{name}", self.body)
+        put("in/2024/folder/")
+        put("inner/not-allowed.jpg", self.body)
+
+    body = b""
+
+    @pytest.fixture
+    def source(self, bucket, filled, policy, monkeypatch):
+        return ObjectsSource(S3Listing([f"{bucket}/in/2024", f"{bucket}/in/2025/"]), self.content, policy)
+
+
+class TestS3Prefix(ListingContract):
+    content = ReferenceItems("image/x")
+
+    @pytest.fixture
+    def payloads(self, bucket):
+        return [orjson.dumps({"uri": f"{bucket}/in/{name}", "content_type": "image/x"}) for name in OBJECTS]
+
+    def test_an_item_is_a_reference_keyed_by_the_objects_key(self, source):
+        items = list(source.read(None))
+
+        assert {item.payload.content_type for item in items} == {REFERENCE}
+        assert [item.key.decode() for item in items] == [f"in/{name}" for name in OBJECTS]
+
+    @pytest.mark.parametrize(
+        ("includes", "excludes", "meant"),
+        [
+            (["*.png"], [], [3]),
+            (["**.png"], [], [3]),
+            (["**/a/*"], [], [2, 3]),
+            (["a/*"], ["*.png"], [2]),
+            ([], ["**/2024/**"], [5]),
+            (["s3://*/in/*/e.jpg"], [], [5]),
+            (["*.{png,jpg}"], ["2024/*.jpg"], [2, 3, 5]),
+        ],
+    )
+    def test_includes_and_excludes_choose_among_addresses(self, bucket, filled, policy, includes, excludes, meant):
+        listing = S3Listing([f"{bucket}/in/"], includes=includes, excludes=excludes)
+        items = list(ObjectsSource(listing, self.content, policy).read(None))
+
+        assert [item.key.decode() for item in items] == [f"in/{OBJECTS[number]}" for number in meant]
+
+    def test_it_lists_page_by_page_and_no_further_than_asked(self, bucket, put, policy, monkeypatch):
+        asked = []
+        opened = opening.s3_client
+
+        def client(access):
+            made = opened(access)
+            listed = made.list_objects_v2
+            made.list_objects_v2 = lambda **request: asked.append(request) or listed(MaxKeys=2, **request)
+            return made
+
+        for number in range(7):
+            put(f"in/{number}")
+        monkeypatch.setattr(opening, "s3_client", client)
+        source = ObjectsSource(S3Listing([f"{bucket}/in/"]), self.content, policy)
+        reading = source.read(None)
+        items = [next(reading)]
+
+        assert len(asked) == 1
+        items += reading
+        assert [item.key for item in items] == [f"in/{number}".encode() for number in range(7)]
+        assert len(asked) == 4
+        assert list(source.read(items[3].cursor)) == items[4:]
+        assert asked[4]["StartAfter"] == "in/3"
+
+    def test_a_prefix_that_is_allowed_as_a_whole_shows_nothing_that_only_begins_alike(self, bucket, filled, policy):
+        items = list(ObjectsSource(S3Listing([f"{bucket}/in"]), self.content, policy).read(None))
+
+        assert [item.key.decode() for item in items] == [f"in/{name}" for name in OBJECTS]
+
+    def test_what_is_missing_forbidden_or_empty_is_a_source_error(self, bucket, filled, policy, monkeypatch):
+        for start, reason in (
+            (f"{bucket}/in/none", "no object whose address begins with .*/in/none"),
+            (f"{bucket}/inner/", r"fetch\.allowed_s3_prefixes"),
+            (f"{bucket}", r"fetch\.allowed_s3_prefixes"),
+        ):
+            with pytest.raises(SourceError, match=reason):
+                list(ObjectsSource(S3Listing([start]), self.content, policy).read(None))
+        nowhere = ObjectsSource(
+            S3Listing(["s3://no-such-bucket-here/x"]), self.content, s3_policy("s3://no-such-bucket-here")
+        )
+        with pytest.raises(SourceError, match="no such bucket"):
+            list(nowhere.read(None))
+        with pytest.raises(SourceError, match="S3 address"):
+            S3Listing(["http://x"])
+
+    def test_a_server_that_is_not_there_is_unavailable_and_fails_no_job(self, source, monkeypatch):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+        with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+            list(ObjectsSource(source._places, self.content, source._policy, S3Access(attempts=1)).read(None))
+
+    @pytest.mark.parametrize("cursor", ["x", "", "9:a", "0:", "0", "-1:a"])
+    def test_a_cursor_of_another_kind_is_a_source_error(self, source, cursor):
+        with pytest.raises(SourceError, match="cursor"):
+            list(source.read(cursor))
+
+
+class TestFilePathLister(ListingContract):
+    content = AddressItems()
+
+    @pytest.fixture
+    def payloads(self, bucket):
+        return [orjson.dumps(f"{bucket}/in/{name}") for name in OBJECTS]
+
+
+class TestDelimitedFiles(ListingContract):
+    """Two lines an object; one of them has none, one is packed."""
+
+    content = LineItems(JSON)
+
+    @pytest.fixture
+    def filled(self, put):
+        put("in/2024/a.jsonl", b'{"a":1}\n\n2\n')
+        put("in/2024/b.jsonl", b"\n")
+        put("in/2024/c.jsonl.gz", gzip.compress(b"3\nnot JSON"))
+        put("in/2025/d", b"4\n5\n")
+
+    @pytest.fixture
+    def payloads(self):
+        return [b'{"a":1}', b"2", b"3", b"not JSON", b"4", b"5"]
+
+    def test_an_item_is_named_after_its_object_and_line(self, source, bucket):
+        items = list(source.read(None))
+
+        assert items[1].source == f"{bucket}/in/2024/a.jsonl#line=3"
+        assert items[2].source == f"{bucket}/in/2024/c.jsonl.gz#line=1"
+
+    def test_an_object_replaced_while_it_is_read_is_a_source_error_with_its_key(self, source, put):
+        first = next(source.read(None))
+        put("in/2024/a.jsonl", b"9\n9\n9\n")
+
+        with pytest.raises(SourceError, match=r"in/2024/a\.jsonl was replaced"):
+            list(source.read(first.cursor))
+
+    def test_objects_that_come_before_the_cursor_are_not_listed_again(self, source, put):
+        items = list(source.read(None))
+        put("in/2024/a0.jsonl", b"0\n")
+
+        assert list(source.read(items[3].cursor)) == items[4:]
+
+    def test_gzip_that_is_none_is_a_source_error_with_its_key(self, source, put):
+        put("in/2024/c.jsonl.gz", b"plain")
+
+        with pytest.raises(SourceError, match=r"c\.jsonl\.gz is not gzip"):
+            list(source.read(None))
+
+
+class ManifestContract(SourceContract):
+    content = ReferenceItems()
+    names = ("a.jpg", "b/c d.jpg", "a.jpg2")
+
+    @pytest.fixture
+    def source(self, place):
+        for name in self.names:
+            place.write(name, self.body)
+        place.write("manifest.json", self.manifest(place.start))
+        return ObjectsSource(ManifestListing(f"{place.start}manifest.json"), self.content, place.policy)
+
+    body = b""
+
+    def manifest(self, start):
+        return orjson.dumps([{"prefix": start}, *map(self.key, self.names)], option=orjson.OPT_INDENT_2)
+
+    def key(self, name):
+        return name
+
+
+class TestManifest(ManifestContract):
+    @pytest.fixture
+    def payloads(self, place):
+        return [orjson.dumps({"uri": place.start + name}) for name in self.names]
+
+    def test_entries_that_are_not_allowed_fail_with_their_number(self, place):
+        place.write("manifest.json", orjson.dumps([{"prefix": place.start}, "a", "../../outside"]))
+        reading = ObjectsSource(ManifestListing(f"{place.start}manifest.json"), self.content, place.policy).read(None)
+
+        assert next(reading).source == f"{place.start}a"
+        with pytest.raises(SourceError, match=r"entry 2 \('\.\./\.\./outside'\)"):
+            next(reading)
+
+    def test_a_manifest_may_be_longer_than_what_is_held_of_it(self, place, monkeypatch):
+        monkeypatch.setattr(manifest, "_CHUNK_BYTES", 7)
+        keys = [f'k "{number}" \\ \u00fc' for number in range(50)]
+        place.write("manifest.json", b"\xef\xbb\xbf" + orjson.dumps([{"prefix": place.start}, *keys]))
+        source = ObjectsSource(ManifestListing(f"{place.start}manifest.json"), AddressItems(), place.policy)
+        items = list(source.read(None))
+
+        assert [orjson.loads(item.payload.data) for item in items] == [place.start + key for key in keys]
+        assert all(list(source.read(item.cursor)) == items[number:] for number, item in enumerate(items, 1))
+
+
+class TestManifestByLine(ManifestContract):
+    content = LineItems("text/csv")
+    body = b"1,2\n\n3,4"
+
+    @pytest.fixture
+    def payloads(self):
+        return [b"1,2", b"3,4"] * 3
+
+
+class TestManifestUnpacked(ManifestContract):
+    content = UnpackedItems("image/x")
+    body = gzip.compress(b"picture", mtime=0)
+
+    @pytest.fixture
+    def payloads(self):
+        return [b"picture"] * 3
+
+    def test_an_object_that_is_too_large_unpacked_is_a_source_error_with_its_key(self, source, place):
+        small = ObjectsSource(ManifestListing(f"{place.start}manifest.json"), UnpackedItems(None, 6), place.policy)
+
+        with pytest.raises(SourceError, match=r"a\.jpg has more than 6 bytes unpacked"):
+            list(small.read(None))
+
+
+CSV = b'\xef\xbb\xbfid,text,zip\r\n1,"two\nlines, and ""more""",007\r\n\r\n-2.5,,8\n3,\xc3\xbc,9'
+CSV_ROWS = [
+    {"id": 1, "text": 'two\nlines, and "more"', "zip": "007"},
+    {"id": -2.5, "text": "", "zip": "8"},
+    {"id": 3, "text": "\u00fc", "zip": "9"},
+]
+
+
+class TestCsv(SourceContract):
+    @pytest.fixture(params=["table.csv", "table.csv.gz"])
+    def source(self, request, place):
+        data = gzip.compress(CSV) if request.param.endswith(".gz") else CSV
+        return CsvSource(place.file(request.param, data))
+
+    @pytest.fixture
+    def payloads(self):
+        return [orjson.dumps(row) for row in CSV_ROWS]
+
+    def test_an_item_is_named_after_the_line_that_its_row_begins_in(self, source):
+        assert [item.source.rpartition("#")[2] for item in source.read(None)] == ["line=2", "line=5", "line=6"]
+
+
+class TestParquet(SourceContract):
+    @pytest.fixture
+    def table(self):
+        return pa.table(
+            {
+                "id": list(range(1000)),
+                "at": pa.array([1_500_000_000] * 1000, pa.timestamp("ns")),
+                "bytes": [b"\x00\xff"] * 1000,
+                "nested": [{"a": [1, None]}] * 1000,
+            }
+        )
+
+    @pytest.fixture
+    def source(self, place, table):
+        data = io.BytesIO()
+        parquet.write_table(table, data, row_group_size=300)
+        return ParquetSource(place.file("table.parquet", data.getvalue()))
+
+    @pytest.fixture
+    def payloads(self):
+        row = b'{"id":%d,"at":"1970-01-01T00:00:01.500000","bytes":"AP8=","nested":{"a":[1,null]}}'
+        return [row % number for number in range(1000)]
+
+    def test_from_every_cursor_it_gives_exactly_the_rest(self, source):
+        """Of a thousand rows: at the ends of groups and batches, and beside them."""
+        items = list(source.read(None))
+
+        for number in (1, 2, 255, 256, 257, 299, 300, 301, 556, 600, 900, 999, 1000):
+            assert list(source.read(items[number - 1].cursor)) == items[number:]
+
+    def test_columns_can_be_chosen_and_one_that_is_not_there_is_a_source_error(self, place, table):
+        data = io.BytesIO()
+        parquet.write_table(table, data)
+        file = place.file("table.parquet", data.getvalue())
+
+        assert next(ParquetSource(file, columns=["nested", "id"]).read(None)).payload.data in (
+            b'{"nested":{"a":[1,null]},"id":0}',
+            b'{"id":0,"nested":{"a":[1,null]}}',
+        )
+        with pytest.raises(SourceError, match="has no column 'ID'; it has id, at, bytes, nested"):
+            list(ParquetSource(file, columns=["id", "ID"]).read(None))
+
+
+class TestUpload(LinesContract):
+    """In parts that end wherever they end, in both kinds of stores."""
+
+    @pytest.fixture(params=["directory", "s3"])
+    def store(self, request, tmp_path):
+        return open_store(tmp_path.as_uri() if request.param == "directory" else request.getfixturevalue("bucket"))
+
+    @pytest.fixture
+    def upload(self, store):
+        upload = new_upload("my items.jsonl", 1_700_000_000.5)
+        for number, start in enumerate(range(0, len(TEXT), 5)):
+            store.put(upload.part(number), TEXT[start : start + 5])
+        note = UploadNote(name="my items.jsonl", bytes=len(TEXT), part_bytes=5, sha256="")
+        store.put(upload.note, note.model_dump_json().encode())
+        return upload
+
+    @pytest.fixture
+    def source(self, store, upload):
+        return JsonlSource(file_at(upload.uri, FetchPolicy(), store=store))
+
+    def test_the_source_of_an_item_is_the_uploads_uri(self, source, upload):
+        assert next(source.read(None)).source == f"upload:{upload.id}/my_items.jsonl#line=1"
+
+    def test_an_upload_that_never_ended_or_lost_a_part_is_a_source_error(self, store, upload, source):
+        store.delete(upload.part(2))
+        with pytest.raises(SourceError, match="not there as a whole any more"):
+            list(source.read(None))
+        store.delete(upload.note)
+        with pytest.raises(SourceError, match="never came to its end"):
+            list(source.read(None))

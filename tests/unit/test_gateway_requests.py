@@ -133,8 +133,38 @@ def test_a_source_is_allowed_below_what_the_settings_list_and_nowhere_else(tmp_p
         assert "fetch.allowed_s3_prefixes" in refusal("jsonl", refused)
     for nonsense in ("x", "", "file://host/x", "file://[", "s3:///x", "s3://b/in/../x", "http://h/x", "/a\0b"):
         assert refusal("jsonl", nonsense)
-    assert "a directory is one of this machine" in refusal("directory", "s3://b/in/")
+    assert "give it as s3_prefix" in refusal("directory", "s3://b/in/")
     assert plain_directory(Directory(path="file:///a%20b")).path == "/a b"
+
+
+@pytest.mark.parametrize(
+    ("source", "pointer"),
+    [
+        (lambda place: {"manifest": {"uri": place}}, "/manifest/uri"),
+        (lambda place: {"csv": {"uri": place}}, "/csv/uri"),
+        (lambda place: {"parquet": {"uri": place}}, "/parquet/uri"),
+        (lambda place: {"s3_prefix": {"uri": place}}, "/s3_prefix/uri"),
+        (lambda place: {"file_path_lister": {"s3_paths": ["s3://b/in/a", place]}}, "/file_path_lister/s3_paths/1"),
+        (lambda place: {"delimited_files": {"s3_paths": ["s3://b/in/a", place]}}, "/delimited_files/s3_paths/1"),
+    ],
+)
+def test_every_source_says_which_of_its_places_is_not_allowed(source: Any, pointer: str) -> None:
+    fetch = FetchSettings(allowed_s3_prefixes=["s3://b/in"])
+    check_source(JobSpec.model_validate(source("s3://b/in/2024-")), fetch)
+    with pytest.raises(Problem, match=r"fetch\.allowed_s3_prefixes") as caught:
+        check_source(JobSpec.model_validate(source("s3://b/inner")), fetch)
+    assert [error.pointer for error in caught.value.document.errors or []] == [pointer]
+    for nonsense in ("x", "", "s3:///x", "http://h/x"):
+        with pytest.raises(Problem):
+            check_source(JobSpec.model_validate(source(nonsense)), fetch)
+
+
+def test_an_upload_is_a_file_and_no_list_of_objects() -> None:
+    upload = "upload:1700000000-0123456789abcdef/items.jsonl"
+    check_source(JobSpec.model_validate({"jsonl": {"uri": upload}}), FetchSettings())
+    for refused in ({"s3_prefix": {"uri": upload}}, {"directory": {"path": upload}}, {"jsonl": {"uri": "upload:x"}}):
+        with pytest.raises(Problem):
+            check_source(JobSpec.model_validate(refused), FetchSettings())
 
 
 def test_a_gateway_listens_on_this_machine_only() -> None:
