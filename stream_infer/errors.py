@@ -4,7 +4,9 @@
     ├── ItemError                   this item ends as a dead letter, at its stage; the rest goes on
     │   ├── UndecodableItem           its bytes are not what its content type says
     │   ├── RefusedItem               its reference is gone, forbidden, too large or outside what is allowed
-    │   └── RefusedOutput             the predictor's answer for it cannot be written down
+    │   ├── RefusedOutput             the predictor's answer for it cannot be written down
+    │   ├── UnshapableInput           its job's input filter cannot be applied to it
+    │   └── UnshapableOutput          its job's output filter cannot be applied to what came out
     ├── RetryableError              nobody's fault: the same item may succeed later
     ├── TransactionAborted          nothing of the transaction is visible; what was in it can be sent again
     ├── FatalError                  this process cannot go on as it is
@@ -29,10 +31,12 @@ class Stage(StrEnum):
     """Where on its way an item failed. Written to `__connect.errors.stage`."""
 
     FETCH = "fetch"
+    INPUT_FILTER = "input-filter"
     DECODE = "decode"
     PREPROCESS = "preprocess"
     PREDICT = "predict"
     ENCODE = "encode"
+    OUTPUT_FILTER = "output-filter"
     DELIVER = "deliver"
 
 
@@ -64,6 +68,18 @@ class RefusedOutput(ItemError):
     """The predictor's output for the item cannot be serialised."""
 
     stage = Stage.ENCODE
+
+
+class UnshapableInput(ItemError):
+    """The input filter of the item's job cannot be applied to the item."""
+
+    stage = Stage.INPUT_FILTER
+
+
+class UnshapableOutput(ItemError):
+    """The output filter of the item's job cannot be applied to its output."""
+
+    stage = Stage.OUTPUT_FILTER
 
 
 class RetryableError(StreamInferError):

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from stream_infer.results import Results
+
 MIB = 1024 * 1024
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
@@ -261,6 +263,7 @@ class ApiSettings(_Settings):
     workers: WorkerSettings = WorkerSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
+    results: Results = Results()
 
 
 class Settings(_Settings):

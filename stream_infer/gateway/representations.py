@@ -65,6 +65,7 @@ class JobBody(_Body):
     config: dict[str, Any]
     timeout: float | None = None
     workers: int | None = Field(None, description="The parallelism that it wants.")
+    results: dict[str, Any] = Field(description="Format, join and filters of its results, where not the default.")
     source: dict[str, Any]
     submitted_at: float
     deadline: float | None = None
@@ -180,6 +181,7 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
         config=job.config,
         timeout=job.timeout,
         workers=job.workers,
+        results={} if job.results is None else job.results.model_dump(mode="json", exclude_defaults=True),
         source=source_of(job),
         submitted_at=job.submitted_at,
         deadline=status.deadline,

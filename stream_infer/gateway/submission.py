@@ -11,6 +11,7 @@ from stream_infer.gateway.validation import validate
 from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.events import Submitted, encode_event
+from stream_infer.jobs.results import results_of
 from stream_infer.jobs.spec import Job, JobSpec, encode_job
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import MIB, ApiSettings, LimitSettings, Settings
@@ -108,16 +109,17 @@ def submission_key(job_id: str) -> str:
     return f"_submissions/{job_id}.jsonl"
 
 
-def job_of(spec: JobSpec, *, job_id: str, api: str, at: float, digest: str) -> Job:
+def job_of(spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: str) -> Job:
     """What `{p}.jobs` keeps; `at` in seconds since the epoch."""
     return Job(
         job_id=job_id,
-        api=api,
+        api=api.name,
         submitted_at=at,
         config=spec.config,
         timeout=spec.timeout,
         breaker=spec.breaker,
         workers=spec.workers,
+        results=results_of(api.results, spec.results),
         submission=submission_key(job_id) if spec.item_list is not None else None,
         request_hash=digest,
         **placed_sources(spec),

@@ -115,4 +115,4 @@ class Submissions:
 
     def _job(self, asked: Asked, job_id: str) -> Job:
         at = self._services.clock()
-        return job_of(asked.spec, job_id=job_id, api=asked.api.name, at=at, digest=asked.digest)
+        return job_of(asked.spec, job_id=job_id, api=asked.api, at=at, digest=asked.digest)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment, Workers
 from stream_infer.jobs.sources import SOURCES, ItemList, PlacedSources, SpecPart
+from stream_infer.results import Results
 
 
 class BreakerSpec(SpecPart):
@@ -20,6 +21,7 @@ class JobSpec(PlacedSources):
     """A job as it is submitted: exactly one source. `timeout` in seconds, from the submission on.
 
     `workers`: the parallelism wanted, for a supervisor that scales the API's workers; without it their lag decides.
+    `results`: what it says of them counts before what its API says.
     """
 
     item_list: ItemList | None = None
@@ -27,6 +29,7 @@ class JobSpec(PlacedSources):
     timeout: Duration | None = None
     breaker: BreakerSpec | None = None
     workers: Workers | None = None
+    results: Results | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> JobSpec:
@@ -38,7 +41,10 @@ class JobSpec(PlacedSources):
 
 
 class Job(PlacedSources):
-    """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them."""
+    """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them.
+
+    `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary.
+    """
 
     job_id: JobId
     api: ApiName
@@ -47,6 +53,7 @@ class Job(PlacedSources):
     timeout: Duration | None = None
     breaker: BreakerSpec | None = None
     workers: Workers | None = None
+    results: Results | None = None
     submission: str | None = None
     request_hash: str | None = None
 

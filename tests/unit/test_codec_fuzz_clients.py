@@ -65,11 +65,15 @@ SUBMISSION = (
     b'{"item_list":{"items":[{"n":1},2],"batch_size":3},"config":{"x":1},"timeout":5,"workers":1,'
     b'"breaker":{"max_ratio":0.5}}'
 )
+SHAPED = (
+    b'{"item_list":{"items":[1]},"results":{"format":"parquet","join":"input",'
+    b'"input_filter":"$.a[?@.b>1]","output_filter":"a[].b"}}'
+)
 DIRECTORY = b'{"directory":{"path":"/x","includes":["*"],"excludes":[]}}'
 
 
 @FUZZ
-@given(hostile(SUBMISSION, DIRECTORY, b'{"jsonl":{"uri":"file:///x"}}'))
+@given(hostile(SUBMISSION, DIRECTORY, b'{"jsonl":{"uri":"file:///x"}}', SHAPED))
 def test_a_submission_is_a_job_that_every_role_can_read_or_a_problem(body):
     try:
         spec = read_spec(parse_json(body), SETTINGS, SETTINGS.apis[0])
@@ -78,7 +82,7 @@ def test_a_submission_is_a_job_that_every_role_can_read_or_a_problem(body):
         return
     for line in lines:
         parse_json(line)
-    job = job_of(spec, job_id="j", api="a", at=1.0, digest="d")
+    job = job_of(spec, job_id="j", api=SETTINGS.apis[0], at=1.0, digest="d")
     record, said = submission_records(job, SETTINGS.apis[0], Topics("p"))
     assert decode_job(record.value or b"").job_id == "j"
     assert decode_event(said.value or b"") is not None

@@ -1,0 +1,78 @@
+"""What is to become of results: how they lie in the store, and what of input and output stands in them.
+
+Said of an API in the configuration, and of a job where it is submitted; what a job says comes first (jobs/results.py).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+LONGEST_FILTER = 1000
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ResultFormat(StrEnum):
+    """How results lie in the objects of a job. `PER_ITEM`: each output as an object of its own."""
+
+    JSONL = "jsonl"
+    JSONL_GZ = "jsonl.gz"
+    PARQUET = "parquet"
+    PER_ITEM = "per-item"
+
+
+class Join(_Said):
+    """What was sent beside what came out, as an object of two members of these names.
+
+    `merge`: an input that is an object itself gets the output as one more member, and no object is put around it.
+    """
+
+    input: str = Field(default="input", min_length=1, max_length=100)
+    output: str = Field(default="output", min_length=1, max_length=100)
+    merge: bool = False
+
+    @field_validator("output")
+    @classmethod
+    def _distinct(cls, output: str, info: object) -> str:
+        if getattr(info, "data", {}).get("input") == output:
+            raise ValueError(f"input and output cannot both be named {output!r}")
+        return output
+
+
+class Results(_Said):
+    """`join: input` is short for `join: {input: input, output: output}`.
+
+    A filter is JSONPath (RFC 9535) where it begins with `$`, else JMESPath. `input_filter` makes what the predictor
+    gets of an item; `output_filter` what is kept of its output, joined with the input where `join` asks for that.
+    """
+
+    format: ResultFormat = ResultFormat.JSONL
+    join: Literal["none", "input"] | Join = "none"
+    input_filter: str | None = Field(default=None, min_length=1, max_length=LONGEST_FILTER)
+    output_filter: str | None = Field(default=None, min_length=1, max_length=LONGEST_FILTER)
+
+    @field_validator("input_filter", "output_filter")
+    @classmethod
+    def _compiles(cls, text: str | None) -> str | None:
+        if text is not None:
+            from stream_infer.shaping.filters import compile_filter
+
+            compile_filter(text)
+        return text
+
+    @property
+    def joined(self) -> Join | None:
+        """The names to join with; None: the output stands alone."""
+        if isinstance(self.join, Join):
+            return self.join
+        return Join() if self.join == "input" else None
+
+    @property
+    def is_shaping(self) -> bool:
+        """Whether anything is done to an item's input or output."""
+        return self.joined is not None or self.input_filter is not None or self.output_filter is not None
