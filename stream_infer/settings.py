@@ -178,7 +178,35 @@ class CortexPredictor(_Settings):
         return self.path
 
 
-PredictorSettings = Annotated[NativePredictor | TorchvisionPredictor | CortexPredictor, Field(discriminator="type")]
+class SageMakerPredictor(_Settings):
+    """A model as SageMaker's PyTorch container serves it: `model` is a model.tar.gz, or a folder of what is in one.
+
+    `program` is the entry point in its code/ folder; `accept` the type of the answer to an item that asks for none;
+    `env` is set in its process.
+    """
+
+    type: Literal["sagemaker"] = "sagemaker"
+    model: str = Field(min_length=1)
+    program: str | None = Field(default=None, min_length=1)
+    accept: str | None = Field(default=None, min_length=1)
+    env: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def on_job_complete(self) -> bool:
+        return False
+
+    @property
+    def is_job_scoped(self) -> bool:
+        return False
+
+    @property
+    def shown_as(self) -> str:
+        return self.model
+
+
+PredictorSettings = Annotated[
+    NativePredictor | TorchvisionPredictor | CortexPredictor | SageMakerPredictor, Field(discriminator="type")
+]
 
 
 AUTO: Final = "auto"

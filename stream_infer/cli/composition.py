@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from connectors.fetchers.by_scheme import open_fetcher
-from connectors.models import fetch_model, is_model_uri
+from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
 from connectors.stores import open_store
 from stream_infer.cli.source_opening import source_at
@@ -47,6 +47,8 @@ def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:
 
     weights = None if spec.weights is None else local(spec.weights)
     target = spec.target if spec.type == "native" else local(spec.target)
+    if spec.type == "sagemaker" and weights is not None and Path(weights).is_file():
+        weights = str(unpacked(Path(weights), settings.state_dir / "models", settings.models.max_bytes))
     return replace(spec, target=target, weights=weights)
 
 

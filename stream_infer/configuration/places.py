@@ -10,6 +10,7 @@ from stream_infer.settings import (
     CortexPredictor,
     NativePredictor,
     PredictorSettings,
+    SageMakerPredictor,
     Settings,
     TorchvisionPredictor,
 )
@@ -58,6 +59,10 @@ def _predictor(predictor: PredictorSettings, folder: Path) -> PredictorSettings:
             return _torchvision(predictor, folder)
         case CortexPredictor():
             return _cortex(predictor, folder)
+        case SageMakerPredictor() if not _has_scheme(predictor.model):
+            return predictor.model_copy(update={"model": str(_absolute(Path(predictor.model), folder))})
+        case SageMakerPredictor():
+            return predictor
 
 
 def _cortex(predictor: CortexPredictor, folder: Path) -> CortexPredictor:

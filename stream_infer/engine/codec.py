@@ -12,7 +12,7 @@ import orjson
 
 from stream_infer.errors import RefusedOutput, UndecodableItem
 from stream_infer.predictors.finding import full_name
-from stream_infer.records import JSON
+from stream_infer.records import JSON, Payload
 
 BINARY = "application/octet-stream"
 LONGEST_TYPE = 1024
@@ -51,6 +51,8 @@ def _keep(data: Data) -> bytes:
 
 def encode(output: Any) -> tuple[bytes | None, str]:
     """The output's bytes and their content type; None stays None. Raises RefusedOutput."""
+    if isinstance(output, Payload):
+        return bytes(output.data), output.content_type or BINARY
     if isinstance(output, _BINARIES):
         return bytes(output), BINARY
     if output is None:

@@ -13,6 +13,7 @@ from stream_infer.settings import (
     CortexPredictor,
     NativePredictor,
     PredictorSettings,
+    SageMakerPredictor,
     TorchvisionPredictor,
 )
 
@@ -28,6 +29,11 @@ def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
             return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
         case CortexPredictor():
             return _cortex(predictor)
+        case SageMakerPredictor():
+            options = {"program": predictor.program, "accept": predictor.accept, "env": predictor.env}
+            return PredictorSpec(
+                "sagemaker", predictor.program or "inference.py", weights=predictor.model, options=options
+            )
 
 
 def _cortex(predictor: CortexPredictor) -> PredictorSpec:

@@ -29,7 +29,7 @@ from stream_infer.engine.failures import describe
 from stream_infer.engine.wire import ToChild, ToParent, pack_failure
 from stream_infer.errors import Stage
 from stream_infer.predictors.finding import full_name, said
-from stream_infer.predictors.protocol import Job, Predictor
+from stream_infer.predictors.protocol import Job, Predictor, Raised
 from stream_infer.records import JSON
 
 Message: TypeAlias = tuple[Any, ...]
@@ -93,6 +93,7 @@ class Runner:
     def __init__(self, predictor: Predictor, threads: int, say: Callable[[Message], None]) -> None:
         self.name = full_name(predictor)
         self._predictor = predictor
+        self._decode_one: Callable[[bytes, str], Any] | None = getattr(predictor, "decode", None)
         self._preprocess: Callable[[Any], Any] | None = getattr(predictor, "preprocess", None)
         self._pool = ThreadPoolExecutor(max(threads, 1), "preprocess") if self._preprocess else None
         self._collate: Callable[[list[Any]], Any] | None = getattr(predictor, "collate", None)
@@ -116,7 +117,7 @@ class Runner:
 
     def _prepare(self, data: bytes | memoryview, content_type: str) -> Any:
         assert self._preprocess
-        item = decoder_for(content_type)(data)
+        item = self._decoded(data, content_type)
         try:
             return self._preprocess(item)
         except SystemExit as error:
@@ -196,14 +197,19 @@ class Runner:
         self._say((ToParent.POISONED.value, f"could not go on after {what}"))
         _leave(_POISONED)
 
+    def _decoded(self, data: bytes | memoryview, content_type: str) -> Any:
+        if self._decode_one is None:
+            return decoder_for(content_type)(data)
+        return self._decode_one(bytes(data), content_type)
+
     def _decode(self, call: _Call) -> list[Any]:
-        if isinstance(call.types, str):
+        if isinstance(call.types, str) and self._decode_one is None:
             with contextlib.suppress(Exception):
                 return decode_alike(call.types, call.payloads)
         items: list[Any] = []
         for index, (data, content_type) in enumerate(call.items):
             try:
-                items.append(decoder_for(content_type)(data))
+                items.append(self._decoded(data, content_type))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's
                 call.reject(index, error, Stage.DECODE)
         return items
@@ -243,7 +249,9 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
         value, content_type = None, JSON
         if index not in call.rejected:
             output = next(results)
-            if isinstance(output, BaseException):
+            if isinstance(output, Raised):
+                call.reject(index, output.error, Stage.PREDICT)
+            elif isinstance(output, BaseException):
                 call.reject(index, output, Stage.PREDICT, returned=True)
             else:
                 try:

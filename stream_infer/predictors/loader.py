@@ -10,6 +10,7 @@ from typing import Any
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.finding import find, hint, said
 from stream_infer.predictors.protocol import Predictor
+from stream_infer.predictors.sagemaker import SageMakerModel
 from stream_infer.predictors.spec import PredictorSpec
 
 
@@ -24,7 +25,9 @@ def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
         return _native(spec)
     if spec.type == "torchvision":
         return _torchvision(spec)
-    raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native, torchvision or cortex")
+    if spec.type == "sagemaker":
+        return _sagemaker(spec)
+    raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native, torchvision, cortex or sagemaker")
 
 
 def _native(spec: PredictorSpec) -> Callable[[], Predictor]:
@@ -48,6 +51,10 @@ def _torchvision(spec: PredictorSpec) -> Callable[[], Predictor]:
             f"predictor type torchvision needs {error.name or 'torch'}: pip install 'stream-infer[torch]'"
         ) from error
     return lambda: _construct(f"torchvision model {spec.target}", lambda: TorchvisionClassifier.from_spec(spec))
+
+
+def _sagemaker(spec: PredictorSpec) -> Callable[[], Predictor]:
+    return lambda: _construct(f"model {spec.weights}", lambda: SageMakerModel.from_spec(spec))
 
 
 def _construct(what: str, construct: Callable[[], Predictor]) -> Predictor:

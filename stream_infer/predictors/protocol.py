@@ -25,6 +25,9 @@ class Predictor(Protocol):
 
     It may also have, each found by its name:
 
+    `decode(data, content_type)` makes an item of its bytes, in place of what its content type says; an exception ends
+    that item alone.
+
     `preprocess(item)` runs in threads, for one item, while the model works on the micro-batch before; what it returns
     stands in the item's place in `predict`. An exception ends that item alone.
 
@@ -45,12 +48,20 @@ class Predictor(Protocol):
         """One output per item, in their order; `items` is a list, or what `collate` made of it.
 
         An item is what its content type says: JSON as Python values, text as str, everything else as bytes. An output
-        is anything JSON can carry (numpy arrays and tensors too) or bytes. None: nothing is stored, the item counts as
-        succeeded. An exception in place of an output rejects that item. An exception that is raised makes the
-        micro-batch be tried again in halves, down to the items that are to blame; a raised RetryableError lets all of
-        it come back later.
+        is anything JSON can carry (numpy arrays and tensors too), bytes, or a `Payload` of bytes and their type. None:
+        nothing is stored, the item counts as succeeded. An exception in place of an output rejects that item. An
+        exception that is raised makes the micro-batch be tried again in halves, down to the items that are to blame; a
+        raised RetryableError lets all of it come back later.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """In place of an output: what was raised for that item alone. Unlike an exception that stands there itself, the
+    predictor's word on the item, it counts as if `predict` had raised it: the item gets its further attempts."""
+
+    error: BaseException
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def test_several_errors_are_listed_line_by_line(write):
     ("predictor", "said"),
     [
         ("{type: torchvison, model: m}", "predictor.type: 'torchvison' is unknown; did you mean torchvision?"),
-        ("{model: m}", "predictor.type: is missing: use cortex or native or torchvision"),
+        ("{model: m}", "predictor.type: is missing: use cortex or native or sagemaker or torchvision"),
         ("{type: native}", "predictor.target: is missing"),
         ("{type: native, target: nothing}", "predictor.target: 'nothing' is not path/to/file.py:ClassName or"),
     ],
