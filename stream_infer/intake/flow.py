@@ -1,4 +1,10 @@
-"""How much of a job may be published now. A pure function of what `status` says."""
+"""How much of a job may be published now. A pure function of what `status` says.
+
+What waits in an API's topic is in one line: whoever comes next stands behind it. So it is bounded in seconds of work,
+and shared out as switches share a buffer: each job may have as much waiting as is free. One job alone comes to a half
+of it, n of them to n + 1 parts, and the next one finds its part free. One that has little waiting, since its source is
+slow or away, takes nothing from the others.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +17,35 @@ from stream_infer.settings import ApiSettings
 
 @dataclass(frozen=True, slots=True)
 class FlowPolicy:
-    """`ahead_s` seconds of the API's work may wait in its topic, shared by its jobs; each job at least `floor` items.
+    """`ahead_s` seconds of the API's work may wait in its topic, and at least `floor` items, all its jobs together.
 
-    Without the floor, two micro-batches for every worker there may be, a job could never show how fast it can be.
+    Without the floor, two micro-batches for every worker there may be, an API could never show how fast it can be. Each
+    job has at least `least` items, given in steps of `step`: where a call of the predictor never mixes jobs, a
+    micro-batch has to be filled by one of them, while another one is in the model.
     """
 
     ahead_s: float
     floor: int
+    least: int = 1
+    step: int = 1
 
 
 def flow_policy(api: ApiSettings, ahead_s: float) -> FlowPolicy:
-    return FlowPolicy(ahead_s, 2 * api.batching.presumed_batch_size * api.workers.max)
+    batch = api.batching.presumed_batch_size
+    floor = 2 * batch * api.workers.max
+    return FlowPolicy(ahead_s, floor, 2 * batch, batch) if api.predictor.is_job_scoped else FlowPolicy(ahead_s, floor)
 
 
 def allowance(policy: FlowPolicy, status: JobStatus, enqueued: int, active: Iterable[JobStatus]) -> int:
     """How many more items of the job may be published.
 
     `enqueued` is what has been published of it, which `status` may not show yet; `active` are the statuses of all jobs
-    of the API that are not final, this one among them.
+    of the API that are not final, this one among them. Of these, one that has ended but for the sink still shows a
+    rate, and has no part in it any more.
     """
-    jobs = list(active)
-    rate = sum(job.rate for job in jobs)
-    share = policy.ahead_s * rate / max(1, len(jobs))
-    waiting = enqueued - status.counts.ended
-    return max(0, int(max(share, policy.floor)) - waiting)
+    jobs = [job for job in active if job.has_work]
+    others = [job.counts.waiting for job in jobs if job.job_id != status.job_id and job.counts.waiting > 0]
+    own = enqueued - status.counts.ended
+    room = max(policy.ahead_s * sum(job.rate for job in jobs), policy.floor)
+    part = max(room - sum(others) - own, policy.floor / (len(others) + 1), policy.least)
+    return max(0, int(part - own) // policy.step * policy.step)

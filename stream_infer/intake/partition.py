@@ -25,8 +25,8 @@ _RETRY_S = 1.0
 _RETRY_CAP_S = 30.0
 # Bounds a transaction's length: it has to commit well within transaction.timeout.ms.
 _CHUNK_BYTES = 8 * 1024 * 1024
-# What a turn waits for its source: most give their chunk at once, and no job waits long for another one's.
-_READ_WITHIN_S = 0.1
+# What a round of turns waits for its sources: most give their chunk at once, and no job waits long for another one's.
+READ_WITHIN_S = 0.1
 
 OpenSource: TypeAlias = Callable[[Job], Source]
 
@@ -91,18 +91,22 @@ class JobsPartition:
         now = self._clock()
         return [run for run in self._runs.values() if run.not_before <= now]
 
+    def read_on(self, run: Run, max_items: int) -> Future[Chunk]:
+        """Begins to read at most `max_items` of the source, unless that is under way; done once they are there."""
+        if run.reading is None:
+            run.reading = self._readers.submit(self._read, run, max_items)
+        return run.reading
+
     def publish(self, run: Run, max_items: int) -> int:
         """Publishes at most `max_items` of the job's source in one transaction; answers how many.
 
         A source that takes its time is read on beside, and published in one of the next turns. An unreachable source
         or store puts the job off. Raises Fenced where another intake owns the partition, ServiceUnavailable for Kafka.
         """
-        if run.reading is None:
-            run.reading = self._readers.submit(self._read, run, max_items)
-            wait([run.reading], _READ_WITHIN_S)
-        if not run.reading.done():
+        reading = self.read_on(run, max_items)
+        if not wait([reading], READ_WITHIN_S).done:
             return 0
-        reading, run.reading = run.reading, None
+        run.reading = None
         try:
             return self._commit(run, reading.result())
         except SourceUnreachable as error:

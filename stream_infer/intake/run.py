@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
@@ -13,8 +16,8 @@ import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.intake.flow import allowance, flow_policy
-from stream_infer.intake.partition import JobsPartition, OpenSource, Run
-from stream_infer.intake.publication import Publication
+from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
+from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.jobs.checkpoints import decode_checkpoint
 from stream_infer.jobs.spec import Job, decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
@@ -67,6 +70,17 @@ def run(
         status.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A job's, in a round: `allowed` items of it, and its source that is being read."""
+
+    number: int
+    partition: JobsPartition
+    run: Run
+    allowed: int
+    reading: Future[Chunk]
+
+
 class Intake:
     """Takes turns among all jobs of the partitions it owns, one transaction a turn."""
 
@@ -108,17 +122,43 @@ class Intake:
             self._partitions[record.partition].learn(job)
 
     def _take_turns(self) -> int:
-        """One turn for each job; answers how many items were published."""
-        active = [status for status in self._status.snapshot().values() if not status.state.is_final]
+        """One turn for each job, those first of which least has been published; answers how many items were published.
+
+        All their sources are read at the same time: one that takes its time makes nobody else wait for his turn.
+        """
+        turns = self._turns()
+        if turns:
+            wait([turn.reading for turn in turns], READ_WITHIN_S, FIRST_COMPLETED)
         published = 0
-        for number, partition in list(self._partitions.items()):
-            try:
-                published += sum(self._turn(partition, run, active) for run in partition.runs())
-            except (Fenced, ServiceUnavailable) as error:  # of a producer that could not abort nothing is known
-                _LOG.warning("intake_fenced", partition=number, reason=str(error))
-                self._fenced[number] = partition.jobs()
-                self._partitions.pop(number).close()
+        for turn in sorted(turns, key=lambda turn: turn.run.checkpoint.enqueued):
+            if turn.reading.done() and turn.partition is self._partitions.get(turn.number):
+                with self._noting_fencing(turn.number, turn.partition):
+                    published += turn.partition.publish(turn.run, turn.allowed)
         return published
+
+    def _turns(self) -> list[_Turn]:
+        """Of the jobs of which something may be published now; their sources are being read."""
+        active: defaultdict[str, list[JobStatus]] = defaultdict(list)
+        for status in self._status.snapshot().values():
+            if not status.state.is_final:
+                active[status.api].append(status)
+        turns: list[_Turn] = []
+        for number, partition in list(self._partitions.items()):
+            with self._noting_fencing(number, partition):
+                allowed = [(run, self._allowed(partition, run, active[run.job.api])) for run in partition.runs()]
+                turns += [
+                    _Turn(number, partition, run, some, partition.read_on(run, some)) for run, some in allowed if some
+                ]
+        return turns
+
+    @contextmanager
+    def _noting_fencing(self, number: int, partition: JobsPartition) -> Iterator[None]:
+        try:
+            yield
+        except (Fenced, ServiceUnavailable) as error:  # of a producer that could not abort nothing is known
+            _LOG.warning("intake_fenced", partition=number, reason=str(error))
+            self._fenced[number] = partition.jobs()
+            self._partitions.pop(number).close()
 
     def _take_over_fenced(self) -> None:
         """Partitions that are still ours after a poll: their fencing was a transaction that took too long, or a member
@@ -132,8 +172,11 @@ class Intake:
             for job in self._fenced.pop(number):
                 self._partitions[number].learn(job)
 
-    def _turn(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus]) -> int:
-        """A job begins once the tracker knows it: what an intake says of an unknown job would be lost."""
+    def _allowed(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus]) -> int:
+        """How many items of the job may be published; ends one that is to have no more.
+
+        A job begins once the tracker knows it: what an intake says of an unknown job would be lost.
+        """
         status = self._status.get(run.job.job_id)
         api = self._settings.api(run.job.api)
         if status is None:
@@ -151,10 +194,9 @@ class Intake:
             return 0
         if api is None:
             return 0
-        peers = [other for other in active if other.api == api.name]
         policy = flow_policy(api, self._settings.intake.ahead_seconds)
-        allowed = allowance(policy, status, run.checkpoint.enqueued, peers)
-        return partition.publish(run, min(allowed, self._settings.intake.chunk_items)) if allowed else 0
+        allowed = allowance(policy, status, run.checkpoint.enqueued, active)
+        return min(allowed, self._settings.intake.chunk_items)
 
     def _take_over(self, number: int) -> JobsPartition:
         """First fence the predecessor, then read how far it came: in this order."""

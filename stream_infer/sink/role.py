@@ -12,6 +12,7 @@ from stream_infer.kafka.admin import cluster_id
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
+from stream_infer.sink.awaited import awaited_jobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.finalizer import Finalizer
 from stream_infer.sink.lines import Lines
@@ -57,9 +58,9 @@ def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, o
     slot = hold_slot(f"{prefix}.sink", cluster)
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.
-        writer = Writer(settings, store, lines, slot.name)
         finalizer = Finalizer(settings, store, f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}")
-        with job_log(settings.kafka, "sink", slot.name):
+        with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
+            writer = Writer(settings, store, lines, slot.name, awaited)
             _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)
     finally:
         slot.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -87,7 +87,9 @@ class Shares:
         """Still, and not rewound since it had been `rewound` times."""
         return self.owned.get(share.partition) is share and rewound in (None, share.rewound)
 
-    def to_flush(self, policy: SinkSettings, now: float, *, draining: bool) -> list[Share]:
+    def to_flush(
+        self, policy: SinkSettings, now: float, awaited: Container[str] = (), *, draining: bool
+    ) -> list[Share]:
         """What is to be closed now, of what is not being flushed already: an upload that was replaced would be lost.
 
         While nothing is read no buffer fills up and none comes to its end: all are closed, once nothing else flushes,
@@ -95,7 +97,7 @@ class Shares:
         """
         idle = [share for share in self.owned.values() if share.is_settled and share.upload is None]
         nothing_flushes = len(idle) == len(self.owned)
-        waits = {share.partition: share.buffer.due_in(policy, now) for share in idle}
+        waits = {share.partition: share.buffer.due_in(policy, now, awaited) for share in idle}
         due = [share for share in idle if (wait := waits[share.partition]) is not None and (wait <= 0 or draining)]
         if due or not (self.paused and nothing_flushes):
             return due

@@ -17,6 +17,7 @@ from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition
 from stream_infer.settings import MIB, Settings
+from stream_infer.sink.awaited import AwaitedJobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
 from stream_infer.sink.leftovers import remove_leftovers
@@ -44,8 +45,11 @@ _TIDY_WITHIN_S = 3.0
 class Writer:
     """The sink proper. Everything but the puts happens on the thread that calls `run`."""
 
-    def __init__(self, settings: Settings, store: Store, lines: Lines, transactional_id: str) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, lines: Lines, transactional_id: str, awaited: AwaitedJobs
+    ) -> None:
         self._settings = settings
+        self._awaited = awaited
         self._policy = settings.sink
         self._store = store
         self._lines = lines
@@ -108,7 +112,7 @@ class Writer:
             return _POLL_S
         if any(share.is_waiting for share in shares):
             return _POLL_WAITING_S
-        due = (share.buffer.due_in(self._policy, now) for share in shares if share.is_settled)
+        due = (share.buffer.due_in(self._policy, now, self._awaited) for share in shares if share.is_settled)
         return max(0.0, min([_POLL_S, *(seconds for seconds in due if seconds is not None)]))
 
     def _take(self, polled: Sequence[Polled]) -> None:
@@ -162,7 +166,7 @@ class Writer:
     def _advance(self, *, draining: bool) -> None:
         """Closes what is due, and moves the uploads on."""
         now = time.monotonic()
-        for share in self._shares.to_flush(self._policy, now, draining=draining):
+        for share in self._shares.to_flush(self._policy, now, self._awaited, draining=draining):
             self._flush(share)
         for share in self._shares.owned.values():
             if share.upload is not None:

@@ -1,15 +1,19 @@
 """How much of a job an intake may publish."""
 
-from stream_infer.intake.flow import FlowPolicy, allowance
+import pytest
+
+from stream_infer.intake.flow import FlowPolicy, allowance, flow_policy
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.status import JobStatus, State
+from stream_infer.settings import ApiSettings, BatchingSettings, CortexPredictor, NativePredictor, WorkerSettings
 
 POLICY = FlowPolicy(ahead_s=10.0, floor=64)
+SCOPED = FlowPolicy(ahead_s=10.0, floor=64, least=64, step=32)
 
 
-def job(name: str = "j", *, enqueued: int = 0, ended: int = 0, rate: float = 0.0) -> JobStatus:
+def job(name: str = "j", *, enqueued: int = 0, ended: int = 0, rate: float = 0.0, exhausted: bool = False) -> JobStatus:
     counts = Counts(enqueued=enqueued, succeeded=ended)
-    return JobStatus(job_id=name, api="a", state=State.RUNNING, counts=counts, rate=rate)
+    return JobStatus(job_id=name, api="a", state=State.RUNNING, counts=counts, rate=rate, exhausted=exhausted)
 
 
 def test_a_job_of_unknown_rate_gets_two_micro_batches_for_each_worker() -> None:
@@ -25,14 +29,74 @@ def test_what_is_published_and_has_not_ended_counts_against_it() -> None:
     assert allowance(POLICY, status, 200, [status]) == 0
 
 
-def test_seconds_of_work_ahead_are_allowed_at_the_apis_rate() -> None:
+def test_one_job_alone_has_half_of_the_seconds_that_may_wait_and_leaves_half_for_whoever_comes() -> None:
+    """10 s at 50 a second are 500: while 250 wait, 250 are free."""
     status = job(enqueued=1000, ended=1000, rate=50.0)
 
     assert allowance(POLICY, status, 1000, [status]) == 500
+    assert allowance(POLICY, status, 1200, [status]) == 100
+    assert allowance(POLICY, status, 1250, [status]) == 0
 
 
-def test_the_jobs_of_one_api_share_what_may_wait() -> None:
-    small, large = job("small"), job("large", enqueued=5000, ended=4000, rate=100.0)
+def test_a_small_job_finds_its_part_free_behind_a_large_one() -> None:
+    small, large = job("small"), job("large", enqueued=5000, ended=4500, rate=100.0)
 
     assert allowance(POLICY, small, 0, [small, large]) == 500
     assert allowance(POLICY, large, 5000, [small, large]) == 0
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_so_many_large_jobs_come_to_equal_parts_and_leave_one(number: int) -> None:
+    """Each turn publishes what is allowed, as an intake does."""
+    published = dict.fromkeys(map(str, range(number)), 0)
+
+    def row(name: str) -> JobStatus:
+        return job(name, enqueued=published[name], rate=100.0 / number)
+
+    for _ in range(100):
+        for name in published:
+            rows = [row(other) for other in published]
+            published[name] += min(10, allowance(POLICY, row(name), published[name], rows))
+
+    part = 1000 / (number + 1)
+    assert all(part - 12 <= waiting <= part + 12 for waiting in published.values()), published
+
+
+def test_jobs_whose_sources_give_nothing_take_nothing_from_the_others() -> None:
+    large = job("large", enqueued=1000, ended=900, rate=100.0)
+    stuck = [job(f"stuck-{n}") for n in range(50)]
+
+    assert allowance(POLICY, large, 1000, [large, *stuck]) == allowance(POLICY, large, 1000, [large])
+
+
+def test_a_job_that_only_the_sink_is_at_shows_a_rate_that_nobody_has_any_more() -> None:
+    done = job("done", enqueued=90_000, ended=90_000, rate=10_000.0, exhausted=True)
+    slow = job("slow", enqueued=100, ended=90, rate=10.0)
+
+    assert allowance(POLICY, slow, 100, [done, slow]) == allowance(POLICY, slow, 100, [slow]) == 80
+
+
+def test_however_many_jobs_there_are_the_least_of_all_together_stays_the_same_and_none_has_nothing() -> None:
+    full = [job(f"{n}", enqueued=64) for n in range(15)]
+    new = job("new")
+
+    assert allowance(POLICY, new, 0, [*full, new]) == 4
+    assert allowance(POLICY, new, 0, [*full * 10, new]) == 1
+
+
+def test_where_calls_never_mix_jobs_each_job_can_fill_one_while_another_is_in_the_model() -> None:
+    full = [job(f"{n}", enqueued=64) for n in range(15)]
+    new = job("new")
+
+    assert allowance(SCOPED, new, 0, [*full, new]) == 64
+    assert allowance(SCOPED, new, 33, [*full, new]) == 0, "no part of a micro-batch"
+    assert allowance(SCOPED, new, 32, [*full, new]) == 32
+
+
+def test_the_policy_follows_from_the_apis_batching_and_workers() -> None:
+    batching, workers = BatchingSettings(max_batch_size=8), WorkerSettings(max=3)
+    native = ApiSettings(name="a", predictor=NativePredictor(target="m:M"), batching=batching, workers=workers)
+    scoped = native.model_copy(update={"predictor": CortexPredictor.model_validate({"type": "cortex", "path": "m.py"})})
+
+    assert flow_policy(native, 5.0) == FlowPolicy(5.0, 48)
+    assert flow_policy(scoped, 5.0) == FlowPolicy(5.0, 48, 16, 8)

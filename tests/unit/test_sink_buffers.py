@@ -84,3 +84,24 @@ def test_what_comes_after_closing_has_an_age_of_its_own() -> None:
 
     assert buffer.due_in(POLICY, now=21) == 9
     assert {whose: list(lines) for whose, lines in buffer.close().lines.items()} == {JOB: [line(1)]}
+
+
+def test_what_a_job_waits_for_does_not_wait_for_its_age_and_closes_once_a_second_at_most() -> None:
+    buffer = buffer_at(0)
+    buffer.add(JOB, line(0), now=0)
+    buffer.add(Destination("million"), line(1), now=0.2)
+
+    assert buffer.due_in(POLICY, now=0.25) == 9.75
+    assert buffer.due_in(POLICY, now=0.25, awaited={"another"}) == 9.75
+    assert buffer.due_in(POLICY, now=0.25, awaited={"j"}) == 0.75
+    buffer.close()
+    buffer.add(Destination("million"), line(2), now=1.0)
+    assert buffer.due_in(POLICY, now=1.0, awaited={"j"}) == 10.0, "nothing of it is here"
+
+
+def test_what_a_job_waits_for_waits_no_longer_than_at_the_end_of_a_partition_or_its_age() -> None:
+    buffer = buffer_at(0)
+    buffer.add(JOB, line(0), now=0)
+
+    assert buffer.due_in(SinkSettings(flush_age=0.1), now=0, awaited={"j"}) == 0.1
+    assert buffer.due_in(SinkSettings(eof_linger=3.0), now=0, awaited={"j"}) == 3.0
