@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from connectors.fetchers.by_scheme import open_fetcher
+from connectors.folder import Folder
 from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
 from connectors.stores import open_store
@@ -50,6 +52,11 @@ def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:
     if spec.type == "sagemaker" and weights is not None and Path(weights).is_file():
         weights = str(unpacked(Path(weights), settings.state_dir / "models", settings.models.max_bytes))
     return replace(spec, target=target, weights=weights)
+
+
+def folder_of(root: Path, includes: Sequence[str], excludes: Sequence[str], max_bytes: int) -> Folder:
+    """A directory of whoever runs the command. Raises SourceError for a pattern that matches nothing."""
+    return Folder(root, includes=includes, excludes=excludes, max_bytes=max_bytes)
 
 
 def source_opener(settings: Settings, store: Store) -> OpenSource:

@@ -39,6 +39,14 @@ def load_settings(
     return with_absolute_places(settings, file.absolute().parent)
 
 
+def settings_of(
+    values: dict[str, Any], folder: Path, environ: Mapping[str, str], overrides: Mapping[str, Any]
+) -> Settings:
+    """As `load_settings`, where no file says what `values` do. `folder` is absolute. Raises ConfigError."""
+    merged = merge(values, environ, overrides)
+    return with_absolute_places(_validated(merged, "the command line", Document(values, {})), folder)
+
+
 def _read(file: Path, *, is_default: bool) -> Document:
     try:
         text = file.read_text(encoding="utf-8")

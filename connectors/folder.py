@@ -1,0 +1,58 @@
+"""A directory of the user's own, on this machine: its files' names in order, and their bytes.
+
+What a job may read is guarded (`local_files.py`); here whoever names the directory may read it, links included.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from connectors.content_types import content_type_of
+from connectors.local_files import may_pass
+from connectors.policy import FetchPolicy
+from connectors.sources import DirectorySource
+from stream_infer.errors import RefusedItem, RetryableError, SourceError
+from stream_infer.records import Payload
+
+
+class Folder:
+    """The files below `root` that are meant by `includes` and `excludes` (globs.py). Safe to share between threads.
+
+    A file's key is its path from the root, in bytes, and its content type what its name's ending suggests.
+    """
+
+    def __init__(
+        self, root: Path, *, includes: Sequence[str] = (), excludes: Sequence[str] = (), max_bytes: int
+    ) -> None:
+        self._root = root.absolute()
+        self._max_bytes = max_bytes
+        policy = FetchPolicy(allowed_directories=(self._root,))
+        self._source = DirectorySource(self._root, policy, includes=includes, excludes=excludes)
+
+    def keys(self) -> Iterator[bytes]:
+        """In the order of their bytes; holds one directory a level. Raises SourceError or ServiceUnavailable."""
+        if not self._root.is_dir():
+            raise SourceError(f"{self._root} is not a directory of this machine: give one that is")
+        for item in self._source.read(None):
+            assert item.key is not None, item
+            yield item.key
+
+    def read(self, key: bytes) -> Payload:
+        """Raises RefusedItem, or RetryableError where it may be read later."""
+        path = self._root / os.fsdecode(key)
+        try:
+            with path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.readall() if size <= self._max_bytes else b""
+        except OSError as error:
+            if may_pass(error):
+                raise RetryableError(f"{path} cannot be read: {error.strerror}") from error
+            raise RefusedItem(f"{path} cannot be read: {error.strerror}") from error
+        if max(size, len(data)) > self._max_bytes:
+            raise RefusedItem(
+                f"{path} has {max(size, len(data)):,} bytes, the limit is {self._max_bytes:,}: "
+                "raise workers.max_in_flight_bytes, or make the file smaller"
+            )
+        return Payload(data, content_type_of(path.name))
