@@ -7,6 +7,7 @@
     │   ├── RefusedOutput             the predictor's answer for it cannot be written down
     │   ├── UnshapableInput           its job's input filter cannot be applied to it
     │   └── UnshapableOutput          its job's output filter cannot be applied to what came out
+    ├── JobRefused                  this job's items cannot be served: it fails
     ├── RetryableError              nobody's fault: the same item may succeed later
     ├── TransactionAborted          nothing of the transaction is visible; what was in it can be sent again
     ├── FatalError                  this process cannot go on as it is
@@ -110,6 +111,10 @@ class PredictorUnavailable(FatalError):
     """The predictor cannot be imported, loaded or warmed up: no item's fault."""
 
     exit_code = 2
+
+
+class JobRefused(StreamInferError):
+    """A predictor that has an instance for each job could not make this job's: all of its items fail alike."""
 
 
 class UsageError(StreamInferError):

@@ -183,7 +183,7 @@ class Failure:
     `exception` is the class's full name, `stacktrace` the formatted traceback of the predictor's side.
     `retryable`: nobody's fault, the same item may succeed later; `retry_after` in seconds where a service named it.
     `final`: it would fail the same way again, so no attempt is spent on it. An error that says neither gets its
-    attempts, like a retryable one.
+    attempts, like a retryable one. `of_job`: so would every item of its job.
     """
 
     stage: Stage
@@ -193,3 +193,4 @@ class Failure:
     retryable: bool = False
     retry_after: float | None = None
     final: bool = False
+    of_job: bool = False

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import AlikeTasks, Task, size_of
+from stream_infer.engine.task import AlikeTasks, Scope, Task, size_of
 
-_Key: TypeAlias = str | tuple[str | None, int] | tuple[str] | None
+_Key: TypeAlias = Scope | tuple[Scope | None, int] | tuple[str] | None
 
 
 @dataclass(slots=True)
@@ -55,6 +55,7 @@ class Batcher:
                 continue
             size = len(task.payload.data)
             key: _Key = task.scope
+            most = max_size if task.scope is None else task.scope.limit(max_size)
             if length_of is not None:
                 length = length_of(task.payload)
                 key = (task.scope, length.bit_length())
@@ -68,7 +69,7 @@ class Batcher:
             batch.tasks.append(task)
             batch.size += size
             batch.longest = max(batch.longest, length)
-            if len(batch.tasks) >= max_size or batch.size >= max_bytes or (length and self._is_dear(batch, 0)):
+            if len(batch.tasks) >= most or batch.size >= max_bytes or (length and self._is_dear(batch, 0)):
                 closed.append(open_.pop(key).tasks)
         return closed
 
@@ -105,9 +106,13 @@ class Batcher:
         return [self._open.pop(key).tasks for key in due]
 
     def close_oldest(self) -> Sequence[Task] | None:
-        """The micro-batch that was opened first, whatever its size: for a model with nothing to do."""
+        """The micro-batch that was opened first, whatever its size: for a model with nothing to do.
+
+        Not one that is a part of its job: it has a size of its own, and is to be whole where its items come in time.
+        """
         for key in self._open:
-            return self._open.pop(key).tasks
+            if not isinstance(key, Scope) or key.part is None:
+                return self._open.pop(key).tasks
         return None
 
     def close_all(self) -> list[Sequence[Task]]:

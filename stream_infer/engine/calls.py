@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from stream_infer.engine.isolation import Call
-from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, tokens_of
+from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task, tokens_of
 from stream_infer.engine.wire import ToChild, read_failure
 from stream_infer.records import Output
 
@@ -14,14 +17,22 @@ def message_for(call: Call) -> tuple[Any, ...]:
     """The CALL or HOOK message: the content types as one string where all are alike, which they nearly always are."""
     tasks = call.tasks
     if isinstance(tasks, AlikeTasks):
-        return (ToChild.CALL.value, call.id, tasks.content_type, tasks.payloads)
+        return (ToChild.CALL.value, call.id, tasks.content_type, tasks.payloads, None)
     first = tasks[0]
     if first.hook is not None:
-        return (ToChild.HOOK.value, call.id, first.hook, first.payload.data)
+        return (ToChild.HOOK.value, call.id, first.payload.data)
     payloads = [task.payload for task in tasks]
     types = [payload.content_type for payload in payloads]
     alike = types[0] if types.count(types[0]) == len(types) else types
-    return (ToChild.CALL.value, call.id, alike, [payload.data for payload in payloads])
+    batch = None if first.scope is None else (batch_id(tasks), first.scope.job)
+    return (ToChild.CALL.value, call.id, alike, [payload.data for payload in payloads], batch)
+
+
+def batch_id(tasks: Sequence[Task]) -> str:
+    """A UUID that follows from the names of the items: a micro-batch that is run again is called alike, and whoever
+    writes its outputs under that name writes over what it wrote; a part of it is called otherwise."""
+    names = "\n".join(task.name for task in tasks)
+    return str(uuid.UUID(bytes=hashlib.blake2b(names.encode(), digest_size=16).digest()))
 
 
 def answers_to(

@@ -177,8 +177,8 @@ def _read(
         while (message := link.hear())[0] != ToChild.STOP:
             if message[0] == ToChild.PLACED:
                 assert shared
-                _, call_id, types, placed = message
-                message = (ToChild.CALL.value, call_id, types, shared.payloads(placed))
+                _, call_id, types, placed, batch = message
+                message = (ToChild.CALL.value, call_id, types, shared.payloads(placed), batch)
             inbox.put(runner.admit(message))
         inbox.put(None)
     except BaseException:  # noqa: BLE001 - a reader that ends unnoticed would leave the parent waiting

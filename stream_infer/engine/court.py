@@ -68,6 +68,9 @@ class Court:
         if kind in (ToParent.PREPARES, ToParent.BEGINS):
             self.dispatch.begin(call_id, now)
             return False
+        if kind == ToParent.LOADS:
+            self.dispatch.load(call_id, now)
+            return False
         call = self.dispatch.call(call_id)
         match kind:
             case ToParent.DONE:

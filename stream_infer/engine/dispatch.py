@@ -28,8 +28,11 @@ _WEIGHT = 0.2
 
 @dataclass(slots=True)
 class _Handed:
+    """`begun`: it may be to blame for whatever happens. `loads`: an instance for its job is being made for it."""
+
     call: Call
     begun: bool = False
+    loads: bool = False
 
 
 class Dispatch:
@@ -90,9 +93,14 @@ class Dispatch:
     def begin(self, call_id: int, now: float) -> None:
         """The child has announced that it prepares the call, or predicts it: from here on it is a suspect."""
         handed = self._handed[call_id]
-        handed.begun = True
+        handed.begun, handed.loads = True, False
         if handed is self._first():
             self._clock = now
+
+    def load(self, call_id: int, now: float) -> None:
+        """The child has announced that it makes an instance for the call's job, which may take as long as loading."""
+        self.begin(call_id, now)
+        self._handed[call_id].loads = True
 
     def finish(self, call_id: int, now: float) -> Call:
         """The call has been answered, well or badly. KeyError: it is not in the child."""
@@ -140,7 +148,10 @@ class Dispatch:
         return self._clock + self.timeout_of(self._first().call) if self._handed else math.inf
 
     def timeout_of(self, call: Call) -> float:
-        """How long the call may take, in seconds."""
+        """How long the call may take, in seconds, for what it is at."""
+        handed = self._handed.get(call.id)
+        if handed is not None and handed.loads:
+            return self._policy.load_timeout_s
         return self._policy.call_timeout_s if call.tasks[0].hook is None else self._policy.hook_timeout_s
 
     def running(self) -> Call | None:

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from stream_infer.engine.batcher import Batcher
 from stream_infer.engine.calls import message_for
 from stream_infer.engine.court import Court
@@ -28,8 +26,10 @@ from stream_infer.engine.memory import MemoryGuard, find_guard
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
+from stream_infer.engine.wire import ToChild, pack_job
 from stream_infer.errors import PredictorUnavailable, Stage
 from stream_infer.predictors.finding import full_name
+from stream_infer.predictors.protocol import Job
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.records import Failure, Payload
 
@@ -145,9 +145,14 @@ class Engine:
         """
         for batch in self._batcher.close_all():
             self._dispatch.add(batch)
-        hook = Task(token, Payload(orjson.dumps(dict(config))), None, job_id)
+        hook = Task(token, Payload(pack_job(Job(job_id, config))), hook=job_id)
         self._court.admit([hook])
         self._dispatch.add([hook])
+
+    def forget_job(self, job_id: str) -> None:
+        """A job has ended, whoever has called its hook: a job-scoped predictor may let its instance go."""
+        if self._keeper.host is not None and self._keeper.ready:
+            self._keeper.host.send((ToChild.FORGET.value, job_id))
 
     def withdraw(self, tokens: Container[int] | None = None) -> list[Task]:
         """Takes back the tasks with these tokens (None: all) that are not in the child yet; they get no answer.

@@ -6,7 +6,7 @@ import traceback
 
 from stream_infer.dead_letters import MESSAGE_LIMIT, STACK_LIMIT, presentable
 from stream_infer.engine.wire import read_seconds
-from stream_infer.errors import ItemError, RetryableError, Stage
+from stream_infer.errors import ItemError, JobRefused, RetryableError, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.records import Failure
 
@@ -19,6 +19,10 @@ def describe(error: BaseException, stage: Stage, *, returned: bool = False) -> F
 
     `returned` in an item's place, not raised: the predictor has said which item it is about.
     """
+    if isinstance(error, JobRefused):
+        cause = error.__cause__ or error
+        said = presentable(str(error), MESSAGE_LIMIT).decode()
+        return Failure(stage, full_name(cause), said, format_stack(cause), final=True, of_job=True)
     if isinstance(error, ItemError) and error.stage is not ItemError.stage:
         stage = error.stage
     retryable = isinstance(error, RetryableError)

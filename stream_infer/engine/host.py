@@ -78,10 +78,10 @@ class Host:
         """Sends a CALL or HOOK message. Must not block."""
         kind, call_id, *rest = message
         if kind == ToChild.CALL:
-            types, payloads = rest
+            types, payloads, batch = rest
             placed = self._arena.put(call_id, payloads) if self._arena is not None else None
             if placed is not None:
-                message = (ToChild.PLACED.value, call_id, types, placed)
+                message = (ToChild.PLACED.value, call_id, types, placed, batch)
         self.send(message)
 
     def answered(self, call_id: int) -> None:

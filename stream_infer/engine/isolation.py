@@ -128,8 +128,9 @@ def judge(call: Call, ending: Ending) -> Verdict:
 
 def _judge_raised(call: Call, ending: Raised) -> Verdict:
     answers, rest = _set_aside(call, ending.rejected)
-    # A passing fault of the model's surroundings says nothing about the items: splitting would only repeat it.
-    if ending.failure.retryable or len(rest) <= 1:
+    # A passing fault of the model's surroundings says nothing about the items: splitting would only repeat it. So would
+    # it what keeps all of a job's items from being predicted.
+    if ending.failure.retryable or ending.failure.of_job or len(rest) <= 1:
         return Verdict(answers + [Answer(task.token, ending.failure) for task in rest])
     return Verdict(answers, _halves(rest), miscounted=call.miscounted, whole=call.whole)
 

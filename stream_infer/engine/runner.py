@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import sys
 import time
@@ -26,10 +25,11 @@ from typing import Any, NoReturn, TypeAlias
 from stream_infer.engine.codec import decode_alike, decoder_for, encode, encode_plain
 from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
 from stream_infer.engine.failures import describe
-from stream_infer.engine.wire import ToChild, ToParent, pack_failure
+from stream_infer.engine.scoped import ScopedCalls
+from stream_infer.engine.wire import ToChild, ToParent, pack_failure, read_job
 from stream_infer.errors import Stage
 from stream_infer.predictors.finding import full_name, said
-from stream_infer.predictors.protocol import Job, Predictor, Raised
+from stream_infer.predictors.protocol import Batch, Job, Predictor, Raised
 from stream_infer.records import JSON
 
 Message: TypeAlias = tuple[Any, ...]
@@ -57,6 +57,7 @@ class _Call:
     id: int
     types: str | list[str]
     payloads: Sequence[bytes | memoryview]
+    batch: Batch | None = None
     prepared: list[Future[Any]] | None = None
     collated: Future[_Ready] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
@@ -98,15 +99,18 @@ class Runner:
         self._pool = ThreadPoolExecutor(max(threads, 1), "preprocess") if self._preprocess else None
         self._collate: Callable[[list[Any]], Any] | None = getattr(predictor, "collate", None)
         self._collator = ThreadPoolExecutor(1, "collate") if self._collate else None
+        self._scoped = ScopedCalls(predictor, say)
         self._say = say
 
     def admit(self, message: Message) -> Callable[[], None]:
         """Starts what can be done beside the model; returns the rest, for the main thread."""
         kind, call_id, *rest = message
+        if kind == ToChild.FORGET:
+            return lambda: self._scoped.forget(call_id)
         if kind == ToChild.HOOK:
-            return lambda: self._complete_job(_Call(call_id, [], []), *rest)
-        types, payloads = rest
-        call = _Call(call_id, types, payloads)
+            return lambda: self._complete_job(_Call(call_id, [], []), read_job(*rest))
+        types, payloads, batch = rest
+        call = _Call(call_id, types, payloads, self._scoped.read(batch))
         if self._pool:
             # Announced first: an item may take the process down in here, too.
             self._say((ToParent.PREPARES.value, call_id))
@@ -157,7 +161,7 @@ class Runner:
         count, items = self._make_ready(call)
         outputs: Any = []
         if count:
-            outputs = self._predictor.predict(items)
+            outputs = self._scoped.predict(items, call.batch)
             if isinstance(outputs, Iterator):
                 outputs = list(outputs)
         returned = _miscount(outputs, count)
@@ -167,6 +171,8 @@ class Runner:
 
     def _make_ready(self, call: _Call) -> _Ready:
         """Waits for what threads are at. BEGINS is said where the main thread's own work begins."""
+        if call.batch is not None:
+            self._scoped.load(call.batch.job, call.id)
         if call.collated is not None:
             ready = call.collated.result()
             call.collated = call.prepared = None  # it may be large, and on a device: `predict` alone holds it now
@@ -223,13 +229,15 @@ class Runner:
                 call.reject(index, error, Stage.PREPROCESS)
         return items
 
-    def _complete_job(self, call: _Call, job_id: str, config: bytes) -> None:
-        self._say((ToParent.BEGINS.value, call.id))
+    def _complete_job(self, call: _Call, job: Job) -> None:
         hook: Callable[[Job], object] | None = getattr(self._predictor, "on_job_complete", None)
         message: Message = (ToParent.DONE.value, call.id, [None], JSON, {}, 0.0)
         try:
             if hook:
-                hook(Job(job_id, json.loads(config)))
+                self._scoped.load(job, call.id)
+            self._say((ToParent.BEGINS.value, call.id))
+            if hook:
+                hook(job)
         except SystemExit as error:
             _exit(error)
         except BaseException as error:  # noqa: BLE001 - as in predict

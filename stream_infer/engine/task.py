@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias, overload
 
 from stream_infer.records import Failure, Output, Payload
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose items share a micro-batch: those of one job, and of them those of one `part`, where it is cut into parts.
+
+    `most`: items of one micro-batch. `job`: the job, packed (see wire.py), for the predictor's instance of it.
+    """
+
+    job_id: str | None
+    part: int | None = None
+    most: int | None = field(default=None, compare=False)
+    job: bytes | None = field(default=None, compare=False)
+
+    def limit(self, most: int) -> int:
+        return most if self.most is None else min(self.most, most)
+
+
 class Task(NamedTuple):
     """One item for the predictor. `token` is the caller's own, unique among the tasks in flight.
 
-    Tasks of different `scope` never share a micro-batch: a job's id where the predictor is job-scoped, else None.
-    `hook`: not an item but the job whose `on_job_complete` is to be called; its payload is the job's config in JSON.
+    Tasks of different `scope` never share a micro-batch; None where the predictor is not job-scoped.
+    `hook`: not an item but the job whose `on_job_complete` is to be called; its payload is the job, packed.
     `suspect`: a process died with it before, so it is run alone, and rejected if one does again (see isolation.py).
+    `name`: of the item, where it has a scope: the same whenever it is read.
     """
 
     token: int
     payload: Payload
-    scope: str | None = None
+    scope: Scope | None = None
     hook: str | None = None
     suspect: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

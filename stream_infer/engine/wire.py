@@ -7,16 +7,19 @@ A frame is a magic word, the length of its body, and the body: a pickled tuple, 
 from __future__ import annotations
 
 import io
+import json
 import math
 import pickle
 import signal
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import asdict
 from enum import IntEnum
 from typing import Any, NoReturn
 
 from stream_infer.errors import Stage, StreamInferError
+from stream_infer.predictors.protocol import Job
 from stream_infer.records import Failure
 
 # On this signal the child writes where its threads are to stderr, which ends up in the dead letter of a hang.
@@ -33,8 +36,9 @@ _JOINED = 1 << 16
 class ToChild(IntEnum):
     """LOAD spec, heartbeat interval, threads, limits of the search for a batch size or None.
 
-    CALL id, content types, payloads. PLACED id, content types, where the payloads are in the arena.
-    HOOK id, job id, config. STOP.
+    CALL id, content types, payloads, batch. PLACED id, content types, where the payloads are in the arena, batch. A
+    batch is None, or for a job-scoped predictor its id and its job, packed, or None.
+    HOOK id, job, packed. FORGET job id. STOP.
     """
 
     LOAD = 0
@@ -42,13 +46,14 @@ class ToChild(IntEnum):
     HOOK = 2
     STOP = 3
     PLACED = 4
+    FORGET = 5
 
 
 class ToParent(IntEnum):
     """READY predictor's name, batch size that was found or None, seconds: module, constructor, warm-up.
     UNAVAILABLE message, traceback. BEAT. TRIES size of the call that is made next, before it is ready.
 
-    PREPARES id. BEGINS id.
+    PREPARES id. LOADS id: an instance for its job is made first. BEGINS id.
     DONE id, values, content types, rejected, seconds that it took.
     RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
     EXHAUSTED id, failure, rejected: memory ran out. POISONED what happened: the process ends by itself.
@@ -65,6 +70,7 @@ class ToParent(IntEnum):
     EXHAUSTED = 8
     POISONED = 9
     TRIES = 10
+    LOADS = 11
 
 
 class BrokenWire(StreamInferError):
@@ -157,6 +163,16 @@ def _load_plain(body: bytes) -> tuple[Any, ...]:
     return message
 
 
+def pack_job(job: Job) -> bytes:
+    """In JSON: its config may hold whole numbers beyond 64 bits, which orjson refuses."""
+    return json.dumps(asdict(job)).encode()
+
+
+def read_job(packed: bytes) -> Job:
+    """What `pack_job` packed. For the child: it trusts its parent."""
+    return Job(**json.loads(packed))
+
+
 def pack_failure(failure: Failure) -> tuple[Any, ...]:
     """The failure in plain values."""
     return (
@@ -167,16 +183,24 @@ def pack_failure(failure: Failure) -> tuple[Any, ...]:
         failure.retryable,
         failure.retry_after,
         failure.final,
+        failure.of_job,
     )
 
 
 def read_failure(values: tuple[Any, ...]) -> Failure:
     """What `pack_failure` packed. Raises ValueError or TypeError where it is anything else."""
-    stage, exception, message, stacktrace, retryable, retry_after, final = values
+    stage, exception, message, stacktrace, retryable, retry_after, final, of_job = values
     if not all(isinstance(text, str) for text in (exception, message, stacktrace)):
         raise TypeError("a failure whose words are no text")
     return Failure(
-        Stage(stage), exception, message, stacktrace, bool(retryable), read_seconds(retry_after), bool(final)
+        Stage(stage),
+        exception,
+        message,
+        stacktrace,
+        bool(retryable),
+        read_seconds(retry_after),
+        bool(final),
+        bool(of_job),
     )
 
 

@@ -120,6 +120,8 @@ def job_of(spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: s
         breaker=spec.breaker,
         workers=spec.workers,
         results=results_of(api.results, spec.results),
+        batch_size=spec.wished_batch_size,
+        items=None if spec.item_list is None else len(spec.item_list.items),
         submission=submission_key(job_id) if spec.item_list is not None else None,
         request_hash=digest,
         **placed_sources(spec),

@@ -36,7 +36,11 @@ def next_checkpoint(before: Checkpoint, chunk: Chunk) -> Checkpoint:
 
 
 class Publication:
-    """Turns chunks into records. Item ids follow from job and ordinal alone: a second run names them alike."""
+    """Turns chunks into records. Item ids follow from job and ordinal alone: a second run names them alike.
+
+    The items of one batch, where the job wants some of a size, lie together: a key that they share puts them into one
+    partition.
+    """
 
     def __init__(self, topics: Topics, store: Store, max_item_bytes: int) -> None:
         self._topics = topics
@@ -68,7 +72,10 @@ class Publication:
             custom_id=item.custom_id,
             source=item.source,
         )
-        return OutgoingRecord(topic, item.key, item.payload.data, headers)
+        key = item.key
+        if key is None and job.batch_size is not None:
+            key = f"{job.job_id}/{ordinal // job.batch_size}".encode()
+        return OutgoingRecord(topic, key, item.payload.data, headers)
 
     def fitted(self, job: Job, ordinal: int, item: SourceItem) -> SourceItem:
         """A payload too big for a message is put into the store, and travels as a reference. May block.

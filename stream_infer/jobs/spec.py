@@ -22,6 +22,8 @@ class JobSpec(PlacedSources):
 
     `workers`: the parallelism wanted, for a supervisor that scales the API's workers; without it their lag decides.
     `results`: what it says of them counts before what its API says.
+    `batch_size`: at most so many items a call, of this job alone, where the predictor has an instance for each job; a
+    source may name it in its stead.
     """
 
     item_list: ItemList | None = None
@@ -30,6 +32,14 @@ class JobSpec(PlacedSources):
     breaker: BreakerSpec | None = None
     workers: Workers | None = None
     results: Results | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+
+    @property
+    def wished_batch_size(self) -> int | None:
+        """The job's own, or its source's."""
+        sources = (getattr(self, name) for name in SOURCES)
+        wishes = (getattr(source, "batch_size", None) for source in sources)
+        return self.batch_size or next((wish for wish in wishes if wish is not None), None)
 
     @model_validator(mode="after")
     def _one_source(self) -> JobSpec:
@@ -44,6 +54,7 @@ class Job(PlacedSources):
     """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them.
 
     `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary.
+    `items`: how many there are, where the request said so.
     """
 
     job_id: JobId
@@ -54,6 +65,8 @@ class Job(PlacedSources):
     breaker: BreakerSpec | None = None
     workers: Workers | None = None
     results: Results | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    items: int | None = Field(default=None, ge=0)
     submission: str | None = None
     request_hash: str | None = None
 

@@ -27,7 +27,7 @@ def find(target: str, directory: Path, what: str) -> Any:
         raise PredictorUnavailable(
             f"{what} {target!r} names no class: write path/to/file.py:ClassName or package.module:ClassName"
         )
-    module = _import_file(place, directory, target) if place.endswith(".py") else _import_module(place, target, what)
+    module = import_file(place, directory, target) if place.endswith(".py") else _import_module(place, target, what)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -50,7 +50,8 @@ def _import_module(name: str, target: str, what: str) -> ModuleType:
         raise PredictorUnavailable(_import_failed(target, error)) from error
 
 
-def _import_file(place: str, directory: Path, target: str) -> ModuleType:
+def import_file(place: str, directory: Path, target: str) -> ModuleType:
+    """The module that a file is, seen from `directory`. Raises PredictorUnavailable, which names `target`."""
     path = (directory / place).resolve()
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.py")], 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_infer.errors import PredictorUnavailable
+from stream_infer.predictors.cortex import cortex_constructor
 from stream_infer.predictors.finding import find, hint, said
 from stream_infer.predictors.protocol import Predictor
 from stream_infer.predictors.sagemaker import SageMakerModel
@@ -27,6 +28,8 @@ def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
         return _torchvision(spec)
     if spec.type == "sagemaker":
         return _sagemaker(spec)
+    if spec.type == "cortex":
+        return _cortex(spec)
     raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native, torchvision, cortex or sagemaker")
 
 
@@ -55,6 +58,11 @@ def _torchvision(spec: PredictorSpec) -> Callable[[], Predictor]:
 
 def _sagemaker(spec: PredictorSpec) -> Callable[[], Predictor]:
     return lambda: _construct(f"model {spec.weights}", lambda: SageMakerModel.from_spec(spec))
+
+
+def _cortex(spec: PredictorSpec) -> Callable[[], Predictor]:
+    construct = cortex_constructor(spec)
+    return lambda: _construct(f"predictor {spec.target}", construct)
 
 
 def _construct(what: str, construct: Callable[[], Predictor]) -> Predictor:

@@ -66,10 +66,55 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The job whose items have all ended, as `on_job_complete` sees it."""
+    """A job, as `on_job_complete` sees it once its items have all ended, and a job-scoped predictor from its first one.
+
+    `batch_size` is the most items of a call that it asked for, `items` how many it has, where that was known when it
+    was submitted; `submitted_at` is in seconds since the epoch.
+    """
 
     id: str
     config: Mapping[str, Any]
+    api: str = ""
+    workers: int = 1
+    batch_size: int | None = None
+    items: int | None = None
+    submitted_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A micro-batch of one job's items, None: of items without a job. `id` follows from which items they are."""
+
+    id: str
+    job: Job | None
+
+
+class JobScoped(Protocol):
+    """A predictor that has an instance for each job, and so never sees two jobs' items in one call.
+
+    `predict` is for items that come without any of this, as those of a folder do.
+    """
+
+    def predict(self, items: Any) -> Sequence[Any]: ...
+
+    def holds(self, job: Job | None) -> bool:
+        """Whether the job's instance is there, or has turned out impossible to have."""
+        ...
+
+    def load(self, job: Job | None) -> None:
+        """Makes the job's instance, which may take as long as loading a predictor does.
+
+        Raises JobRefused where its constructor failed: at once, where it had failed before.
+        """
+        ...
+
+    def predict_batch(self, items: Sequence[Any], batch: Batch) -> Sequence[Any]:
+        """As `predict`, with the instance of the batch's job, which `load` has made."""
+        ...
+
+    def forget(self, job_id: str) -> None:
+        """The job has ended, here or elsewhere: its instance is not needed any more."""
+        ...
 
 
 class WrongNumberOfOutputs(ItemError):

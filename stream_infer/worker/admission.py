@@ -21,6 +21,7 @@ from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.retry import Retried, again
+from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, WaitUntil, triage
 from stream_infer.worker.waiting import Waiting
 
@@ -54,6 +55,7 @@ class Admission:
         topics: ApiTopics,
         suspects: Suspects,
         gate: Gate,
+        scopes: Scopes | None = None,
     ) -> None:
         self._ledger = ledger
         self._waiting = waiting
@@ -63,6 +65,7 @@ class Admission:
         self._topics = topics
         self._suspects = suspects
         self._gate = gate
+        self._scopes = scopes
         self._unknown: list[tuple[Future[None], list[Entry]]] = []
         self._tiers: dict[str, int | None] = {}
         self._ended_early: dict[Partition, int] = {}
@@ -74,10 +77,11 @@ class Admission:
         moment = Moment(now, jobs_are_current=False, is_serving=self._gate.is_serving)
         # Most items are for the predictor at once: what may not be is judged one by one.
         is_for_predictor = self._is_for_predictor()
+        scopes = self._scopes
         is_open = moment.is_serving and not self._suspects
         for run in chain.from_iterable(one.split(_LONGEST, _LARGEST) for one in runs):
             is_first = is_open and self._tier_of(run.topic) is None
-            alike = read_alike(run) if is_first and len(run.offsets) >= _SHORTEST else None
+            alike = read_alike(run) if is_first and scopes is None and len(run.offsets) >= _SHORTEST else None
             if alike is not None and is_for_predictor(read_item(run.first)):
                 begun += self._admit_alike(run, alike)
                 continue
@@ -86,7 +90,10 @@ class Admission:
                 item = entry.item
                 if is_first and item is not None and item[REST:] == ORDINARY_REST and is_for_predictor(item):
                     payload = new_tuple(Payload, (item.message.value or b"", item.content_type))
-                    tasks.append(new_tuple(Task, (entry.token, payload, None, None, False)))
+                    if scopes is None:
+                        tasks.append(new_tuple(Task, (entry.token, payload, None, None, False, "")))
+                    else:
+                        tasks.append(self._task(entry.token, item, payload))
                 elif not self._route(entry, tasks, moment):
                     unknown.append(entry)
             begun.append(tasks)
@@ -219,13 +226,19 @@ class Admission:
         return True
 
     def _predict(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
-        if not self._suspects or entry.item is None:
-            tasks.append(Task(entry.token, payload, suspect=entry.suspect))
-        elif (culprit := self._suspects.verdict(entry.item.message.position)) is not None:
-            self._end(entry, entry.item, culprit)
+        item = entry.item
+        if item is None or not self._suspects:
+            tasks.append(self._task(entry.token, item, payload, suspect=entry.suspect))
+        elif (culprit := self._suspects.verdict(item.message.position)) is not None:
+            self._end(entry, item, culprit)
         else:
-            suspect = entry.suspect or self._suspects.has(entry.item.message.position)
-            tasks.append(Task(entry.token, payload, suspect=suspect))
+            suspect = entry.suspect or self._suspects.has(item.message.position)
+            tasks.append(self._task(entry.token, item, payload, suspect=suspect))
+
+    def _task(self, token: int, item: Item | None, payload: Payload, *, suspect: bool = False) -> Task:
+        if self._scopes is None or item is None:
+            return Task(token, payload, suspect=suspect)
+        return Task(token, payload, self._scopes.of(item), suspect=suspect, name=item.item_id)
 
     def _tier_of(self, topic: str) -> int | None:
         if topic not in self._tiers:

@@ -36,14 +36,33 @@ class EndingJobs:
         return {self._noted.popleft() for _ in range(len(self._noted))}
 
 
+class EndedJobs:
+    """Jobs that have an instance here and have ended. `note` is called on the thread of the view of `status`."""
+
+    def __init__(self) -> None:
+        self.served: set[str] = set()
+        self._noted: deque[str] = deque()
+
+    def note(self, job_id: str, status: JobStatus | None) -> None:
+        if job_id in self.served and (status is None or status.state.is_final):
+            self._noted.append(job_id)
+
+    def take(self) -> set[str]:
+        """Those noted since the last call; they are served no more."""
+        taken = {self._noted.popleft() for _ in range(len(self._noted))}
+        self.served -= taken
+        return taken
+
+
 class KnownJobs:
     """The views of `jobs` and `status`, and what this worker has decided and they do not show yet."""
 
-    def __init__(self, jobs: JobsView, status: StatusView, ending: EndingJobs) -> None:
+    def __init__(self, jobs: JobsView, status: StatusView, ending: EndingJobs, ended: EndedJobs | None = None) -> None:
         self._jobs = jobs
         self._status = status
         self._failed: set[tuple[str, int]] = set()
         self.ending = ending
+        self.ended = ended or EndedJobs()
 
     def job(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -64,6 +83,10 @@ class KnownJobs:
     def fail(self, job_id: str, generation: int) -> None:
         """Skips the rest of the job from here on, before the status says so."""
         self._failed.add((job_id, generation))
+
+    def has_failed(self, job_id: str, generation: int) -> bool:
+        """Whether this worker has failed it."""
+        return (job_id, generation) in self._failed
 
     def max_ratio(self, job_id: str, default: float) -> float:
         """The job's own bound on failures in the predictor."""

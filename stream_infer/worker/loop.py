@@ -172,6 +172,9 @@ class WorkerLoop:
         now = self._clock()
         self._submit(self._outcomes.take_all(answers, now, is_serving=self._circuit.is_serving))
         self._circuit.saw(answers, now)
+        self._events += self._outcomes.events()
+        for job_id in self._outcomes.ended_jobs():
+            self._engine.forget_job(job_id)
         self._turn(now)
 
     def _turn(self, now: float) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from stream_infer.engine.task import AlikeAnswers, Answer, Answers, Task
+from stream_infer.engine.wire import pack_job
 from stream_infer.errors import Stage
-from stream_infer.jobs.events import HookEnded
+from stream_infer.jobs.events import Event, Failed, HookEnded
+from stream_infer.predictors.protocol import Job
 from stream_infer.records import Failure, Item, Output, Payload
 from stream_infer.worker.breaker import Breaker
 from stream_infer.worker.held import SKIPPED, Entry
 from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.retry import Retried, RetryPolicy, decide
+from stream_infer.worker.scopes import described
 from stream_infer.worker.waiting import Waiting
 
 
@@ -37,7 +39,17 @@ class Outcomes:
         self._jobs = jobs
         self._breaker_ratio = breaker_ratio
         self._chance = chance
+        self._events: list[Event] = []
         self.policy = policy
+
+    def events(self) -> list[Event]:
+        """What there is to say of jobs since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def ended_jobs(self) -> set[str]:
+        """Jobs that have ended since the last call, of those that the predictor may have an instance for."""
+        return self._jobs.ended.take()
 
     def take(self, answer: Answer, now: float, *, is_serving: bool) -> Task | None:
         """Ends the item, or sends it on its detour; a hook that failed may come back as a task. `now` since the epoch.
@@ -62,10 +74,19 @@ class Outcomes:
         if not is_serving:
             self._waiting.hold(entry, self._jobs.is_skipping)
             return None
-        if item is not None and entry.failure is not None:
+        if outcome.of_job and item is not None and item.job_id is not None and not entry.jobless:
+            self._fail_job(item.job_id, item.generation, outcome, now)
+        elif item is not None and entry.failure is not None:
             self._note(item, entry, outcome)
         self.fail(entry, outcome, now)
         return None
+
+    def _fail_job(self, job_id: str, generation: int, failure: Failure, now: float) -> None:
+        """No item of it can be predicted; what has not begun of it is skipped. Said once."""
+        if self._jobs.has_failed(job_id, generation):
+            return
+        self._events.append(Failed(job_id=job_id, generation=generation, at=now, error=failure.message))
+        self._jobs.fail(job_id, generation)
 
     def take_all(self, answers: Answers, now: float, *, is_serving: bool) -> list[Task]:
         """As `take`, for many: outputs of items that are alike, which most are, at once."""
@@ -113,9 +134,9 @@ class Outcomes:
         return max(1, min(tier, self.policy.tiers))
 
     def hook(self, token: int, job_id: str) -> Task:
-        """The call of a job's `on_job_complete`. The config may hold numbers beyond 64 bits, which orjson refuses."""
+        """The call of a job's `on_job_complete`."""
         job = self._jobs.job(job_id)
-        return Task(token, Payload(json.dumps(job.config if job is not None else {}).encode()), hook=job_id)
+        return Task(token, Payload(pack_job(Job(job_id, {}) if job is None else described(job))), hook=job_id)
 
     def _end_hook(self, entry: Entry, item: Item, outcome: Output | Failure, now: float) -> Task | None:
         if item.job_id is None:

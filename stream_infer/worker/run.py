@@ -17,7 +17,7 @@ from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.heap import keep_freed_memory
 from stream_infer.jobs.spec import decode_job
-from stream_infer.jobs.status import decode_status
+from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics, cluster_id, topic_ids
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.following import Following
@@ -32,7 +32,7 @@ from stream_infer.topics import Topics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.in_child import InChild
 from stream_infer.worker.journal import CrashJournal
-from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
+from stream_infer.worker.known_jobs import EndedJobs, EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.readiness import Readiness
@@ -126,14 +126,19 @@ def _lines(settings: Settings, slot: Slot, closing: ExitStack) -> PredictorLines
 
 
 def _known_jobs(settings: Settings, closing: ExitStack) -> KnownJobs:
-    topics, ending = Topics(settings.kafka.topic_prefix), EndingJobs()
+    topics, ending, ended = Topics(settings.kafka.topic_prefix), EndingJobs(), EndedJobs()
     key_of = attrgetter("job_id")
+
+    def note(job_id: str, status: JobStatus | None) -> None:
+        ending.note(job_id, status)
+        ended.note(job_id, status)
+
     jobs = CompactedView(settings.kafka, topics.jobs, decode_job, key_of=key_of)
-    status = CompactedView(settings.kafka, topics.status, decode_status, ending.note, key_of=key_of)
+    status = CompactedView(settings.kafka, topics.status, decode_status, note, key_of=key_of)
     for view in (jobs, status):
         closing.callback(view.close)
         view.start()
-    return KnownJobs(jobs, status, ending)
+    return KnownJobs(jobs, status, ending, ended)
 
 
 @contextmanager

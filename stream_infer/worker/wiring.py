@@ -28,6 +28,7 @@ from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import PUTS, Payloads
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.startup import Startup
 from stream_infer.worker.waiting import Waiting
 
@@ -73,7 +74,15 @@ def wire(
     names, suspects = Topics(settings.kafka.topic_prefix).api(api.name), opened.journal.suspects
     payloads = Payloads(store, DaemonPool(PUTS, "payloads"))
     admission = Admission(
-        ledger, waiting, outcomes, opened.fetch, jobs=jobs, topics=names, suspects=suspects, gate=circuit
+        ledger,
+        waiting,
+        outcomes,
+        opened.fetch,
+        jobs=jobs,
+        topics=names,
+        suspects=suspects,
+        gate=circuit,
+        scopes=_scopes(api, jobs),
     )
     pace = Pace(_pace_policy(api))
     return WorkerLoop(
@@ -88,6 +97,14 @@ def wire(
         new_producer=lambda: _producer(settings, opened.slot),
         startup=startup,
     )
+
+
+def _scopes(api: ApiSettings, jobs: KnownJobs) -> Scopes | None:
+    """For a predictor with an instance for each job."""
+    if not api.predictor.is_job_scoped:
+        return None
+    most = api.batching.presumed_batch_size
+    return Scopes(jobs, getattr(api.predictor, "batch_size", None) or most, most)
 
 
 def _producer(settings: Settings, slot: Slot) -> TransactionalProducer:

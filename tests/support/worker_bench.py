@@ -36,6 +36,7 @@ from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import Payloads
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
+from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.startup import Startup
 from stream_infer.worker.waiting import Waiting
 from tests.support.hand_worked_pool import HandWorkedPool
@@ -58,6 +59,8 @@ class FunctionEngine:
         self.restarts: list[str] = []
         self.called: list[bytes] = []
         self.disowned: list[int] = []
+        self.given: list[Task] = []
+        self.forgotten: list[str] = []
         self._held: list[Sequence[Task]] = []
 
     @property
@@ -65,7 +68,11 @@ class FunctionEngine:
         return sum(map(len, self._held))
 
     def submit_many(self, tasks: Sequence[Task]) -> None:
+        self.given += [task for task in tasks if task.scope or task.hook] if not isinstance(tasks, AlikeTasks) else []
         self._held.append(tasks)
+
+    def forget_job(self, job_id: str) -> None:
+        self.forgotten.append(job_id)
 
     def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         if self.readiness.state is not State.READY:
@@ -248,6 +255,7 @@ class WorkerBench:
         pace: PacePolicy = PACE,
         strikes: dict[Position, int] | None = None,
         startup: Startup | None = None,
+        scoped: bool = False,
     ) -> None:
         self.now = 1000.0
         self.engine = FunctionEngine(predict)
@@ -259,7 +267,9 @@ class WorkerBench:
         self.ledger = Ledger()
         self.ending = EndingJobs()
         self.suspects = Suspects(strikes)
-        jobs = KnownJobs(_View(self.views.jobs, {}), _View(self.views.status, self.views.unread), self.ending)
+        self.jobs = jobs = KnownJobs(
+            _View(self.views.jobs, {}), _View(self.views.status, self.views.unread), self.ending
+        )
         waiting = Waiting(self.ledger)
         breaker = Breaker(BreakerPolicy(0.5, window))
         engine: Any = self.engine
@@ -284,6 +294,7 @@ class WorkerBench:
             topics=TOPICS,
             suspects=self.suspects,
             gate=self.circuit,
+            scopes=Scopes(jobs, 2, 32) if scoped else None,
         )
         policy = DeliveryPolicy(TOPICS, "p.progress", "w", "v", 1_000_000, 1_000_000)
         producer: Any = self.producer

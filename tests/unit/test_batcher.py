@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from stream_infer.engine.batcher import Batcher
 from stream_infer.engine.cost import bytes_of, length_of_field
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import AlikeTasks, Task, size_of
+from stream_infer.engine.task import AlikeTasks, Scope, Task, size_of
 from stream_infer.records import JSON, Payload
 
 
 def task(token, size=1, scope=None):
-    return Task(token, Payload(b"x" * size), scope)
+    return Task(token, Payload(b"x" * size), None if scope is None else Scope(scope))
 
 
 def tokens(batches):

@@ -72,8 +72,8 @@ class Unwilling:
 def test_a_wish_to_come_back_later_is_a_finite_number_of_seconds_or_none(wish, seconds):
     failure = describe(RetryableError("429", retry_after=wish), Stage.PREDICT)
     assert (failure.retryable, failure.retry_after) == (True, seconds)
-    stage, exception, message, stack, retryable, _, final = pack_failure(failure)
-    assert read_failure((stage, exception, message, stack, retryable, wish, final)) == failure
+    stage, exception, message, stack, retryable, _, final, of_job = pack_failure(failure)
+    assert read_failure((stage, exception, message, stack, retryable, wish, final, of_job)) == failure
 
 
 def test_a_retryable_error_that_forgot_its_own_wish_has_none():

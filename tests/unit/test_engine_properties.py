@@ -25,7 +25,7 @@ from stream_infer.engine.isolation import (
     PredictorTimedOut,
 )
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Task, size_of
+from stream_infer.engine.task import Scope, Task, size_of
 from stream_infer.engine.wire import ToChild, ToParent, pack_failure
 from stream_infer.errors import Stage
 from stream_infer.predictors.protocol import WrongNumberOfOutputs
@@ -43,7 +43,8 @@ ENDS_AS = {"crash": PredictorCrashed, "hang": PredictorTimedOut, "too few": Wron
 DEEDS = st.one_of(
     st.integers(0, 4), st.integers(0, ROOM + 2), st.sampled_from(["raise", "garbled", "busy", *ENDS_AS, "hook"])
 )
-ITEMS = st.lists(st.tuples(DEEDS, st.integers(0, MAX_BYTES + 2), st.sampled_from([None, None, "a", "b"])), max_size=9)
+SCOPES = [None, None, Scope("a"), Scope("b", 1, 2, b"{}")]
+ITEMS = st.lists(st.tuples(DEEDS, st.integers(0, MAX_BYTES + 2), st.sampled_from(SCOPES)), max_size=9)
 
 
 @pytest.fixture(autouse=True)

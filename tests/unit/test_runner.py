@@ -62,8 +62,8 @@ def told():
     return Told()
 
 
-def call_of(call_id, *values):
-    return (ToChild.CALL, call_id, JSON, [orjson.dumps(value) for value in values])
+def call_of(call_id, *values, batch=None):
+    return (ToChild.CALL, call_id, JSON, [orjson.dumps(value) for value in values], batch)
 
 
 def run(model, told, *values):
@@ -96,7 +96,7 @@ def test_items_that_were_rejected_before_are_left_out(told):
 def test_without_preprocess_the_items_are_those_of_the_payloads(told):
     model = Model()
 
-    Runner(model, 1, told).admit((ToChild.CALL, 1, JSON, [b"1", b"{", b"3"]))()
+    Runner(model, 1, told).admit((ToChild.CALL, 1, JSON, [b"1", b"{", b"3"], None))()
 
     _, _, values, _, rejected, _ = told.messages[-1]
     assert model.collated == [[1, 3]]
