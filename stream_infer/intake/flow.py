@@ -20,8 +20,8 @@ class FlowPolicy:
     """`ahead_s` seconds of the API's work may wait in its topic, and at least `floor` items, all its jobs together.
 
     Without the floor, two micro-batches for every worker there may be, an API could never show how fast it can be. Each
-    job has at least `least` items, given in steps of `step`: where a call of the predictor never mixes jobs, a
-    micro-batch has to be filled by one of them, while another one is in the model.
+    job has at least `least` items, and is published up to a multiple of `step`: where a call of the predictor never
+    mixes jobs, a micro-batch has to be filled by one of them, while another one is in the model.
     """
 
     ahead_s: float
@@ -30,10 +30,13 @@ class FlowPolicy:
     step: int = 1
 
 
-def flow_policy(api: ApiSettings, ahead_s: float) -> FlowPolicy:
+def flow_policy(api: ApiSettings, ahead_s: float, batch_size: int | None = None) -> FlowPolicy:
+    """For a job that wants at most `batch_size` items a call, which counts where the predictor is job-scoped."""
     batch = api.batching.presumed_batch_size
-    floor = 2 * batch * api.workers.max
-    return FlowPolicy(ahead_s, floor, 2 * batch, batch) if api.predictor.is_job_scoped else FlowPolicy(ahead_s, floor)
+    if not api.predictor.is_job_scoped:
+        return FlowPolicy(ahead_s, 2 * batch * api.workers.max)
+    batch = min(batch, batch_size or batch)
+    return FlowPolicy(ahead_s, 2 * batch * api.workers.max, 2 * batch, batch)
 
 
 def allowance(policy: FlowPolicy, status: JobStatus, enqueued: int, active: Iterable[JobStatus]) -> int:
@@ -48,4 +51,5 @@ def allowance(policy: FlowPolicy, status: JobStatus, enqueued: int, active: Iter
     own = enqueued - status.counts.ended
     room = max(policy.ahead_s * sum(job.rate for job in jobs), policy.floor)
     part = max(room - sum(others) - own, policy.floor / (len(others) + 1), policy.least)
-    return max(0, int(part - own) // policy.step * policy.step)
+    last = (enqueued + int(part - own)) // policy.step * policy.step
+    return max(0, last - enqueued)

@@ -196,7 +196,8 @@ class Intake:
             return 0
         policy = flow_policy(api, self._settings.intake.ahead_seconds)
         allowed = allowance(policy, status, run.checkpoint.enqueued, active)
-        return min(allowed, self._settings.intake.chunk_items)
+        chunk = self._settings.intake.chunk_items
+        return min(allowed, max(policy.step, chunk // policy.step * policy.step))
 
     def _take_over(self, number: int) -> JobsPartition:
         """First fence the predecessor, then read how far it came: in this order."""

@@ -89,8 +89,9 @@ def test_where_calls_never_mix_jobs_each_job_can_fill_one_while_another_is_in_th
     new = job("new")
 
     assert allowance(SCOPED, new, 0, [*full, new]) == 64
-    assert allowance(SCOPED, new, 33, [*full, new]) == 0, "no part of a micro-batch"
     assert allowance(SCOPED, new, 32, [*full, new]) == 32
+    assert allowance(SCOPED, new, 40, [*full, new]) == 24, "up to where a micro-batch ends"
+    assert allowance(SCOPED, job("new", enqueued=96, ended=40), 96, [*full, new]) == 0, "no part of one"
 
 
 def test_the_policy_follows_from_the_apis_batching_and_workers() -> None:
@@ -98,5 +99,7 @@ def test_the_policy_follows_from_the_apis_batching_and_workers() -> None:
     native = ApiSettings(name="a", predictor=NativePredictor(target="m:M"), batching=batching, workers=workers)
     scoped = native.model_copy(update={"predictor": CortexPredictor.model_validate({"type": "cortex", "path": "m.py"})})
 
-    assert flow_policy(native, 5.0) == FlowPolicy(5.0, 48)
+    assert flow_policy(native, 5.0, 2) == FlowPolicy(5.0, 48), "calls mix jobs: theirs is the API's size"
     assert flow_policy(scoped, 5.0) == FlowPolicy(5.0, 48, 16, 8)
+    assert flow_policy(scoped, 5.0, 2) == FlowPolicy(5.0, 12, 4, 2)
+    assert flow_policy(scoped, 5.0, 100) == FlowPolicy(5.0, 48, 16, 8)
