@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
 def check(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Validate the configuration, reach Kafka and the store, load each predictor and run its warm-up."""
     invocation = invocation_of(ctx)
+    invocation.on_note = lambda note: typer.echo(note, err=True)
     settings = invocation.settings_for_kafka(file)
     names = ", ".join(api.name for api in settings.apis) or "none, so nothing would be served"
     findings = [Finding("configuration", 0, f"APIs: {names}")]

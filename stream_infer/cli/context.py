@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +39,8 @@ class Invocation:
     debug: bool = False
     log_style: LogStyle = LogStyle.AUTO
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    on_note: Callable[[str], None] | None = None
+    """Is told what of another system's configuration is ignored on purpose, by the commands that say so."""
     _guessed: Settings | None = None
 
     def config_file(self, file: Path | None = None) -> Path | None:
@@ -49,7 +51,7 @@ class Invocation:
         """The configuration; `file` is the command's own -f. Raises ConfigError."""
         from stream_infer.configuration import load_settings
 
-        return load_settings(self.config_file(file), self.environ, overrides)
+        return load_settings(self.config_file(file), self.environ, overrides, self.on_note or _say_nothing)
 
     def settings_for_kafka(self, file: Path | None = None) -> Settings:
         """The configuration of a command that talks to Kafka: where it names none, `up`'s own, if that runs here."""
@@ -72,6 +74,10 @@ class Invocation:
                 f"{self._guessed.state_dir}: so it was looked for at {self._guessed.kafka.bootstrap}. "
                 "Start `stream-infer up`, or set kafka.bootstrap_servers."
             )
+
+
+def _say_nothing(_note: str) -> None:
+    """Whoever starts all roles is told once, not by each of them."""
 
 
 ConfigFile = Annotated[

@@ -127,6 +127,8 @@ def _start(ctx: typer.Context, file: ConfigFile, role: str, slot: int | None = N
     invocation = invocation_of(ctx)
     level = logging.DEBUG if invocation.debug else logging.INFO
     configure_logs(role, slot=slot, style=invocation.log_style.value, level=level)
+    if role == "gateway":
+        invocation.on_note = lambda note: structlog.get_logger(__name__).info("ignored_on_purpose", key=note)
     return invocation.settings_for_kafka(file)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from stream_infer.configuration.complaints import Complaint, complaints_of, render
+from stream_infer.configuration.cortex_yaml import from_cortex
 from stream_infer.configuration.overrides import Merged, merge
 from stream_infer.configuration.places import with_absolute_places
-from stream_infer.configuration.yaml_text import Document, YamlFault, parse
+from stream_infer.configuration.yaml_text import Document, Listing, YamlFault, parse
 from stream_infer.errors import ConfigError
 from stream_infer.settings import Settings
 
@@ -23,6 +24,7 @@ def load_settings(
     path: Path | None,
     environ: Mapping[str, str],
     overrides: Mapping[str, Any] = MappingProxyType({}),
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Settings:
     """The settings of `path` (None: ./stream-infer.yaml), overridden by `environ`, and that by `overrides`.
 
@@ -30,10 +32,14 @@ def load_settings(
     STREAM_INFER__APIS__IMAGE_CLASSIFIER__PARTITIONS; values are YAML. `overrides`: dotted keys such as
     `apis.image-classifier.workers.max`. Relative paths are looked up from the file's folder, wherever they were given.
 
+    A list of APIs is a cortex.yaml, and is read as it is; `on_note` is told what of it is ignored on purpose.
+
     Raises ConfigError, whose message has a line for each thing that is wrong.
     """
     file = DEFAULT_FILE if path is None else path
     document = _read(file, is_default=path is None)
+    if isinstance(document, Listing):
+        document = _translated(document, str(file), on_note)
     merged = merge(document.values, environ, overrides)
     settings = _validated(merged, str(file), document)
     return with_absolute_places(settings, file.absolute().parent)
@@ -47,7 +53,16 @@ def settings_of(
     return with_absolute_places(_validated(merged, "the command line", Document(values, {})), folder)
 
 
-def _read(file: Path, *, is_default: bool) -> Document:
+def _translated(listing: Listing, file: str, on_note: Callable[[str], None]) -> Document:
+    cortex = from_cortex(listing.entries, listing.lines)
+    if cortex.complaints:
+        raise ConfigError(render(cortex.complaints, file, listing.lines, {}))
+    for note in cortex.notes:
+        on_note(f"{file}: {note}")
+    return cortex.document
+
+
+def _read(file: Path, *, is_default: bool) -> Document | Listing:
     try:
         text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):

@@ -21,8 +21,15 @@ class Document(NamedTuple):
     lines: Mapping[KeyPath, int]
 
 
-def parse(text: str) -> Document:
-    """The mapping that `text` is; empty text is an empty one. Raises YamlFault."""
+class Listing(NamedTuple):
+    """A document that is a list, as a cortex.yaml is. `lines` counts from 1."""
+
+    entries: list[Any]
+    lines: Mapping[KeyPath, int]
+
+
+def parse(text: str) -> Document | Listing:
+    """The mapping, or the list of mappings, that `text` is; empty text is an empty mapping. Raises YamlFault."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -39,6 +46,8 @@ def parse(text: str) -> Document:
         raise YamlFault(f"1:1: this is not YAML: {error}") from None
     finally:
         loader.dispose()
+    if isinstance(values, list) and any(isinstance(entry, dict) for entry in values):
+        return Listing(values, lines)
     if not isinstance(values, dict):
         raise YamlFault(f"1:1: the file holds a {type(values).__name__}, not keys and values such as 'kafka:'")
     return Document(values, lines)
