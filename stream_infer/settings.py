@@ -84,11 +84,15 @@ class IntakeSettings(_Settings):
 
 
 class SinkSettings(_Settings):
-    """A flush happens at `flush_bytes`, at `flush_age`, or `eof_linger` after the first record once all is read."""
+    """A flush happens at `flush_bytes`, at `flush_age`, or `eof_linger` after the first record once all is read.
+
+    `allowed_outputs`: where jobs may have objects assembled, beside their own folders in the store.
+    """
 
     flush_bytes: int = Field(default=8 * MIB, gt=0)
     flush_age: float = Field(default=10.0, gt=0)
     eof_linger: float = Field(default=0.5, ge=0)
+    allowed_outputs: list[Annotated[str, Field(pattern=r"^(s3|file)://")]] = Field(default_factory=list)
 
 
 class ModelsSettings(_Settings):

@@ -113,6 +113,7 @@ def tracker(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
 def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
     """Write results and dead letters to the object store, and finalize jobs."""
     from connectors.formats import jsonl
+    from connectors.stores import open_store
     from stream_infer.cli.composition import store_of
     from stream_infer.heap import give_back_freed_memory
     from stream_infer.sink.role import run
@@ -120,7 +121,7 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
     give_back_freed_memory()
     settings = _start(ctx, file, "sink")
     with _until_signalled() as stop:
-        run(settings, store_of(settings), jsonl, stop, _ready(ready_fd))
+        run(settings, store_of(settings), jsonl, stop, _ready(ready_fd), open_output=open_store)
 
 
 def _start(ctx: typer.Context, file: ConfigFile, role: str, slot: int | None = None) -> Settings:

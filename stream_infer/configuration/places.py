@@ -24,10 +24,12 @@ def with_absolute_places(settings: Settings, folder: Path) -> Settings:
     ca_file = None if security.ca_file is None else _absolute(security.ca_file, folder)
     security = security.model_copy(update={"ca_file": ca_file})
     directories = [_absolute(directory, folder) for directory in fetch.allowed_directories]
+    outputs = [_store(place, folder) for place in settings.sink.allowed_outputs]
     return settings.model_copy(
         update={
             "state_dir": _absolute(settings.state_dir, folder),
             "store": _store(settings.store, folder),
+            "sink": settings.sink.model_copy(update={"allowed_outputs": outputs}),
             "fetch": fetch.model_copy(update={"allowed_directories": directories}),
             "kafka": settings.kafka.model_copy(update={"security": security}),
             "apis": [_api(api, folder) for api in settings.apis],

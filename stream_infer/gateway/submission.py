@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from typing import Any
 
+from stream_infer.gateway.output_policy import check_assembly
 from stream_infer.gateway.source_policy import check_source, placed_sources
 from stream_infer.gateway.validation import validate
 from stream_infer.http.json_text import MalformedJson, parse_json, to_json
@@ -61,6 +62,7 @@ def read_spec(value: Any, settings: Settings, api: ApiSettings) -> JobSpec:
             "Submit a jsonl file instead",
         )
     check_source(spec, settings.fetch)
+    check_assembly(spec, results_of(api.results, spec.results), settings.sink.allowed_outputs)
     return spec
 
 
@@ -109,7 +111,9 @@ def submission_key(job_id: str) -> str:
     return f"_submissions/{job_id}.jsonl"
 
 
-def job_of(spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: str) -> Job:
+def job_of(
+    spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: str, words: dict[str, Any] | None = None
+) -> Job:
     """What `{p}.jobs` keeps; `at` in seconds since the epoch."""
     return Job(
         job_id=job_id,
@@ -122,6 +126,8 @@ def job_of(spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: s
         results=results_of(api.results, spec.results),
         batch_size=spec.wished_batch_size,
         items=None if spec.item_list is None else len(spec.item_list.items),
+        assemble=spec.assemble,
+        words=words,
         submission=submission_key(job_id) if spec.item_list is not None else None,
         request_hash=digest,
         **placed_sources(spec),
@@ -141,6 +147,7 @@ def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[Outgo
         has_hook=api.predictor.on_job_complete,
         timeout_s=job.timeout,
         workers=job.workers,
+        assemble=job.assemble,
     )
     return [
         OutgoingRecord(topics.jobs, key, value),

@@ -11,6 +11,7 @@ import structlog
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob, is_ending
+from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
@@ -27,12 +28,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A submission, checked. `lines` are its inline items; `digest` is of what was asked for, byte for byte."""
+    """A submission, checked. `lines` are its inline items; `digest` is of what was asked for, byte for byte; `words` is
+    that itself, where it was asked in those of another system."""
 
     api: ApiSettings
     spec: JobSpec
     lines: list[bytes]
     digest: str
+    words: dict[str, Any] | None = None
 
 
 class Submissions:
@@ -43,11 +46,11 @@ class Submissions:
         # One submission at a time under one id: the second finds the first one's job.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    def read(self, api: ApiSettings, value: Any, digest: str) -> Asked:
+    def read(self, api: ApiSettings, value: Any, digest: str, words: dict[str, Any] | None = None) -> Asked:
         """`value` is the JSON of a job's spec. Up to 32 MiB take a while: call it on a thread of the pool."""
         settings = self._services.settings
         spec = read_spec(value, settings, api)
-        return Asked(api, spec, inline_lines(spec, settings.limits), digest)
+        return Asked(api, spec, inline_lines(spec, settings.limits), digest, words)
 
     async def submit(self, asked: Asked, job_id: str, advice: str) -> KnownJob:
         """Items first, then the job in one transaction: whoever sees the job finds its items.
@@ -56,6 +59,9 @@ class Submissions:
         """
         services = self._services
         job = self._job(asked, job_id)
+        if (assemble := job.assemble) is not None:
+            based = await services.block(lambda: with_base(assemble, job, services.preview))
+            job = job.model_copy(update={"assemble": based})
         records = submission_records(job, asked.api, services.topics)
         if job.submission is not None:
             key, data = job.submission, b"\n".join([*asked.lines, b""])
@@ -115,4 +121,4 @@ class Submissions:
 
     def _job(self, asked: Asked, job_id: str) -> Job:
         at = self._services.clock()
-        return job_of(asked.spec, job_id=job_id, api=asked.api, at=at, digest=asked.digest)
+        return job_of(asked.spec, job_id=job_id, api=asked.api, at=at, digest=asked.digest, words=asked.words)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.bounds import LONGEST_URI, ApiName, Duration, Generation, JobId, Moment, Reason, Whole, Workers
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.status import HinderedRole
@@ -31,6 +32,7 @@ class Submitted(_Event):
     has_hook: bool = False
     timeout_s: Duration | None = None
     workers: Workers | None = None
+    assemble: Assemble | None = None
 
 
 class EnqueuingStarted(_Event):
@@ -114,12 +116,16 @@ class Reopened(_Event):
 
 
 class Finalized(_Event):
-    """By the finalizer, after `manifest.json` and `_SUCCESS`. `manifest` is its URI."""
+    """By the finalizer, after `manifest.json` and `_SUCCESS`. `manifest` is its URI.
+
+    `error` says what could not be assembled, for good.
+    """
 
     type: Literal["finalized"] = "finalized"
     manifest: str = Field(max_length=LONGEST_URI)
     objects: Whole
     bytes: Whole
+    error: Reason | None = None
 
 
 Event: TypeAlias = (

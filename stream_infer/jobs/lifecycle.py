@@ -60,6 +60,7 @@ def _submit(event: Submitted, offset: int) -> JobStatus:
         generation=event.generation,
         has_hook=event.has_hook,
         workers=event.workers,
+        assemble=event.assemble,
         submitted_at=event.at,
         deadline=None if event.timeout_s is None else event.at + event.timeout_s,
         times={State.VALIDATING: event.at},
@@ -185,7 +186,7 @@ def _end_hook(status: JobStatus, event: HookEnded) -> JobStatus:
 def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
     if status.ends_early is not None:
         state = State(status.ends_early.value)
-    elif status.counts.rejected or status.hook_failed:
+    elif status.counts.rejected or status.hook_failed or event.error is not None:
         state = State.COMPLETED_WITH_FAILURES
     else:
         state = State.SUCCEEDED
@@ -197,7 +198,7 @@ def _finalize(status: JobStatus, event: Finalized) -> JobStatus:
         "objects": event.objects,
         "bytes": event.bytes,
     }
-    return _enter(status.model_copy(update=update), state, event.at)
+    return _enter(_with_error(status.model_copy(update=update), event.error), state, event.at)
 
 
 def _advance(status: JobStatus, at: float) -> JobStatus:

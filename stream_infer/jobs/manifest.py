@@ -46,6 +46,16 @@ class ManifestRecord(BaseModel):
     sha256: str
 
 
+class Assembled(BaseModel):
+    """How many objects were assembled below `output`, and how many were left out since they are not whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    output: str = ""
+    objects: Whole = 0
+    left_out: Whole = 0
+
+
 class JobManifest(BaseModel):
     """`manifest.json`: what a finished job left, the objects in the order of their items. Keys are below the store."""
 
@@ -57,6 +67,7 @@ class JobManifest(BaseModel):
     cause: Cause | None = None
     counts: Counts
     objects: tuple[ManifestRecord, ...]
+    assembled: Assembled | None = None
 
 
 def job_folder(api: str, job_id: str) -> str:

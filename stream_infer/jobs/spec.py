@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment, Workers
 from stream_infer.jobs.sources import SOURCES, ItemList, PlacedSources, SpecPart
 from stream_infer.results import Results
@@ -21,7 +22,8 @@ class JobSpec(PlacedSources):
     """A job as it is submitted: exactly one source. `timeout` in seconds, from the submission on.
 
     `workers`: the parallelism wanted, for a supervisor that scales the API's workers; without it their lag decides.
-    `results`: what it says of them counts before what its API says.
+    `results`: what it says of them counts before what its API says. `assemble`: an object of results for each object of
+    the source.
     `batch_size`: at most so many items a call, of this job alone, where the predictor has an instance for each job; a
     source may name it in its stead.
     """
@@ -32,6 +34,7 @@ class JobSpec(PlacedSources):
     breaker: BreakerSpec | None = None
     workers: Workers | None = None
     results: Results | None = None
+    assemble: Assemble | None = None
     batch_size: int | None = Field(default=None, ge=1)
 
     @property
@@ -53,8 +56,8 @@ class JobSpec(PlacedSources):
 class Job(PlacedSources):
     """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them.
 
-    `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary.
-    `items`: how many there are, where the request said so.
+    `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary. `words` is
+    what was asked for in those of another system, for whoever asks for the job in them again. `items`: how many there are, where the request said so.
     """
 
     job_id: JobId
@@ -65,6 +68,8 @@ class Job(PlacedSources):
     breaker: BreakerSpec | None = None
     workers: Workers | None = None
     results: Results | None = None
+    assemble: Assemble | None = None
+    words: dict[str, Any] | None = None
     batch_size: int | None = Field(default=None, ge=1)
     items: int | None = Field(default=None, ge=0)
     submission: str | None = None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.bounds import LONGEST_URI, MOST_ITEMS, ApiName, Generation, JobId, Moment, Reason, Whole, Workers
 from stream_infer.jobs.counts import Counts
 
@@ -63,7 +64,7 @@ class JobStatus(BaseModel):
     Times are seconds since the epoch, one per state entered. `rate` is items ended per second, over the last full
     second or longer in which items ended. `hindrances` say why a role gets nothing done for it at present.
     `earlier` is how a generation before this one ended early: what it skipped is gone, so this one ends like it.
-    `workers` is the parallelism that its owner wants.
+    `workers` is the parallelism that its owner wants, `assemble` what the finalizer is to assemble.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,6 +83,7 @@ class JobStatus(BaseModel):
     has_hook: bool = False
     hook_failed: bool = False
     workers: Workers | None = None
+    assemble: Assemble | None = None
     submitted_at: Moment = 0.0
     deadline: FiniteFloat | None = None
     times: dict[Annotated[str, Field(max_length=40)], Moment] = Field(default_factory=dict, max_length=len(State))

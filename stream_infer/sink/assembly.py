@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from stream_infer.errors import ServiceUnavailable, StreamInferError
 from stream_infer.jobs.events import Finalized
-from stream_infer.jobs.manifest import MANIFEST_NAME, SUCCESS_NAME, JobManifest, Kind, ManifestRecord, job_folder
+from stream_infer.jobs.manifest import (
+    MANIFEST_NAME,
+    SUCCESS_NAME,
+    Assembled,
+    JobManifest,
+    Kind,
+    ManifestRecord,
+    job_folder,
+)
 from stream_infer.jobs.replays import Replays, still_failed
 from stream_infer.jobs.status import JobStatus
 from stream_infer.ports import Store
@@ -39,7 +47,9 @@ def is_whole(status: JobStatus, records: Iterable[ManifestRecord]) -> bool:
     return sum(record.count for record in records) >= status.counts.sunk
 
 
-def job_manifest(status: JobStatus, records: Iterable[ManifestRecord]) -> JobManifest:
+def job_manifest(
+    status: JobStatus, records: Iterable[ManifestRecord], assembled: Assembled | None = None
+) -> JobManifest:
     return JobManifest(
         job_id=status.job_id,
         api=status.api,
@@ -47,6 +57,7 @@ def job_manifest(status: JobStatus, records: Iterable[ManifestRecord]) -> JobMan
         cause=status.ends_early,
         counts=status.counts,
         objects=tuple(sorted(records, key=_order)),
+        assembled=assembled,
     )
 
 
@@ -77,9 +88,16 @@ def unseal(store: Store, status: JobStatus) -> None:
 
 
 def assemble(
-    store: Store, status: JobStatus, records: Sequence[ManifestRecord], replays: Replays, check: Check
+    store: Store,
+    status: JobStatus,
+    records: Sequence[ManifestRecord],
+    replays: Replays,
+    check: Check,
+    assembled: Callable[[Sequence[ManifestRecord]], Assembled | None] = lambda _records: None,
 ) -> list[ManifestRecord]:
     """Answers what is left of `records`, without the errors that were replayed. Can be run again at any point.
+
+    `assembled` makes of that what the job wants besides, before anything says that all is there.
 
     `check()` is asked before each change, and raises Abandoned to stop here. `_SUCCESS` comes last and says that
     everything in `manifest.json` is there; a job that did not run to its end, in this generation or an earlier one, has
@@ -91,8 +109,9 @@ def assemble(
     check()
     unseal(store, status)
     left = [kept for kept in (trim(store, record, replays, status, check) for record in records) if kept is not None]
+    besides = assembled(left)
     check()
-    manifest = job_manifest(status, left).model_dump_json(indent=1, exclude_none=True)
+    manifest = job_manifest(status, left, besides).model_dump_json(indent=1, exclude_none=True)
     store.put(folder + MANIFEST_NAME, manifest.encode(), "application/json")
     for kind in Kind:
         keys = [found.key for found in store.list(f"{folder}{kind}/")]
@@ -143,8 +162,10 @@ def _may_be_replayed(record: ManifestRecord, replays: Replays) -> bool:
     )
 
 
-def finalized(store: Store, status: JobStatus, records: Sequence[ManifestRecord], at: float) -> Finalized:
-    """The event that says so; `at` is seconds since the epoch."""
+def finalized(
+    store: Store, status: JobStatus, records: Sequence[ManifestRecord], at: float, error: str | None = None
+) -> Finalized:
+    """The event that says so; `at` is seconds since the epoch, `error` what could not be assembled."""
     return Finalized(
         job_id=status.job_id,
         at=at,
@@ -152,4 +173,5 @@ def finalized(store: Store, status: JobStatus, records: Sequence[ManifestRecord]
         manifest=store.uri(job_folder(status.api, status.job_id) + MANIFEST_NAME),
         objects=len(records),
         bytes=sum(record.bytes for record in records),
+        error=error,
     )

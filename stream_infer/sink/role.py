@@ -16,6 +16,7 @@ from stream_infer.sink.awaited import awaited_jobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.finalizer import Finalizer
 from stream_infer.sink.lines import Lines
+from stream_infer.sink.outputs import OpenOutput, no_outputs
 from stream_infer.sink.writer import Writer
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.job_logs import job_log
@@ -44,11 +45,20 @@ class Part(threading.Thread):
             self.error = error
 
 
-def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+def run(
+    settings: Settings,
+    store: Store,
+    lines: Lines,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    *,
+    open_output: OpenOutput = no_outputs,
+) -> None:
     """Sinks and finalizes until `stop`; `on_ready` once both parts serve. The error of either ends both.
 
-    A store that cannot be reached, or refuses the credentials, is told and waited for. Raises ConfigError (no API),
-    ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
+    A store that cannot be reached, or refuses the credentials, is told and waited for. `open_output` opens the other
+    places that jobs may have objects assembled in. Raises ConfigError (no API), ServiceUnavailable (Kafka, at the
+    start), TopicMismatch or Fenced.
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
@@ -58,7 +68,8 @@ def run(settings: Settings, store: Store, lines: Lines, stop: threading.Event, o
     slot = hold_slot(f"{prefix}.sink", cluster)
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.
-        finalizer = Finalizer(settings, store, f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}")
+        name = f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}"
+        finalizer = Finalizer(settings, store, name, open_output)
         with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
             writer = Writer(settings, store, lines, slot.name, awaited)
             _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Sequence
 
 import structlog
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.headers import item_headers
 from stream_infer.jobs.events import Event, HookEnded, HookPublished, encode_event
+from stream_infer.jobs.manifest import Assembled, ManifestRecord
 from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of
@@ -21,6 +23,7 @@ from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, un
 from stream_infer.sink.backlog import Step, Task
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.manifests import Manifests
+from stream_infer.sink.outputs import OpenOutput, Outputs, no_outputs
 from stream_infer.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -29,11 +32,12 @@ log = structlog.get_logger(__name__)
 class Steps:
     """Any thread may take one. The records that it answers say that it is done, and are the caller's to commit."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, open_output: OpenOutput = no_outputs) -> None:
         self._settings = settings
         self._store = store
         self._topics = Topics(settings.kafka.topic_prefix)
         self._manifests = Manifests(settings)
+        self._outputs = Outputs(settings, store, open_output)
         self._do = {Step.UNSEAL: self._unseal, Step.HOOK: self._publish_hook, Step.ASSEMBLE: self._assemble}
 
     def check(self) -> None:
@@ -80,8 +84,15 @@ class Steps:
 
     def _assemble(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
         records = self._manifests.whole(status, check)
-        left = assemble(self._store, status, records, self._replays(status), check)
-        return [self._progress(finalized(self._store, status, left, time.time()))]
+        errors: list[str] = []
+
+        def assembled(left: Sequence[ManifestRecord]) -> Assembled | None:
+            made, error = self._outputs.make(status, left, check)
+            errors.extend([] if error is None else [error])
+            return made
+
+        left = assemble(self._store, status, records, self._replays(status), check, assembled)
+        return [self._progress(finalized(self._store, status, left, time.time(), next(iter(errors), None)))]
 
     def _replays(self, status: JobStatus) -> Replays:
         """Complete, since the job's generation was exhausted in the last of the transactions that wrote them."""

@@ -1,0 +1,126 @@
+"""Where a job's objects are assembled: below its own folder in the store, or at a place of its owner's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import structlog
+
+from stream_infer.errors import ConfigError, ServiceUnavailable, StreamInferError
+from stream_infer.jobs.assembling import FOLDER, is_allowed
+from stream_infer.jobs.manifest import Assembled, ManifestRecord, job_folder
+from stream_infer.jobs.merge import merge_objects
+from stream_infer.jobs.status import JobStatus
+from stream_infer.ports import Store
+from stream_infer.settings import Settings
+from stream_infer.sink.assembled import Wanted, assemble_objects
+from stream_infer.sink.assembly import Check
+from stream_infer.sink.backoff import Backoff
+from stream_infer.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+OpenOutput: TypeAlias = Callable[[str], Store]
+"""The store at s3://bucket/prefix or file:///directory. Raises ConfigError."""
+PATIENCE_S = 900.0
+"""With a place that is not the store's own: a bucket that is not there would keep its job from ever ending."""
+
+
+def no_outputs(place: str) -> Store:
+    raise ConfigError(f"this sink writes to no other place than its store, and not to {place}")
+
+
+class _OutputUnavailable(StreamInferError):
+    """The owner's place does not take an object. The store's own failures are ServiceUnavailable."""
+
+
+class Outputs:
+    """Any thread may make them."""
+
+    def __init__(self, settings: Settings, store: Store, open_output: OpenOutput) -> None:
+        self._settings = settings
+        self._store = store
+        self._open = open_output
+
+    def make(
+        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check
+    ) -> tuple[Assembled | None, str | None]:
+        """What was assembled of the job's objects, and why it was not, for good.
+
+        None of both where it wants nothing. Raises Abandoned, and ServiceUnavailable where the store is away.
+        """
+        if status.assemble is None:
+            return None, None
+        output = status.assemble.output
+        if output is None:
+            folder = job_folder(status.api, status.job_id) + FOLDER
+            made = self._assemble(status, records, check, self._store, folder)
+            return made.model_copy(update={"output": self._store.uri(folder)}), None
+        if not is_allowed(output, self._settings.sink.allowed_outputs):
+            return None, f"nothing is assembled at {output}: it is not below one of sink.allowed_outputs any more"
+        return self._make_elsewhere(status, records, check, output)
+
+    def _make_elsewhere(
+        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, output: str
+    ) -> tuple[Assembled | None, str | None]:
+        backoff, until = Backoff(), time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                made = self._assemble(status, records, check, self._open(output), "")
+                return made.model_copy(update={"output": output}), None
+            except ConfigError as error:
+                return None, f"nothing is assembled at {output}: {error}"
+            except _OutputUnavailable as error:
+                now = time.monotonic()
+                if now >= until:
+                    return None, f"not all is assembled at {output}, after {PATIENCE_S:.0f} s of trying: {error}"
+                delay = backoff.failed(now)
+                log.warning("output_unavailable", job_id=status.job_id, error=str(error), retry_in_s=delay)
+                check(delay)
+
+    def _assemble(
+        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, target: Store, folder: str
+    ) -> Assembled:
+        assert status.assemble
+
+        def put(key: str, chunks: Iterable[bytes], content_type: str) -> None:
+            check()
+            _put(target, folder + key, chunks, content_type, is_own=target is self._store)
+
+        wanted = Wanted(
+            status.job_id, status.assemble, status.ends_early is not None, lambda uri: self._referenced(status.api, uri)
+        )
+        return assemble_objects(merge_objects(records, self._read), wanted, put)
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return self._store.get(key)
+        except KeyError:
+            raise ServiceUnavailable(f"the object {self._store.uri(key)} is committed and is not there") from None
+
+    def _referenced(self, api: str, uri: str) -> bytes | None:
+        """Of an output that no message could carry: such an address the API's own workers have written."""
+        key = f"_payloads/results/{Topics(self._settings.kafka.topic_prefix).api(api).items.removesuffix('items')}"
+        start = self._store.uri(key)
+        return self._store.get(key + uri.removeprefix(start)) if uri.startswith(start) else None
+
+
+def _put(store: Store, key: str, chunks: Iterable[bytes], content_type: str, *, is_own: bool) -> None:
+    """What comes of reading `chunks` is the store's own fault, what comes of writing them that of `store`."""
+    faults: list[ServiceUnavailable] = []
+
+    def read() -> Iterable[bytes]:
+        try:
+            yield from chunks
+        except ServiceUnavailable as error:
+            faults.append(error)
+            raise
+
+    try:
+        store.put_chunks(key, read(), content_type)
+    except ServiceUnavailable as error:
+        if is_own or faults:
+            raise
+        raise _OutputUnavailable(str(error)) from error
