@@ -32,6 +32,7 @@ class Header(StrEnum):
     RETRY_SINCE = "si-retry-since"
     ORIGIN = "si-origin"
     CONTROL = "si-control"
+    RESULT_FORMAT = "si-result-format"
     UNREADABLE = "si-unreadable-headers"
     WORKER = "si-worker"
     API_VERSION = "si-api-version"
@@ -53,8 +54,11 @@ _CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT
         Header.TRACEPARENT,
     )
 )
+_RESULT_FORMAT = Header.RESULT_FORMAT.value
 _CONTENT_TYPE_JSON = (_CONTENT_TYPE, JSON.encode())
 _ORDINARY = {name: name for name in (_CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT)}
+# A result says this, too; an item's result does not carry it on.
+_READ = _ORDINARY | {_RESULT_FORMAT: _RESULT_FORMAT}
 _DIGITS = re.compile(rb"\d{1,18}")
 _DECIMAL = re.compile(rb"\d{1,12}(\.\d{1,9})?")
 _ORIGIN = re.compile(rb"([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})")
@@ -79,7 +83,7 @@ def read_item(message: Message) -> Item:
     found: dict[str, str] = {}
     try:
         for name, value in headers:
-            found[_ORDINARY[name]] = value.decode()  # type: ignore[union-attr]
+            found[_READ[name]] = value.decode()  # type: ignore[union-attr]
     except (KeyError, AttributeError, UnicodeDecodeError):
         return _read_any_item(message)
     if found.get(_GENERATION, "1") != "1" or "" in found.values():
@@ -275,13 +279,16 @@ def item_headers(
     return tuple((name.value, value.encode()) for name, value in named if value is not None)
 
 
-def shared_headers(content_type: str, job_id: str | None, generation: int) -> Headers:
+def shared_headers(content_type: str, job_id: str | None, generation: int, result_format: str | None = None) -> Headers:
     """Of a result, what all results of its job have alike. `job_id` None: it belongs to none.
 
-    A result says that it is JSON, since those who read it need not know what goes without saying here.
+    A result says that it is JSON, since those who read it need not know what goes without saying here. `result_format`:
+    how it is to lie in the store, where not as a line of JSON; so that a sink need not know the job.
     """
-    alike = (_CONTENT_TYPE_JSON if content_type == JSON else (_CONTENT_TYPE, content_type.encode()),)
+    alike: Headers = (_CONTENT_TYPE_JSON if content_type == JSON else (_CONTENT_TYPE, content_type.encode()),)
     of_job = () if job_id is None else ((_JOB_ID, job_id.encode()),)
+    if result_format is not None:
+        alike = (*alike, (_RESULT_FORMAT, result_format.encode()))
     return alike + of_job if generation == 1 or job_id is None else (*alike, *of_job, (_GENERATION, b"%d" % generation))
 
 
@@ -295,9 +302,12 @@ def own_headers(item: Item) -> tuple[tuple[str, bytes], ...]:
     return own + tuple([(name, value.encode()) for name, value in more if value is not None])
 
 
-def result_headers(item: Item, content_type: str, *, jobless: bool = False) -> Headers:
+def result_headers(
+    item: Item, content_type: str, *, jobless: bool = False, result_format: str | None = None
+) -> Headers:
     """The headers of an item's result. `jobless`: the item names a job that nobody submitted, so it belongs to none."""
-    return shared_headers(content_type, None if jobless else item.job_id, item.generation) + own_headers(item)
+    job_id = None if jobless else item.job_id
+    return shared_headers(content_type, job_id, item.generation, result_format) + own_headers(item)
 
 
 def item_id_of(job_id: str, ordinal: int) -> str:
@@ -318,3 +328,11 @@ def ordinal_of(job_id: str | None, item_id: str) -> int | None:
 
 def size_of_headers(headers: Headers) -> int:
     return sum([len(name) + len(value or b"") for name, value in headers])
+
+
+def result_format_of(message: Message) -> str | None:
+    """How a result is to lie in the store; None: as a line of JSON."""
+    for name, value in message.headers:
+        if name == _RESULT_FORMAT and value is not None:
+            return value.decode(errors="replace")
+    return None

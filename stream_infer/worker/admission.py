@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from stream_infer.engine.task import AlikeTasks, Task
 from stream_infer.headers import ORDINARY_REST, REST, Alike, read_alike, read_item
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Failure, Item, Payload, Run, new_tuple
+from stream_infer.shaping.documents import is_json, is_text
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.held import Ended, Entry, Partition, Prefix, Skipped
@@ -22,6 +24,8 @@ from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.retry import Retried, again
 from stream_infer.worker.scopes import Scopes
+from stream_infer.worker.shape import ShapeStage
+from stream_infer.worker.shapings import Shapings
 from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, WaitUntil, triage
 from stream_infer.worker.waiting import Waiting
 
@@ -50,8 +54,10 @@ class Admission:
         waiting: Waiting,
         outcomes: Outcomes,
         fetch: FetchStage,
+        shape: ShapeStage,
         *,
         jobs: KnownJobs,
+        shapings: Shapings,
         topics: ApiTopics,
         suspects: Suspects,
         gate: Gate,
@@ -61,7 +67,9 @@ class Admission:
         self._waiting = waiting
         self._outcomes = outcomes
         self._fetch = fetch
+        self._shape = shape
         self._jobs = jobs
+        self._shapings = shapings
         self._topics = topics
         self._suspects = suspects
         self._gate = gate
@@ -109,18 +117,20 @@ class Admission:
         return [AlikeTasks(tokens, [value or b"" for value in run.values], alike.content_type)]
 
     def _is_for_predictor(self) -> Callable[[Item], bool]:
-        """Whether an item without retries, deadlines and the like goes to it at once; each job is looked up once."""
+        """Whether an item without retries, deadlines and the like goes to it as it is; each job is looked up once."""
         jobs: dict[tuple[str, int], bool] = {}
+        without_job = self._shapings.of(None) is None
 
         def is_for_it(item: Item) -> bool:
             if item.content_type == REFERENCE:
                 return False
             job_id = item.job_id
             if job_id is None:
-                return True
+                return without_job
             goes_on = jobs.get((job_id, item.generation))
             if goes_on is None:
-                goes_on = self._jobs.status(job_id) is not None and not self._jobs.is_skipping(item)
+                is_plain = self._jobs.is_known(job_id) and self._shapings.of(job_id) is None
+                goes_on = is_plain and not self._jobs.is_skipping(item)
                 jobs[job_id, item.generation] = goes_on
             return goes_on
 
@@ -134,20 +144,35 @@ class Admission:
         if ending:
             self._judge(self._waiting.of_jobs(ending), tasks, now)
         for fetched in self._fetch.take():
-            entry = self._ledger.get(fetched.token)
-            if entry is None:
-                continue
-            match fetched.outcome:
-                case Payload() as payload if self._gate.admits(fetched.token):
-                    self._ledger.resize(entry, len(payload.data))
-                    self._predict(entry, payload, tasks)
-                case Failure() as failure if self._gate.is_serving:
-                    self._outcomes.fail(entry, failure, now)
-                case _:
-                    self._waiting.hold(entry, self._jobs.is_skipping)
+            self._take_payload(fetched.token, fetched.outcome, now, partial(self._take_fetched, tasks=tasks))
+        for shaped in self._shape.take_inputs():
+            self._take_payload(shaped.token, shaped.outcome, now, partial(self._take_shaped, tasks=tasks))
         if self._gate.is_serving:
             self._clear_the_way()
         return tasks
+
+    def _take_payload(
+        self, token: int, outcome: Payload | Failure, now: float, go_on: Callable[[Entry, Payload], None]
+    ) -> None:
+        """What a stage before the predictor has brought: on with it, if the predictor takes it now."""
+        entry = self._ledger.get(token)
+        if entry is None:
+            return
+        match outcome:
+            case Payload() as payload if self._gate.admits(token):
+                go_on(entry, payload)
+            case Failure() as failure if self._gate.is_serving:
+                self._outcomes.fail(entry, failure, now)
+            case _:
+                self._waiting.hold(entry, self._jobs.is_skipping)
+
+    def _take_fetched(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
+        self._ledger.resize(entry, len(payload.data))
+        self._go_on(entry, payload, tasks)
+
+    def _take_shaped(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
+        self._ledger.resize(entry, entry.held_input + len(payload.data))
+        self._predict(entry, payload, tasks)
 
     def release(self, entries: Iterable[Entry], now: float, *, one: bool = False) -> list[Task]:
         """Judges entries that waited for the predictor; `one`: as if it served, to find out whether it does."""
@@ -215,7 +240,7 @@ class Admission:
             case WaitUntil(at):
                 self._waiting.until(entry, at)
             case Payload() as payload:
-                self._predict(entry, payload, tasks)
+                self._go_on(entry, payload, tasks)
             case Reference() as reference:
                 self._fetch.submit(entry.token, reference)
             case RunHook(job_id):
@@ -224,6 +249,16 @@ class Admission:
                 self._end(entry, item, ended)
         entry.jobless = item.job_id is not None and self._jobs.status(item.job_id) is None
         return True
+
+    def _go_on(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
+        """To the predictor, or to the input filter before it."""
+        entry.shaping = shaping = None if entry.item is None else self._shapings.of(entry.item.job_id)
+        if shaping is not None and entry.item is not None:
+            entry.sent = joined_instead_of(entry.item, payload) if shaping.joins else None
+            if shaping.shapes_input:
+                self._shape.shape_input(entry.token, shaping, payload)
+                return
+        self._predict(entry, payload, tasks)
 
     def _predict(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
         item = entry.item
@@ -270,3 +305,12 @@ class Admission:
         max_entries, max_bytes = may_wait(len(able))
         waiting = {one: self._ledger.waiting_in(one) for one in able}
         return {one for one, (count, size) in waiting.items() if count >= max_entries or size >= max_bytes}
+
+
+def joined_instead_of(item: Item, fetched: Payload) -> Payload | None:
+    """What an output is joined with where the item is a reference: what it leads to if that is JSON or text.
+
+    None: the item's own payload, which of a reference to a picture is the reference.
+    """
+    is_readable = is_json(fetched.content_type) or is_text(fetched.content_type)
+    return fetched if item.content_type == REFERENCE and is_readable else None

@@ -45,14 +45,22 @@ class DeliveryPolicy:
 class Delivery:
     """Builds what is written of an item, and of a job's progress."""
 
-    def __init__(self, policy: DeliveryPolicy, payloads: Payloads, predictor: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        policy: DeliveryPolicy,
+        payloads: Payloads,
+        predictor: Callable[[], str],
+        format_of: Callable[[str | None], str | None] = lambda _: None,
+    ) -> None:
+        """`format_of` says how the results of a job are to lie in the store, None: as usual."""
         self._policy = policy
+        self._format_of = format_of
         self.payloads = payloads
         self._predictor = predictor
 
     def results(self) -> OrdinaryResults:
         """Builds those of one transaction that are what most are."""
-        return OrdinaryResults(self._policy.topics.results, self._policy.max_result_bytes)
+        return OrdinaryResults(self._policy.topics.results, self._policy.max_result_bytes, self._format_of)
 
     def record(self, entry: Entry) -> OutgoingRecord | None:
         """What is written of the item; its end may become another one here, so it is counted afterwards.
@@ -98,7 +106,8 @@ class Delivery:
         return self._fitting(self._dead_letter(item, failure, entry.failed_at), item)
 
     def _result(self, item: Item, output: Output, entry: Entry) -> OutgoingRecord:
-        headers = result_headers(item, output.content_type, jobless=entry.jobless)
+        format_ = self._format_of(None if entry.jobless else item.job_id)
+        headers = result_headers(item, output.content_type, jobless=entry.jobless, result_format=format_)
         return OutgoingRecord(self._policy.topics.results, item.message.key, output.value, headers)
 
     def _dead_letter(self, item: Item, failure: Failure, failed_at: float | None) -> OutgoingRecord:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from stream_infer.headers import Alike, read_item, size_of_headers
 from stream_infer.jobs.events import HookEnded
-from stream_infer.records import JSON, Failure, Item, Output, Run
+from stream_infer.records import JSON, Failure, Item, Output, Payload, Run
+from stream_infer.shaping.shaping import Shaping
 from stream_infer.worker.retry import Retried
 
 
@@ -40,13 +41,16 @@ class Entry:
     `size` is what is held of it in bytes, without key and headers, `jobless` says that nobody submitted the job it
     names, `tries` counts a hook's. `failure` is what the predictor made of it, whatever has been decided about that
     since. `failed_at`: when it failed, in seconds since the epoch. `parked`: nobody works on it. `suspect`: a
-    predictor's process has died with it.
+    predictor's process has died with it. `shaping`: what is done to its input and output; `sent`: what its reference
+    led to, where that is to be joined with its output.
 
     No dataclass: what nearly no entry has is the class's until it is set (measured: half the time to make one).
     """
 
     length = 1
     jobless: bool = False
+    shaping: Shaping | None = None
+    sent: Payload | None = None
     tries: int = 0
     ended: Ended | None = None
     failure: Failure | None = None
@@ -60,11 +64,18 @@ class Entry:
         self.token = token
         self.size = size
 
+    @property
+    def held_input(self) -> int:
+        """Bytes that are held of what was sent: for its output, for a retry, for a dead letter."""
+        message = 0 if self.item is None else len(self.item.message.value or b"")
+        return message if self.sent is None else message + len(self.sent.data)
+
     def let_go_of_payload(self) -> int:
         """It has succeeded: how many bytes of the record's value are still held.
 
         What cannot carry a result beside its key ends as a dead letter after all, and that takes the value.
         """
+        self.sent = None
         if self.item is None or self.item.message.value is None:
             return 0
         message, held = self.item.message, len(self.item.message.value)

@@ -14,6 +14,8 @@ from stream_infer.records import Item
 class JobsView(Protocol):
     def get(self, key: str) -> Job | None: ...
 
+    def catch_up(self) -> Future[None]: ...
+
 
 class StatusView(Protocol):
     def get(self, key: str) -> JobStatus | None: ...
@@ -70,8 +72,13 @@ class KnownJobs:
     def status(self, job_id: str) -> JobStatus | None:
         return self._status.get(job_id)
 
+    def is_known(self, job_id: str) -> bool:
+        """Its spec, too: the view of `jobs` may be behind that of `status`, and the spec says what becomes of items."""
+        return self._status.get(job_id) is not None and self._jobs.get(job_id) is not None
+
     def catch_up(self) -> Future[None]:
-        return self._status.catch_up()
+        """Of both views."""
+        return _both(self._status.catch_up(), self._jobs.catch_up())
 
     def is_skipping(self, item: Item) -> bool:
         """Whether the item's job is ending otherwise than by itself."""
@@ -92,3 +99,20 @@ class KnownJobs:
         """The job's own bound on failures in the predictor."""
         job = self._jobs.get(job_id)
         return default if job is None or job.breaker is None else job.breaker.max_ratio
+
+
+def _both(first: Future[None], second: Future[None]) -> Future[None]:
+    """Done when both are; fails as the first of them that fails."""
+    both: Future[None] = Future()
+
+    def take(ended: Future[None], then: Future[None] | None) -> None:
+        error = ended.exception()
+        if error is not None:
+            both.set_exception(error)
+        elif then is None:
+            both.set_result(None)
+        else:
+            then.add_done_callback(lambda done: take(done, None))
+
+    first.add_done_callback(lambda done: take(done, second))
+    return both

@@ -167,10 +167,11 @@ class WorkerLoop:
         """Passes on what is ready, and takes the predictor's answers; waits at most `timeout_s` for one."""
         now = self._clock()
         self._submit(self._admission.advance(now))
-        upstream = self._ledger.in_work - self._engine.in_flight
+        upstream = self._ledger.in_work - self._engine.in_flight - len(self._outcomes.being_shaped)
         answers = self._engine.poll(timeout_s, upstream)
         now = self._clock()
         self._submit(self._outcomes.take_all(answers, now, is_serving=self._circuit.is_serving))
+        self._outcomes.take_shaped(now, is_serving=self._circuit.is_serving)
         self._circuit.saw(answers, now)
         self._events += self._outcomes.events()
         for job_id in self._outcomes.ended_jobs():
@@ -327,7 +328,11 @@ class WorkerLoop:
     def _drain(self, partitions: Sequence[Partition], deadline: float) -> None:
         tokens = self._ledger.open_tokens(partitions)
         self._engine.withdraw(tokens)
-        while tokens & self._engine.in_child() and time.monotonic() < deadline and not self._is_fenced:
+        while (
+            tokens & (self._engine.in_child() | self._outcomes.being_shaped)
+            and time.monotonic() < deadline
+            and not self._is_fenced
+        ):
             self._work(self._times.full)
             self._end_transaction(0.0)
             self._deliver_due()

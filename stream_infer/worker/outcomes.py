@@ -16,6 +16,7 @@ from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.retry import Retried, RetryPolicy, decide
 from stream_infer.worker.scopes import described
+from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.waiting import Waiting
 
 
@@ -27,6 +28,7 @@ class Outcomes:
         ledger: Ledger,
         waiting: Waiting,
         breaker: Breaker,
+        shape: ShapeStage,
         *,
         jobs: KnownJobs,
         policy: RetryPolicy,
@@ -36,6 +38,7 @@ class Outcomes:
         self._ledger = ledger
         self._waiting = waiting
         self._breaker = breaker
+        self._shape = shape
         self._jobs = jobs
         self._breaker_ratio = breaker_ratio
         self._chance = chance
@@ -64,8 +67,8 @@ class Outcomes:
         if item is not None and item.control is not None:
             return self._end_hook(entry, item, outcome, now)
         if isinstance(outcome, Output):
-            self._ledger.resize(entry, entry.let_go_of_payload() + len(outcome.value or b""))
-            self._ledger.finish(answer.token, outcome)
+            if not self._begin_shaping(entry, outcome):
+                self._succeed(entry, outcome)
             if item is not None and is_serving:
                 self._note(item, entry, None)
             return None
@@ -87,6 +90,37 @@ class Outcomes:
             return
         self._events.append(Failed(job_id=job_id, generation=generation, at=now, error=failure.message))
         self._jobs.fail(job_id, generation)
+
+    def _succeed(self, entry: Entry, output: Output) -> None:
+        self._ledger.resize(entry, entry.let_go_of_payload() + len(output.value or b""))
+        self._ledger.finish(entry.token, output)
+
+    def _begin_shaping(self, entry: Entry, output: Output) -> bool:
+        """Whether the output is to be joined or filtered first. What was sent is held until then."""
+        item, shaping = entry.item, entry.shaping
+        if item is None or shaping is None or not shaping.shapes_output or output.value is None:
+            return False
+        self._ledger.resize(entry, entry.held_input + len(output.value))
+        self._shape.shape_output(entry.token, shaping, entry.sent or item.payload, output)
+        return True
+
+    @property
+    def being_shaped(self) -> set[int]:
+        """The tokens of items whose output is."""
+        return self._shape.outputs_under_way
+
+    def take_shaped(self, now: float, *, is_serving: bool) -> None:
+        """Ends the items whose outputs have been joined or filtered. A failure is no fault of the predictor's."""
+        for shaped in self._shape.take_outputs():
+            entry = self._ledger.get(shaped.token)
+            if entry is None:
+                continue
+            if isinstance(shaped.outcome, Output):
+                self._succeed(entry, shaped.outcome)
+            elif is_serving:
+                self.fail(entry, shaped.outcome, now)
+            else:
+                self._waiting.hold(entry, self._jobs.is_skipping)
 
     def take_all(self, answers: Answers, now: float, *, is_serving: bool) -> list[Task]:
         """As `take`, for many: outputs of items that are alike, which most are, at once."""

@@ -5,7 +5,7 @@ Some hundred thousand are made a second, so what all results of a job have alike
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from operator import add
 
@@ -22,17 +22,23 @@ _OWN_NAMES = 64
 class _Alike:
     """What the results of one job have in common, and how many there are."""
 
-    def __init__(self, content_type: str, job_id: str | None, generation: int) -> None:
-        self.headers = shared_headers(content_type, job_id, generation)
+    def __init__(self, content_type: str, job_id: str | None, generation: int, format_: str | None) -> None:
+        self.headers = shared_headers(content_type, job_id, generation, format_)
         self.size = size_of_headers(self.headers) + _OWN_NAMES
         self.count = 0
 
 
 class OrdinaryResults:
-    """Those of one transaction. `max_bytes` of value, key and headers fit into a record of `topic`."""
+    """Those of one transaction. `max_bytes` of value, key and headers fit into a record of `topic`.
 
-    def __init__(self, topic: str, max_bytes: int) -> None:
+    `format_of` says how the results of a job are to lie in the store, None: as usual.
+    """
+
+    def __init__(
+        self, topic: str, max_bytes: int, format_of: Callable[[str | None], str | None] = lambda _: None
+    ) -> None:
         self._topic = topic
+        self._format_of = format_of
         self._most = max_bytes
         self._alike: dict[tuple[str, str | None, int], _Alike] = {}
 
@@ -40,7 +46,7 @@ class OrdinaryResults:
         """Each entry with its result, counted, or with None where it is anything else."""
         topic, most = self._topic, self._most
         last: tuple[str, str | None, int] | None = None
-        alike = _Alike(JSON, None, 1)
+        alike = _Alike(JSON, None, 1, None)
         for entry in entries:
             ended, item = entry.ended, entry.item
             value, content_type = ended if type(ended) is Output else _NONE
@@ -50,7 +56,7 @@ class OrdinaryResults:
             message, item_id, _, job_id, generation, custom_id, source, traceparent = item[:8]
             kind = (content_type, None if entry.jobless else job_id, generation)
             if kind != last:
-                last, alike = kind, self._alike.setdefault(kind, _Alike(*kind))
+                last, alike = kind, self._alike_of(kind)
             own: tuple[tuple[str, bytes], ...] = ((_ITEM_ID, item_id.encode()),)
             if custom_id is not None or source is not None or traceparent is not None:
                 own = own_headers(item)
@@ -67,10 +73,16 @@ class OrdinaryResults:
     def stretch(self, stretch: Stretch) -> list[OutgoingRecord]:
         """All its results, counted; they are known to fit."""
         kind = (stretch.content_type, stretch.alike.job_id, 1)
-        alike = self._alike.setdefault(kind, _Alike(*kind))
+        alike = self._alike_of(kind)
         alike.count += stretch.length
         headers = map(add, repeat(alike.headers), stretch.alike.own)
         return rows(OutgoingRecord, repeat(self._topic), stretch.run.keys, stretch.outputs, headers, repeat(None))
+
+    def _alike_of(self, kind: tuple[str, str | None, int]) -> _Alike:
+        alike = self._alike.get(kind)
+        if alike is None:
+            alike = self._alike[kind] = _Alike(*kind, self._format_of(kind[1]))
+        return alike
 
     def counts(self) -> dict[tuple[str, int], int]:
         """How many there were of each job and generation."""

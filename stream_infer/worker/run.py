@@ -36,6 +36,7 @@ from stream_infer.worker.known_jobs import EndedJobs, EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.readiness import Readiness
+from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.startup import Startup, Step
 from stream_infer.worker.wiring import Opened, wire
 
@@ -110,7 +111,10 @@ def _open(
     fetch = FetchStage(fetcher, settings.fetch.concurrency, engine.wake)
     closing.callback(fetch.close)
     fetch.start()
-    return Opened(held, ledger, journal, engine, jobs, fetch)
+    shape = ShapeStage(engine.wake)
+    closing.callback(shape.close)
+    shape.start()
+    return Opened(held, ledger, journal, engine, jobs, fetch, shape)
 
 
 def _journal(settings: Settings, api: ApiSettings, slot: Slot, ledger: Ledger) -> CrashJournal:

@@ -44,6 +44,8 @@ class Jobs(Protocol):
 
     def status(self, job_id: str) -> JobStatus | None: ...
 
+    def is_known(self, job_id: str) -> bool: ...
+
     def is_skipping(self, item: Item) -> bool: ...
 
 
@@ -66,7 +68,7 @@ def triage(item: Item, tier: int | None, jobs: Jobs, policy: RetryPolicy, moment
     one that the view has not seen yet: the item waits until the view is current, then counts as job-less. While the
     predictor does not serve, nothing is rejected or moved to a tier; only what its job or its time ends does end.
     """
-    if item.job_id is not None and not moment.jobs_are_current and jobs.status(item.job_id) is None:
+    if item.job_id is not None and not moment.jobs_are_current and not jobs.is_known(item.job_id):
         return Wait.FOR_JOB
     if item.control is not None:
         return _control(item, jobs, moment)

@@ -41,7 +41,8 @@ class Waiting:
         if item is not None and item.control is None and is_skipping(item):
             self._ledger.finish(entry.token, SKIPPED)
             return
-        self._ledger.resize(entry, 0 if item is None else len(item.message.value or b""))
+        entry.sent = None
+        self._ledger.resize(entry, entry.held_input)
         self.for_predictor(entry)
 
     def _put(self, entry: Entry) -> None:

@@ -29,6 +29,8 @@ from stream_infer.worker.payloads import PUTS, Payloads
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
 from stream_infer.worker.scopes import Scopes
+from stream_infer.worker.shape import ShapeStage
+from stream_infer.worker.shapings import Shapings
 from stream_infer.worker.startup import Startup
 from stream_infer.worker.waiting import Waiting
 
@@ -46,6 +48,7 @@ class Opened:
     engine: Engine
     jobs: KnownJobs
     fetch: FetchStage
+    shape: ShapeStage
 
 
 def wire(
@@ -66,19 +69,23 @@ def wire(
         ledger,
         waiting,
         breaker,
+        opened.shape,
         jobs=jobs,
         policy=RetryPolicy(api.retry.max_attempts, tuple(api.retry.delays), api.retry.max_wait),
         breaker_ratio=max_ratio,
         chance=random.random,
     )
     names, suspects = Topics(settings.kafka.topic_prefix).api(api.name), opened.journal.suspects
+    shapings = Shapings(jobs, api.results)
     payloads = Payloads(store, DaemonPool(PUTS, "payloads"))
     admission = Admission(
         ledger,
         waiting,
         outcomes,
         opened.fetch,
+        opened.shape,
         jobs=jobs,
+        shapings=shapings,
         topics=names,
         suspects=suspects,
         gate=circuit,
@@ -90,7 +97,12 @@ def wire(
         admission=admission,
         reading=Reading(ledger, admission, pace),
         engine=engine,
-        delivery=Delivery(_delivery_policy(settings, api, opened.slot), payloads, lambda: engine.predictor_name),
+        delivery=Delivery(
+            _delivery_policy(settings, api, opened.slot),
+            payloads,
+            lambda: engine.predictor_name,
+            shapings.format_of,
+        ),
         pace=pace,
         outcomes=outcomes,
         circuit=circuit,

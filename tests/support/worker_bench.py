@@ -21,6 +21,7 @@ from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.consumer import in_runs
 from stream_infer.ports import Reference
 from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output, Payload, Position, Run
+from stream_infer.results import Results
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.breaker import Breaker, BreakerPolicy
@@ -37,6 +38,8 @@ from stream_infer.worker.payloads import Payloads
 from stream_infer.worker.reading import Reading
 from stream_infer.worker.retry import RetryPolicy
 from stream_infer.worker.scopes import Scopes
+from stream_infer.worker.shape import ShapeStage
+from stream_infer.worker.shapings import Shapings
 from stream_infer.worker.startup import Startup
 from stream_infer.worker.waiting import Waiting
 from tests.support.hand_worked_pool import HandWorkedPool
@@ -212,6 +215,20 @@ class Views:
         self.unread: dict[str, JobStatus] = {}
 
 
+class _Jobs:
+    """A job that has a status has a spec."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    def get(self, key: str) -> Job | None:
+        made = Job(job_id=key, api="a", submitted_at=1.0, submission="s") if key in self._views.status else None
+        return self._views.jobs.get(key, made)
+
+    def catch_up(self) -> Future[None]:
+        return done()
+
+
 class _View:
     def __init__(self, values: dict[str, Any], unread: dict[str, Any]) -> None:
         self._values = values
@@ -243,6 +260,32 @@ class HandFetch:
         return done
 
 
+class HandShape(ShapeStage):
+    """Without a thread: what is asked for is done at once, or with `holds` when the test says `go_on`."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+        self.holds = False
+
+    def shape_input(self, *args: Any) -> None:
+        super().shape_input(*args)
+        self._unless_held()
+
+    def shape_output(self, *args: Any) -> None:
+        super().shape_output(*args)
+        self._unless_held()
+
+    def _unless_held(self) -> None:
+        if not self.holds:
+            self.go_on()
+
+    def go_on(self) -> None:
+        while not self._tasks.empty():
+            task = self._tasks.get()
+            assert task is not None
+            task()
+
+
 class WorkerBench:
     """One worker with partition 0 of the items topic and of each retry tier. `strikes`: suspects of its journal."""
 
@@ -256,6 +299,7 @@ class WorkerBench:
         strikes: dict[Position, int] | None = None,
         startup: Startup | None = None,
         scoped: bool = False,
+        results: Results | None = None,
     ) -> None:
         self.now = 1000.0
         self.engine = FunctionEngine(predict)
@@ -267,19 +311,20 @@ class WorkerBench:
         self.ledger = Ledger()
         self.ending = EndingJobs()
         self.suspects = Suspects(strikes)
-        self.jobs = jobs = KnownJobs(
-            _View(self.views.jobs, {}), _View(self.views.status, self.views.unread), self.ending
-        )
+        self.jobs = jobs = KnownJobs(_Jobs(self.views), _View(self.views.status, self.views.unread), self.ending)
         waiting = Waiting(self.ledger)
         breaker = Breaker(BreakerPolicy(0.5, window))
         engine: Any = self.engine
         self.fetch = HandFetch()
         fetch: Any = self.fetch
         self.circuit = Circuit(engine, self.ledger, waiting, breaker, jobs=jobs, max_ratio=0.5)
+        self.shape = HandShape()
+        shapings = Shapings(jobs, results or Results())
         outcomes = Outcomes(
             self.ledger,
             waiting,
             breaker,
+            self.shape,
             jobs=jobs,
             policy=RetryPolicy(max_attempts, (5.0, 30.0, 180.0), 3600.0),
             breaker_ratio=0.5,
@@ -290,7 +335,9 @@ class WorkerBench:
             waiting,
             outcomes,
             fetch,
+            self.shape,
             jobs=jobs,
+            shapings=shapings,
             topics=TOPICS,
             suspects=self.suspects,
             gate=self.circuit,
@@ -306,7 +353,7 @@ class WorkerBench:
             admission=admission,
             reading=self.reading,
             engine=engine,
-            delivery=Delivery(policy, Payloads(self.store, pool), lambda: "test.Predictor"),
+            delivery=Delivery(policy, Payloads(self.store, pool), lambda: "test.Predictor", shapings.format_of),
             pace=bounds,
             outcomes=outcomes,
             circuit=self.circuit,

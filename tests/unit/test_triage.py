@@ -28,6 +28,9 @@ class OneJob:
     def status(self, job_id: str) -> JobStatus | None:
         return self._status
 
+    def is_known(self, job_id: str) -> bool:
+        return self._status is not None
+
     def is_skipping(self, item: Item) -> bool:
         return item.job_id is not None and self._status is not None and self._status.skips(item.generation)
 

@@ -206,7 +206,7 @@ def test_a_tier_is_paused_as_soon_as_enough_of_it_waits_and_read_on_after_a_whil
     bench.run()
     assert bench.consumer.paused == {(TOPICS.retry(1), 0)}, "pausing drops what was prefetched, so not at every item"
 
-    bench.reading._looked_at = 0.0
+    bench.reading._looked_at = -3600.0
     bench.run()
     assert not bench.consumer.paused
 
