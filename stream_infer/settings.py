@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from stream_infer.results import Results
 
 MIB = 1024 * 1024
+_LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
@@ -66,7 +67,7 @@ class LimitSettings(_Settings):
 
 
 class GatewaySettings(_Settings):
-    listen: str = Field(default="127.0.0.1:8080", pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")
+    listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
 
 
 class JobsSettings(_Settings):
@@ -125,6 +126,11 @@ class NativePredictor(_Settings):
         return False
 
     @property
+    def sees_requests(self) -> bool:
+        """Whether a realtime request's headers and query travel to it beside the payload."""
+        return False
+
+    @property
     def shown_as(self) -> str:
         return self.target
 
@@ -143,6 +149,10 @@ class TorchvisionPredictor(_Settings):
 
     @property
     def is_job_scoped(self) -> bool:
+        return False
+
+    @property
+    def sees_requests(self) -> bool:
         return False
 
     @property
@@ -178,6 +188,10 @@ class CortexPredictor(_Settings):
         return self.is_job_scoped
 
     @property
+    def sees_requests(self) -> bool:
+        return self.kind == "realtime"
+
+    @property
     def shown_as(self) -> str:
         return self.path
 
@@ -201,6 +215,10 @@ class SageMakerPredictor(_Settings):
 
     @property
     def is_job_scoped(self) -> bool:
+        return False
+
+    @property
+    def sees_requests(self) -> bool:
         return False
 
     @property
@@ -285,6 +303,35 @@ class BreakerSettings(_Settings):
     window: int = Field(default=200, ge=1)
 
 
+class RealtimeSettings(_Settings):
+    """Requests answered over HTTP. Replica N of `replicas` listens on the port of `listen` plus N; `addresses` says
+    where they are instead where that is not this machine.
+
+    `max_in_flight` items and `max_in_flight_bytes` bound what one replica has taken and not answered. A replica that is
+    to end is unready for `drain_delay` before it takes no more, and has `drain_timeout` for what it has taken.
+    """
+
+    replicas: int = Field(default=1, ge=0, le=256)
+    listen: str = Field(default="127.0.0.1:8090", pattern=_LISTEN)
+    addresses: list[Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+$")]] = Field(default_factory=list)
+    max_in_flight: int = Field(default=512, ge=1)
+    max_in_flight_bytes: int = Field(default=64 * MIB, ge=1)
+    timeout: float = Field(default=30.0, gt=0)
+    drain_delay: float = Field(default=1.0, ge=0)
+    drain_timeout: float = Field(default=15.0, ge=0)
+
+    def listen_of(self, replica: int) -> str:
+        """Where that replica listens, from 0."""
+        host, _, port = self.listen.rpartition(":")
+        return f"{host}:{int(port) + replica}"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where all of them are."""
+        own = (self.listen_of(replica).replace("localhost", "127.0.0.1") for replica in range(self.replicas))
+        return self.addresses or [f"http://{listen}" for listen in own]
+
+
 class ApiSettings(_Settings):
     """One named deployment: a predictor, its batching, its topics, its workers."""
 
@@ -296,6 +343,13 @@ class ApiSettings(_Settings):
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     results: Results = Results()
+    realtime: RealtimeSettings | None = None
+
+    @model_validator(mode="after")
+    def _answers_requests(self) -> ApiSettings:
+        if self.realtime is not None and self.predictor.is_job_scoped:
+            raise ValueError("realtime is set, and the predictor has an instance for each job: it answers no requests")
+        return self
 
 
 class Settings(_Settings):
@@ -321,6 +375,20 @@ class Settings(_Settings):
         if twice:
             raise ValueError(f"two APIs are named {twice[0]!r}; names are unique")
         return apis
+
+    @model_validator(mode="after")
+    def _replicas_have_ports_of_their_own(self) -> Settings:
+        taken: dict[str, str] = {self.gateway.listen: "gateway.listen"}
+        for api in self.apis:
+            if api.realtime is None or api.realtime.listen.endswith(":0"):
+                continue
+            for replica in range(api.realtime.replicas):
+                listen = api.realtime.listen_of(replica)
+                mine = f"replica {replica} of API {api.name}"
+                if listen in taken:
+                    raise ValueError(f"{mine} and {taken[listen]} both listen on {listen}: set apis[].realtime.listen")
+                taken[listen] = mine
+        return self
 
     def api(self, name: str) -> ApiSettings | None:
         return next((api for api in self.apis if api.name == name), None)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from stream_infer.cli import batch, check, dlq, get, logs, results, roles, submit, topics, up
+from stream_infer.cli import batch, check, dlq, get, logs, predict, realtime, results, roles, submit, topics, up
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import StreamInferError
 from stream_infer.telemetry.logs import configure_logs
@@ -34,12 +34,14 @@ up.register(app)
 submit.register(app)
 get.register(app)
 results.register(app)
+predict.register(app)
 logs.register(app)
 dlq.register(app)
 topics.register(app)
 check.register(app)
 batch.register(app)
 roles.register(app)
+realtime.register(app)
 
 
 @app.callback()

@@ -30,6 +30,7 @@ _STREAM_BYTES = 64 * 1024
 _ANY: Mapping[str, str] = MappingProxyType({})
 B = TypeVar("B", bound=BaseModel)
 _UNKNOWN_JOB = "urn:stream-infer:problem:unknown-job"
+_ITEM_REJECTED = "urn:stream-infer:problem:item-rejected"
 
 
 class UnknownJob(UsageError):
@@ -71,6 +72,16 @@ class GatewayClient:
 
     def dry_run(self, api: str, spec: Mapping[str, Any]) -> DryRunBody:
         return self._send(f"/v1/apis/{_part(api)}/jobs?dry_run=true", spec, DryRunBody, {})
+
+    def predict(self, api: str, item: bytes, content_type: str, timeout_s: float | None) -> tuple[bytes, str]:
+        """One item's output and its content type. StreamInferError too where the item is rejected."""
+        headers = {"Content-Type": content_type} | ({} if timeout_s is None else {"si-timeout": f"{timeout_s:g}"})
+        patience_s = max(READ_TIMEOUT_S, (timeout_s or 0.0) + 5.0)
+        response = self._request("POST", f"/v1/apis/{_part(api)}/predict", item, headers, patience_s)
+        try:
+            return response.data, response.headers.get("Content-Type", "")
+        except HTTPError as error:
+            raise ServiceUnavailable(f"the gateway's answer broke off: {_reason(error)}") from error
 
     def stop(self, job_id: str) -> JobBody:
         return self._read(self._request("DELETE", f"/v1/jobs/{_part(job_id)}"), JobBody)
@@ -137,12 +148,23 @@ class GatewayClient:
         return self._read(self._request("POST", path, json.dumps(body, allow_nan=False).encode(), sent), model)
 
     def _request(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience_s: float = READ_TIMEOUT_S,
     ) -> urllib3.BaseHTTPResponse:
         """An answer that is no error, its body not read yet."""
         try:
             response = self._pool.request(
-                method, self._url + path, body=body, headers=headers, preload_content=False, redirect=False
+                method,
+                self._url + path,
+                body=body,
+                headers=headers,
+                preload_content=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=patience_s),
             )
             if response.status >= 300:
                 raise error_of(response.status, response.data, f"{self._url}{path}")
@@ -183,14 +205,19 @@ class GatewayClient:
 
 
 def error_of(status: int, body: bytes, where: str) -> StreamInferError:
-    """The error that an answer with `status` means: 4xx is the user's to mend, 502 to 504 may pass."""
+    """The error that an answer with `status` means: 4xx is the user's to mend, 429 and 502 to 504 may pass.
+
+    An item that the predictor rejects is an end like that of a failed job.
+    """
     message = _said(body) or f"{where} answered {status}"
     if status == 404 and _type_of(body) == _UNKNOWN_JOB:
         return UnknownJob(message.replace("GET /v1/jobs lists", "`stream-infer get` lists"))
+    if status in (429, 502, 503, 504):
+        return ServiceUnavailable(message)
+    if _type_of(body) == _ITEM_REJECTED:
+        return StreamInferError(message)
     if 400 <= status < 500:
         return UsageError(message)
-    if status in (502, 503, 504):
-        return ServiceUnavailable(message)
     return StreamInferError(f"{message} (the gateway answered {status})")
 
 

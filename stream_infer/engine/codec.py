@@ -10,9 +10,11 @@ from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
+from stream_infer.engine.requests import unpack_request
 from stream_infer.errors import RefusedOutput, UndecodableItem
 from stream_infer.predictors.finding import full_name
-from stream_infer.records import JSON, Payload
+from stream_infer.predictors.protocol import Request
+from stream_infer.records import JSON, REQUEST, Payload
 
 BINARY = "application/octet-stream"
 LONGEST_TYPE = 1024
@@ -36,6 +38,8 @@ def _decoder_for(content_type: str) -> Callable[[Data], Any]:
     media = media.strip().lower()
     if media in (JSON, "text/json") or media.endswith("+json"):
         return _decode_json
+    if media == REQUEST:
+        return _decode_request
     if media.startswith("text/"):
         return functools.partial(_decode_text, charset=_charset(parameters))
     return _keep
@@ -105,6 +109,13 @@ def _not_json(data: bytes, error: orjson.JSONDecodeError) -> str:
     except UnicodeDecodeError as unicode:
         return f"the item is not JSON: byte {unicode.start} of {len(data)} is not UTF-8 ({unicode.reason})"
     return f"the item is not JSON: {error.msg} at line {error.lineno}, column {error.colno} of {len(data)} bytes"
+
+
+def _decode_request(data: Data) -> Request:
+    body, content_type, headers, query = unpack_request(bytes(data))
+    if content_type == REQUEST:
+        raise UndecodableItem("a request holds a request")
+    return Request(decoder_for(content_type)(body), content_type, headers, query)
 
 
 def _decode_text(data: Data, charset: str) -> str:

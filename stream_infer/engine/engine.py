@@ -186,6 +186,22 @@ class Engine:
             self._court.recall()
         self._keeper.restart(reason, self._clock())
 
+    @property
+    def child_socket(self) -> socket.socket | None:
+        """The child's, for who waits for more than this engine: once it can be read, `poll(0)` has something to do.
+
+        Another child has another one; None: there is no child.
+        """
+        host = self._keeper.host
+        return None if host is None else host.sock
+
+    def next_due(self) -> float:
+        """When, by the clock, `poll` has something to do although nothing has come."""
+        due = min(self._batcher.next_deadline(), self._dispatch.next_deadline(), self._keeper.next_event())
+        if self._guard and self._keeper.host and not (self._keeper.ready and self._dispatch.running() is None):
+            due = min(due, self._guard.next_check())
+        return due
+
     def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         """The answers that have come. Blocks until there is one, until `wake`, or up to the timeout.
 
@@ -222,10 +238,7 @@ class Engine:
         now = self._clock()
         self._close_batches(now, waiting_upstream)
         self._hand_over(now)
-        due = min(self._batcher.next_deadline(), self._dispatch.next_deadline(), self._keeper.next_event())
-        if self._guard and self._keeper.host and not (self._keeper.ready and self._dispatch.running() is None):
-            due = min(due, self._guard.next_check())
-        woken = self._wait(max(0.0, min(wait_s, due - now, _LONGEST_WAIT_S)))
+        woken = self._wait(max(0.0, min(wait_s, self.next_due() - now, _LONGEST_WAIT_S)))
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
         self._take_in(now)

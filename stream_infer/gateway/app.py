@@ -12,6 +12,8 @@ from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
 from stream_infer.gateway.logs import LogsResource
 from stream_infer.gateway.openapi import OpenApiResource
+from stream_infer.gateway.predict import PredictResource
+from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.services import Services
@@ -26,6 +28,8 @@ def application(services: Services) -> web.Application:
     replays = ReplaysResource(services)
     app.on_shutdown.append(replays.end)
     app.cleanup_ctx.append(AbandonedReplays(services, replays.close_abandoned).watched)
+    predictions = Predictions(services.settings)
+    app.cleanup_ctx.append(predictions.opened)
     resources = (
         JobsResource(services),
         ResultsResource(services),
@@ -33,6 +37,7 @@ def application(services: Services) -> web.Application:
         DeadLettersResource(services),
         replays,
         ItemsResource(services),
+        PredictResource(services, predictions),
         ApisResource(services),
         HealthResource(services),
         OpenApiResource(),

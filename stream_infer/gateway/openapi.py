@@ -24,7 +24,7 @@ from stream_infer.gateway.representations import (
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import CONTENT_TYPE, ProblemDocument
-from stream_infer.http.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES
+from stream_infer.http.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES, TIMEOUT
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
@@ -134,6 +134,18 @@ def _api_paths() -> dict[str, Any]:
     return {
         "/v1/apis": {"get": _operation("listApis", "List APIs", {"200": _json("The APIs.", ApiList)})},
         "/v1/apis/{api}": {"get": _operation("getApi", "Look at an API", {"200": _json("The API.", ApiBody)}, [api])},
+        "/v1/apis/{api}/predict": {
+            "post": _operation(
+                "predict",
+                "Ask for one prediction: an item in, its output out",
+                {
+                    "200": {"description": "The output.", "content": {"*/*": {"schema": {}}}},
+                    "204": {"description": "The predictor has said nothing of the item."},
+                },
+                [api, _timeout()],
+                {JSON_TYPE: {"schema": {}}, "*/*": {"schema": {"type": "string", "format": "binary"}}},
+            )
+        },
         "/v1/apis/{api}/items": {
             "post": _operation(
                 "publishItems",
@@ -242,6 +254,15 @@ def _idempotency_key() -> dict[str, Any]:
         "in": "header",
         "description": "The same key and body give the same job again, on every replica.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
+
+
+def _timeout() -> dict[str, Any]:
+    return {
+        "name": TIMEOUT,
+        "in": "header",
+        "description": "Seconds to wait for the answer, at most the API's realtime.timeout.",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
     }
 
 

@@ -38,6 +38,7 @@ class ProblemKind(Enum):
     INVALID_QUERY = ("invalid-query", 400, "The query string is wrong")
     UNKNOWN_PATH = ("unknown-path", 404, "There is nothing at this path")
     UNKNOWN_API = ("unknown-api", 404, "There is no such API")
+    NO_REALTIME = ("no-realtime", 404, "The API answers no requests")
     UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
     UNKNOWN_DEAD_LETTER = ("unknown-dead-letter", 404, "There is no such dead letter")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not have this method")
@@ -48,10 +49,20 @@ class ProblemKind(Enum):
     INVALID_REQUEST = ("invalid-request", 422, "The request is not valid")
     SOURCE_REFUSED = ("source-refused", 422, "The job's source cannot be read")
     IDEMPOTENCY_CONFLICT = ("idempotency-conflict", 422, "The Idempotency-Key belongs to another request")
+    REQUEST_TIMEOUT = ("request-timeout", 408, "The request did not come in time")
+    FULL = ("full", 429, "As much is in flight as may be")
+    HEADERS_TOO_LARGE = ("headers-too-large", 431, "The request's headers are over a limit")
+    ITEM_REJECTED = ("item-rejected", 422, "The item is rejected")
+    ITEM_FAILED = ("item-failed", 500, "The predictor failed on the item")
+    PREDICTOR_CRASHED = ("predictor-crashed", 500, "The item took the predictor's process down")
     INTERNAL = ("internal", 500, "The server failed")
+    REPLICA_LOST = ("replica-lost", 502, "The replica went away with the request")
+    ITEM_MAY_SUCCEED = ("item-may-succeed", 503, "The same item may succeed later")
+    PREDICTOR_UNAVAILABLE = ("predictor-unavailable", 503, "The predictor cannot be loaded")
     UNAVAILABLE = ("unavailable", 503, "A service that is needed does not answer")
     NOT_READY = ("not-ready", 503, "The server is not ready")
     BUSY = ("busy", 503, "The server has too much to do")
+    DEADLINE_PASSED = ("deadline-passed", 504, "There was no answer in time")
 
     def __init__(self, slug: str, status: int, title: str) -> None:
         self.slug = slug
@@ -115,12 +126,17 @@ class Problem(Exception):
         self.document = ProblemDocument(**(self.document.model_dump() | members))
         return self
 
+    def body(self) -> bytes:
+        return to_json(self.document.model_dump(exclude_none=True))
+
+    def all_headers(self) -> dict[str, str]:
+        """Its own, and when to come again where that would help."""
+        default = {"Retry-After": str(RETRY_AFTER_S)} if self.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return default | self.headers
+
     def response(self) -> web.Response:
-        headers = dict(self.headers)
-        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers.setdefault("Retry-After", str(RETRY_AFTER_S))
-        body = to_json(self.document.model_dump(exclude_none=True))
-        return web.Response(status=self.status, body=body, content_type=CONTENT_TYPE, headers=headers)
+        headers = self.all_headers()
+        return web.Response(status=self.status, body=self.body(), content_type=CONTENT_TYPE, headers=headers)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +14,8 @@ from stream_infer.http.problems import Problem, ProblemKind, nearest
 JSON_TYPE = "application/json"
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 IDEMPOTENCY_KEY = "Idempotency-Key"
+# Of a prediction: the seconds that the client waits.
+TIMEOUT = "si-timeout"
 _LONGEST_KEY = 255
 
 
@@ -60,6 +63,18 @@ def flag(query: dict[str, str], name: str) -> bool:
     if text not in ("true", "false"):
         raise Problem(ProblemKind.INVALID_QUERY, f"{name}={text[:40]!r} is neither true nor false.")
     return text == "true"
+
+
+def read_timeout(wish: str) -> float:
+    """The seconds that the header TIMEOUT asks for, or a Problem."""
+    try:
+        seconds = float(wish)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        detail = f"{TIMEOUT}: {wish[:40]!r} is no number of seconds above 0."
+        raise Problem(ProblemKind.MALFORMED_REQUEST, detail)
+    return seconds
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -14,6 +14,7 @@ BAD_CONFIG = 2
 
 class RoleKind(StrEnum):
     GATEWAY = "gateway"
+    REALTIME = "realtime"
     INTAKE = "intake"
     WORKER = "worker"
     SINK = "sink"
@@ -39,12 +40,14 @@ class Phase:
     deadline: float
 
 
-# Down the item's way, so that each role's last transaction still finds its reader at work: first no new jobs and
-# items come in, then no more are published, then what the workers hold becomes results, then the sink flushes those;
-# the tracker ends last, since all others report to it up to their end, and Kafka after everyone. Nothing depends on
-# this order but how tidy the rest is: whatever is cut short is taken up at the next start.
+# Down the item's way, so that each role's last transaction still finds its reader at work: first no new jobs, items
+# and requests come in, then the requests are answered that have come, then no more items are published, then what the
+# workers hold becomes results, then the sink flushes those; the tracker ends last, since all others report to it up to
+# their end, and Kafka after everyone. Nothing depends on this order but how tidy the rest is: whatever is cut short is
+# taken up at the next start.
 STOP_PHASES = (
     Phase(RoleKind.GATEWAY, 5.0),
+    Phase(RoleKind.REALTIME, 20.0),
     Phase(RoleKind.INTAKE, 10.0),
     Phase(RoleKind.WORKER, 20.0),
     Phase(RoleKind.SINK, 20.0),
@@ -117,6 +120,11 @@ def worker_range(api: ApiSettings, wanted: int | None) -> tuple[int, int]:
     return min(api.workers.min, most), most
 
 
+def own_replicas(api: ApiSettings) -> int:
+    """How many realtime replicas `up` starts: none where they are elsewhere."""
+    return 0 if api.realtime is None or api.realtime.addresses else api.realtime.replicas
+
+
 def role_specs(
     program: Sequence[str], options: Sequence[str], apis: Sequence[ApiSettings], workers: int | None
 ) -> list[RoleSpec]:
@@ -124,14 +132,18 @@ def role_specs(
 
     Workers come first: on few cores the order of the starts matters, and a model takes longest.
     """
-    of_all = [
-        RoleSpec(kind, kind.value, (*program, kind.value, *options)) for kind in RoleKind if kind is not RoleKind.WORKER
-    ]
+    of_apis = (RoleKind.WORKER, RoleKind.REALTIME)
+    of_all = [RoleSpec(kind, kind.value, (*program, kind.value, *options)) for kind in RoleKind if kind not in of_apis]
 
     def worker(api: ApiSettings, slot: int, least: int) -> RoleSpec:
         own = ("--api", api.name, "--slot", str(slot), *(("--patient",) if slot >= least else ()))
         command = (*program, RoleKind.WORKER.value, *own, *options)
         return RoleSpec(RoleKind.WORKER, f"worker {api.name}/{slot}", command, api.name, slot >= least)
 
+    def replica(api: ApiSettings, number: int) -> RoleSpec:
+        command = (*program, RoleKind.REALTIME.value, "--api", api.name, "--replica", str(number), *options)
+        return RoleSpec(RoleKind.REALTIME, f"realtime {api.name}/{number}", command)
+
+    replicas = [replica(api, number) for api in apis for number in range(own_replicas(api))]
     ranges = [(api, *worker_range(api, workers)) for api in apis]
-    return [worker(api, slot, least) for api, least, most in ranges for slot in range(most)] + of_all
+    return [worker(api, slot, least) for api, least, most in ranges for slot in range(most)] + replicas + of_all

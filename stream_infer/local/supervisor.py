@@ -211,11 +211,13 @@ class Supervisor:
         self._ending.set()
         for kept in self._kept:
             kept.wanted.set()  # whoever waits for that ends
-        for number, phase in enumerate(STOP_PHASES, 1):
+        kinds = {kept.spec.kind for kept in self._kept}
+        phases = [phase for phase in STOP_PHASES if phase.kind in kinds]
+        for number, phase in enumerate(phases, 1):
             members = [kept for kept in self._kept if kept.spec.kind is phase.kind and kept.keeper is not None]
             running = [kept.spec.name for kept in members if kept.process is not None]
             if running:
-                self._report(SUPERVISOR, f"stopping {number}/{len(STOP_PHASES)}: {', '.join(running)}")
+                self._report(SUPERVISOR, f"stopping {number}/{len(phases)}: {', '.join(running)}")
             await asyncio.gather(*(self._end(kept, phase) for kept in members))
 
     async def _end(self, kept: _Kept, phase: Phase) -> None:

@@ -21,9 +21,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.cortex_code import CLASSES, NoMetrics, Taking, find_class, find_method
+from stream_infer.predictors.protocol import Request
+from stream_infer.records import JSON
 
 _PREDICT = ("handle_post", "handle_async", "predict")
 _CONSTRUCTED_WITH = ("config", "metrics_client")
@@ -47,10 +50,11 @@ class CortexRequests:
         return [self._output(item) for item in items]
 
     def _output(self, item: Any) -> Any:
+        asked = item if isinstance(item, Request) else Request(item, JSON, {}, "")
         request = {
-            "payload": item,
-            "query_params": {},
-            "headers": {},
+            "payload": asked.payload,
+            "query_params": dict(parse_qsl(asked.query, keep_blank_values=True)),
+            "headers": dict(asked.headers),
             "request_id": str(uuid.uuid4()),
             "batch_id": None,
         }

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stream_infer.errors import ItemError
 
@@ -115,6 +115,18 @@ class JobScoped(Protocol):
     def forget(self, job_id: str) -> None:
         """The job has ended, here or elsewhere: its instance is not needed any more."""
         ...
+
+
+class Request(NamedTuple):
+    """An item that came as an HTTP request, for the adapters of predictors that want to see it (`sees_requests`).
+
+    `payload` is what its content type says, as with any item; header names are in lower case; `query` as it came.
+    """
+
+    payload: Any
+    content_type: str
+    headers: Mapping[str, str]
+    query: str
 
 
 class WrongNumberOfOutputs(ItemError):

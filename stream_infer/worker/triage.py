@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
-import orjson
-
 from stream_infer.errors import Stage, UndecodableItem
 from stream_infer.jobs.status import JobStatus, Phase
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Control, Failure, Item, Payload
+from stream_infer.references import read_reference, undecodable
 from stream_infer.worker.held import NOTHING, SKIPPED, Ended
 from stream_infer.worker.retry import RetryPolicy, when_due
 
@@ -80,7 +79,7 @@ def triage(item: Item, tier: int | None, jobs: Jobs, policy: RetryPolicy, moment
     if not moment.is_serving:
         return Wait.FOR_PREDICTOR
     if item.fault is not None:
-        return _undecodable(item.fault)
+        return undecodable(item.fault)
     due = when_due(item, tier, policy, moment.now)
     if isinstance(due, float):
         return WaitUntil(due if item.deadline is None else min(due, item.deadline))
@@ -106,15 +105,6 @@ def _control(item: Item, jobs: Jobs, moment: Moment) -> Verdict:
 
 def _reference(item: Item) -> Reference | Failure:
     try:
-        fields = orjson.loads(item.message.value or b"")
-    except orjson.JSONDecodeError as error:
-        return _undecodable(f'a reference is JSON like {{"uri": "s3://..."}}; this is none: {error}')
-    uri = fields.get("uri") if isinstance(fields, dict) else None
-    content_type = fields.get("content_type") if isinstance(fields, dict) else None
-    if not isinstance(uri, str) or not (content_type is None or isinstance(content_type, str)):
-        return _undecodable('a reference is JSON like {"uri": "s3://...", "content_type": "image/jpeg"}')
-    return Reference(uri, content_type)
-
-
-def _undecodable(message: str) -> Failure:
-    return Failure(Stage.DECODE, f"{UndecodableItem.__module__}.{UndecodableItem.__qualname__}", message, final=True)
+        return read_reference(item.message.value or b"")
+    except UndecodableItem as error:
+        return undecodable(str(error))

@@ -8,7 +8,7 @@ import pytest
 
 from stream_infer.errors import RetryableError
 from stream_infer.ports import Reference
-from stream_infer.worker.fetch import fetch_one
+from stream_infer.references import fetch_one
 
 
 class Arrived:

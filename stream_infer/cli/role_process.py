@@ -1,0 +1,94 @@
+"""What the commands of all roles share: their logs, their API, their readiness, their end."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+import typer
+
+from stream_infer.cli.context import ConfigFile, Invocation, invocation_of
+from stream_infer.errors import PredictorUnavailable, UsageError
+from stream_infer.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from stream_infer.settings import ApiSettings, Settings
+
+ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
+ROLES_PANEL = "Roles"
+
+
+def start(ctx: typer.Context, file: ConfigFile, role: str, slot: int | None = None) -> Settings:
+    """The settings of a role that talks to Kafka."""
+    invocation = log_as(ctx, role, slot)
+    if role == "gateway":
+        invocation.on_note = lambda note: structlog.get_logger(__name__).info("ignored_on_purpose", key=note)
+    return invocation.settings_for_kafka(file)
+
+
+def log_as(ctx: typer.Context, role: str, slot: int | None = None) -> Invocation:
+    invocation = invocation_of(ctx)
+    level = logging.DEBUG if invocation.debug else logging.INFO
+    configure_logs(role, slot=slot, style=invocation.log_style.value, level=level)
+    return invocation
+
+
+def chosen_api(settings: Settings, name: str | None) -> ApiSettings:
+    """The API of that name, or the only one. Raises UsageError."""
+    names = [api.name for api in settings.apis]
+    if name is None:
+        if len(names) == 1:
+            return settings.apis[0]
+        raise UsageError(f"the role serves one API: name one of {', '.join(names) or '(the file defines none)'}")
+    found = settings.api(name)
+    if found is None:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
+        raise UsageError(f"the configuration has no API {name!r}; {hint}")
+    return found
+
+
+def ready_by(fd: int | None) -> Callable[[], None]:
+    """Tells whoever started this process, by a line on `fd`, that it serves."""
+
+    def tell() -> None:
+        if fd is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(fd, b"\n")
+            os.close(fd)
+
+    return tell
+
+
+def wait_for_predictor(error: PredictorUnavailable) -> None:
+    """In a container, or started on demand: whoever mends it does so while the jobs say what is wrong."""
+    structlog.get_logger(__name__).error("predictor_unavailable", reason=str(error))
+
+
+def give_up(error: PredictorUnavailable) -> None:
+    """Under `up`: the user who has just started it looks on."""
+    raise error
+
+
+@contextlib.contextmanager
+def until_signalled() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

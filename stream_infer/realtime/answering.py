@@ -1,0 +1,145 @@
+"""One request: which of the few paths it asks for, and for a prediction the item that it is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from stream_infer.engine.requests import pack_request
+from stream_infer.errors import UndecodableItem
+from stream_infer.http.answers import HealthBody
+from stream_infer.http.json_text import to_json
+from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout
+from stream_infer.ports import Fetcher, Reference
+from stream_infer.realtime.desk import Desk
+from stream_infer.realtime.messages import Asker, Reply, Request, problem_reply
+from stream_infer.realtime.replies import failure_reply
+from stream_infer.records import JSON, REFERENCE, REQUEST, Failure, Payload
+from stream_infer.references import fetch_one, read_reference, undecodable
+
+_LOG = structlog.get_logger(__name__)
+_TIMEOUT = TIMEOUT.encode()
+_CONTENT_TYPE = b"content-type"
+# What a page of somebody else's can make a browser send without asking first, and what no predictor reads.
+_FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
+_HEALTH = {b"/healthz", b"/readyz"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`timeout_s`: what an item has without a wish of its own, and the longest such wish. `fetches` at a time.
+
+    `shows_requests`: the predictor sees headers and query.
+    """
+
+    api: str
+    timeout_s: float
+    fetches: int
+    shows_requests: bool = False
+
+
+class Answering:
+    """Answers requests, each exactly once, by its asker's `reply`. One thread, the event loop's."""
+
+    def __init__(self, terms: Terms, desk: Desk, fetcher: Fetcher) -> None:
+        self._timeout_s = terms.timeout_s
+        self._desk = desk
+        self._fetcher = fetcher
+        self._shows_requests = terms.shows_requests
+        self._fetches = asyncio.Semaphore(terms.fetches)
+        self._fetching: set[asyncio.Task[None]] = set()
+        self._path = f"/v1/apis/{terms.api}/predict"
+        self._target = self._path.encode()
+
+    def answer(self, request: Request, asker: Asker) -> int:
+        """Takes the request; must not block. The token of its place at the desk, or 0: it is answered already."""
+        try:
+            if request.target.partition(b"?")[0] == self._target and request.method == b"POST":
+                return self._predict(request, asker)
+            asker.reply(self._other(request))
+        except Problem as problem:
+            asker.reply(problem_reply(problem))
+        except Exception:  # noqa: BLE001 - the boundary: a client gets an answer, the log the traceback
+            _LOG.exception("request_failed", target=request.target[:200].decode("latin-1"))
+            detail = "An error that is this replica's own fault; its log has the traceback."
+            asker.reply(problem_reply(Problem(ProblemKind.INTERNAL, detail)))
+        return 0
+
+    def leave(self, token: int) -> None:
+        """The asker has gone."""
+        self._desk.leave(token)
+
+    def _predict(self, request: Request, asker: Asker) -> int:
+        content_type = content_type_of(request)
+        wish = request.headers.get(_TIMEOUT)
+        timeout_s = self._timeout_s if wish is None else min(self._timeout_s, read_timeout(wish.decode("latin-1")))
+        if content_type == REFERENCE:
+            return self._refer(request, timeout_s, asker)
+        token = self._desk.admit(len(request.body), timeout_s, asker)
+        payload = Payload(request.body, content_type)
+        self._desk.submit(token, _with_request(payload, request) if self._shows_requests else payload)
+        return token
+
+    def _refer(self, request: Request, timeout_s: float, asker: Asker) -> int:
+        try:
+            reference = read_reference(request.body)
+        except UndecodableItem as error:
+            asker.reply(failure_reply(undecodable(str(error))))
+            return 0
+        token = self._desk.admit(len(request.body), timeout_s, asker)
+        task = asyncio.get_running_loop().create_task(self._fetch(token, reference, request))
+        self._fetching.add(task)
+        task.add_done_callback(self._fetching.discard)
+        return token
+
+    async def _fetch(self, token: int, reference: Reference, request: Request) -> None:
+        async with self._fetches:
+            outcome = await fetch_one(self._fetcher, reference)
+        if isinstance(outcome, Failure):
+            self._desk.answer(token, failure_reply(outcome))
+        else:
+            self._desk.resize(token, len(outcome.data))
+            self._desk.submit(token, _with_request(outcome, request) if self._shows_requests else outcome)
+
+    def _other(self, request: Request) -> Reply:
+        path = request.target.partition(b"?")[0]
+        if path in _HEALTH:
+            if request.method not in (b"GET", b"HEAD"):
+                raise _method_not_allowed(request, "GET")
+            unreadiness = self._desk.unreadiness if path == b"/readyz" else None
+            if unreadiness is not None:
+                raise unreadiness
+            return Reply(200, JSON_TYPE, to_json(HealthBody(status="ready" if path == b"/readyz" else "ok")))
+        if path == self._target:
+            raise _method_not_allowed(request, "POST")
+        shown = path[:200].decode("latin-1")
+        detail = f"{shown!r} is no path of this replica; it has POST {self._path}, GET /healthz and GET /readyz."
+        raise Problem(ProblemKind.UNKNOWN_PATH, detail)
+
+
+def content_type_of(request: Request) -> str:
+    """JSON where nothing is said, as for items. Raises Problem for a form."""
+    said = request.headers.get(_CONTENT_TYPE)
+    if not said:
+        return JSON
+    if said.startswith(_FORMS):
+        detail = (
+            f"The content type is {said[:100].decode('latin-1')!r}, a form; send one item, and say what it is: "
+            "content-type: application/json, image/jpeg, … (curl: -H 'content-type: application/json')."
+        )
+        raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, detail)
+    return said.decode("latin-1")
+
+
+def _with_request(payload: Payload, request: Request) -> Payload:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+    query = request.target.partition(b"?")[2].decode("latin-1")
+    return Payload(pack_request(payload.data, payload.content_type, headers, query), REQUEST)
+
+
+def _method_not_allowed(request: Request, allowed: str) -> Problem:
+    detail = f"There is no {request.method[:20].decode('latin-1')} here, but {allowed}."
+    return Problem(ProblemKind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed})

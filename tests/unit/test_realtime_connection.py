@@ -1,0 +1,245 @@
+"""Bytes to requests and replies to bytes; the transport and what answers are the test's own."""
+
+import asyncio
+import json
+
+import pytest
+
+from stream_infer.realtime.connection import Connection, ConnectionLimits
+from stream_infer.realtime.messages import Reply
+
+POST = b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n42"
+
+
+class Transport:
+    def __init__(self):
+        self.written = b""
+        self.is_closed = self.is_aborted = self.is_paused = self.has_ended = False
+
+    def write(self, data):
+        assert not self.is_closed
+        self.written += data
+
+    def close(self):
+        self.is_closed = True
+
+    def abort(self):
+        self.is_aborted = True
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.has_ended = True
+
+    def pause_reading(self):
+        self.is_paused = True
+
+    def resume_reading(self):
+        self.is_paused = False
+
+    def answers(self):
+        """Statuses and bodies of what was written."""
+        found, rest = [], self.written
+        while rest:
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+            length = int(headers.get(b"content-length", 0))
+            found.append((int(head[9:12]), rest[:length], headers))
+            rest = rest[length:]
+        return found
+
+
+class Answers:
+    """Keeps requests until the test answers; `at_once` echoes."""
+
+    def __init__(self, at_once=False):
+        self.requests = []
+        self.left = []
+        self.at_once = at_once
+
+    def answer(self, request, asker):
+        self.requests.append(request)
+        if self.at_once:
+            asker.reply(Reply(200, "application/json", request.body))
+            return 0
+        return len(self.requests)
+
+    def leave(self, token):
+        self.left.append(token)
+
+
+def connected(at_once=False):
+    answers, transport, connections = Answers(at_once), Transport(), set()
+    connection = Connection(answers, ConnectionLimits(1000), connections)
+    connection.connection_made(transport)
+    assert connections == {connection}
+    return connection, transport, answers
+
+
+@pytest.fixture(autouse=True)
+def loop():
+    """What lingers asks for a loop."""
+    loop = asyncio.new_event_loop()
+    asyncio._set_running_loop(loop)
+    yield loop
+    asyncio._set_running_loop(None)
+    loop.close()
+
+
+def test_a_request_is_read_in_whatever_pieces_it_comes():
+    connection, transport, answers = connected(at_once=True)
+    for byte in POST:
+        connection.data_received(bytes([byte]))
+    [request] = answers.requests
+    assert (request.method, request.target, request.body) == (b"POST", b"/p", b"42")
+    assert request.headers[b"content-type"] == b"application/json"
+    [(status, body, headers)] = transport.answers()
+    assert (status, body) == (200, b"42")
+    assert b"date" in headers
+    assert b"connection" not in headers
+    assert not transport.is_closed
+
+
+def test_chunked_bodies_are_put_together():
+    connection, _, answers = connected(at_once=True)
+    head = b"POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.data_received(head + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+    assert answers.requests[0].body == b"abc"
+
+
+def test_requests_that_come_before_an_answer_are_answered_in_their_order_and_not_read_without_end():
+    connection, transport, answers = connected()
+    connection.data_received(POST * 6)
+    assert len(answers.requests) == 1
+    assert transport.is_paused
+    for n in range(6):
+        connection.reply(Reply(200, "text/plain", b"%d" % n))
+    assert [body for _, body, _ in transport.answers()] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert not transport.is_paused
+
+
+def test_a_thousand_answers_at_once_are_no_recursion():
+    connection, transport, _ = connected(at_once=True)
+    connection.data_received(POST * 3000)
+    assert len(transport.answers()) == 3000
+
+
+def test_a_client_that_does_not_read_is_not_answered_on():
+    connection, transport, answers = connected(at_once=True)
+    connection.pause_writing()
+    connection.data_received(POST * 2)
+    assert answers.requests == []
+    connection.resume_writing()
+    assert len(transport.answers()) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x16\x03\x01 this is TLS\r\n\r\n", 400),
+        (b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
+        (b"GET /" + b"x" * 70_000, 431),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000, 431),
+        (b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n", 413),
+        (b"POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001, 413),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem_and_the_end_of_the_connection(data, status):
+    connection, transport, answers = connected()
+    connection.data_received(data)
+    [(found, body, headers)] = transport.answers()
+    assert found == status == json.loads(body)["status"]
+    assert headers[b"connection"] == b"close"
+    assert answers.requests == []
+    assert transport.has_ended
+    connection.data_received(POST)  # what still comes is not looked at
+    assert len(transport.answers()) == 1
+
+
+def test_the_request_before_a_bad_one_is_answered_first():
+    connection, transport, _ = connected()
+    connection.data_received(POST + b"nonsense\r\n\r\n")
+    assert transport.written == b""
+    connection.reply(Reply(200, "text/plain", b"fine"))
+    assert [status for status, _, _ in transport.answers()] == [200, 400]
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one():
+    connection, transport, _ = connected(at_once=True)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n")
+    connection.data_received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    [(status, _, headers)] = transport.answers()
+    assert (status, headers[b"connection"]) == (200, b"close")
+    assert transport.is_closed
+
+
+def test_a_large_body_that_waits_to_be_asked_for_is_asked_for():
+    connection, transport, _ = connected()
+    connection.data_received(b"POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("asks", [b"HTTP/1.1\r\nConnection: close", b"HTTP/1.0", b"HTTP/1.0\r\nConnection: keep-alive"])
+def test_who_wants_the_connection_to_end_is_obeyed(asks):
+    connection, transport, _ = connected(at_once=True)
+    connection.data_received(b"GET / " + asks + b"\r\nHost: h\r\n\r\n")
+    assert transport.answers()[0][2][b"connection"] == b"close"
+    assert transport.is_closed
+
+
+def test_an_answer_without_a_body_and_one_to_head_have_none():
+    connection, transport, _ = connected()
+    connection.data_received(POST)
+    connection.reply(Reply(204, None, b""))
+    assert b"content-length" not in transport.answers()[0][2]
+    connection.data_received(b"HEAD /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+    connection.reply(Reply(200, "application/json", b"{}"))
+    assert transport.written.endswith(b"content-length: 2\r\n\r\n")
+
+
+def test_who_hangs_up_is_left_and_who_only_has_said_all_is_answered():
+    connection, _, answers = connected()
+    connection.data_received(POST)
+    connection.connection_lost(None)
+    assert answers.left == [1]
+    connection.reply(Reply(200, "text/plain", b"too late"))
+
+    connection, transport, answers = connected()
+    connection.data_received(POST)
+    assert connection.eof_received()
+    connection.reply(Reply(200, "text/plain", b"1"))
+    assert transport.is_closed
+    assert not connected()[0].eof_received()
+
+
+def test_at_the_end_idle_connections_are_closed_and_busy_ones_with_their_answer():
+    idle, transport, _ = connected()
+    idle.close_if_idle()
+    assert transport.is_closed
+    busy, transport, _ = connected()
+    busy.data_received(POST)
+    busy.close_if_idle()
+    assert not transport.is_closed
+    busy.reply(Reply(200, "text/plain", b"1"))
+    assert transport.answers()[0][2][b"connection"] == b"close"
+    assert transport.is_closed
+
+
+def test_a_request_that_never_ends_and_a_connection_that_nobody_uses_are_ended():
+    connection, transport, _ = connected()
+    connection.data_received(b"POST /p HTTP/1.1\r\n")
+    connection.check_time(connection._since + 59)
+    assert transport.written == b""
+    connection.check_time(connection._since + 61)
+    assert transport.answers()[0][0] == 408
+    connection, transport, _ = connected()
+    connection.check_time(connection._since + 76)
+    assert transport.is_closed
+
+
+def test_a_content_type_of_a_predictors_own_cannot_write_headers():
+    connection, transport, _ = connected()
+    connection.data_received(POST)
+    connection.reply(Reply(200, "text/plain\r\nset-cookie: x=y", b""))
+    assert b"\r\nset-cookie" not in transport.written
