@@ -97,9 +97,13 @@ class SinkSettings(_Settings):
 
 
 class ModelsSettings(_Settings):
-    """How models that lie elsewhere come to this machine: below `state_dir`, where they are kept."""
+    """How models that lie elsewhere come to this machine: below `state_dir`, where they are kept.
+
+    `tracking_uri`: where MLflow keeps its runs and models: a folder, or http(s)://…, sqlite:///…
+    """
 
     max_bytes: int = Field(default=10 * 1024 * MIB, gt=0)
+    tracking_uri: str | None = Field(default=None, min_length=1)
 
 
 class NativePredictor(_Settings):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from connectors.models.mlflow import Tracking, fetch_from_mlflow
 from connectors.models.s3 import fetch_from_s3
 from connectors.s3 import S3Access
 from connectors.uris import RefusedPlace, path_of, redacted, s3_place_of, scheme_of
 from stream_infer.errors import PredictorUnavailable
 
 _GIB = 1024**3
-_SCHEMES = frozenset({"s3", "file"})
+_SCHEMES = frozenset({"s3", "file", "runs", "models"})
 
 
 def is_model_uri(text: str) -> bool:
@@ -18,8 +19,16 @@ def is_model_uri(text: str) -> bool:
     return scheme_of(text) in _SCHEMES
 
 
-def fetch_model(uri: str, cache: Path, *, access: S3Access | None = None, max_bytes: int = 10 * _GIB) -> Path:
-    """The file or folder on this machine that `uri` names: a path, file:///path, s3://bucket/object or …/prefix.
+def fetch_model(
+    uri: str,
+    cache: Path,
+    *,
+    access: S3Access | None = None,
+    max_bytes: int = 10 * _GIB,
+    tracking_uri: str | None = None,
+) -> Path:
+    """The file or folder on this machine that `uri` names: a path, file:///path, s3://bucket/object or …/prefix, and of
+    MLflow, whose store is at `tracking_uri`, runs:/RUN/path or models:/NAME/VERSION.
 
     What lies elsewhere is copied below `cache`, and found there as long as it stays what it is; `max_bytes` bounds one
     copy. Blocks for as long as that takes. Raises PredictorUnavailable, or ServiceUnavailable where its place cannot be
@@ -29,6 +38,8 @@ def fetch_model(uri: str, cache: Path, *, access: S3Access | None = None, max_by
         match scheme_of(uri):
             case "s3":
                 return fetch_from_s3(s3_place_of(uri), cache, access or S3Access(), max_bytes)
+            case "runs" | "models":
+                return fetch_from_mlflow(uri, cache, Tracking(tracking_uri, max_bytes))
             case "file":
                 return _present(path_of(uri))
             case "":
@@ -36,7 +47,8 @@ def fetch_model(uri: str, cache: Path, *, access: S3Access | None = None, max_by
     except RefusedPlace as error:
         raise PredictorUnavailable(f"model: {error}") from None
     raise PredictorUnavailable(
-        f"{redacted(uri)} is no address of a model: give a path, file:///path or s3://bucket/key"
+        f"{redacted(uri)} is no address of a model: "
+        "give a path, file:///path, s3://bucket/key, runs:/RUN/path or models:/NAME/VERSION"
     )
 
 

@@ -42,13 +42,15 @@ def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:
     Blocks while the model is fetched. Raises PredictorUnavailable, or ServiceUnavailable where it cannot be reached.
     """
 
-    def local(place: str) -> str:
-        if not is_model_uri(place):
-            return place
-        return str(fetch_model(place, settings.state_dir / "models", max_bytes=settings.models.max_bytes))
+    models, is_native = settings.models, spec.type == "native"
 
-    weights = None if spec.weights is None else local(spec.weights)
-    target = spec.target if spec.type == "native" else local(spec.target)
+    def local(place: str) -> str:
+        cache = settings.state_dir / "models"
+        return str(fetch_model(place, cache, max_bytes=models.max_bytes, tracking_uri=models.tracking_uri))
+
+    # What is no address may be a name of torchvision's own; a class's model is a path, which is there or is not.
+    weights = local(spec.weights) if spec.weights and (is_native or is_model_uri(spec.weights)) else spec.weights
+    target = local(spec.target) if is_model_uri(spec.target) and not is_native else spec.target
     if spec.type == "sagemaker" and weights is not None and Path(weights).is_file():
         weights = str(unpacked(Path(weights), settings.state_dir / "models", settings.models.max_bytes))
     return replace(spec, target=target, weights=weights)

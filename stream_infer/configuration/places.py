@@ -32,6 +32,9 @@ def with_absolute_places(settings: Settings, folder: Path) -> Settings:
             "sink": settings.sink.model_copy(update={"allowed_outputs": outputs}),
             "fetch": fetch.model_copy(update={"allowed_directories": directories}),
             "kafka": settings.kafka.model_copy(update={"security": security}),
+            "models": settings.models.model_copy(
+                update={"tracking_uri": _tracking(settings.models.tracking_uri, folder)}
+            ),
             "apis": [_api(api, folder) for api in settings.apis],
         }
     )
@@ -47,6 +50,11 @@ def _store(store: str, folder: Path) -> str:
     if scheme != "file" or rest.startswith(("/", "localhost/")):
         return store
     return _absolute(Path(unquote(rest)), folder).as_uri()
+
+
+def _tracking(uri: str | None, folder: Path) -> str | None:
+    """A folder is a path; sqlite:///… and http://… are MLflow's own."""
+    return uri if uri is None or _has_scheme(uri) else str(_absolute(Path(uri), folder))
 
 
 def _api(api: ApiSettings, folder: Path) -> ApiSettings:

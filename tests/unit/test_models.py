@@ -132,6 +132,11 @@ def test_an_address_becomes_a_path_before_an_engine_is_made(tmp_path):
     assert packed.target == str(tmp_path / "net.pt")
 
 
+def test_a_class_whose_model_is_not_there_is_not_even_loaded(tmp_path):
+    with pytest.raises(PredictorUnavailable, match="there is no model at"):
+        with_local_model(Settings(), PredictorSpec("native", "model.py:Model", weights=str(tmp_path / "none.pt")))
+
+
 def test_a_native_class_finds_its_model_in_its_config(tmp_path):
     (tmp_path / "model.py").write_text(
         "class Model:\n"
