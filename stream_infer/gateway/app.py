@@ -6,6 +6,7 @@ from aiohttp import web
 
 from stream_infer.gateway.abandoned_replays import AbandonedReplays
 from stream_infer.gateway.apis import ApisResource
+from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
@@ -41,6 +42,7 @@ def application(services: Services) -> web.Application:
         ApisResource(services),
         HealthResource(services),
         OpenApiResource(),
+        CortexResource(services),
     )
     for resource in resources:
         app.add_routes(resource.routes())

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from stream_infer.gateway.cortex_openapi import cortex_paths
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.logs import EVENT_STREAM
 from stream_infer.gateway.representations import (
@@ -56,7 +57,7 @@ def openapi_document() -> dict[str, Any]:
             "version": version("stream-infer"),
             "description": "Distributed inference over Kafka: jobs, items, results, dead letters.",
         },
-        "paths": _job_paths() | _api_paths() | _dead_letter_paths() | _service_paths(),
+        "paths": _job_paths() | _api_paths() | _dead_letter_paths() | _service_paths() | cortex_paths(),
         "components": {"schemas": schemas["$defs"]},
     }
 

@@ -58,7 +58,7 @@ class Submissions:
         `advice`: what to do where nobody knows whether Kafka has taken it.
         """
         services = self._services
-        job = self._job(asked, job_id)
+        job = self.job_of(asked, job_id)
         if (assemble := job.assemble) is not None:
             based = await services.block(lambda: with_base(assemble, job, services.preview))
             job = job.model_copy(update={"assemble": based})
@@ -87,7 +87,7 @@ class Submissions:
             return (await self.submit(asked, job_id, advice), False) if earlier is None else (earlier, True)
 
     async def dry_run(self, asked: Asked) -> DryRunBody:
-        job = self._job(asked, "dry-run")
+        job = self.job_of(asked, "dry-run")
         preview: list[Any] | None = None
         items: int | None = None
         source = source_of(job)
@@ -119,6 +119,7 @@ class Submissions:
         _log.info("stop_requested", job_id=job_id, api=known.job.api)
         return await services.board.wait_until_ending(job_id, STOP_WAIT_S) or known
 
-    def _job(self, asked: Asked, job_id: str) -> Job:
+    def job_of(self, asked: Asked, job_id: str) -> Job:
+        """The job that was asked for, submitted now."""
         at = self._services.clock()
         return job_of(asked.spec, job_id=job_id, api=asked.api, at=at, digest=asked.digest, words=asked.words)

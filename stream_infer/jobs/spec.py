@@ -57,7 +57,8 @@ class Job(PlacedSources):
     """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them.
 
     `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary. `words` is
-    what was asked for in those of another system, for whoever asks for the job in them again. `items`: how many there are, where the request said so.
+    what was asked for in those of another system, for whoever asks for the job in them again. `items`: how many there
+    are, where the request said so.
     """
 
     job_id: JobId

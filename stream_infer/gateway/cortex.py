@@ -1,0 +1,122 @@
+"""An API's own endpoint, as Cortex's clients call it: `/{api}` and `/batch/{api}`.
+
+    POST            submit a job; ?dryRun=true lists the files that it would read
+    GET ?jobID=     look at it                             older clients: /{api}/{job_id}
+    DELETE ?jobID=  stop it                                likewise
+
+Errors have `message`, where those of all other paths are problem documents.
+"""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from stream_infer.gateway.board import KnownJob
+from stream_infer.gateway.cortex_bodies import error_body, job_body, job_status_body, spec_of
+from stream_infer.gateway.services import Services
+from stream_infer.gateway.submission import new_job_id, request_hash
+from stream_infer.gateway.submissions import Asked, Submissions
+from stream_infer.http.json_text import to_json
+from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, ProblemKind, answer_with_problems
+from stream_infer.http.requests import JSON_TYPE, flag, parse_body, read_query, require_content_type
+from stream_infer.settings import ApiSettings
+
+# Not what the gateway has paths of its own below.
+API = r"{api:(?!(?:v1|batch|healthz|readyz|metrics)(?:/|$))[a-z0-9][a-z0-9-]*}"
+MOST_LISTED = 1000
+_PASSED = "validations passed"
+
+
+class CortexResource:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._submissions = Submissions(services)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            route
+            for path in (f"/{API}", "/batch/{api}")
+            for route in (
+                web.post(path, self._as_cortex(self.submit)),
+                web.get(path, self._as_cortex(self.look)),
+                web.delete(path, self._as_cortex(self.stop)),
+                web.get(f"{path}/{{job_id}}", self._as_cortex(self.look)),
+                web.delete(f"{path}/{{job_id}}", self._as_cortex(self.stop)),
+            )
+        ]
+
+    async def submit(self, request: web.Request) -> web.Response:
+        api = self._api(request)
+        query = read_query(request, ("dryRun",))
+        require_content_type(request, (JSON_TYPE,))
+        data = await request.read()
+        digest = request_hash(api.name, data)
+        asked = await self._services.block(lambda: self._submissions.read(api, spec_of(parse_body(data)), digest))
+        if flag(query, "dryRun"):
+            return web.Response(text="\n".join([*await self._files(asked), _PASSED]))
+        job_id = new_job_id()
+        known = await self._submissions.submit(asked, job_id, f"GET /{api.name}?jobID={job_id} tells.")
+        return _json(job_body(api, known.job))
+
+    async def look(self, request: web.Request) -> web.Response:
+        known = await self._job(request)
+        api = self._api(request)
+        endpoint = str(request.url.origin() / api.name)
+        return _json(job_status_body(api, known, endpoint, self._services.clock()))
+
+    async def stop(self, request: web.Request) -> web.Response:
+        known = await self._submissions.stop(await self._job(request))
+        return _json({"message": f"stopped job {known.job.job_id}"})
+
+    async def _job(self, request: web.Request) -> KnownJob:
+        """That of the query or, as older clients have it, of the path."""
+        api = self._api(request)
+        in_path = request.match_info.get("job_id")
+        job_id = in_path or read_query(request, ("jobID",)).get("jobID")
+        if not job_id:
+            detail = f"Say which job: /{api.name}?jobID=JOB. `stream-infer get {api.name}` lists them."
+            raise Problem(ProblemKind.INVALID_QUERY, detail)
+        known = await self._services.job(job_id)
+        if known.job.api != api.name:
+            detail = f"Job {job_id} is one of API {known.job.api!r}, not of {api.name!r}."
+            raise Problem(ProblemKind.UNKNOWN_JOB, detail)
+        return known
+
+    def _api(self, request: web.Request) -> ApiSettings:
+        return self._services.api(request.match_info["api"])
+
+    async def _files(self, asked: Asked) -> list[str]:
+        """What the job would read, one a line, as far as the first so many items tell. Inline items are no files."""
+        look = self._services.preview
+        if asked.spec.item_list is not None or look is None:
+            return []
+        job = self._submissions.job_of(asked, "dry-run")
+        found = await self._services.block(lambda: look(job, MOST_LISTED + 1))
+        files = list(dict.fromkeys((item.source or "").partition("#")[0] for item in found[:MOST_LISTED]))
+        return [*files, "…"] if len(found) > MOST_LISTED else files
+
+    def _as_cortex(self, handler: Handler) -> Handler:
+        """For an API that there is; what is none is no path of this gateway."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if self._services.settings.api(request.match_info["api"]) is None:
+                raise web.HTTPNotFound
+            response = await answer_with_problems(request, handler)
+            if isinstance(response, web.Response) and response.content_type == CONTENT_TYPE:
+                return _in_words_of_cortex(response)
+            return response
+
+        return answer
+
+
+def _in_words_of_cortex(problem: web.Response) -> web.Response:
+    assert isinstance(problem.body, bytes)
+    body = to_json(error_body(json.loads(problem.body)))
+    kept = {name: value for name, value in problem.headers.items() if name in ("Allow", "Accept", "Retry-After")}
+    return web.Response(status=problem.status, body=body, content_type=JSON_TYPE, headers=kept)
+
+
+def _json(body: dict[str, object]) -> web.Response:
+    return web.Response(body=to_json(body), content_type=JSON_TYPE)
