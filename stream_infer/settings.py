@@ -110,6 +110,7 @@ class NativePredictor(_Settings):
     """A class of the user's own: `path/to/file.py:Class`, or `package.module:Class`.
 
     `model`: a file or folder, or where one is to be fetched from; the class finds its path in `config["model"]`.
+    `job_scoped`: each call has items of one job alone, and is `predict(items, job)`.
     """
 
     type: Literal["native"] = "native"
@@ -117,6 +118,7 @@ class NativePredictor(_Settings):
     model: str | None = Field(default=None, min_length=1)
     config: dict[str, Any] = Field(default_factory=dict)
     on_job_complete: bool = False
+    job_scoped: bool = False
 
     @model_validator(mode="after")
     def _one_model(self) -> NativePredictor:
@@ -126,8 +128,8 @@ class NativePredictor(_Settings):
 
     @property
     def is_job_scoped(self) -> bool:
-        """Whether each job has an instance of its own, so that no micro-batch mixes jobs."""
-        return False
+        """Whether no micro-batch mixes jobs, and the predictor is told whose items it gets."""
+        return self.job_scoped
 
     @property
     def sees_requests(self) -> bool:

@@ -45,7 +45,7 @@ def submit(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Kept with the job; of a predictor only on_job_complete sees it (predict does not).",
+            help="Kept with the job, for predictors that ask whose items they get, and for on_job_complete.",
         ),
     ] = None,
     timeout: Annotated[

@@ -24,7 +24,8 @@ LARGEST_FOUND = 1024
 def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
     match predictor:
         case NativePredictor():
-            return PredictorSpec("native", predictor.target, predictor.config, weights=predictor.model)
+            scoped = {"job_scoped": True} if predictor.job_scoped else {}
+            return PredictorSpec("native", predictor.target, predictor.config, weights=predictor.model, options=scoped)
         case TorchvisionPredictor():
             return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
         case CortexPredictor():

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stream_infer.jobs.status import JobStatus
-from stream_infer.settings import ApiSettings
+from stream_infer.settings import ApiSettings, CortexPredictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ def flow_policy(api: ApiSettings, ahead_s: float, batch_size: int | None = None)
     batch = api.batching.presumed_batch_size
     if not api.predictor.is_job_scoped:
         return FlowPolicy(ahead_s, 2 * batch * api.workers.max)
-    batch = min(batch, batch_size or batch)
+    default = api.predictor.batch_size if isinstance(api.predictor, CortexPredictor) else None
+    batch = min(batch, batch_size or default or batch)
     return FlowPolicy(ahead_s, 2 * batch * api.workers.max, 2 * batch, batch)
 
 

@@ -194,7 +194,7 @@ class Intake:
             return 0
         if api is None:
             return 0
-        policy = flow_policy(api, self._settings.intake.ahead_seconds)
+        policy = flow_policy(api, self._settings.intake.ahead_seconds, run.job.batch_size)
         allowed = allowance(policy, status, run.checkpoint.enqueued, active)
         chunk = self._settings.intake.chunk_items
         return min(allowed, max(policy.step, chunk // policy.step * policy.step))

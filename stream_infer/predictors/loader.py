@@ -10,6 +10,7 @@ from typing import Any
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.cortex import cortex_constructor
 from stream_infer.predictors.finding import find, hint, said
+from stream_infer.predictors.job_aware import job_aware, require_job
 from stream_infer.predictors.protocol import Predictor
 from stream_infer.predictors.sagemaker import SageMakerModel
 from stream_infer.predictors.spec import PredictorSpec
@@ -41,8 +42,11 @@ def _native(spec: PredictorSpec) -> Callable[[], Predictor]:
     if not callable(getattr(cls, "predict", None)):
         raise PredictorUnavailable(f"{what} has no method predict(self, items){hint(cls, 'predict')}")
     _require_config(cls, what)
-    constructor: Callable[[dict[str, Any]], Predictor] = cls
     model = {} if spec.weights is None else {"model": spec.weights}
+    constructor: Callable[[dict[str, Any]], Predictor] = cls
+    if spec.options.get("job_scoped"):
+        require_job(cls, what)
+        constructor = lambda config: job_aware(cls(config))  # noqa: E731 - the same, under the class's own name
     return lambda: _construct(what, lambda: constructor({**spec.config, **model}))
 
 

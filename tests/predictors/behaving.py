@@ -96,3 +96,17 @@ class Assorted:
             "retry": RetryableError("busy", retry_after=3.0),
         }
         return [wanted[item] for item in items]
+
+
+class Greeting:
+    """Greets as the item's job says; without a job, and without a word, by "hello"."""
+
+    def __init__(self, config):
+        self.default = config.get("greeting", "hello")
+
+    def preprocess(self, item):
+        return str(item)
+
+    def predict(self, items, job):
+        greeting = self.default if job is None else job.config.get("greeting", self.default)
+        return [f"{greeting} {item} of {len(items)}" for item in items]
