@@ -43,6 +43,7 @@ _KNOWN_OF_PREDICTOR = (
 # As long as Cortex let a batch take and a model load, and as large as it let a batch be; whole ones are waited for.
 _BATCHING_OF_BATCHES: Final = {"max_batch_size": 1024, "max_wait_ms": 1000, "call_timeout": 3600, "load_timeout": 1800}
 _MOST_WORKERS_OF_BATCHES = 4
+_FIRST_PORT, _PORTS_OF_AN_API = 8090, 100
 
 
 @dataclass(slots=True)
@@ -104,8 +105,7 @@ class _Reading:
         api = {"name": entry.get("name"), "predictor": predictor}
         if kind == "batch":
             api["batching"] = dict(_BATCHING_OF_BATCHES)
-        workers = self._workers(at, name, entry, kind)
-        self.apis.append(api if workers is None else {**api, "workers": workers})
+        self.apis.append(api | self._processes(at, name, entry, kind))
 
     def _predictor(
         self, path: KeyPath, name: str, entry: dict[str, Any], given: dict[str, Any], kind: str
@@ -127,15 +127,19 @@ class _Reading:
         }
         return {key: value for key, value in predictor.items() if value is not None}
 
-    def _workers(self, at: int, name: str, entry: dict[str, Any], kind: str) -> dict[str, int] | None:
+    def _processes(self, at: int, name: str, entry: dict[str, Any], kind: str) -> dict[str, Any]:
+        """Replicas are workers; those of a realtime API answer requests, and its workers start when jobs come."""
         scaling = entry.get("autoscaling")
+        low, high = (0, _MOST_WORKERS_OF_BATCHES) if kind == "batch" else (1, 1)
         if isinstance(scaling, dict):
             known = ("min_replicas", "max_replicas")
             self._check((at, "autoscaling"), f"{name}.autoscaling", scaling, known, IGNORED_OF_AUTOSCALING, {})
-            low, high = scaling.get("min_replicas", 1), scaling.get("max_replicas")
-            return {"min": low, "max": max(low, 1) if high is None else high}
-        # A batch API without a job has no process; how many there are is what its jobs ask for.
-        return {"min": 0, "max": _MOST_WORKERS_OF_BATCHES} if kind == "batch" else None
+            low = scaling.get("min_replicas", low)
+            high = scaling.get("max_replicas", max(low, high) if isinstance(low, int) else high)
+        if kind != "realtime":
+            return {"workers": {"min": low, "max": high}}
+        listen = f"127.0.0.1:{_FIRST_PORT + _PORTS_OF_AN_API * len(self.apis)}"
+        return {"workers": {"min": 0, "max": high}, "realtime": {"replicas": low, "listen": listen}}
 
     def _check(
         self,

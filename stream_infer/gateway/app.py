@@ -42,7 +42,7 @@ def application(services: Services) -> web.Application:
         ApisResource(services),
         HealthResource(services),
         OpenApiResource(),
-        CortexResource(services),
+        CortexResource(services, predictions),
     )
     for resource in resources:
         app.add_routes(resource.routes())

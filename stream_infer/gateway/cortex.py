@@ -4,6 +4,9 @@
     GET ?jobID=     look at it                             older clients: /{api}/{job_id}
     DELETE ?jobID=  stop it                                likewise
 
+A realtime API's own endpoint, `/{api}` and of the first generation `/{deployment}/{api}`: POST a payload, read what its
+predictor makes of it.
+
 Errors have `message`, where those of all other paths are problem documents.
 """
 
@@ -15,37 +18,61 @@ from aiohttp import web
 
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.cortex_bodies import error_body, job_body, job_status_body, spec_of
+from stream_infer.gateway.predict import read_call
+from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import new_job_id, request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, ProblemKind, answer_with_problems
 from stream_infer.http.requests import JSON_TYPE, flag, parse_body, read_query, require_content_type
-from stream_infer.settings import ApiSettings
+from stream_infer.settings import ApiSettings, CortexPredictor
 
 # Not what the gateway has paths of its own below.
-API = r"{api:(?!(?:v1|batch|healthz|readyz|metrics)(?:/|$))[a-z0-9][a-z0-9-]*}"
+_OWN = r"(?!(?:v1|batch|healthz|readyz|metrics)(?:/|$))"
+API = f"{{api:{_OWN}[a-z0-9][a-z0-9-]*}}"
+DEPLOYMENT = f"{{deployment:{_OWN}[A-Za-z0-9_-]+}}"
 MOST_LISTED = 1000
 _PASSED = "validations passed"
+_ASYNC = (
+    "An AsyncAPI's payloads are items here: submit a job with them, POST /v1/apis/{api}/jobs, and read what came out, "
+    "GET /v1/jobs/{job_id}/results; or put them into its topic, POST /v1/apis/{api}/items."
+)
 
 
 class CortexResource:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, predictions: Predictions) -> None:
         self._services = services
+        self._predictions = predictions
         self._submissions = Submissions(services)
 
     def routes(self) -> list[web.RouteDef]:
-        return [
+        of_deployment = f"/{DEPLOYMENT}/{{api}}"
+        return [web.post(of_deployment, self._as_cortex(self.predict))] + [
             route
             for path in (f"/{API}", "/batch/{api}")
             for route in (
-                web.post(path, self._as_cortex(self.submit)),
+                web.post(path, self._as_cortex(self.post)),
                 web.get(path, self._as_cortex(self.look)),
                 web.delete(path, self._as_cortex(self.stop)),
                 web.get(f"{path}/{{job_id}}", self._as_cortex(self.look)),
                 web.delete(f"{path}/{{job_id}}", self._as_cortex(self.stop)),
             )
         ]
+
+    async def post(self, request: web.Request) -> web.Response:
+        """To a realtime API a payload, to any other a job."""
+        match self._api(request).predictor:
+            case CortexPredictor(kind="realtime"):
+                return await self.predict(request)
+            case CortexPredictor(kind="async"):
+                raise Problem(ProblemKind.METHOD_NOT_ALLOWED, _ASYNC, status=400)
+        return await self.submit(request)
+
+    async def predict(self, request: web.Request) -> web.Response:
+        api = self._api(request)
+        self._predictions.check(api)
+        return await self._predictions.answer(api, await read_call(request))
 
     async def submit(self, request: web.Request) -> web.Response:
         api = self._api(request)

@@ -6,12 +6,14 @@ from typing import Any
 
 from stream_infer.http.requests import JSON_TYPE
 
+_OF_DEPLOYMENT = {"deployment": "Anything.", "api": "The API's name."}
 _ABOUT = "As Cortex's clients call it; errors are JSON with `message`."
 
 
 def cortex_paths() -> dict[str, Any]:
-    """For the API's own endpoint, and for the same below /batch."""
-    return {
+    """For the API's own endpoint, for the same below /batch, and for a realtime one of the first generation."""
+    of_deployment = [_parameter(name, "path", what) for name, what in _OF_DEPLOYMENT.items()]
+    return {"/{deployment}/{api}": {"post": _operation("cortexPredict", "Predict", of_deployment)}} | {
         path: operations
         for prefix, owner in (("", "Api"), ("/batch", "BatchApi"))
         for path, operations in (
@@ -27,7 +29,8 @@ def _of_api(owner: str) -> dict[str, Any]:
     dry_run = _parameter("dryRun", "query", "List the files that would be read, as text; change nothing.", "boolean")
     body = {"required": True, "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
     return {
-        "post": _operation(f"cortexSubmit{owner}Job", "Submit a job", [api, dry_run]) | {"requestBody": body},
+        "post": _operation(f"cortexSubmit{owner}Job", "Submit a job, or predict a payload", [api, dry_run])
+        | {"requestBody": body},
         "get": _operation(f"cortexGet{owner}Job", "Look at a job", [api, job]),
         "delete": _operation(f"cortexStop{owner}Job", "Stop a job", [api, job]),
     }

@@ -153,6 +153,8 @@ def test_an_error_has_a_message_where_cortexs_clients_look():
     [
         ("POST", "/iris", "/{api}"),
         ("DELETE", "/iris", "/{api}"),
+        ("POST", "/food/hotdog", "/{deployment}/{api}"),
+        ("POST", "/my_food/hotdog", "/{deployment}/{api}"),
         ("GET", "/iris/j", "/{api}/{job_id}"),
         ("POST", "/batch/iris", "/batch/{api}"),
         ("GET", "/batch/iris/j", "/batch/{api}/{job_id}"),
