@@ -217,7 +217,7 @@ class Desk:
     def _deny(self, token: int, failure: Failure) -> None:
         # Of what is the client's own to mend the client alone is told.
         say = _LOG.debug if failure.final else _LOG.warning
-        say("item_failed", stage=failure.stage.value, exception=failure.exception, message=failure.message)
+        say("item_failed", stage=failure.stage.value, error=failure.exception, message=failure.message)
         self.answer(token, replies.failure_reply(failure))
 
     def _expire(self, now: float) -> None:
