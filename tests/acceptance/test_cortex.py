@@ -1,0 +1,226 @@
+"""A Cortex user: a cortex.yaml, predictors that are not touched, and `requests` on the APIs' own endpoints."""
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from stream_infer.local.free_ports import find_free
+from tests.support.s3_fixture import S3Server
+from tests.support.up_process import UpProcess, up_in, wait_for
+
+PROJECT = Path(__file__).parents[1] / "predictors" / "cortex"
+CORTEX_YAML = """\
+- name: iris
+  kind: BatchAPI
+  predictor:
+    type: python
+    path: predictor.py
+    config: {factor: 10}
+  compute: {cpu: 1, mem: 1Gi}
+  networking: {endpoint: iris}
+- name: stateful
+  kind: BatchAPI
+  handler: {type: python, path: stateful.py}
+"""
+HOTDOG_YAML = """\
+- kind: deployment
+  name: food
+- kind: api
+  name: hotdog
+  predictor: {path: hotdog.py, metadata: {kinds: {dog.jpg: hotdog, cat.jpg: not hotdog}}}
+"""
+FINAL = {
+    "succeeded", "completed_with_failures", "worker_error", "enqueue_failed", "stopped", "timed_out",
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def up_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Starts `up -f cortex.yaml`; the rest of its configuration is in the environment, as a cortex.yaml has none."""
+    with contextlib.ExitStack() as closing:
+
+        def start(text: str, **environ: str) -> tuple[UpProcess, str]:
+            [port] = find_free(1)
+            variables = {
+                "STREAM_INFER__STATE_DIR": str(project.parent / "state"),
+                "STREAM_INFER__STORE": (project.parent / "store").as_uri(),
+                "STREAM_INFER__GATEWAY__LISTEN": f"127.0.0.1:{port}",
+                "STREAM_INFER__JOBS__PARTITIONS": "2",
+                **environ,
+            }
+            for name, value in variables.items():
+                monkeypatch.setenv(name, value)
+            (project / "cortex.yaml").write_text(text)
+            up = closing.enter_context(up_in(project.parent, project / "cortex.yaml"))
+            return up, up.wait_until_ready()["gateway"]
+
+        yield start
+
+
+def submit(endpoint: str, spec: dict[str, Any], **params: str) -> requests.Response:
+    return requests.post(endpoint, json=spec, params=params, timeout=60)
+
+
+def wait_until_final(endpoint: str, job_id: str, up: UpProcess) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        status: dict[str, Any] = requests.get(endpoint, params={"jobID": job_id}, timeout=60).json()["job_status"]
+        return status if status["status"] in FINAL and "end_time" in status else None
+
+    found: dict[str, Any] = wait_for(look, 120.0, up.text)
+    return found
+
+
+def objects(client: Any, bucket: str, prefix: str) -> dict[str, Any]:
+    listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    return {
+        entry["Key"].removeprefix(prefix): json.loads(client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+        for entry in listed
+    }
+
+
+@pytest.mark.timeout(400)
+def test_a_batch_api_serves_its_user_as_cortex_did(up_with: Any, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    client = s3.client()
+    for name in ("a", "b", "c"):
+        client.put_object(Bucket=s3.bucket, Key=f"in/{name}.txt", Body=b"x")
+    client.put_object(Bucket=s3.bucket, Key="in/values.json", Body=b"1\n2\n3\n4\n5\n")
+    up, gateway = up_with(CORTEX_YAML, STREAM_INFER__FETCH__ALLOWED_S3_PREFIXES=f"[s3://{s3.bucket}/in]")
+    endpoint, dest = f"{gateway}/iris", f"s3://{s3.bucket}/out"
+    assert "iris.compute (line 7) is ignored" in up.text()
+
+    # Inline items, in batches of two: the predictor's own objects, and its aggregate at the end.
+    spec = {"workers": 1, "item_list": {"items": list(range(7)), "batch_size": 2}, "config": {"dest_s3_dir": dest}}
+    answer = submit(endpoint, spec)
+    assert answer.status_code == 200, answer.text
+    job = answer.json()
+    assert (job["api_name"], job["kind"], job["workers"]) == ("iris", "BatchAPI", 1)
+    assert job["config"] == {"dest_s3_dir": dest}
+    assert job["api_id"]
+    status = wait_until_final(endpoint, job["job_id"], up)
+    assert status["status"] == "succeeded", up.text()
+    assert (status["total_batch_count"], status["batches_in_queue"]) == (4, 0)
+    assert status["batch_metrics"]["succeeded"] == 4
+    written = objects(client, s3.bucket, f"out/{job['job_id']}/")
+    aggregated = written.pop("aggregated_results.json")
+    batches = sorted([entry["item"] for entry in batch] for batch in written.values())
+    assert batches == [[0, 1], [2, 3], [4, 5], [6]]
+    assert sorted((entry["item"], entry["value"]) for entry in aggregated["results"]) == [(n, n * 10) for n in range(7)]
+    assert aggregated["batches"] == 4, "one instance has seen them all"
+    assert aggregated["results"][0]["label"] == "iris", "it found its file in the project"
+    assert "loaded for iris 1 4" in up.text()
+
+    # Lines of objects; the API's config is the job's where it says so.
+    spec = {
+        "workers": 1,
+        "delimited_files": {"s3_paths": [f"s3://{s3.bucket}/in/"], "includes": ["**.json"], "batch_size": 3},
+        "config": {"dest_s3_dir": dest, "factor": 100},
+    }
+    dry = submit(endpoint, spec, dryRun="true")
+    assert dry.status_code == 200
+    assert dry.text.splitlines() == [f"s3://{s3.bucket}/in/values.json", "validations passed"]
+    job_id = submit(endpoint, spec).json()["job_id"]
+    assert wait_until_final(endpoint, job_id, up)["status"] == "succeeded"
+    results = objects(client, s3.bucket, f"out/{job_id}/")["aggregated_results.json"]["results"]
+    assert sorted(entry["value"] for entry in results) == [100, 200, 300, 400, 500]
+
+    # Paths of objects, at the other path, and as older clients ask.
+    batch_endpoint = f"{gateway}/batch/iris"
+    spec = {
+        "workers": 1,
+        "file_path_lister": {
+            "s3_paths": [f"s3://{s3.bucket}/in/"],
+            "excludes": ["**.json", "**b.txt"],
+            "batch_size": 5,
+        },
+        "config": {"dest_s3_dir": dest, "factor": 1},
+    }
+    job_id = submit(batch_endpoint, spec).json()["job_id"]
+    assert wait_until_final(batch_endpoint, job_id, up)["status"] == "succeeded"
+    assert requests.get(f"{endpoint}/{job_id}", timeout=60).json()["job_status"]["job_id"] == job_id
+    results = objects(client, s3.bucket, f"out/{job_id}/")["aggregated_results.json"]["results"]
+    assert sorted(entry["item"] for entry in results) == [f"s3://{s3.bucket}/in/a.txt", f"s3://{s3.bucket}/in/c.txt"]
+
+    # What goes wrong says so where Cortex's clients look.
+    for wrong, code in [
+        ({"workers": 1}, 422),
+        ({"item_list": {"items": [1]}, "sqs_dead_letter_queue": {"arn": "arn", "max_receive_count": 1}}, 422),
+        ({"item_lst": {"items": [1]}}, 422),
+    ]:
+        refused = submit(endpoint, wrong)
+        assert refused.status_code == code
+        assert refused.json()["message"] == refused.json()["error"]
+    assert requests.get(endpoint, params={"jobID": "nothing"}, timeout=60).status_code == 404
+    assert "jobID=JOB" in requests.get(endpoint, timeout=60).json()["message"]
+
+    # A predictor that cannot be made for a job fails that job, with what its constructor raised.
+    job_id = submit(endpoint, {"workers": 1, "item_list": {"items": [1, 2], "batch_size": 1}}).json()["job_id"]
+    assert wait_until_final(endpoint, job_id, up)["status"] in ("worker_error", "enqueue_failed")
+    ours = requests.get(f"{gateway}/v1/jobs/{job_id}", timeout=60).json()
+    assert ours["state"] == "failed"
+    assert "'dest_s3_dir' field was not provided" in " ".join(ours["errors"])
+
+
+@pytest.mark.timeout(300)
+def test_a_job_can_be_stopped_and_two_jobs_keep_their_states_apart(up_with: Any) -> None:
+    up, gateway = up_with(CORTEX_YAML)
+    endpoint = f"{gateway}/stateful"
+    items = {"items": [[n] for n in range(40)], "batch_size": 4}
+    job_ids = [
+        submit(endpoint, {"workers": 1, "item_list": items, "config": {"says": name}}).json()["job_id"]
+        for name in ("one", "two")
+    ]
+    for job_id, name in zip(job_ids, ("one", "two"), strict=True):
+        assert wait_until_final(endpoint, job_id, up)["status"] == "succeeded", up.text()
+        results = requests.get(f"{gateway}/v1/jobs/{job_id}/results", timeout=60).text.splitlines()
+        seen = [json.loads(line)["output"] for line in results]
+        assert {output[0] for output in seen} == {job_id}
+        assert max(output[1] for output in seen) == 40
+        assert len({output[2] for output in seen}) == 10
+        assert {len(output[3]) for output in seen} == {4}
+        wait_for(lambda text=f"{job_id} is complete after 40 items, as {name}": text in up.text(), 10.0, up.text)
+
+    slow = submit(endpoint, {"workers": 1, "item_list": items, "config": {"takes": 120}}).json()["job_id"]
+    wait_for(lambda: status_of(endpoint, slow) == "running" or None, 60.0, up.text)
+    stopped = requests.delete(endpoint, params={"jobID": slow}, timeout=60)
+    assert (stopped.status_code, stopped.json()) == (200, {"message": f"stopped job {slow}"})
+    assert status_of(endpoint, slow) == "stopped"
+
+
+def status_of(endpoint: str, job_id: str) -> str:
+    time.sleep(0.2)
+    found: str = requests.get(endpoint, params={"jobID": job_id}, timeout=60).json()["job_status"]["status"]
+    return found
+
+
+@pytest.mark.timeout(200)
+def test_the_first_generations_realtime_api_answers_hotdog(up_with: Any) -> None:
+    [port] = find_free(1)
+    up, gateway = up_with(HOTDOG_YAML, STREAM_INFER__APIS__HOTDOG__REALTIME__LISTEN=f"127.0.0.1:{port}")
+    picture = {"url": "https://example.com/dog.jpg"}
+
+    def ask(path: str, body: Any = picture) -> requests.Response:
+        return requests.post(f"{gateway}/{path}", json=body, timeout=60)
+
+    wait_for(lambda: ask("food/hotdog").status_code == 200, 60.0, up.text)
+    assert ask("food/hotdog").text == '"hotdog"'
+    assert ask("hotdog").json() == "hotdog"
+    assert ask("hotdog", {"url": "https://example.com/cat.jpg"}).json() == "not hotdog"
+    bad = ask("food/hotdog", {"link": 1})
+    assert bad.status_code == 500
+    assert "url" in bad.json()["message"]
+    assert ask("food/nothing").status_code == 404
