@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -40,7 +39,7 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
             store,
             stop,
             ready_by(ready_fd),
-            preview=lambda job, limit: list(islice(open_source(job).read(None), limit)),
+            read_source=lambda job: open_source(job).read(None),
         )
 
 

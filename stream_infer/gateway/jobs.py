@@ -9,13 +9,15 @@ from aiohttp import web
 from stream_infer.gateway.board import KnownJob, is_ending
 from stream_infer.gateway.representations import JobBody, JobList, job_body
 from stream_infer.gateway.services import Services
+from stream_infer.gateway.streams import send_lines
 from stream_infer.gateway.submission import ANONYMOUS, job_id_of, new_job_id, request_hash
-from stream_infer.gateway.submissions import Asked, Submissions
+from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
 from stream_infer.http.answers import answer
 from stream_infer.http.problems import Problem, ProblemKind, nearest
 from stream_infer.http.requests import (
     IDEMPOTENCY_KEY,
     JSON_TYPE,
+    accepts_lines,
     flag,
     idempotency_key,
     integer,
@@ -25,11 +27,18 @@ from stream_infer.http.requests import (
 )
 from stream_infer.jobs.status import State
 
+# A dry run may list for minutes: it must not take the threads that everything else waits for.
+MAX_DRY_RUNS = 4
+MOST_PREVIEWED = 1000
+LISTED = 1000
+MOST_LISTED = 1_000_000
+
 
 class JobsResource:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._submissions = Submissions(services)
+        self._dry_runs = 0
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -39,17 +48,18 @@ class JobsResource:
             web.delete("/v1/jobs/{job_id}", self.stop_job),
         ]
 
-    async def submit_job(self, request: web.Request) -> web.Response:
+    async def submit_job(self, request: web.Request) -> web.StreamResponse:
         """202 with the job; 200 where it is a dry run."""
         api = self._services.api(request.match_info["api"])
-        query = read_query(request, ("dry_run",))
+        query = read_query(request, ("dry_run", "limit"))
+        is_dry = _is_dry_run(query)
         key = idempotency_key(request)
         require_content_type(request, (JSON_TYPE,))
         data = await request.read()
         submissions, digest = self._submissions, request_hash(api.name, data)
         asked = await self._services.block(lambda: submissions.read(api, parse_body(data), digest))
-        if flag(query, "dry_run"):
-            return answer(await submissions.dry_run(asked))
+        if is_dry:
+            return await self._dry_run(request, query, asked)
         job_id = new_job_id() if key is None else job_id_of(ANONYMOUS, key)
         advice = f"GET /v1/jobs/{job_id} tells; or send it again with the same {IDEMPOTENCY_KEY}."
         if key is None:
@@ -59,6 +69,21 @@ class JobsResource:
             _require_same(known, asked)
         headers = {"Location": f"/v1/jobs/{job_id}"} | ({"Idempotency-Replayed": "true"} if is_earlier else {})
         return answer(self._body(known), status=202, headers=headers)
+
+    async def _dry_run(self, request: web.Request, query: dict[str, str], asked: Asked) -> web.StreamResponse:
+        """A summary; or, where the client asks for lines, the items as they are found."""
+        if self._dry_runs >= MAX_DRY_RUNS:
+            detail = f"{MAX_DRY_RUNS} dry runs are under way here already. Try again, or ask another replica."
+            raise Problem(ProblemKind.BUSY, detail)
+        self._dry_runs += 1
+        try:
+            if not accepts_lines(request):
+                limit = integer(query, "limit", PREVIEWED, 1, MOST_PREVIEWED)
+                return answer(await self._submissions.dry_run(asked, limit))
+            limit = integer(query, "limit", LISTED, 1, MOST_LISTED)
+            return await send_lines(request, self._submissions.listing(asked, limit).lines(), self._services.block)
+        finally:
+            self._dry_runs -= 1
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         query = read_query(request, ("limit", "after", "state", "api"))
@@ -99,6 +124,13 @@ def _require_same(known: KnownJob, asked: Asked) -> None:
             "body. Send the same body byte for byte to get that job, or a new key to submit a new one."
         )
         raise Problem(ProblemKind.IDEMPOTENCY_CONFLICT, detail, job_id=known.job.job_id)
+
+
+def _is_dry_run(query: dict[str, str]) -> bool:
+    is_dry = flag(query, "dry_run")
+    if "limit" in query and not is_dry:
+        raise Problem(ProblemKind.INVALID_QUERY, "limit says how much of a dry run is listed; dry_run=true is missing.")
+    return is_dry
 
 
 def _state(text: str | None) -> State | None:

@@ -68,14 +68,17 @@ def _job_paths() -> dict[str, Any]:
     accepted = _json("The job.", JobBody)
     accepted["headers"] = {"Location": {"schema": {"type": "string"}}}
     dry_run = _query_parameter("dry_run", "Answer what would be enqueued; change nothing.", {"type": "boolean"})
+    limit = _query_parameter("limit", "Of a dry run: list at most as many items.", _whole(1, 1_000_000, 1000))
+    would_be = _json("With dry_run: what would be enqueued; with Accept, one item a line, then the end.", DryRunBody)
+    would_be["content"] |= _lines("")["content"]
     states = {"type": "string", "enum": [state.value for state in State]}
     return {
         "/v1/apis/{api}/jobs": {
             "post": _operation(
                 "submitJob",
                 "Submit a job",
-                {"202": accepted, "200": _json("With dry_run: what would be enqueued.", DryRunBody)},
-                [api, dry_run, _idempotency_key()],
+                {"202": accepted, "200": would_be},
+                [api, dry_run, limit, _idempotency_key()],
                 {JSON_TYPE: {"schema": _ref(JobSpec)}},
             )
         },

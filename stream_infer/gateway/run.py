@@ -11,7 +11,7 @@ import structlog
 
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
-from stream_infer.gateway.services import Services, SourcePreview
+from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.address import Address, listen_address
 from stream_infer.http.listening import listening
@@ -36,7 +36,7 @@ def run(
     stop: threading.Event,
     on_ready: Callable[[], None],
     *,
-    preview: SourcePreview | None = None,
+    read_source: SourceReader | None = None,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
@@ -48,7 +48,7 @@ def run(
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster_id(settings.kafka))
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, preview, on_listening))
+            asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, read_source, on_listening))
     finally:
         slot.release()
 
@@ -60,13 +60,13 @@ async def _serve(
     slot: str,
     stop: threading.Event,
     on_ready: Callable[[], None],
-    preview: SourcePreview | None,
+    read_source: SourceReader | None,
     on_listening: Callable[[str], None] | None,
 ) -> None:
     """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
     async with (
-        _services(settings, store, slot, preview) as services,
+        _services(settings, store, slot, read_source) as services,
         listening(application(services), address, DRAIN_TIMEOUT_S) as url,
     ):
         _log.info("listening", url=url, slot=slot)
@@ -79,7 +79,7 @@ async def _serve(
 
 @asynccontextmanager
 async def _services(
-    settings: Settings, store: Store, slot: str, preview: SourcePreview | None
+    settings: Settings, store: Store, slot: str, read_source: SourceReader | None
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
@@ -90,7 +90,7 @@ async def _services(
         await asyncio.to_thread(board.start)
         await asyncio.to_thread(writer.start)
         topics = Topics(kafka.topic_prefix)
-        yield Services(settings, topics, store, board, writer, publisher, blocking, preview)
+        yield Services(settings, topics, store, board, writer, publisher, blocking, read_source)
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)

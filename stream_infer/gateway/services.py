@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -21,13 +21,13 @@ from stream_infer.topics import Topics
 T = TypeVar("T")
 
 
-class SourcePreview(Protocol):
-    """The first items that a job's source would give, at most `limit`.
+class SourceReader(Protocol):
+    """The items of a job's source, from the start, lazily; whoever has enough closes it.
 
-    May block. Raises SourceError or ServiceUnavailable. Never asked for a job with inline items.
+    Reading may block. Raises SourceError or ServiceUnavailable. Never asked for a job with inline items.
     """
 
-    def __call__(self, job: Job, limit: int) -> Sequence[SourceItem]: ...
+    def __call__(self, job: Job) -> Iterator[SourceItem]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Services:
     writer: EventWriter
     publisher: Publisher
     blocking: DaemonPool
-    preview: SourcePreview | None = None
+    read_source: SourceReader | None = None
     clock: Callable[[], float] = time.time
 
     async def block(self, call: Callable[[], T]) -> T:

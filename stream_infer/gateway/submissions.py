@@ -11,10 +11,12 @@ import structlog
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob, is_ending
+from stream_infer.gateway.dry_run import Listing
 from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
+from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import problem_of, sentence
 from stream_infer.jobs.events import StopRequested, encode_event
 from stream_infer.jobs.spec import Job, JobSpec
@@ -86,19 +88,20 @@ class Submissions:
             earlier = await self._services.board.find(job_id)
             return (await self.submit(asked, job_id, advice), False) if earlier is None else (earlier, True)
 
-    async def dry_run(self, asked: Asked) -> DryRunBody:
+    def listing(self, asked: Asked, limit: int) -> Listing:
+        """The first `limit` items that it would enqueue."""
+        return Listing(asked.spec, self.job_of(asked, "dry-run"), self._services.read_source, limit)
+
+    async def dry_run(self, asked: Asked, limit: int = PREVIEWED) -> DryRunBody:
         job = self.job_of(asked, "dry-run")
+        source = {"item_list": {}} if asked.spec.item_list is not None else source_of(job)
         preview: list[Any] | None = None
-        items: int | None = None
-        source = source_of(job)
-        if asked.spec.item_list is not None:
-            items, preview = len(asked.lines), asked.spec.item_list.items[:PREVIEWED]
-            source = {"item_list": {}}
-        elif self._services.preview is not None:
-            look = self._services.preview
-            found = await self._services.block(lambda: look(job, PREVIEWED + 1))
-            preview = [item.source for item in found[:PREVIEWED]]
-            items = len(found) if len(found) <= PREVIEWED else None
+        items = len(asked.lines) if asked.spec.item_list is not None else None
+        if items is not None or self._services.read_source is not None:
+            lines = self.listing(asked, limit).lines
+            *shown, end = await self._services.block(lambda: [parse_json(line) for line in lines()])
+            preview = [item["item"] if items is not None else item["source"] for item in shown]
+            items = end["items"] if items is None and end["is_all"] and "error" not in end else items
         return DryRunBody(
             api_name=job.api,
             source=source,

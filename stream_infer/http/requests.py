@@ -27,6 +27,12 @@ def require_content_type(request: web.Request, accepted: Collection[str]) -> Non
         raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": ", ".join(accepted)})
 
 
+def accepts_lines(request: web.Request) -> bool:
+    """Whether the client asks for JSON lines, by the Accept header."""
+    accepted = request.headers.get("Accept", "").lower()
+    return any(kind.partition(";")[0].strip() in NDJSON_TYPES for kind in accepted.split(","))
+
+
 def parse_body(data: bytes) -> Any:
     """The body's JSON value, or a Problem with its position."""
     try:

@@ -246,24 +246,6 @@ def put(s3):
     client.close()
 
 
-@pytest.fixture(params=["directory", "s3"])
-def place(request, tmp_path):
-    """Where files can be put and named by their address: of both kinds, each in its own words."""
-    if request.param == "directory":
-
-        def write(name, data):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes(data)
-
-        return Place(tmp_path.as_uri() + "/", write, FetchPolicy(allowed_directories=(tmp_path,)))
-    address = request.getfixturevalue("bucket")
-    return Place(f"{address}/in/", lambda name, data: put_in(request, name, data), s3_policy(f"{address}/in"))
-
-
-def put_in(request, name, data):
-    request.getfixturevalue("put")(f"in/{name}", data)
-
-
 def s3_policy(*prefixes):
     return FetchPolicy(allowed_s3_prefixes=prefixes)
 
@@ -277,6 +259,36 @@ class Place:
     def file(self, name, data):
         self.write(name, data)
         return file_at(self.start + name, self.policy)
+
+
+class InDirectory:
+    """Files are put into a directory, and named by their address."""
+
+    @pytest.fixture
+    def place(self, tmp_path):
+        def write(name, data):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+
+        return Place(tmp_path.as_uri() + "/", write, FetchPolicy(allowed_directories=(tmp_path,)))
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        return open_store(tmp_path.as_uri())
+
+
+class InS3:
+    """Files are put into a bucket."""
+
+    @pytest.fixture
+    def place(self, bucket, put):
+        return Place(f"{bucket}/in/", lambda name, data: put(f"in/{name}", data), s3_policy(f"{bucket}/in"))
+
+    @pytest.fixture
+    def store(self, bucket):
+        store = open_store(bucket)
+        yield store
+        store.close()
 
 
 OBJECTS = ("2024/a-b.jpg", "2024/a.jpg", "2024/a/.c.jpg", "2024/a/d.png", "2024/b \u00fc#1?.jpg", "2025/e.jpg")
@@ -464,7 +476,7 @@ class ManifestContract(SourceContract):
         return name
 
 
-class TestManifest(ManifestContract):
+class ManifestReferencesContract(ManifestContract):
     @pytest.fixture
     def payloads(self, place):
         return [orjson.dumps({"uri": place.start + name}) for name in self.names]
@@ -488,7 +500,7 @@ class TestManifest(ManifestContract):
         assert all(list(source.read(item.cursor)) == items[number:] for number, item in enumerate(items, 1))
 
 
-class TestManifestByLine(ManifestContract):
+class ManifestByLineContract(ManifestContract):
     content = LineItems("text/csv")
     body = b"1,2\n\n3,4"
 
@@ -497,7 +509,7 @@ class TestManifestByLine(ManifestContract):
         return [b"1,2", b"3,4"] * 3
 
 
-class TestManifestUnpacked(ManifestContract):
+class ManifestUnpackedContract(ManifestContract):
     content = UnpackedItems("image/x")
     body = gzip.compress(b"picture", mtime=0)
 
@@ -520,7 +532,7 @@ CSV_ROWS = [
 ]
 
 
-class TestCsv(SourceContract):
+class CsvContract(SourceContract):
     @pytest.fixture(params=["table.csv", "table.csv.gz"])
     def source(self, request, place):
         data = gzip.compress(CSV) if request.param.endswith(".gz") else CSV
@@ -534,7 +546,7 @@ class TestCsv(SourceContract):
         assert [item.source.rpartition("#")[2] for item in source.read(None)] == ["line=2", "line=5", "line=6"]
 
 
-class TestParquet(SourceContract):
+class ParquetContract(SourceContract):
     @pytest.fixture
     def table(self):
         return pa.table(
@@ -577,12 +589,8 @@ class TestParquet(SourceContract):
             list(ParquetSource(file, columns=["id", "ID"]).read(None))
 
 
-class TestUpload(LinesContract):
+class UploadContract(LinesContract):
     """In parts that end wherever they end, in both kinds of stores."""
-
-    @pytest.fixture(params=["directory", "s3"])
-    def store(self, request, tmp_path):
-        return open_store(tmp_path.as_uri() if request.param == "directory" else request.getfixturevalue("bucket"))
 
     @pytest.fixture
     def upload(self, store):
@@ -607,3 +615,51 @@ class TestUpload(LinesContract):
         store.delete(upload.note)
         with pytest.raises(SourceError, match="never came to its end"):
             list(source.read(None))
+
+
+class TestManifestInDirectory(InDirectory, ManifestReferencesContract):
+    pass
+
+
+class TestManifestInS3(InS3, ManifestReferencesContract):
+    pass
+
+
+class TestManifestByLineInDirectory(InDirectory, ManifestByLineContract):
+    pass
+
+
+class TestManifestByLineInS3(InS3, ManifestByLineContract):
+    pass
+
+
+class TestManifestUnpackedInDirectory(InDirectory, ManifestUnpackedContract):
+    pass
+
+
+class TestManifestUnpackedInS3(InS3, ManifestUnpackedContract):
+    pass
+
+
+class TestCsvInDirectory(InDirectory, CsvContract):
+    pass
+
+
+class TestCsvInS3(InS3, CsvContract):
+    pass
+
+
+class TestParquetInDirectory(InDirectory, ParquetContract):
+    pass
+
+
+class TestParquetInS3(InS3, ParquetContract):
+    pass
+
+
+class TestUploadInDirectory(InDirectory, UploadContract):
+    pass
+
+
+class TestUploadInS3(InS3, UploadContract):
+    pass

@@ -12,7 +12,7 @@ import urllib3
 
 from connectors.formats.jsonl import error_line
 from stream_infer.dead_letters import dead_letter, read_dead_letter
-from stream_infer.errors import ConfigError, ServiceUnavailable, Stage
+from stream_infer.errors import ConfigError, ServiceUnavailable, SourceError, Stage
 from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import StopRequested, Submitted
@@ -310,17 +310,36 @@ def test_a_dry_run_changes_nothing_and_shows_what_would_come(harness: GatewayHar
     seen: list[Any] = []
     before = (harness.read(harness.topics.jobs), list(harness.store.list("")))
 
-    def preview(job: Any, limit: int) -> list[SourceItem]:
+    def read_source(job: Any) -> Iterator[SourceItem]:
         seen.append(job.directory)
-        return [SourceItem(Payload(b""), f"file:///{n}", str(n)) for n in range(min(limit, 3))]
+        yield from (SourceItem(Payload(b'{"a": 1}'), f"file:///{n}", str(n)) for n in range(3))
+        if job.config.get("breaks"):
+            raise SourceError("line 4 is broken")
 
-    with harness.gateway(preview=preview) as client:
+    with harness.gateway(read_source=read_source) as client:
         answer = client("POST", "/v1/apis/echo/jobs?dry_run=true", inline(*range(12)), status=200)
         assert (answer["items"], answer["preview"]) == (12, list(range(10)))
         answer = client("POST", "/v1/apis/echo/jobs?dry_run=true", {"directory": {"path": folder.as_uri()}}, status=200)
         assert (answer["items"], answer["preview"]) == (3, ["file:///0", "file:///1", "file:///2"])
         assert [directory.path for directory in seen] == [str(folder)]
         client("POST", "/v1/apis/echo/jobs?dry_run=true", {}, status=422)
+        client("POST", "/v1/apis/echo/jobs?limit=3", {}, status=400)
+        spec = {"directory": {"path": folder.as_uri()}, "config": {"breaks": True}}
+        path, lines = "/v1/apis/echo/jobs?dry_run=true&limit=", {"status": 200, "accept": "application/x-ndjson"}
+        listed = [json.loads(line) for line in client("POST", f"{path}2", spec, **lines).splitlines()]
+        assert listed[0] == {
+            "ordinal": 0,
+            "source": "file:///0",
+            "content_type": "application/json",
+            "bytes": 8,
+            "item": {"a": 1},
+        }
+        assert [line.get("source") for line in listed] == ["file:///0", "file:///1", None]
+        assert listed[2] == {"items": 2, "is_all": False}
+        listed = [json.loads(line) for line in client("POST", f"{path}9", spec, **lines).splitlines()]
+        assert listed[3] == {"items": 3, "is_all": True, "error": "line 4 is broken"}
+        listed = [json.loads(line) for line in client("POST", f"{path}9", inline(7, 8), **lines).splitlines()]
+        assert listed == [{"ordinal": 0, "item": 7}, {"ordinal": 1, "item": 8}, {"items": 2, "is_all": True}]
     assert (harness.read(harness.topics.jobs), list(harness.store.list(""))) == before
 
 
