@@ -59,11 +59,16 @@ class FetchSettings(_Settings):
 
 
 class LimitSettings(_Settings):
-    """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message."""
+    """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message.
+
+    `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time.
+    """
 
     request_bytes: int = Field(default=32 * MIB, gt=0)
     inline_items: int = Field(default=100_000, gt=0)
     payload_bytes: int = Field(default=1 * MIB, gt=0)
+    upload_bytes: int = Field(default=1024 * MIB, gt=0)
+    uploads: int = Field(default=4, ge=1)
 
 
 class GatewaySettings(_Settings):

@@ -3,11 +3,12 @@
     _submissions/uploads/{id}/000000, 000001, …     the parts
     _submissions/uploads/{id}/upload.json           written last; without it the upload never came to its end
 
-An object store takes an object whole, so parts are what keeps memory constant on both sides. No I/O here.
+They are read part by part, and an object store gives an object whole: so memory is constant on both sides. No I/O here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -17,14 +18,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 UPLOADS: Final = "_submissions/uploads/"
 PART_BYTES: Final = 8 * 1024 * 1024
+# Nobody has named it in a job for so long: nobody will.
+UNUSED_FOR_S: Final = 86400.0
 _LONGEST_NAME = 80
-_URI = re.compile(r"upload:(\d{10}-[0-9a-f]{16})/([A-Za-z0-9._-]{1,80})", re.ASCII)
-_FOLDER = re.compile(re.escape(UPLOADS) + r"(\d{10})-[0-9a-f]{16}/", re.ASCII)
+_ID = r"\d{10}-[0-9a-f]{8}-[0-9a-f]{16}"
+_URI = re.compile(rf"upload:({_ID})/([A-Za-z0-9._-]{{1,{_LONGEST_NAME}}})", re.ASCII)
+_KEY = re.compile(rf"{re.escape(UPLOADS)}({_ID})/", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`id` begins with the second since the epoch in which it began. Of `name` the ending says what the file is."""
+    """`id`: the second since the epoch in which it began, whose it is, and a number nobody can guess.
+
+    Of `name` the ending says what the file is.
+    """
 
     id: str
     name: str
@@ -57,10 +64,13 @@ class UploadNote(BaseModel):
     sha256: str
 
 
-def new_upload(name: str, now: float) -> Upload:
-    """`now` in seconds since the epoch; of `name`, a client's, what may stand in an address is kept."""
+def new_upload(name: str, owner: str, now: float) -> Upload:
+    """`owner`: the topics' prefix, since several may share a store; `now` in seconds since the epoch.
+
+    Of `name`, a client's, what may stand in an address is kept.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name.rpartition("/")[2])[-_LONGEST_NAME:]
-    return Upload(f"{int(now):010}-{secrets.token_hex(8)}", plain or "upload")
+    return Upload(f"{int(now):010}-{_mark(owner)}-{secrets.token_hex(8)}", plain or "upload")
 
 
 def upload_of(uri: str) -> Upload | None:
@@ -69,7 +79,14 @@ def upload_of(uri: str) -> Upload | None:
     return None if match is None else Upload(match[1], match[2])
 
 
-def began_at(key: str) -> float | None:
-    """When the upload began whose object has this key, in seconds since the epoch; None for any other object."""
-    match = _FOLDER.match(key)
-    return None if match is None else float(match[1])
+def is_left_over(key: str, owner: str, used: frozenset[str], now: float) -> bool:
+    """Whether the object `key` is of an upload of `owner` that no job names, by ids `used`, and none will."""
+    match = _KEY.match(key)
+    if match is None or match[1] in used:
+        return False
+    began, mark, _ = match[1].split("-")
+    return mark == _mark(owner) and now - float(began) > UNUSED_FOR_S
+
+
+def _mark(owner: str) -> str:
+    return hashlib.sha256(owner.encode()).hexdigest()[:8]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -18,10 +20,10 @@ from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList,
 from stream_infer.gateway.representations import (
     ApiBody,
     ApiList,
-    DryRunBody,
     JobBody,
     JobList,
     LogPage,
+    UploadBody,
 )
 
 CONNECT_TIMEOUT_S = 5.0
@@ -46,6 +48,7 @@ class GatewayClient:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self.url = self._url
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
         self._pool = urllib3.PoolManager(retries=False, timeout=timeout)
         if not self._url.startswith(("http://", "https://")):
@@ -70,8 +73,25 @@ class GatewayClient:
         except ServiceUnavailable:
             return self._send(path, spec, JobBody, headers)
 
-    def dry_run(self, api: str, spec: Mapping[str, Any]) -> DryRunBody:
-        return self._send(f"/v1/apis/{_part(api)}/jobs?dry_run=true", spec, DryRunBody, {})
+    def dry_run(self, api: str, spec: Mapping[str, Any], limit: int) -> Iterator[bytes]:
+        """What would be enqueued: an item a line, then how many there are."""
+        body = json.dumps(spec, allow_nan=False).encode()
+        headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
+        return self._lines(f"/v1/apis/{_part(api)}/jobs?dry_run=true&limit={limit}", "POST", body, headers)
+
+    def upload(self, path: Path) -> UploadBody:
+        """Sends the file, in constant memory."""
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+                name = urlencode({"name": path.name}, errors="replace")
+                return self._read(self._request("POST", f"/v1/uploads?{name}", file, headers), UploadBody)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+    def remove_upload(self, upload_id: str) -> None:
+        self._request("DELETE", f"/v1/uploads/{_part(upload_id)}").drain_conn()
 
     def predict(self, api: str, item: bytes, content_type: str, timeout_s: float | None) -> tuple[bytes, str]:
         """One item's output and its content type. StreamInferError too where the item is rejected."""
@@ -151,7 +171,7 @@ class GatewayClient:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | BinaryIO | None = None,
         headers: Mapping[str, str] | None = None,
         patience_s: float = READ_TIMEOUT_S,
     ) -> urllib3.BaseHTTPResponse:
@@ -188,8 +208,10 @@ class GatewayClient:
         except HTTPError as error:
             raise ServiceUnavailable(f"the gateway's answer broke off: {_reason(error)}") from error
 
-    def _lines(self, path: str) -> Iterator[bytes]:
-        response = self._request("GET", path)
+    def _lines(
+        self, path: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[bytes]:
+        response = self._request(method, path, body, headers)
         rest = b""
         try:
             for chunk in response.stream(_STREAM_BYTES):

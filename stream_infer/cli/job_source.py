@@ -4,35 +4,113 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from stream_infer.errors import UsageError
 
+# The sources that are one file: they may be sent where the gateway cannot read them.
+FILES = ("jsonl", "csv", "parquet", "manifest")
 
-def source_of(
-    items: Sequence[str], file: str | None, directory: str | None, includes: Sequence[str], excludes: Sequence[str]
-) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `submit` was given of a source, option by option."""
+
+    items: Sequence[str] = ()
+    file: str | None = None
+    directory: str | None = None
+    csv: str | None = None
+    parquet: str | None = None
+    s3_prefix: str | None = None
+    manifest: str | None = None
+    file_paths: Sequence[str] = ()
+    delimited_files: Sequence[str] = ()
+    includes: Sequence[str] = ()
+    excludes: Sequence[str] = ()
+    split_lines: bool = False
+    gzip: bool = False
+    content_type: str | None = None
+
+    def sources(self) -> dict[str, object]:
+        """By what they are called on the command line."""
+        return {
+            "ITEM": self.items,
+            "--file": self.file,
+            "--dir": self.directory,
+            "--csv": self.csv,
+            "--parquet": self.parquet,
+            "--s3-prefix": self.s3_prefix,
+            "--manifest": self.manifest,
+            "--file-paths": self.file_paths,
+            "--delimited-files": self.delimited_files,
+        }
+
+
+def source_of(choice: Choice) -> dict[str, Any]:
     """The spec's one source. Raises UsageError."""
-    given = [name for name, value in (("ITEM", items), ("--file", file), ("--dir", directory)) if value]
+    given = [name for name, value in choice.sources().items() if value]
     if len(given) != 1:
         got = " and ".join(given) or "none of them"
-        raise UsageError(f"give a job its items either as ITEM… or by --file or by --dir; this one has {got}")
-    if directory is None and (includes or excludes):
-        raise UsageError("--include and --exclude choose files of a --dir; this job has none")
-    if file is not None:
-        return {"jsonl": {"uri": place_of(file)}}
-    if directory is not None:
-        if not Path(directory).expanduser().is_dir():
-            raise UsageError(f"--dir {directory} is not a directory of this machine")
-        return {"directory": {"path": place_of(directory), "includes": list(includes), "excludes": list(excludes)}}
-    return {"item_list": {"items": [item_of(text) for text in items]}}
+        names = " or ".join(name for name in choice.sources() if name != "ITEM")
+        raise UsageError(f"give a job its items either as ITEM… or by {names}; this one has {got}")
+    [name] = given
+    _check_applies(choice, name)
+    globs = {"includes": list(choice.includes), "excludes": list(choice.excludes)}
+    match name:
+        case "ITEM":
+            return {"item_list": {"items": [item_of(text) for text in choice.items]}}
+        case "--file":
+            return {"jsonl": {"uri": place_of(str(choice.file))}}
+        case "--dir":
+            directory = str(choice.directory)
+            if not Path(directory).expanduser().is_dir():
+                raise UsageError(f"--dir {directory} is not a directory of this machine")
+            return {"directory": {"path": place_of(directory), **globs}}
+        case "--csv" | "--parquet":
+            return {name[2:]: {"uri": place_of(str(choice.csv or choice.parquet))}}
+        case "--s3-prefix":
+            return {"s3_prefix": {"uri": str(choice.s3_prefix), **globs, **_content(choice)}}
+        case "--manifest":
+            return {"manifest": {"uri": place_of(str(choice.manifest)), **_content(choice)}}
+        case "--file-paths":
+            return {"file_path_lister": {"s3_paths": list(choice.file_paths), **globs}}
+        case _:
+            return {"delimited_files": {"s3_paths": list(choice.delimited_files), **globs}}
+
+
+def _check_applies(choice: Choice, name: str) -> None:
+    if (choice.includes or choice.excludes) and name not in (
+        "--dir",
+        "--s3-prefix",
+        "--file-paths",
+        "--delimited-files",
+    ):
+        raise UsageError(
+            "--include and --exclude choose files of a --dir, --s3-prefix, --file-paths or --delimited-files; "
+            f"this job has {name}"
+        )
+    if (choice.split_lines or choice.gzip or choice.content_type) and name not in ("--s3-prefix", "--manifest"):
+        raise UsageError(
+            f"--split-lines, --gzip and --content-type are about objects of a --s3-prefix or --manifest; "
+            f"this job has {name}"
+        )
+
+
+def _content(choice: Choice) -> dict[str, str]:
+    content = {"split": "line"} if choice.split_lines else {}
+    if choice.gzip:
+        content["compression"] = "gzip"
+    if choice.content_type:
+        content["content_type"] = choice.content_type
+    return content
 
 
 def place_of(text: str) -> str:
     """s3:// and file:// as they are; a path as the absolute file:// URI it means here."""
-    if text.startswith(("s3://", "file://")):
+    if text.startswith(("s3://", "file://", "upload:")):
         return text
     path = Path(text).expanduser().absolute()
     if not path.exists():
@@ -40,21 +118,43 @@ def place_of(text: str) -> str:
     return path.as_uri()
 
 
+def local_file(spec: Mapping[str, Any]) -> tuple[str, Path] | None:
+    """The kind of the source that is one file of this machine, and that file; None where it is no such source."""
+    for kind in FILES:
+        uri = str(spec.get(kind, {}).get("uri", ""))
+        if uri.startswith("file://"):
+            return kind, _path_in(uri)
+    return None
+
+
 def lines_that_allow(spec: Mapping[str, Any], refusal: str) -> str | None:
     """What to add to stream-infer.yaml where `refusal` says that the source of `spec` is not allowed; else None."""
-    is_file = "jsonl" in spec
-    place = str(spec["jsonl"]["uri"] if is_file else spec.get("directory", {}).get("path", ""))
-    if "fetch.allowed_s3_prefixes" in refusal:
+    places = _places(spec)
+    place = next((place for place in places if place in refusal), places[0] if places else "")
+    if place.startswith("s3://") and "fetch.allowed_s3_prefixes" in refusal:
         setting, allowed = "allowed_s3_prefixes", place.rpartition("/")[0]
-    elif "fetch.allowed_directories" in refusal:
-        path = Path(unquote(urlsplit(place).path) if place.startswith("file://") else place)
-        setting, allowed = "allowed_directories", str(path.parent if is_file else path)
+    elif place and not place.startswith("s3://") and "fetch.allowed_directories" in refusal:
+        path = _path_in(place)
+        setting, allowed = "allowed_directories", str(path if "directory" in spec else path.parent)
     else:
         return None
     return (
         "These lines in stream-infer.yaml allow it, from the next start of `up` on (where the list is there already, "
         f"add to it):\n\n    fetch:\n      {setting}:\n        - {json.dumps(allowed, ensure_ascii=False)}\n"
     )
+
+
+def _places(spec: Mapping[str, Any]) -> list[str]:
+    """Every address that the source of `spec` names."""
+    source: Mapping[str, Any] = next((spec[name] for name in _NAMING if name in spec), {})
+    return [str(place) for place in (source.get("uri"), source.get("path"), *source.get("s3_paths", ())) if place]
+
+
+_NAMING = (*FILES, "directory", "s3_prefix", "file_path_lister", "delimited_files")
+
+
+def _path_in(place: str) -> Path:
+    return Path(unquote(urlsplit(place).path) if place.startswith("file://") else place)
 
 
 def item_of(text: str) -> Any:

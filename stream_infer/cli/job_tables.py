@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ STYLES = {
 
 # Of a dead letter's headers these are facts with a row of their own.
 _SHOWN_BY_NAME = frozenset(ErrorHeader) - {ErrorHeader.CLASS_NAME}
+_LONGEST_ITEM = 120
 _INLINE = re.compile(r"_submissions/[^/#]+\.jsonl#line=(\d+)$")
 
 
@@ -42,6 +43,16 @@ def short_source(source: str | None) -> str:
     """Where an item lay; of one that was given inline, which one of them it was, from 1."""
     inline = _INLINE.search(source or "")
     return f"item {inline[1]}" if inline else source or ""
+
+
+def planned_item(line: Mapping[str, Any]) -> str:
+    """An item of a dry run: what it is where it is short, and where it lies where it lies somewhere."""
+    item = line.get("item")
+    shown = "" if "item" not in line else item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    if "source" in line and item == line["source"]:
+        shown = ""
+    text = f"{shown[:_LONGEST_ITEM]}{'…' * (len(shown) > _LONGEST_ITEM)} {line.get('error', '')}"
+    return plain(f"{short_source(line.get('source'))}  {text}".strip()).plain
 
 
 def eta(job: JobBody) -> float | None:

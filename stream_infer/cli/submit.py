@@ -1,11 +1,13 @@
-"""`stream-infer submit`: a job from items, a file or a directory; with --wait, up to its end."""
+"""`stream-infer submit`: a job from items or any other source; with --wait, up to its end."""
 
 from __future__ import annotations
 
+import json
 import sys
 import uuid
+from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from stream_infer.gateway.representations import JobBody
 
 INTERRUPTED = 130
+_PANEL = "Where the items come from"
+T = TypeVar("T")
+
+
+def _source(name: str, metavar: str, text: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=_PANEL)
 
 
 def register(app: typer.Typer) -> None:
@@ -29,17 +37,30 @@ def submit(
     ctx: typer.Context,
     api: Annotated[str, typer.Argument(metavar="API", help="The API that is to serve the job.")],
     items: Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="Items: JSON, or plain text.")] = None,
-    file: Annotated[
-        str | None, typer.Option("--file", metavar="FILE", help="A file with one JSON value a line, or s3://….")
+    file: Annotated[str | None, _source("--file", "FILE", "A file with one JSON value a line, or s3://….")] = None,
+    directory: Annotated[str | None, _source("--dir", "DIR", "A directory: each file is an item.")] = None,
+    csv: Annotated[str | None, _source("--csv", "FILE", "A CSV file, or s3://…: each row is an item.")] = None,
+    parquet: Annotated[
+        str | None, _source("--parquet", "FILE", "A Parquet file, or s3://…: each row is an item.")
     ] = None,
-    directory: Annotated[
-        str | None, typer.Option("--dir", metavar="DIR", help="A directory: each file is an item.")
+    s3_prefix: Annotated[
+        str | None, _source("--s3-prefix", "S3-URI", "Each object whose address begins so is an item.")
     ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only files of --dir that match this glob.")
+    manifest: Annotated[
+        str | None, _source("--manifest", "FILE", "A manifest, or s3://…: each object that it names is an item.")
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="No files of --dir that match this glob.")
+    file_paths: Annotated[
+        list[str] | None,
+        _source("--file-paths", "S3-URI", "Likewise, but the item is the object's address (may be repeated)."),
+    ] = None,
+    delimited_files: Annotated[
+        list[str] | None,
+        _source("--delimited-files", "S3-URI", "Each line of each object is an item: JSON (may be repeated)."),
+    ] = None,
+    include: Annotated[list[str] | None, _source("--include", "GLOB", "Only what matches this glob.")] = None,
+    exclude: Annotated[list[str] | None, _source("--exclude", "GLOB", "Not what matches this glob.")] = None,
+    content_type: Annotated[
+        str | None, _source("--content-type", "TYPE", "What the objects of --s3-prefix or --manifest are.")
     ] = None,
     config: Annotated[
         list[str] | None,
@@ -59,12 +80,36 @@ def submit(
     gateway: GatewayOption = None,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be enqueued; change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be enqueued; change nothing.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="--dry-run lists at most so many items.")
+    ] = 1000,
+    split_lines: Annotated[
+        bool, typer.Option("--split-lines", help="Each line of an object is an item.", rich_help_panel=_PANEL)
+    ] = False,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Objects are unpacked.", rich_help_panel=_PANEL)] = False,
 ) -> None:
     """Submit a job. With --wait, exit 0 means that every item succeeded, 1 that not all did."""
-    from stream_infer.cli.job_source import config_of, lines_that_allow, source_of
+    from stream_infer.cli.job_source import Choice, config_of, lines_that_allow, source_of
 
-    spec: dict[str, Any] = source_of(items or [], file, directory, include or [], exclude or [])
+    spec: dict[str, Any] = source_of(
+        Choice(
+            items=items or (),
+            file=file,
+            directory=directory,
+            csv=csv,
+            parquet=parquet,
+            s3_prefix=s3_prefix,
+            manifest=manifest,
+            file_paths=file_paths or (),
+            delimited_files=delimited_files or (),
+            includes=include or (),
+            excludes=exclude or (),
+            split_lines=split_lines,
+            gzip=gzip,
+            content_type=content_type,
+        )
+    )
     spec["config"] = config_of(config or [])
     if timeout is not None:
         spec["timeout"] = timeout
@@ -73,9 +118,9 @@ def submit(
     with closing(gateway_client(ctx, gateway)) as client:
         try:
             if dry_run:
-                _show_dry_run(client, api, spec, output)
+                _asked(client, spec, lambda asked: _show_dry_run(client, api, asked, limit, output), keeps=False)
                 return
-            job = client.submit(api, spec, uuid.uuid4().hex)
+            job = _asked(client, spec, lambda asked: client.submit(api, asked, uuid.uuid4().hex), keeps=True)
         except UsageError as error:
             lines = lines_that_allow(spec, str(error))
             if lines is not None:
@@ -88,6 +133,20 @@ def submit(
         _show(job, is_waited_for=wait)
     if wait and job.state != "succeeded":
         raise typer.Exit(1)
+
+
+def _asked(client: GatewayClient, spec: dict[str, Any], ask: Callable[[dict[str, Any]], T], *, keeps: bool) -> T:
+    """What `ask` returns; a file that the gateway cannot read is sent before, and `keeps` says whether it stays."""
+    from stream_infer.cli.sending import may_be_sent, must_be_sent, sent
+
+    if not must_be_sent(client.url, spec):
+        try:
+            return ask(spec)
+        except UsageError as error:
+            if not may_be_sent(error, spec):
+                raise
+    with sent(client, spec, keeps=keeps) as asked:
+        return ask(asked)
 
 
 def _wait(client: GatewayClient, job: JobBody, output: Output) -> JobBody:
@@ -122,17 +181,20 @@ def _next_steps(job: JobBody) -> str:
     return f"  stream-infer get {job.job_id} --watch\n  stream-infer results {job.job_id}"
 
 
-def _show_dry_run(client: GatewayClient, api: str, spec: dict[str, Any], output: Output) -> None:
-    import json
+def _show_dry_run(client: GatewayClient, api: str, spec: dict[str, Any], limit: int, output: Output) -> None:
+    """As it comes. Raises UsageError where the source breaks further on."""
+    from stream_infer.cli.job_tables import counted, planned_item
 
-    from stream_infer.cli.job_tables import counted
-
-    found = client.dry_run(api, spec)
-    if output is Output.JSON:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
-        return
-    shown = found.preview or []
-    size = counted(found.items, "item") if found.items is not None else "an unknown number of items"
-    typer.echo(f"{api} would get {size}" + (f"; the first {len(shown)}:" if shown else "."))
-    for item in shown:
-        typer.echo(f"  {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}")
+    end: dict[str, Any] = {}
+    for line in client.dry_run(api, spec, limit):
+        if output is Output.JSON:
+            sys.stdout.write(line.decode())
+            sys.stdout.flush()
+        end = json.loads(line)
+        if output is Output.TABLE and "ordinal" in end:
+            typer.echo(f"  {planned_item(end)}")
+    if "error" in end:
+        raise UsageError(f"behind {counted(end['items'], 'item')} the job would fail: {end['error']}")
+    if output is Output.TABLE:
+        size = counted(end["items"], "item")
+        typer.echo(f"{api} would get {size}." if end["is_all"] else f"{api} would get more than {size}; see --limit.")

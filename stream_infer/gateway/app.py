@@ -18,6 +18,8 @@ from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.services import Services
+from stream_infer.gateway.unused_uploads import UnusedUploads
+from stream_infer.gateway.uploads import UploadsResource
 from stream_infer.http.problems import answer_with_problems
 
 
@@ -31,6 +33,7 @@ def application(services: Services) -> web.Application:
     app.cleanup_ctx.append(AbandonedReplays(services, replays.close_abandoned).watched)
     predictions = Predictions(services.settings)
     app.cleanup_ctx.append(predictions.opened)
+    app.cleanup_ctx.append(UnusedUploads(services).watched)
     resources = (
         JobsResource(services),
         ResultsResource(services),
@@ -39,6 +42,7 @@ def application(services: Services) -> web.Application:
         replays,
         ItemsResource(services),
         PredictResource(services, predictions),
+        UploadsResource(services),
         ApisResource(services),
         HealthResource(services),
         OpenApiResource(),

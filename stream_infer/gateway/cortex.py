@@ -13,6 +13,7 @@ Errors have `message`, where those of all other paths are problem documents.
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 from aiohttp import web
 
@@ -116,11 +117,11 @@ class CortexResource:
 
     async def _files(self, asked: Asked) -> list[str]:
         """What the job would read, one a line, as far as the first so many items tell. Inline items are no files."""
-        look = self._services.preview
-        if asked.spec.item_list is not None or look is None:
+        read_source = self._services.read_source
+        if asked.spec.item_list is not None or read_source is None:
             return []
         job = self._submissions.job_of(asked, "dry-run")
-        found = await self._services.block(lambda: look(job, MOST_LISTED + 1))
+        found = await self._services.block(lambda: list(islice(read_source(job), MOST_LISTED + 1)))
         files = list(dict.fromkeys((item.source or "").partition("#")[0] for item in found[:MOST_LISTED]))
         return [*files, "…"] if len(found) > MOST_LISTED else files
 

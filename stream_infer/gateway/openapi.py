@@ -21,7 +21,9 @@ from stream_infer.gateway.representations import (
     JobBody,
     JobList,
     LogPage,
+    UploadBody,
 )
+from stream_infer.gateway.uploads import UPLOADED_TYPES
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import CONTENT_TYPE, ProblemDocument
@@ -32,7 +34,7 @@ from stream_infer.jobs.status import State
 _READ = (JobSpec, ReplayRequest)
 _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DryRunBody, HealthBody, ItemsAccepted, JobBody, JobList,
-    LogPage, ProblemDocument, ReplayBody,
+    LogPage, ProblemDocument, ReplayBody, UploadBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -57,7 +59,12 @@ def openapi_document() -> dict[str, Any]:
             "version": version("stream-infer"),
             "description": "Distributed inference over Kafka: jobs, items, results, dead letters.",
         },
-        "paths": _job_paths() | _api_paths() | _dead_letter_paths() | _service_paths() | cortex_paths(),
+        "paths": _job_paths()
+        | _api_paths()
+        | _upload_paths()
+        | _dead_letter_paths()
+        | _service_paths()
+        | cortex_paths(),
         "components": {"schemas": schemas["$defs"]},
     }
 
@@ -157,6 +164,27 @@ def _api_paths() -> dict[str, Any]:
                 {"202": _json("All items are in the topic.", ItemsAccepted)},
                 [api],
                 {kind: {"schema": {"type": "string"}} for kind in NDJSON_TYPES},
+            )
+        },
+    }
+
+
+def _upload_paths() -> dict[str, Any]:
+    name = _query_parameter("name", "The file's name; its ending says what it is.", {"type": "string"})
+    upload_id = _path_parameter("upload_id", "The upload's id.")
+    return {
+        "/v1/uploads": {
+            "post": _operation(
+                "upload",
+                "Send a file, for a job that names it by the uri that is answered",
+                {"201": _json("All of it is stored.", UploadBody)},
+                [name],
+                {kind: {"schema": {"type": "string"}} for kind in UPLOADED_TYPES},
+            )
+        },
+        "/v1/uploads/{upload_id}": {
+            "delete": _operation(
+                "removeUpload", "Remove a file that was sent", {"204": {"description": "It is not there."}}, [upload_id]
             )
         },
     }

@@ -101,6 +101,19 @@ class DryRunBody(_Body):
     workers: int | None = None
 
 
+class UploadBody(_Body):
+    """A file that was sent. A job names it by `uri`, in place of a file's address.
+
+    Without a job that names it, it is removed `unused_for` seconds after it was sent; else with the last such job.
+    """
+
+    upload_id: str
+    uri: str
+    bytes: int
+    sha256: str
+    unused_for: float
+
+
 class ApiBody(_Body):
     """An API. `active_jobs` have not reached a final state; `rate` is the sum of theirs, in items per second."""
 

@@ -17,11 +17,12 @@ from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
 from stream_infer.http.json_text import parse_json
-from stream_infer.http.problems import problem_of, sentence
+from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.jobs.events import StopRequested, encode_event
 from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import ApiSettings
+from stream_infer.uploads import upload_of
 
 STOP_WAIT_S = 10.0
 PREVIEWED = 10
@@ -52,7 +53,14 @@ class Submissions:
         """`value` is the JSON of a job's spec. Up to 32 MiB take a while: call it on a thread of the pool."""
         settings = self._services.settings
         spec = read_spec(value, settings, api)
+        self._require_upload(spec)
         return Asked(api, spec, inline_lines(spec, settings.limits), digest, words)
+
+    def _require_upload(self, spec: JobSpec) -> None:
+        upload = upload_of(spec.file_uri or "")
+        if upload is not None and not self._services.store.exists(upload.note):
+            detail = f"{upload.uri} is not there: it was removed, or never came to its end. Send the file again."
+            raise Problem(ProblemKind.SOURCE_REFUSED, detail)
 
     async def submit(self, asked: Asked, job_id: str, advice: str) -> KnownJob:
         """Items first, then the job in one transaction: whoever sees the job finds its items.

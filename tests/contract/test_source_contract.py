@@ -594,7 +594,7 @@ class UploadContract(LinesContract):
 
     @pytest.fixture
     def upload(self, store):
-        upload = new_upload("my items.jsonl", 1_700_000_000.5)
+        upload = new_upload("my items.jsonl", "stream-infer", 1_700_000_000.5)
         for number, start in enumerate(range(0, len(TEXT), 5)):
             store.put(upload.part(number), TEXT[start : start + 5])
         note = UploadNote(name="my items.jsonl", bytes=len(TEXT), part_bytes=5, sha256="")

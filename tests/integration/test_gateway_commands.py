@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.status import Cause, State
 from stream_infer.records import Failure
+from stream_infer.uploads import UPLOADS, upload_of
 from tests.support.gateway import GatewayHarness, HttpClient, result_of
 from tests.support.interrupts import hear_ctrl_c
 from tests.support.settings import settings_for
@@ -79,7 +81,35 @@ def test_a_job_is_submitted_and_said_how_to_go_on(command: Command, harness: Gat
 def test_a_dry_run_says_what_would_come(command: Command) -> None:
     ended = command("submit", "echo", "1", "2", "--dry-run")
     assert ended.code == 0
-    assert "2 items; the first 2:\n  1\n  2" in ended.out
+    assert ended.out == "  1\n  2\necho would get 2 items.\n"
+    ended = command("submit", "echo", "1", "2", "3", "--dry-run", "--limit", "2")
+    assert ended.out == "  1\n  2\necho would get more than 2 items; see --limit.\n"
+    ended = command("submit", "echo", "1", "--dry-run", "--output", "json")
+    assert [json.loads(line) for line in ended.out.splitlines()] == [
+        {"ordinal": 0, "item": 1},
+        {"items": 1, "is_all": True},
+    ]
+
+
+def test_a_file_that_the_gateway_may_not_read_is_sent(
+    command: Command, harness: GatewayHarness, tmp_path: Path
+) -> None:
+    (tmp_path / "my items.jsonl").write_text("1\n2\n")
+    ended = command("submit", "echo", "--file", str(tmp_path / "my items.jsonl"), "--output", "json")
+    assert ended.code == 0, ended.err
+    assert "my items.jsonl is sent to the gateway, which does not read it here: 4 bytes." in ended.err
+    uri = json.loads(ended.out)["source"]["jsonl"]["uri"]
+    upload = upload_of(uri)
+    assert upload is not None
+    assert upload.name == "my_items.jsonl"
+    assert harness.store.get(upload.part(0)) == b"1\n2\n"
+
+    (tmp_path / "none.jsonl").write_text("")
+    before = list(harness.store.list(UPLOADS))
+    ended = command("submit", "echo", "--file", str(tmp_path / "none.jsonl"), "--dry-run")
+    assert (ended.code, list(harness.store.list(UPLOADS))) == (2, before)
+    ended = command("submit", "nobody", "--file", str(tmp_path / "my items.jsonl"))
+    assert (ended.code, list(harness.store.list(UPLOADS))) == (2, before)
 
 
 @pytest.mark.parametrize(

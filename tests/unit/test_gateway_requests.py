@@ -160,7 +160,7 @@ def test_every_source_says_which_of_its_places_is_not_allowed(source: Any, point
 
 
 def test_an_upload_is_a_file_and_no_list_of_objects() -> None:
-    upload = "upload:1700000000-0123456789abcdef/items.jsonl"
+    upload = "upload:1700000000-01234567-0123456789abcdef/items.jsonl"
     check_source(JobSpec.model_validate({"jsonl": {"uri": upload}}), FetchSettings())
     for refused in ({"s3_prefix": {"uri": upload}}, {"directory": {"path": upload}}, {"jsonl": {"uri": "upload:x"}}):
         with pytest.raises(Problem):

@@ -14,7 +14,7 @@ from rich.console import Console
 from stream_infer.cli.app import app
 from stream_infer.cli.client import GatewayClient, UnknownJob, error_of
 from stream_infer.cli.following import PATIENCE_S, LinePace, observations
-from stream_infer.cli.job_source import config_of, item_of, lines_that_allow, source_of
+from stream_infer.cli.job_source import Choice, config_of, item_of, lines_that_allow, local_file, source_of
 from stream_infer.cli.job_tables import (
     counted,
     dead_letter_details,
@@ -23,15 +23,18 @@ from stream_infer.cli.job_tables import (
     job_details,
     job_table,
     plain,
+    planned_item,
     progress_line,
     result_table,
     short_source,
 )
 from stream_infer.cli.results import write_lines
+from stream_infer.cli.sending import may_be_sent, must_be_sent
 from stream_infer.dead_letters import ErrorHeader
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, HeaderBody, Place
 from stream_infer.gateway.representations import JobBody
+from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import Settings
 
 
@@ -115,21 +118,71 @@ def test_items_are_json_or_plain_text_but_never_broken_json() -> None:
 def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a b.jsonl").write_text("1\n")
-    assert source_of([], "a b.jsonl", None, [], []) == {"jsonl": {"uri": (tmp_path / "a b.jsonl").as_uri()}}
-    assert source_of([], "s3://b/k", None, [], []) == {"jsonl": {"uri": "s3://b/k"}}
-    assert source_of([], None, ".", ["*.png"], []) == {
-        "directory": {"path": tmp_path.as_uri(), "includes": ["*.png"], "excludes": []}
-    }
-    assert source_of(["1", "x"], None, None, [], []) == {"item_list": {"items": [1, "x"]}}
-    for arguments, said in (
-        (([], None, None, [], []), "none of them"),
-        ((["1"], "a b.jsonl", None, [], []), "ITEM and --file"),
-        (([], "none.jsonl", None, [], []), "is not there"),
-        (([], None, "a b.jsonl", [], []), "not a directory"),
-        ((["1"], None, None, ["*"], []), "--include"),
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    here = tmp_path.as_uri()
+    globs = {"includes": ["*.png"], "excludes": ["x"]}
+    for choice, spec in (
+        (Choice(file="a b.jsonl"), {"jsonl": {"uri": (tmp_path / "a b.jsonl").as_uri()}}),
+        (Choice(file="s3://b/k"), {"jsonl": {"uri": "s3://b/k"}}),
+        (Choice(csv="t.csv"), {"csv": {"uri": f"{here}/t.csv"}}),
+        (Choice(parquet="s3://b/t.parquet"), {"parquet": {"uri": "s3://b/t.parquet"}}),
+        (Choice(manifest="s3://b/m", gzip=True), {"manifest": {"uri": "s3://b/m", "compression": "gzip"}}),
+        (
+            Choice(s3_prefix="s3://b/", split_lines=True, content_type="text/csv", includes=["*.png"], excludes=["x"]),
+            {"s3_prefix": {"uri": "s3://b/", **globs, "split": "line", "content_type": "text/csv"}},
+        ),
+        (Choice(directory=".", includes=["*.png"], excludes=["x"]), {"directory": {"path": here, **globs}}),
+        (
+            Choice(file_paths=["s3://b/", "s3://c"], includes=["*.png"], excludes=["x"]),
+            {"file_path_lister": {"s3_paths": ["s3://b/", "s3://c"], **globs}},
+        ),
+        (
+            Choice(delimited_files=["s3://b/"], includes=["*.png"], excludes=["x"]),
+            {"delimited_files": {"s3_paths": ["s3://b/"], **globs}},
+        ),
+        (Choice(items=["1", "x"]), {"item_list": {"items": [1, "x"]}}),
+    ):
+        assert source_of(choice) == spec
+        JobSpec.model_validate(spec)
+    for choice, said in (
+        (Choice(), "none of them"),
+        (Choice(items=["1"], file="a b.jsonl"), "ITEM and --file"),
+        (Choice(file="none.jsonl"), "is not there"),
+        (Choice(directory="a b.jsonl"), "not a directory"),
+        (Choice(items=["1"], includes=["*"]), "--include"),
+        (Choice(file="a b.jsonl", gzip=True), "--gzip .* this job has --file"),
     ):
         with pytest.raises(UsageError, match=said):
-            source_of(*arguments)
+            source_of(choice)
+
+
+def test_only_a_file_of_this_machine_is_sent_and_only_to_a_gateway_that_cannot_read_it() -> None:
+    here, there = {"csv": {"uri": "file:///a%20b/t.csv"}}, {"csv": {"uri": "s3://b/t.csv"}}
+    refusal = UsageError("/csv/uri: /a b/t.csv is below none … add its directory to fetch.allowed_directories")
+    assert local_file(here) == ("csv", Path("/a b/t.csv"))
+    assert [local_file(spec) for spec in (there, {"directory": {"path": "file:///a"}})] == [None, None]
+    assert [must_be_sent(url, here) for url in ("http://127.0.0.1:1", "http://localhost:1", "http://host:1")] == [
+        False,
+        False,
+        True,
+    ]
+    assert not must_be_sent("http://host:1", there)
+    assert may_be_sent(refusal, here)
+    assert not may_be_sent(refusal, there)
+    assert not may_be_sent(UsageError("no API is named x"), here)
+
+
+def test_an_item_that_is_planned_shows_what_and_where_it_is() -> None:
+    for line, shown in (
+        ({"ordinal": 0, "item": "hello"}, "hello"),
+        ({"ordinal": 0, "item": {"a": "ü"}}, '{"a": "ü"}'),
+        ({"ordinal": 0, "source": "s3://b/k"}, "s3://b/k"),
+        ({"ordinal": 0, "source": "s3://b/k", "item": "s3://b/k"}, "s3://b/k"),
+        ({"ordinal": 0, "source": "s3://b/k#line=3", "item": 7}, "s3://b/k#line=3  7"),
+        ({"ordinal": 0, "source": "s3://b/k#line=3", "error": "not JSON: x"}, "s3://b/k#line=3   not JSON: x"),
+    ):
+        assert planned_item(line) == shown
+    assert len(planned_item({"ordinal": 0, "item": "x" * 1000})) == 121
 
 
 @pytest.mark.parametrize(
@@ -138,6 +191,8 @@ def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkey
         ({"jsonl": {"uri": "file:///data/a%20b/items.jsonl"}}, "allowed_directories", "/data/a b"),
         ({"directory": {"path": "file:///data/pictures"}}, "allowed_directories", "/data/pictures"),
         ({"jsonl": {"uri": "s3://bucket/in/items.jsonl"}}, "allowed_s3_prefixes", "s3://bucket/in"),
+        ({"s3_prefix": {"uri": "s3://bucket/in/2024-"}}, "allowed_s3_prefixes", "s3://bucket/in"),
+        ({"file_path_lister": {"s3_paths": ["s3://bucket/in/"]}}, "allowed_s3_prefixes", "s3://bucket/in"),
     ],
 )
 def test_a_source_that_is_not_allowed_is_answered_with_the_lines_to_add(

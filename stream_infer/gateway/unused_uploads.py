@@ -1,0 +1,58 @@
+"""Uploads that no job names any more: they go a day after they began, or when the last such job is forgotten.
+
+Every gateway looks once an hour; removing what another one removes too does no harm. A job's own upload stays as long
+as the job is remembered (`jobs.retention`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+
+from stream_infer.errors import StreamInferError
+from stream_infer.gateway.services import Services
+from stream_infer.uploads import UPLOADS, is_left_over, upload_of
+
+LOOK_EVERY_S = 3600.0
+_log = structlog.get_logger(__name__)
+
+
+class UnusedUploads:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def watched(self, _app: web.Application) -> AsyncIterator[None]:
+        """For as long as the application runs."""
+        watching = asyncio.create_task(self._watch())
+        yield
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.remove()
+            except StreamInferError as error:
+                _log.warning("unused_uploads_wait", error=str(error))
+
+    async def remove(self) -> None:
+        """All that there are now. Raises ServiceUnavailable."""
+        uris = [known.job.file_uri or "" for known in await self._services.board.all()]
+        used = frozenset(upload.id for upload in map(upload_of, uris) if upload is not None)
+        removed = await self._services.block(lambda: self._remove(used))
+        if removed:
+            _log.info("unused_uploads_removed", objects=removed)
+
+    def _remove(self, used: frozenset[str]) -> int:
+        store, owner = self._services.store, self._services.settings.kafka.topic_prefix
+        now = self._services.clock()
+        keys = [found.key for found in store.list(UPLOADS) if is_left_over(found.key, owner, used, now)]
+        for key in keys:
+            store.delete(key)
+        return len(keys)
