@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from stream_infer.gateway.representations import JobBody
 
 INTERRUPTED = 130
-_PANEL = "Where the items come from"
 T = TypeVar("T")
 
 
 def _source(name: str, metavar: str, text: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=_PANEL)
+    return typer.Option(name, metavar=metavar, help=text)
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +50,7 @@ def submit(
     ] = None,
     file_paths: Annotated[
         list[str] | None,
-        _source("--file-paths", "S3-URI", "Likewise, but the item is the object's address (may be repeated)."),
+        _source("--file-paths", "S3-URI", "The address of each object that begins so is an item (may be repeated)."),
     ] = None,
     delimited_files: Annotated[
         list[str] | None,
@@ -84,10 +83,8 @@ def submit(
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="--dry-run lists at most so many items.")
     ] = 1000,
-    split_lines: Annotated[
-        bool, typer.Option("--split-lines", help="Each line of an object is an item.", rich_help_panel=_PANEL)
-    ] = False,
-    gzip: Annotated[bool, typer.Option("--gzip", help="Objects are unpacked.", rich_help_panel=_PANEL)] = False,
+    split_lines: Annotated[bool, typer.Option("--split-lines", help="Each line of an object is an item.")] = False,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Objects are unpacked.")] = False,
 ) -> None:
     """Submit a job. With --wait, exit 0 means that every item succeeded, 1 that not all did."""
     from stream_infer.cli.job_source import Choice, config_of, lines_that_allow, source_of

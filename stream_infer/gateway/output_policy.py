@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stream_infer.gateway.services import SourcePreview
+from stream_infer.gateway.services import SourceReader
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.assembling import Assemble, base_of, base_of_first, is_allowed
 from stream_infer.jobs.spec import Job, JobSpec
@@ -29,16 +29,16 @@ def check_assembly(spec: JobSpec, results: Results | None, allowed: Sequence[str
         raise _refused("/assemble/output", detail)
 
 
-def with_base(assemble: Assemble, job: Job, preview: SourcePreview | None) -> Assemble:
-    """`assemble` with its base. May block, and raise what `preview` does: a manifest says it itself."""
+def with_base(assemble: Assemble, job: Job, read_source: SourceReader | None) -> Assemble:
+    """`assemble` with its base. May block, and raise what reading does: a manifest says it itself."""
     if assemble.base is not None:
         return assemble
     base = base_of(job)
-    if base is None and job.manifest is not None and preview is not None:
+    if base is None and job.manifest is not None and read_source is not None:
         whole = job.model_copy(
             update={"manifest": job.manifest.model_copy(update={"split": "none", "compression": "none"})}
         )
-        first = next(iter(preview(whole, 1)), None)
+        first = next(read_source(whole), None)
         base = None if first is None else base_of_first(first.source, (first.key or b"").decode(errors="replace"))
     return assemble.model_copy(update={"base": base or ""})
 

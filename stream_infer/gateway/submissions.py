@@ -70,7 +70,7 @@ class Submissions:
         services = self._services
         job = self.job_of(asked, job_id)
         if (assemble := job.assemble) is not None:
-            based = await services.block(lambda: with_base(assemble, job, services.preview))
+            based = await services.block(lambda: with_base(assemble, job, services.read_source))
             job = job.model_copy(update={"assemble": based})
         records = submission_records(job, asked.api, services.topics)
         if job.submission is not None:
