@@ -109,8 +109,8 @@ class Engine:
         self._guard = find_guard(self._policy.memory_fraction, self._policy.memory_check_s)
         self._keeper.start(self._clock())
 
-    def wait_ready(self, timeout_s: float) -> None:
-        """Blocks until the predictor is loaded and warm.
+    def wait_ready(self, timeout_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Blocks until the predictor is loaded and warm, or for some second after nobody waits for it any more.
 
         Raises PredictorUnavailable at its first failure to be, with the child's traceback or last lines as a note;
         whoever goes on to poll gets further attempts, at growing intervals.
@@ -119,6 +119,8 @@ class Engine:
         while (state := self.readiness.state) is not State.READY:
             if state is State.UNAVAILABLE:
                 raise _unavailable(self.readiness.reason, self.readiness.detail)
+            if is_over():
+                return
             left = deadline - self._clock()
             if left <= 0 or state is State.CLOSED:
                 raise _unavailable(f"predictor {self.predictor_name} was not ready within {timeout_s:g} s", "")

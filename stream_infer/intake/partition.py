@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
@@ -37,7 +37,10 @@ class SourceUnreachable(RetryableError):
 
 @dataclass(slots=True)
 class Run:
-    """A job under way. `items` is its source, open behind the checkpoint's cursor; a reader's while it is `reading`."""
+    """A job under way. `items` is its source, open behind the checkpoint's cursor; a reader's while it is `reading`.
+
+    `turned_at`: when it had its last turn.
+    """
 
     job: Job
     checkpoint: Checkpoint
@@ -45,7 +48,8 @@ class Run:
     items: Iterator[SourceItem] | None = None
     reading: Future[Chunk] | None = None
     failures: int = 0
-    not_before: float = field(default=0.0)
+    not_before: float = 0.0
+    turned_at: float = 0.0
 
 
 class JobsPartition:
@@ -106,7 +110,7 @@ class JobsPartition:
         reading = self.read_on(run, max_items)
         if not wait([reading], READ_WITHIN_S).done:
             return 0
-        run.reading = None
+        run.reading, run.turned_at = None, self._clock()
         try:
             return self._commit(run, reading.result())
         except SourceUnreachable as error:

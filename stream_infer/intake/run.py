@@ -34,7 +34,8 @@ from stream_infer.topics import Topics
 
 _LOG = structlog.get_logger(__name__)
 _IDLE_S = 0.1
-_READERS = 16  # sources read at a time: one that hangs holds up its own job alone
+_ROUND_S = 0.5
+_READERS = 64  # sources read at a time: one that hangs holds up its own job alone
 
 
 class StatusView(Protocol):
@@ -122,15 +123,18 @@ class Intake:
             self._partitions[record.partition].learn(job)
 
     def _take_turns(self) -> int:
-        """One turn for each job, those first of which least has been published; answers how many items were published.
+        """One turn for each job, those first that have waited longest; answers how many items were published.
 
-        All their sources are read at the same time: one that takes its time makes nobody else wait for his turn.
+        All their sources are read at the same time: one that takes its time makes nobody else wait for his turn. Where
+        there are many jobs the round is cut off, and goes on with the next: a job that has just come is first in that.
         """
         turns = self._turns()
         if turns:
             wait([turn.reading for turn in turns], READ_WITHIN_S, FIRST_COMPLETED)
-        published = 0
-        for turn in sorted(turns, key=lambda turn: turn.run.checkpoint.enqueued):
+        published, until = 0, time.monotonic() + _ROUND_S
+        for turn in sorted(turns, key=lambda turn: turn.run.turned_at):
+            if time.monotonic() > until:
+                break
             if turn.reading.done() and turn.partition is self._partitions.get(turn.number):
                 with self._noting_fencing(turn.number, turn.partition):
                     published += turn.partition.publish(turn.run, turn.allowed)

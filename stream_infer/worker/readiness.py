@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import structlog
@@ -22,14 +23,20 @@ class Readiness:
         self._has_joined = False
 
     def await_predictor(
-        self, engine: Engine, timeout_s: float, on_unavailable: Callable[[PredictorUnavailable], None]
+        self,
+        engine: Engine,
+        timeout_s: float,
+        stop: threading.Event,
+        on_unavailable: Callable[[PredictorUnavailable], None],
     ) -> None:
         """A model that takes long to load owns no partitions meanwhile; one that cannot be loaded reads what to skip
-        and says to its jobs what is wrong, while the engine tries again."""
+        and says to its jobs what is wrong, while the engine tries again. Returns early on `stop`."""
         try:
-            engine.wait_ready(timeout_s)
+            engine.wait_ready(timeout_s, stop.is_set)
         except PredictorUnavailable as error:
             on_unavailable(error)
+            return
+        if stop.is_set():
             return
         self._is_serving = True
         _LOG.info("predictor_ready", predictor=engine.predictor_name)

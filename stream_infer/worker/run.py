@@ -75,7 +75,9 @@ def run(
     with ExitStack() as closing:
         opened = _open(settings, api, predictor or predictor_spec(api.predictor), fetcher, slot, closing)
         startup.reach(Step.OPENED)
-        readiness.await_predictor(opened.engine, api.batching.load_timeout, on_unavailable)
+        readiness.await_predictor(opened.engine, api.batching.load_timeout, stop, on_unavailable)
+        if stop.is_set():
+            return  # it is not needed any more, and owns nothing yet
         startup.reach(Step.PREDICTOR)
         loop = wire(settings, api, opened, store, readiness.note, startup)
         # Where an item is read, its retries are: whoever has a share of the items has that share of the waiting ones.

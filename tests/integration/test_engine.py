@@ -484,6 +484,15 @@ def test_a_predictor_that_loads_for_too_long_is_unavailable(engine_of):
         engine_of("unloadable.py:Slow", load_timeout_s=0.8).wait_ready(PATIENCE_S)
 
 
+def test_nobody_waits_for_a_predictor_that_is_not_needed_any_more(engine_of):
+    engine = engine_of("unloadable.py:Slow")
+    began = time.monotonic()
+    engine.wait_ready(PATIENCE_S, lambda: time.monotonic() > began + 0.2)
+
+    assert time.monotonic() < began + 3
+    assert engine.readiness.state is State.LOADING
+
+
 def test_items_wait_for_a_predictor_that_comes_up_later(engine_of, tmp_path):
     obstacle = tmp_path / "obstacle"
     obstacle.write_text("in the way")

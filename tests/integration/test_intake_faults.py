@@ -1,7 +1,8 @@
 """An intake whose source is ill: what may pass is waited for and told, what cannot fails the job; no item twice."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from stream_infer.intake.run import run
 from stream_infer.jobs.events import Event, Exhausted, Hindered, decode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.admin import apply
-from stream_infer.ports import Source
-from stream_infer.records import Message
+from stream_infer.ports import Source, SourceItem
+from stream_infer.records import Message, Payload
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from tests.support.intake_harness import (
@@ -180,3 +181,34 @@ def test_a_source_that_hangs_holds_up_neither_other_jobs_nor_the_end(
         assert time.monotonic() - ending < 5
 
     assert {dict(item.headers)["si-job-id"] for item in found} == {b"job-2"}
+
+
+class Hanging:
+    """A source that says nothing, as a store behind a broken network."""
+
+    def __init__(self, release: threading.Event) -> None:
+        self._release = release
+
+    def read(self, _after: str | None) -> Iterator[SourceItem]:
+        self._release.wait(60)
+        yield from ()
+
+
+class Ten:
+    def read(self, after: str | None) -> Iterator[SourceItem]:
+        for number in range(int(after or 0), 10):
+            yield SourceItem(Payload(str(number).encode()), f"ten#{number}", str(number + 1))
+
+
+def test_sources_that_hang_hold_up_their_own_jobs_alone_however_many_they_are(settings: Settings) -> None:
+    release = threading.Event()
+    jobs = [JOB.model_copy(update={"job_id": f"hanging-{n}"}) for n in range(20)]
+    with intake(settings, lambda job: Ten() if job.job_id == JOB.job_id else Hanging(release)):
+        for job in jobs:
+            submit(settings, job=job)
+        time.sleep(1.0)
+        began = time.monotonic()
+        submit(settings)
+        assert ids(items(settings, 10)) == list(range(10))
+        assert time.monotonic() - began < 5.0
+        release.set()
