@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.content_types import content_type_of
@@ -17,19 +18,27 @@ from stream_infer.errors import RefusedItem, RetryableError, SourceError
 from stream_infer.records import Payload
 
 
-class Folder:
-    """The files below `root` that are meant by `includes` and `excludes` (globs.py). Safe to share between threads.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which files are meant, as globs.py has it, and what they are: None, by their names' endings."""
 
-    A file's key is its path from the root, in bytes, and its content type what its name's ending suggests.
+    includes: Sequence[str] = ()
+    excludes: Sequence[str] = ()
+    content_type: str | None = None
+
+
+class Folder:
+    """The files below `root` that are meant. Safe to share between threads.
+
+    A file's key is its path from the root, in bytes.
     """
 
-    def __init__(
-        self, root: Path, *, includes: Sequence[str] = (), excludes: Sequence[str] = (), max_bytes: int
-    ) -> None:
+    def __init__(self, root: Path, choice: Choice, *, max_bytes: int) -> None:
         self._root = root.absolute()
         self._max_bytes = max_bytes
+        self._content_type = choice.content_type
         policy = FetchPolicy(allowed_directories=(self._root,))
-        self._source = DirectorySource(self._root, policy, includes=includes, excludes=excludes)
+        self._source = DirectorySource(self._root, policy, includes=choice.includes, excludes=choice.excludes)
 
     def keys(self) -> Iterator[bytes]:
         """In the order of their bytes; holds one directory a level. Raises SourceError or ServiceUnavailable."""
@@ -55,4 +64,4 @@ class Folder:
                 f"{path} has {max(size, len(data)):,} bytes, the limit is {self._max_bytes:,}: "
                 "raise workers.max_in_flight_bytes, or make the file smaller"
             )
-        return Payload(data, content_type_of(path.name))
+        return Payload(data, content_type_of(path.name, given=self._content_type))

@@ -39,7 +39,7 @@ class Places:
             raise UsageError(f"--output {output} is a directory: name a file, such as {output / 'results.jsonl'}")
         if results.suffix in _PACKED:
             raise UsageError(f"--output {output}: results are lines of JSON; name it {results.stem}.jsonl")
-        stem = results.with_suffix("")
+        stem = results.with_name(results.name.removesuffix(".jsonl"))
         return cls(results, stem.with_name(f"{stem.name}.errors.jsonl"), stem.with_name(f"{stem.name}.run"))
 
     @property

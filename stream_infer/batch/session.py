@@ -118,6 +118,7 @@ class Session:
         if batch.overwrites:
             results.empty()
             errors.empty()
+        _refuse_anothers(batch, before)
         naming = Naming(_spelling(batch, before))
         for file in (results, errors):
             file.scan(naming.key_of)
@@ -182,17 +183,25 @@ class Session:
         threading.Thread(target=count, name="count", daemon=True).start()
 
 
+def _refuse_anothers(batch: Batch, before: Mapping[str, Any]) -> None:
+    """r.jsonl and r would share what stands beside them."""
+    owner = before.get("results")
+    if isinstance(owner, str) and Path(owner).name != batch.places.results.name:
+        raise UsageError(f"{batch.places.folder} belongs to the results in {owner}: give another --output")
+
+
 def _spelling(batch: Batch, before: Mapping[str, Any]) -> str:
-    """The folder as the first run had it, where this one means the same. Raises UsageError where it is another."""
+    """The folder as the first run had it, where it is the same or was moved. Raises UsageError where it is another:
+    its files of the same names would be taken for done."""
     spelt, real = before.get("directory"), before.get("real_directory")
-    if not isinstance(spelt, str) or str(Path(batch.directory)) == str(Path(spelt)):
-        return batch.directory
-    if os.path.realpath(batch.directory) != real:
-        raise UsageError(
-            f"{batch.places.results} holds the results of {spelt} ({real}), not of {batch.directory}: "
-            "give another --output, or --overwrite to begin anew"
-        )
-    return spelt
+    if not isinstance(spelt, str) or not isinstance(real, str) or os.path.realpath(batch.directory) == real:
+        return spelt or batch.directory
+    if Path(batch.directory) == Path(spelt) and not Path(real).is_dir():
+        return spelt
+    raise UsageError(
+        f"{batch.places.results} holds the results of {spelt} ({real}), not of {os.path.realpath(batch.directory)}: "
+        "give another --output, or --overwrite to begin anew"
+    )
 
 
 def _refuse_mixture(batch: Batch, before: Mapping[str, Any], lines: int) -> None:

@@ -59,6 +59,12 @@ def batch(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N files, by their names.")
     ] = None,
+    content_type: Annotated[
+        str | None,
+        typer.Option(
+            "--content-type", metavar="TYPE", help="Of all files, such as text/plain (default: by their names)."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="URI", help="A path or s3://…; the class finds its path in config['model']."),
@@ -83,9 +89,12 @@ def batch(
 
     Exit 1 means that files have failed: they are listed beside the results.
     """
+    from connectors.folder import Choice
     from stream_infer.batch.overrides import overrides_of, value_of
     from stream_infer.cli.composition import folder_of
 
+    if not Path(directory).is_dir():
+        raise UsageError(f"{directory} is not a directory of this machine: give the one that holds the files")
     wanted = overrides_of(overrides or [])
     if batch_size is not None:
         wanted["batching.max_batch_size"] = value_of(batch_size)
@@ -94,9 +103,8 @@ def batch(
     settings, name = _settings(invocation_of(ctx), predictor, file, wanted, model)
     job = _batch(settings, name, directory, output)
     job = replace(job, limit=limit, retries_failed=retry_failed, overwrites=overwrite, mixes=mix)
-    folder = folder_of(Path(directory), includes or [], excludes or [], job.api.workers.max_in_flight_bytes)
-    _check_is_directory(directory)
-    _run(job, folder)
+    chosen = Choice(includes or [], excludes or [], content_type)
+    _run(job, folder_of(Path(directory), chosen, job.api.workers.max_in_flight_bytes))
 
 
 def _settings(
@@ -142,6 +150,11 @@ def _batch(settings: Settings, name: str, directory: str, output: Path) -> Batch
 
     api = settings.api(name)
     assert api is not None, name
+    if api.predictor.is_job_scoped:
+        raise UsageError(
+            f"{name} makes an instance of its predictor for each job, and a folder is none: "
+            f"give it the files with `stream-infer submit {name} --dir {directory}`"
+        )
     places = Places.beside(output)
     spec = predictor_spec(api.predictor)
     local = with_local_model(settings, spec)
@@ -155,11 +168,6 @@ def _batch(settings: Settings, name: str, directory: str, output: Path) -> Batch
 
 def _pairs(spec: Any, local: Any) -> list[tuple[str, str]]:
     return [(str(spec.weights), str(local.weights)), (spec.target, local.target)]
-
-
-def _check_is_directory(directory: str) -> None:
-    if not Path(directory).is_dir():
-        raise UsageError(f"{directory} is not a directory of this machine: give the one that holds the files")
 
 
 def _run(job: Batch, folder: Any) -> None:

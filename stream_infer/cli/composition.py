@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from connectors.fetchers.by_scheme import open_fetcher
-from connectors.folder import Folder
+from connectors.folder import Choice, Folder
 from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
 from connectors.stores import open_store
@@ -56,9 +55,9 @@ def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:
     return replace(spec, target=target, weights=weights)
 
 
-def folder_of(root: Path, includes: Sequence[str], excludes: Sequence[str], max_bytes: int) -> Folder:
+def folder_of(root: Path, choice: Choice, max_bytes: int) -> Folder:
     """A directory of whoever runs the command. Raises SourceError for a pattern that matches nothing."""
-    return Folder(root, includes=includes, excludes=excludes, max_bytes=max_bytes)
+    return Folder(root, choice, max_bytes=max_bytes)
 
 
 def source_opener(settings: Settings, store: Store) -> OpenSource:

@@ -1,7 +1,9 @@
 """`stream-infer batch` from the shell: killed, interrupted, and run on real models."""
 
+import contextlib
 import json
 import os
+import pty
 import random
 import re
 import signal
@@ -163,6 +165,31 @@ def test_everything_that_a_run_has_made_lies_beside_its_results(tmp_path: Path) 
     assert "max_batch_size: 4" in config
     said = [entry.get("line", "") for entry in lines(tmp_path / "o.run" / "log.jsonl")]
     assert "loading {'net': {'depth': 3}, 'labels': ['a', 'b']}" in said
+
+
+def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
+    write_texts(tmp_path / "texts", 40)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        command(f"{WORDS}:Words", "texts", "pause=0.3", "--batch-size", "10"),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # its end is an error to the terminal
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+
+    assert process.wait(WITHIN_S) == 0
+    counts = [int(count) for count in re.findall(rb"(\d+)/40", shown)]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 2
+    assert counts[-1] == 40
 
 
 @pytest.mark.parametrize(

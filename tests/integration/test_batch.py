@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.folder import Folder
+from connectors.folder import Choice, Folder
 from stream_infer.batch.run import Interrupted, Wish
 from stream_infer.batch.run_folder import Places
 from stream_infer.batch.session import Batch, Session
@@ -48,7 +48,7 @@ class Bench:
     def run(self, batch=None, wish=None, on_progress=lambda: None, includes=()):
         with ExitStack() as closing:
             session = Session.open(batch or self.batch(), closing)
-            folder = Folder(self.texts, includes=includes, max_bytes=1_000_000)
+            folder = Folder(self.texts, Choice(includes), max_bytes=1_000_000)
             lines = []
             session.run(folder, wish or Wish(), lines.append, on_progress)
             return session.progress
@@ -219,3 +219,26 @@ def test_the_same_folder_by_another_name_is_gone_on_with_and_another_is_refused(
     assert bench.paths(bench.results()) == ["a.txt", "b.txt"]
     with pytest.raises(UsageError, match=r"holds the results of .*/texts"):
         bench.run(replace(bench.batch(), directory=str(bench.root)))
+    with pytest.raises(UsageError, match=r"belongs to the results in .*results\.jsonl"):
+        bench.run(replace(bench.batch(), places=Places.beside(bench.root / "out" / "results")))
+
+
+def test_the_same_name_in_another_place_is_another_folder_unless_the_first_was_moved(bench, monkeypatch):
+    bench.write("a.txt", "a b c")
+    monkeypatch.chdir(bench.root)
+    here = replace(bench.batch(), directory="texts")
+    bench.run(here)
+    elsewhere = bench.root / "elsewhere"
+    (elsewhere / "texts").mkdir(parents=True)
+    (elsewhere / "texts" / "a.txt").write_text("another")
+    monkeypatch.chdir(elsewhere)
+
+    with pytest.raises(UsageError, match=r"not of .*/elsewhere/texts"):
+        bench.run(here)
+
+    moved = bench.root / "moved"
+    moved.mkdir()
+    bench.texts.rename(moved / "texts")
+    monkeypatch.chdir(moved)
+    bench.texts = moved / "texts"
+    assert bench.run(here).in_this_run == 0

@@ -122,7 +122,7 @@ def test_files_that_are_no_pictures_and_a_ratio_of_1_ring_no_alarm():
     assert not off.rings
 
 
-@pytest.mark.parametrize("name", ["results.jsonl", "out.of.many.jsonl", "results"])
+@pytest.mark.parametrize("name", ["results.jsonl", "out.of.many.jsonl", "results", "results.txt"])
 def test_everything_lies_beside_the_results(tmp_path, name):
     places = Places.beside(tmp_path / name)
     stem = name.removesuffix(".jsonl")
