@@ -113,7 +113,7 @@ class Session:
         results = LinesFile.open(places.results)
         closing.callback(results.close)
         errors = LinesFile.open(places.errors)
-        closing.callback(errors.close, keeps_empty=False)
+        closing.callback(errors.close)
         before = {} if batch.overwrites else read_config(places.config)
         if batch.overwrites:
             results.empty()
@@ -127,6 +127,7 @@ class Session:
             _take_up_again(errors, places)
         places.folder.mkdir(parents=True, exist_ok=True)
         write_config(places.config, _config(batch, naming))
+        results.stays = True  # also where every file has failed
         return cls(batch, results, errors, naming)
 
     def run(self, folder: Folder, wish: Wish, on_line: Callable[[str], None], on_progress: Callable[[], None]) -> None:

@@ -33,10 +33,14 @@ class _Stretch(NamedTuple):
 
 @dataclass(slots=True)
 class LinesFile:
-    """A file of lines that this process alone writes to. `count` of its lines, and their sorted `stretches`."""
+    """A file of lines that this process alone writes to. `count` of its lines, and their sorted `stretches`.
+
+    Closed without a line, it is removed unless it `stays`.
+    """
 
     path: Path
     _file: BinaryIO
+    stays: bool = False
     count: int = 0
     stretches: list[_Stretch] = field(default_factory=list)
 
@@ -102,10 +106,10 @@ class LinesFile:
         self._file.truncate(0)
         self.count, self.stretches = 0, []
 
-    def close(self, *, keeps_empty: bool = True) -> None:
+    def close(self) -> None:
         """With everything on the disk; another process may write to it then."""
         os.fsync(self._file.fileno())
-        if not keeps_empty and not os.fstat(self._file.fileno()).st_size:
+        if not self.stays and not os.fstat(self._file.fileno()).st_size:
             self.path.unlink(missing_ok=True)
         self._file.close()
 

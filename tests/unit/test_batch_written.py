@@ -112,10 +112,14 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path, line,
     assert path.read_bytes() == result("a") + line
 
 
-def test_an_errors_file_that_stays_empty_does_not_stay(tmp_path):
-    LinesFile.open(tmp_path / "errors.jsonl").close(keeps_empty=False)
-
+def test_a_file_without_a_line_goes_unless_it_stays(tmp_path):
+    LinesFile.open(tmp_path / "errors.jsonl").close()
     assert list(tmp_path.iterdir()) == []
+
+    results = LinesFile.open(tmp_path / "results.jsonl")
+    results.stays = True
+    results.close()
+    assert (tmp_path / "results.jsonl").read_bytes() == b""
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=4)
@@ -133,6 +137,7 @@ def test_killed_anywhere_and_started_again_no_file_is_missing_and_none_there_twi
     rejected = {name for at, name in enumerate(files) if at in bad}
     for there, *lost in [*runs, (30, 0, 0)]:
         results, errors = map(opened, paths)
+        results.stays = errors.stays = True
         before = [path.stat().st_size for path in paths]
         names = sorted(name.encode() for name in files[:there])
         for key in undone(iter(names), done_keys((results, errors), KEY_OF)):
