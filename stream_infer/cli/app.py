@@ -13,7 +13,21 @@ from typing import Annotated
 
 import typer
 
-from stream_infer.cli import batch, check, dlq, get, logs, predict, realtime, results, roles, submit, topics, up
+from stream_infer.cli import (
+    batch,
+    check,
+    dlq,
+    get,
+    logs,
+    predict,
+    realtime,
+    results,
+    roles,
+    submit,
+    topics,
+    transform,
+    up,
+)
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import StreamInferError
 from stream_infer.telemetry.logs import configure_logs
@@ -32,6 +46,7 @@ app = typer.Typer(
 )
 up.register(app)
 submit.register(app)
+transform.register(app)
 get.register(app)
 results.register(app)
 predict.register(app)

@@ -17,6 +17,7 @@ from stream_infer.gateway.predict import PredictResource
 from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
+from stream_infer.gateway.sagemaker_jobs import SageMakerResource
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
@@ -43,6 +44,7 @@ def application(services: Services) -> web.Application:
         ItemsResource(services),
         PredictResource(services, predictions),
         UploadsResource(services),
+        SageMakerResource(services),
         ApisResource(services),
         HealthResource(services),
         OpenApiResource(),

@@ -24,6 +24,8 @@ from stream_infer.gateway.representations import (
     UploadBody,
 )
 from stream_infer.gateway.uploads import UPLOADED_TYPES
+from stream_infer.gateway.sagemaker_openapi import transform_paths
+from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import CONTENT_TYPE, ProblemDocument
@@ -31,10 +33,10 @@ from stream_infer.http.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES,
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
-_READ = (JobSpec, ReplayRequest)
+_READ = (CreateTransformJob, JobSpec, ReplayRequest)
 _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DryRunBody, HealthBody, ItemsAccepted, JobBody, JobList,
-    LogPage, ProblemDocument, ReplayBody, UploadBody,
+    LogPage, ProblemDocument, ReplayBody, TransformJobMade, UploadBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -64,7 +66,8 @@ def openapi_document() -> dict[str, Any]:
         | _upload_paths()
         | _dead_letter_paths()
         | _service_paths()
-        | cortex_paths(),
+        | cortex_paths()
+        | transform_paths(),
         "components": {"schemas": schemas["$defs"]},
     }
 
@@ -185,11 +188,6 @@ def _upload_paths() -> dict[str, Any]:
         "/v1/uploads/{upload_id}": {
             "delete": _operation(
                 "removeUpload", "Remove a file that was sent", {"204": {"description": "It is not there."}}, [upload_id]
-            )
-        },
-    }
-
-
 def _dead_letter_paths() -> dict[str, Any]:
     owners = {
         "/v1/apis/{api}/dlq": ("Api", _path_parameter("api", "The API's name.")),
