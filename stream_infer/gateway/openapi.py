@@ -23,9 +23,9 @@ from stream_infer.gateway.representations import (
     LogPage,
     UploadBody,
 )
-from stream_infer.gateway.uploads import UPLOADED_TYPES
 from stream_infer.gateway.sagemaker_openapi import transform_paths
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
+from stream_infer.gateway.uploads import UPLOADED_TYPES
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import CONTENT_TYPE, ProblemDocument
@@ -188,6 +188,11 @@ def _upload_paths() -> dict[str, Any]:
         "/v1/uploads/{upload_id}": {
             "delete": _operation(
                 "removeUpload", "Remove a file that was sent", {"204": {"description": "It is not there."}}, [upload_id]
+            )
+        },
+    }
+
+
 def _dead_letter_paths() -> dict[str, Any]:
     owners = {
         "/v1/apis/{api}/dlq": ("Api", _path_parameter("api", "The API's name.")),
