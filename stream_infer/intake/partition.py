@@ -164,6 +164,9 @@ class JobsPartition:
             return Chunk(items, ended=True, error=str(error))
         except ServiceUnavailable as error:
             raise SourceUnreachable(str(error)) from error
+        except Exception as error:  # noqa: BLE001 - a file that its reader did not expect ends its job, not all of them
+            _LOG.exception("source_broken", job_id=run.job.job_id)
+            return Chunk(items, ended=True, error=f"the source cannot be read on: {type(error).__name__}: {error}")
         return Chunk(items, ended=True)
 
     def _commit(self, run: Run, chunk: Chunk) -> int:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,28 @@ def test_a_source_is_published_with_ids_counts_and_its_end(settings: Settings) -
     assert isinstance(events[0], EnqueuingStarted)
     assert sum(e.delta.enqueued for e in events if isinstance(e, Counted)) == 20
     assert [e.error for e in events if isinstance(e, Exhausted)] == [None]
+
+
+def test_a_source_that_breaks_as_none_should_fails_its_job_and_the_intake_goes_on(settings: Settings) -> None:
+    class Broken:
+        def read(self, after: str | None) -> Iterator[SourceItem]:
+            yield from islice(Numbers(9).read(after), 3)
+            raise KeyError("of a library")
+
+    sources: dict[str, Source] = {"job-1": Broken(), "job-2": Numbers(4)}
+    other = JOB.model_copy(update={"job_id": "job-2"})
+    with running(
+        lambda stop, ready: run(settings, MemoryStore(), lambda job: sources[job.job_id], stop=stop, on_ready=ready)
+    ):
+        submit(settings)
+        events = events_until_exhausted(settings)
+        submit(settings, job=other)
+        found = items(settings, 7)
+
+    assert [e.error for e in events if isinstance(e, Exhausted)] == [
+        "the source cannot be read on: KeyError: 'of a library'"
+    ]
+    assert len(found) == 7
 
 
 def publish_in_part(settings: Settings) -> None:

@@ -1,0 +1,65 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from stream_infer.gateway.services import Services
+from stream_infer.gateway.unused_uploads import UnusedUploads
+from stream_infer.jobs.sources import JsonlFile, Manifest
+from stream_infer.jobs.spec import Job
+from stream_infer.settings import Settings
+from stream_infer.uploads import UNUSED_FOR_S, new_upload, upload_of
+from tests.support.memory_store import MemoryStore
+
+NOW = 1_700_000_000.0
+
+
+def test_an_uploads_address_names_it_again_and_of_the_clients_name_only_what_is_harmless_stays() -> None:
+    upload = new_upload("../dir/my items (1).jsonl.gz", "prefix", NOW)
+    assert upload.name == "my_items_1_.jsonl.gz"
+    assert upload_of(upload.uri) == upload
+    assert upload.part(7) == f"_submissions/uploads/{upload.id}/000007"
+    assert new_upload("ü" * 300 + ".csv", "prefix", NOW).name == "_.csv"
+    assert len(new_upload("x" * 300 + ".csv", "prefix", NOW).name) == 80
+    assert new_upload("", "prefix", NOW).name == "upload"
+    for other in (
+        "upload:",
+        "upload:x/y",
+        f"{upload.uri}/..",
+        f"{upload.uri}#line=3",
+        f"upload:../{upload.id}/x",
+        "s3://b/k",
+    ):
+        assert upload_of(other) is None
+
+
+def test_what_no_job_names_is_removed_a_day_later_and_what_is_another_ones_never() -> None:
+    old = NOW - UNUSED_FOR_S - 1
+    unused, in_a_job, in_a_manifest = (new_upload("x", "mine", old) for _ in range(3))
+    kept = [in_a_job, in_a_manifest, new_upload("x", "mine", NOW - UNUSED_FOR_S + 1), new_upload("x", "others", old)]
+    store = MemoryStore()
+    for upload in (unused, *kept):
+        store.put(upload.part(0), b"")
+        store.put(upload.note, b"")
+    store.put("_submissions/job-1.jsonl", b"")
+    store.put("_submissions/uploads/by-hand/000000", b"")
+    jobs = [
+        Job(job_id="a", api="echo", submitted_at=NOW, jsonl=JsonlFile(uri=in_a_job.uri)),
+        Job(job_id="b", api="echo", submitted_at=NOW, manifest=Manifest(uri=in_a_manifest.uri)),
+        Job(job_id="c", api="echo", submitted_at=NOW, submission="_submissions/c.jsonl"),
+    ]
+
+    async def every_job() -> Any:
+        return [SimpleNamespace(job=job) for job in jobs]
+
+    async def block(call: Any) -> Any:
+        return call()
+
+    settings = Settings.model_validate({"kafka": {"topic_prefix": "mine"}})
+    services = SimpleNamespace(
+        settings=settings, store=store, board=SimpleNamespace(all=every_job), block=block, clock=lambda: NOW
+    )
+    asyncio.run(UnusedUploads(cast("Services", services)).remove())
+
+    names = {upload.id for upload in kept} | {"by-hand"}
+    assert {key.split("/")[2] for key in store.objects if "/uploads/" in key} == names
+    assert "_submissions/job-1.jsonl" in store.objects
