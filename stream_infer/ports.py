@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from stream_infer.records import Payload
 
@@ -90,3 +90,76 @@ class Source(Protocol):
         Raises SourceError, or ServiceUnavailable where it may be read on later.
         """
         ...
+
+
+class NumberedLine(Protocol):
+    """One result as a line of JSON, its line end included. `ordinal`: its item's place in the job's source."""
+
+    @property
+    def ordinal(self) -> int | None: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+
+class ResultLines(Protocol):
+    """The lines of one object, in the order of their items."""
+
+    @property
+    def body(self) -> bytes:
+        """All of them, one behind the other."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[NumberedLine]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ItemObject:
+    """One item's output as an object of its own. `copied_from`: the URI of what it is a copy of; `data` stands in for
+    that where it is gone."""
+
+    name: str
+    data: bytes
+    content_type: str
+    copied_from: str | None = None
+
+
+class Folder(Protocol):
+    """Where the item objects of a job lie."""
+
+    def get(self, name: str) -> bytes:
+        """Raises KeyError or ServiceUnavailable."""
+        ...
+
+    def uri(self, name: str) -> str: ...
+
+
+class ObjectFormat(Protocol):
+    """How results lie in an object: made of lines of JSON, and read back as such. Pure, and safe to share.
+
+    `suffix` is what the names of such objects end with. The same lines make the same objects.
+    """
+
+    @property
+    def suffix(self) -> str: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    def encode(self, lines: ResultLines) -> bytes:
+        """The object. At least one line; raises nothing for what a line holds."""
+        ...
+
+    def items(self, lines: ResultLines) -> Iterator[ItemObject]:
+        """What is to lie beside the object; most formats have nothing."""
+        ...
+
+    def decode(self, data: bytes, items: Folder) -> Iterator[bytes]:
+        """The lines again, one at a time. Raises ValueError where it is no such object, and what `items` raises."""
+        ...
+
+
+Formats: TypeAlias = Mapping[str, ObjectFormat]
+"""By their names in the settings; what is not in it is written as lines of JSON."""

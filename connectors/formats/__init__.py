@@ -1,1 +1,16 @@
 """Formats: how results and dead letters are written into objects."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from connectors.formats.gzipped import GzippedLines
+from connectors.formats.parquet import Parquet
+from connectors.formats.per_item import PerItem
+from stream_infer.ports import ObjectFormat
+
+
+def object_formats() -> dict[str, ObjectFormat]:
+    """By their names in the settings, but for lines of JSON, which need none; `parquet` where pyarrow is installed."""
+    formats: dict[str, ObjectFormat] = {"jsonl.gz": GzippedLines(), "per-item": PerItem()}
+    return formats | ({"parquet": Parquet()} if find_spec("pyarrow") is not None else {})

@@ -1,8 +1,10 @@
 """Results and dead letters as JSON lines: the objects that a job's results are made of.
 
-A result: {"item_id", "custom_id"?, "key"?, "source"?, "output"}; an error: {"item_id", "custom_id"?, "key"?, "source"?,
-"error": {"stage", "exception", "message"}, "attempt", "origin": {"topic", "partition", "offset"}, "dead_letter": the
-same of the dead letter itself}. Bytes that cannot stand in JSON are {"base64": …}.
+A result: {"item_id", "custom_id"?, "key"?, "source"?, "content_type"?, "output"}, where the type is said unless it is
+plain JSON; that of a reference says that the output is the address of what no message could carry. An error:
+{"item_id", "custom_id"?, "key"?, "source"?, "error": {"stage", "exception", "message"}, "attempt", "origin": {"topic",
+"partition", "offset"}, "dead_letter": the same of the dead letter itself}. Bytes that cannot stand in JSON are
+{"base64": …}.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from stream_infer.records import JSON, Item, Message, Position
 def result_line(message: Message) -> bytes:
     """The line of a record of `{api}.results`, its line end included."""
     item = read_item(message)
-    return _line(_identity(item) | {"output": _output(message.value, item.content_type)})
+    output = _output(message.value, item.content_type)
+    is_plain = item.content_type == JSON and not isinstance(output, dict)
+    kind = {} if is_plain else {"content_type": item.content_type}
+    return _line(_identity(item) | kind | {"output": output})
 
 
 def error_line(letter: DeadLetter) -> bytes:
@@ -57,7 +62,7 @@ def _text(data: bytes) -> object:
         return {"base64": b64encode(data).decode()}
 
 
-def _output(value: bytes | None, content_type: str) -> object:
+def _output(value: bytes | None, content_type: str) -> orjson.Fragment | dict[str, str] | None:
     """JSON stands as it is, but for line ends, which in JSON are blanks only; anything else as base64 with its type."""
     if value is None:
         return None

@@ -8,19 +8,35 @@ from urllib.parse import unquote, urlsplit
 
 from connectors.fetchers.by_scheme import open_fetcher
 from connectors.folder import Choice, Folder
+from connectors.formats import object_formats
 from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
 from connectors.stores import open_store
 from stream_infer.cli.source_opening import source_at
+from stream_infer.errors import ConfigError
 from stream_infer.intake.partition import OpenSource
 from stream_infer.jobs.spec import Job
-from stream_infer.ports import Fetcher, Source, Store
+from stream_infer.ports import Fetcher, Formats, Source, Store
 from stream_infer.predictors.spec import PredictorSpec
+from stream_infer.results import ResultFormat
 from stream_infer.settings import Settings
 
 
 def store_of(settings: Settings) -> Store:
     return open_store(settings.store)
+
+
+def formats_of(settings: Settings) -> Formats:
+    """Of results, beside lines of JSON. Raises ConfigError where an API wants one that is not installed."""
+    formats = object_formats()
+    for number, api in enumerate(settings.apis):
+        wanted = api.results.format
+        if wanted is not ResultFormat.JSONL and wanted.value not in formats:
+            raise ConfigError(
+                f"apis[{number}].results.format is {wanted.value}, which needs pyarrow here: "
+                "install stream-infer[parquet], or choose another format"
+            )
+    return formats
 
 
 def fetcher_of(settings: Settings) -> Fetcher:

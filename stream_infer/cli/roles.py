@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
     """Serve the HTTP API."""
-    from stream_infer.cli.composition import source_opener, store_of
+    from stream_infer.cli.composition import formats_of, source_opener, store_of
     from stream_infer.gateway.run import run
 
     settings = start(ctx, file, "gateway")
@@ -40,6 +40,7 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
             stop,
             ready_by(ready_fd),
             read_source=lambda job: open_source(job).read(None),
+            formats=formats_of(settings),
         )
 
 
@@ -106,11 +107,19 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
     """Write results and dead letters to the object store, and finalize jobs."""
     from connectors.formats import jsonl
     from connectors.stores import open_store
-    from stream_infer.cli.composition import store_of
+    from stream_infer.cli.composition import formats_of, store_of
     from stream_infer.heap import give_back_freed_memory
     from stream_infer.sink.role import run
 
     give_back_freed_memory()
     settings = start(ctx, file, "sink")
     with until_signalled() as stop:
-        run(settings, store_of(settings), jsonl, stop, ready_by(ready_fd), open_output=open_store)
+        run(
+            settings,
+            store_of(settings),
+            jsonl,
+            stop,
+            ready_by(ready_fd),
+            open_output=open_store,
+            formats=formats_of(settings),
+        )

@@ -16,6 +16,7 @@ from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, jo
 from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.replays import read_replays, still_failed
 from stream_infer.jobs.status import JobStatus
+from stream_infer.jobs.stored_results import StoredResults
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.settings import Settings
@@ -59,20 +60,12 @@ class ResultsResource:
         """A failure that was replayed is none any more; how its item ends now stands further on."""
         settings = self._services.settings
         records = [record for record in read_manifest(settings, status.job_id) if record.kind is kind]
-        lines = merge_objects(records, self._read_object)
+        lines = merge_objects(records, StoredResults(self._services.store, self._services.formats).lines)
         if kind is Kind.RESULTS or status.generation == 1 or not records:
             return lines
         topic, count = self._services.topics.replays, settings.jobs.partitions
         place = partition_of(status.job_id, count)
         return still_failed(lines, read_replays(settings.kafka, topic, [place], job_id=status.job_id))
-
-    def _read_object(self, key: str) -> bytes:
-        try:
-            return self._services.store.get(key)
-        except KeyError:
-            raise ServiceUnavailable(
-                f"the object {self._services.store.uri(key)} is committed and is not there"
-            ) from None
 
 
 def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 import structlog
 
@@ -18,7 +19,7 @@ from stream_infer.http.listening import listening
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.producer import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Store
+from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.job_logs import job_log
@@ -37,9 +38,11 @@ def run(
     on_ready: Callable[[], None],
     *,
     read_source: SourceReader | None = None,
+    formats: Formats = MappingProxyType({}),
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
+    `formats` are those of results beside lines of JSON.
 
     Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
     TopicMismatch or ServiceUnavailable.
@@ -48,7 +51,7 @@ def run(
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster_id(settings.kafka))
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, read_source, on_listening))
+            asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, read_source, formats, on_listening))
     finally:
         slot.release()
 
@@ -61,12 +64,13 @@ async def _serve(
     stop: threading.Event,
     on_ready: Callable[[], None],
     read_source: SourceReader | None,
+    formats: Formats,
     on_listening: Callable[[str], None] | None,
 ) -> None:
     """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
     async with (
-        _services(settings, store, slot, read_source) as services,
+        _services(settings, store, slot, read_source, formats) as services,
         listening(application(services), address, DRAIN_TIMEOUT_S) as url,
     ):
         _log.info("listening", url=url, slot=slot)
@@ -79,7 +83,7 @@ async def _serve(
 
 @asynccontextmanager
 async def _services(
-    settings: Settings, store: Store, slot: str, read_source: SourceReader | None
+    settings: Settings, store: Store, slot: str, read_source: SourceReader | None, formats: Formats
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
@@ -90,7 +94,7 @@ async def _services(
         await asyncio.to_thread(board.start)
         await asyncio.to_thread(writer.start)
         topics = Topics(kafka.topic_prefix)
-        yield Services(settings, topics, store, board, writer, publisher, blocking, read_source)
+        yield Services(settings, topics, store, board, writer, publisher, blocking, read_source, formats)
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from stream_infer.gateway.board import JobBoard, KnownJob
@@ -14,7 +14,7 @@ from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.producer import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import SourceItem, Store
+from stream_infer.ports import Formats, SourceItem, Store
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import Topics
 
@@ -32,7 +32,8 @@ class SourceReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop."""
+    """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop; `formats` are
+    those of results beside lines of JSON."""
 
     settings: Settings
     topics: Topics
@@ -42,6 +43,7 @@ class Services:
     publisher: Publisher
     blocking: DaemonPool
     read_source: SourceReader | None = None
+    formats: Formats = field(default_factory=dict)
     clock: Callable[[], float] = time.time
 
     async def block(self, call: Callable[[], T]) -> T:

@@ -14,7 +14,9 @@ from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.events import Submitted, encode_event
 from stream_infer.jobs.results import results_of
 from stream_infer.jobs.spec import Job, JobSpec, encode_job
+from stream_infer.ports import Formats
 from stream_infer.records import OutgoingRecord
+from stream_infer.results import ResultFormat
 from stream_infer.settings import MIB, ApiSettings, LimitSettings, Settings
 from stream_infer.topics import Topics
 
@@ -64,6 +66,15 @@ def read_spec(value: Any, settings: Settings, api: ApiSettings) -> JobSpec:
     check_source(spec, settings.fetch)
     check_assembly(spec, results_of(api.results, spec.results), settings.sink.allowed_outputs)
     return spec
+
+
+def check_format(spec: JobSpec, api: ApiSettings, formats: Formats) -> None:
+    """Raises a Problem where the job's results could not be read here. `formats` are those beside lines of JSON."""
+    results = results_of(api.results, spec.results)
+    if results is None or results.format is ResultFormat.JSONL or results.format.value in formats:
+        return
+    detail = f"{results.format.value} needs pyarrow, which is not installed here: install stream-infer[parquet]"
+    raise _refused(ProblemKind.INVALID_REQUEST, "/results/format", detail)
 
 
 def _check_workers(spec: JobSpec, api: ApiSettings) -> None:

@@ -15,7 +15,7 @@ from stream_infer.gateway.dry_run import Listing
 from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
-from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
+from stream_infer.gateway.submission import check_format, inline_lines, job_of, read_spec, submission_records
 from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.jobs.events import StopRequested, encode_event
@@ -54,6 +54,7 @@ class Submissions:
         settings = self._services.settings
         spec = read_spec(value, settings, api)
         self._require_upload(spec)
+        check_format(spec, api, self._services.formats)
         return Asked(api, spec, inline_lines(spec, settings.limits), digest, words)
 
     def _require_upload(self, spec: JobSpec) -> None:

@@ -13,8 +13,10 @@ from stream_infer.jobs.manifest import ManifestRecord
 _LAST = float("inf")
 
 
-def merge_objects(records: Sequence[ManifestRecord], read: Callable[[str], bytes]) -> Iterator[bytes]:
-    """The lines of all objects in the order of their items' ordinals; `read` brings an object's bytes by its key.
+def merge_objects(
+    records: Sequence[ManifestRecord], lines_of: Callable[[ManifestRecord], Iterable[bytes]]
+) -> Iterator[bytes]:
+    """The lines of all objects in the order of their items' ordinals; `lines_of` begins to read an object.
 
     Each object is sorted, so an object is read only once its first ordinal is due, and let go after its last line: a
     job of any size is held as that many objects as overlap, about one per partition.
@@ -26,23 +28,18 @@ def merge_objects(records: Sequence[ManifestRecord], read: Callable[[str], bytes
     while waiting or open_objects:
         if waiting and (not open_objects or waiting[0][0] <= open_objects[0][0]):
             _, number, record = heapq.heappop(waiting)
-            _push(open_objects, number, numbered_lines(read(record.key), record.job_id))
+            _push(open_objects, number, numbered_lines(lines_of(record), record.job_id))
             continue
         _, number, line, rest = heapq.heappop(open_objects)
         yield line
         _push(open_objects, number, rest)
 
 
-def numbered_lines(data: bytes, job_id: str) -> Iterator[tuple[float, bytes]]:
+def numbered_lines(lines: Iterable[bytes], job_id: str) -> Iterator[tuple[float, bytes]]:
     """Each line with its item's ordinal; a line without one goes last."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start)
-        end = len(data) if end < 0 else end
-        line = data[start:end]
-        start = end + 1
-        if line:
-            yield _ordinal(line, job_id), line + b"\n"
+    for line in lines:
+        if line.strip():
+            yield _ordinal(line, job_id), line if line.endswith(b"\n") else line + b"\n"
 
 
 def blocks(lines: Iterable[bytes], size: int) -> Iterator[bytes]:

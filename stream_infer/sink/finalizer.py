@@ -20,7 +20,7 @@ from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.sink.backlog import Backlog, Task
 from stream_infer.sink.backoff import Backoff
-from stream_infer.sink.outputs import OpenOutput, no_outputs
+from stream_infer.sink.outputs import Outputs
 from stream_infer.sink.producers import start_producer
 from stream_infer.sink.steps import Steps
 from stream_infer.topics import Topics
@@ -84,14 +84,12 @@ class Owned:
 class Finalizer:
     """A task of the sink's process, with a group and a producer of its own. One thread calls `run`."""
 
-    def __init__(
-        self, settings: Settings, store: Store, transactional_id: str, open_output: OpenOutput = no_outputs
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store, transactional_id: str, outputs: Outputs) -> None:
         self._settings = settings
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
-        self._steps = Steps(settings, store, open_output)
+        self._steps = Steps(settings, store, outputs)
         self._pool = DaemonPool(JOBS_AT_A_TIME, "finalize")
         self._backoff = Backoff()
         self._consumer: GroupConsumer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Hindered, encode_event
@@ -13,14 +14,18 @@ from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, ma
 from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.consumer import Partition
 from stream_infer.kafka.partitioner import partition_of
+from stream_infer.ports import Formats, ItemObject, ObjectFormat
 from stream_infer.records import OutgoingRecord
+from stream_infer.results import ResultFormat
 from stream_infer.settings import Settings
 from stream_infer.sink.buffers import Closed
-from stream_infer.sink.names import Destination, ObjectName, object_key, pending_key
+from stream_infer.sink.names import Destination, ObjectName, items_folder, object_key, pending_key
 from stream_infer.sink.packed_lines import PackedLines
 from stream_infer.topics import Topics
 
 JSONL = "application/x-ndjson"
+# Lines whose objects are put one after the other: the pool puts several such runs at a time.
+_ITEMS_AT_A_TIME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +45,35 @@ def outlets(settings: Settings) -> dict[str, Outlet]:
 
 @dataclass(frozen=True, slots=True)
 class PlannedObject:
-    """One object that is to be put: its key and its lines, in the order of the job's source."""
+    """One object that is to be put: its key and its lines, in the order of the job's source; None: as they are."""
 
     key: str
     destination: Destination
     lines: PackedLines
+    format: ObjectFormat | None = None
 
     @property
     def content_type(self) -> str:
-        return JSONL
+        return JSONL if self.format is None else self.format.content_type
 
     def body(self) -> bytes:
-        return self.lines.body
+        return self.lines.body if self.format is None else self.format.encode(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedItems:
+    """Objects of single items. Whoever flushes these records, now or again, puts the same ones under the same keys, so
+    they are never taken back: another sink may have committed them by then. `payloads`: where what no message could
+    carry was put by the API's own workers."""
+
+    key: str
+    folder: str
+    payloads: str
+    lines: PackedLines
+    format: ObjectFormat
+
+    def objects(self) -> Iterator[ItemObject]:
+        return self.format.items(self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,7 @@ class FlushPlan:
     bytes: int
     objects: tuple[PlannedObject, ...]
     pending: Pending | None
+    items: tuple[PlannedItems, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +116,45 @@ class Stored:
         return Stored(len(body), hashlib.sha256(body).hexdigest())
 
 
-def plan_flush(outlet: Outlet, partition: Partition, closed: Closed, instance: str, max_bytes: int) -> FlushPlan:
-    """Objects of at most `max_bytes` (or one line), under names that no other `instance` can use."""
+def plan_flush(
+    outlet: Outlet,
+    partition: Partition,
+    closed: Closed,
+    instance: str,
+    max_bytes: int,
+    formats: Formats = MappingProxyType({}),
+) -> FlushPlan:
+    """Objects of at most `max_bytes` of lines (or one line), under names that no other `instance` can use."""
     topic, number = partition
-    objects = []
+    objects: list[PlannedObject] = []
+    items: list[PlannedItems] = []
     for destination, lines in closed.lines.items():
+        format_ = formats.get(destination.format or "")
         for part in lines.in_order().split(max_bytes):
             first, _ = part.offsets
-            name = ObjectName(outlet.kind, number, first, destination.generation, instance)
-            objects.append(PlannedObject(object_key(outlet.api, destination, name), destination, part))
+            suffix = ".jsonl" if format_ is None else format_.suffix
+            name = ObjectName(outlet.kind, number, first, destination.generation, instance, suffix)
+            key = object_key(outlet.api, destination, name)
+            planned = PlannedObject(key, destination, part, format_)
+            objects.append(planned)
+            if destination.format == ResultFormat.PER_ITEM and format_ is not None:
+                items += _items(outlet.api, topic, destination, planned)
     stream = [planned for planned in objects if planned.destination.job_id is None]
     pending = None
     if stream:
         first = min(planned.lines.offsets[0] for planned in stream)
         key = pending_key(topic, number, first, instance)
         pending = Pending(key, tuple(planned.key for planned in stream))
-    return FlushPlan(outlet, partition, closed.position, closed.bytes, tuple(objects), pending)
+    return FlushPlan(outlet, partition, closed.position, closed.bytes, tuple(objects), pending, tuple(items))
+
+
+def _items(api: str, topic: str, destination: Destination, listed: PlannedObject) -> Iterator[PlannedItems]:
+    """The objects of the items that are `listed`, some at a time."""
+    assert destination.job_id is not None and listed.format is not None
+    folder, payloads = items_folder(api, destination.job_id), f"_payloads/results/{topic.removesuffix('results')}"
+    for at in range(0, len(listed.lines), _ITEMS_AT_A_TIME):
+        some = listed.lines[at : at + _ITEMS_AT_A_TIME]
+        yield PlannedItems(f"{listed.key}#{at}", folder, payloads, some, listed.format)
 
 
 def manifest_record(plan: FlushPlan, planned: PlannedObject, stored: Stored) -> ManifestRecord:

@@ -3,6 +3,9 @@
 {api}/{job}/results/results-p00003-o00000000000000001234-g1-0f3a5b7c9d1e.jsonl     errors/ likewise
 stream/dt=2025-01-31/hour=23/{api}-results-p00003-o…-g1-….jsonl                    records of no job
 stream/_pending/{topic}/00003/o…-….json                                            what is being put there
+{api}/{job}/items/cat-17.json                                                      an item's output, where each has one
+
+Another format has another ending: .jsonl.gz, .parquet, or .items.jsonl for a list of objects of items.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stream_infer.jobs.manifest import Kind, job_folder
+from stream_infer.jobs.stored_results import ITEMS
 
 _NAME = re.compile(
     r"(?:.+-)?(?P<kind>results|errors)-p(?P<partition>\d{5,9})-o(?P<offset>\d{20})"
-    r"-g(?P<generation>\d{1,18})-(?P<instance>[0-9a-f]{12})\.jsonl",
+    r"-g(?P<generation>\d{1,18})-(?P<instance>[0-9a-f]{12})(?P<suffix>(?:\.[a-z]{1,10}){1,2})",
     re.ASCII,
 )
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -35,11 +39,15 @@ def is_job_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a record goes within its kind: to its job, or to the hour (`dt=…/hour=…`) of its timestamp."""
+    """Where a record goes within its kind: to its job, or to the hour (`dt=…/hour=…`) of its timestamp.
+
+    `format`: how it is to lie there, by its name in the settings; None: as a line of JSON.
+    """
 
     job_id: str | None
     generation: int = 1
     hour: str | None = None
+    format: str | None = None
 
 
 def hour_of(timestamp_ms: int) -> str:
@@ -57,9 +65,10 @@ class ObjectName:
     offset: int
     generation: int
     instance: str
+    suffix: str = ".jsonl"
 
     def __str__(self) -> str:
-        return f"{self.kind}-p{self.partition:05d}-o{self.offset:020d}-g{self.generation}-{self.instance}.jsonl"
+        return f"{self.kind}-p{self.partition:05d}-o{self.offset:020d}-g{self.generation}-{self.instance}{self.suffix}"
 
 
 def object_key(api: str, destination: Destination, name: ObjectName) -> str:
@@ -68,13 +77,23 @@ def object_key(api: str, destination: Destination, name: ObjectName) -> str:
     return f"stream/{destination.hour}/{api}-{name}"
 
 
+def items_folder(api: str, job_id: str) -> str:
+    """Where the objects of a job's items lie."""
+    return f"{job_folder(api, job_id)}{ITEMS}"
+
+
 def read_name(key: str) -> ObjectName | None:
     """What the object's name says, or None where the sink did not give it."""
     match = _NAME.fullmatch(key.rpartition("/")[2])
     if match is None:
         return None
     return ObjectName(
-        Kind(match["kind"]), int(match["partition"]), int(match["offset"]), int(match["generation"]), match["instance"]
+        Kind(match["kind"]),
+        int(match["partition"]),
+        int(match["offset"]),
+        int(match["generation"]),
+        match["instance"],
+        match["suffix"],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import structlog
@@ -13,7 +14,8 @@ from stream_infer.jobs.assembling import FOLDER, is_allowed
 from stream_infer.jobs.manifest import Assembled, ManifestRecord, job_folder
 from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.status import JobStatus
-from stream_infer.ports import Store
+from stream_infer.jobs.stored_results import StoredResults
+from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.sink.assembled import Wanted, assemble_objects
 from stream_infer.sink.assembly import Check
@@ -39,10 +41,13 @@ class _OutputUnavailable(StreamInferError):
 class Outputs:
     """Any thread may make them."""
 
-    def __init__(self, settings: Settings, store: Store, open_output: OpenOutput) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, open_output: OpenOutput, formats: Formats = MappingProxyType({})
+    ) -> None:
         self._settings = settings
         self._store = store
         self._open = open_output
+        self._results = StoredResults(store, formats)
 
     def make(
         self, status: JobStatus, records: Sequence[ManifestRecord], check: Check
@@ -92,13 +97,7 @@ class Outputs:
         wanted = Wanted(
             status.job_id, status.assemble, status.ends_early is not None, lambda uri: self._referenced(status.api, uri)
         )
-        return assemble_objects(merge_objects(records, self._read), wanted, put)
-
-    def _read(self, key: str) -> bytes:
-        try:
-            return self._store.get(key)
-        except KeyError:
-            raise ServiceUnavailable(f"the object {self._store.uri(key)} is committed and is not there") from None
+        return assemble_objects(merge_objects(records, self._results.lines), wanted, put)
 
     def _referenced(self, api: str, uri: str) -> bytes | None:
         """Of an output that no message could carry: such an address the API's own workers have written."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import MappingProxyType
 
 import structlog
 
 from stream_infer.errors import ConfigError, ServiceUnavailable
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Store
+from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.sink.awaited import awaited_jobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.finalizer import Finalizer
 from stream_infer.sink.lines import Lines
-from stream_infer.sink.outputs import OpenOutput, no_outputs
+from stream_infer.sink.outputs import OpenOutput, Outputs, no_outputs
 from stream_infer.sink.writer import Writer
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.job_logs import job_log
@@ -53,12 +54,13 @@ def run(
     on_ready: Callable[[], None],
     *,
     open_output: OpenOutput = no_outputs,
+    formats: Formats = MappingProxyType({}),
 ) -> None:
     """Sinks and finalizes until `stop`; `on_ready` once both parts serve. The error of either ends both.
 
     A store that cannot be reached, or refuses the credentials, is told and waited for. `open_output` opens the other
-    places that jobs may have objects assembled in. Raises ConfigError (no API), ServiceUnavailable (Kafka, at the
-    start), TopicMismatch or Fenced.
+    places that jobs may have objects assembled in; `formats` are those beside `lines`. Raises ConfigError (no API),
+    ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
@@ -69,9 +71,9 @@ def run(
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.
         name = f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}"
-        finalizer = Finalizer(settings, store, name, open_output)
+        finalizer = Finalizer(settings, store, name, Outputs(settings, store, open_output, formats))
         with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
-            writer = Writer(settings, store, lines, slot.name, awaited)
+            writer = Writer(settings, store, lines, slot.name, awaited, formats)
             _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)
     finally:
         slot.release()

@@ -23,7 +23,7 @@ from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, un
 from stream_infer.sink.backlog import Step, Task
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.manifests import Manifests
-from stream_infer.sink.outputs import OpenOutput, Outputs, no_outputs
+from stream_infer.sink.outputs import Outputs
 from stream_infer.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -32,12 +32,12 @@ log = structlog.get_logger(__name__)
 class Steps:
     """Any thread may take one. The records that it answers say that it is done, and are the caller's to commit."""
 
-    def __init__(self, settings: Settings, store: Store, open_output: OpenOutput = no_outputs) -> None:
+    def __init__(self, settings: Settings, store: Store, outputs: Outputs) -> None:
         self._settings = settings
         self._store = store
         self._topics = Topics(settings.kafka.topic_prefix)
         self._manifests = Manifests(settings)
-        self._outputs = Outputs(settings, store, open_output)
+        self._outputs = outputs
         self._do = {Step.UNSEAL: self._unseal, Step.HOOK: self._publish_hook, Step.ASSEMBLE: self._assemble}
 
     def check(self) -> None:

@@ -10,12 +10,13 @@ import structlog
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
+from stream_infer.records import REFERENCE
 from stream_infer.sink.backoff import Backoff
-from stream_infer.sink.flush import FlushPlan, Pending, PlannedObject, Stored
+from stream_infer.sink.flush import FlushPlan, Pending, PlannedItems, PlannedObject, Stored
 
 log = structlog.get_logger(__name__)
 
-_Put: TypeAlias = PlannedObject | Pending
+_Put: TypeAlias = PlannedObject | PlannedItems | Pending
 
 
 class Upload:
@@ -30,8 +31,9 @@ class Upload:
         self.stored: dict[str, Stored] = {}
         self._store = store
         self._pool = pool
-        self._waiting: list[_Put] = list(plan.objects) if plan.pending is None else [plan.pending]
-        self._behind_note: list[_Put] = [] if plan.pending is None else list(plan.objects)
+        objects: list[_Put] = [*plan.objects, *plan.items]
+        self._waiting: list[_Put] = objects if plan.pending is None else [plan.pending]
+        self._behind_note: list[_Put] = [] if plan.pending is None else objects
         self._running: dict[Future[Stored], _Put] = {}
         self._backoff = Backoff()
         self._hindrance: str | None = None
@@ -63,10 +65,16 @@ class Upload:
         self._waiting, self._behind_note = [], []
 
     def take_back(self) -> None:
-        """Removes from the store what was put, once it is there: for a flush that is known not to be committed."""
+        """Removes from the store what was put, once it is there: for a flush that is known not to be committed.
+
+        Not the objects of items: these may be another sink's by now.
+        """
         self.forget()
-        there = list(self.stored)
+        items = {put.key for put in self.plan.items}
+        there = [key for key in self.stored if key not in items]
         for future, put in self._running.items():
+            if isinstance(put, PlannedItems):
+                continue
             if future.done():
                 there.append(put.key)
             else:
@@ -85,9 +93,32 @@ class Upload:
 
 
 def _put(store: Store, put: _Put) -> Stored:
+    if isinstance(put, PlannedItems):
+        return _put_items(store, put)
     body = put.body()
     store.put(put.key, body, put.content_type)
     return Stored.of(body)
+
+
+def _put_items(store: Store, put: PlannedItems) -> Stored:
+    size = 0
+    for one in put.objects():
+        data, content_type = one.data, one.content_type
+        if one.copied_from is not None:
+            copied = _payload(store, put.payloads, one.copied_from)
+            data, content_type = (data, REFERENCE) if copied is None else (copied, content_type)
+        store.put(put.folder + one.name, data, content_type)
+        size += len(data)
+    return Stored(size, "")
+
+
+def _payload(store: Store, folder: str, uri: str) -> bytes | None:
+    """What a worker has put into the `folder` of our own store; None where it is gone, or lies elsewhere."""
+    try:
+        start = store.uri(folder)
+        return store.get(folder + uri.removeprefix(start)) if uri.startswith(start) else None
+    except (KeyError, ValueError):
+        return None
 
 
 def _delete_all(store: Store, keys: tuple[str, ...]) -> None:

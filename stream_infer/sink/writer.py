@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -14,7 +15,7 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.kafka.consumer import GroupConsumer, Polled
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Store
+from stream_infer.ports import Formats, Store
 from stream_infer.records import EndOfPartition
 from stream_infer.settings import MIB, Settings
 from stream_infer.sink.awaited import AwaitedJobs
@@ -46,10 +47,17 @@ class Writer:
     """The sink proper. Everything but the puts happens on the thread that calls `run`."""
 
     def __init__(
-        self, settings: Settings, store: Store, lines: Lines, transactional_id: str, awaited: AwaitedJobs
+        self,
+        settings: Settings,
+        store: Store,
+        lines: Lines,
+        transactional_id: str,
+        awaited: AwaitedJobs,
+        formats: Formats = MappingProxyType({}),
     ) -> None:
         self._settings = settings
         self._awaited = awaited
+        self._formats = formats
         self._policy = settings.sink
         self._store = store
         self._lines = lines
@@ -175,7 +183,8 @@ class Writer:
     def _flush(self, share: Share) -> None:
         assert share.upload is None
         outlet = self._outlets[share.partition[0]]
-        plan = plan_flush(outlet, share.partition, share.buffer.close(), self._instance, self._policy.flush_bytes)
+        closed, most = share.buffer.close(), self._policy.flush_bytes
+        plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
         share.upload = Upload(plan, self._store, self._pool)
 
     def _say_why(self) -> None:

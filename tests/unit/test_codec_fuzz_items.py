@@ -81,7 +81,7 @@ def test_any_record_becomes_one_line_of_json_that_its_readers_understand(headers
     assert line.ordinal is None or line.ordinal <= LARGEST_NUMBER
     key = object_key("a", destination, ObjectName(kind, 0, 7, destination.generation, "0" * 12))
     assert read_name(checked_key(key)) is not None
-    list(numbered_lines(line.data, "j"))
+    list(numbered_lines([line.data], "j"))
     list(still_failed([line.data], Replays({"p.a.results": {(0, 7)}})))
 
 

@@ -64,7 +64,7 @@ READERS = {
     "replayed": lambda data: Replays().see(message_at(value=data, key=b"t-0-1")),
     "replay mark": lambda data: Replays().see(message_at(value=data, key=b"job:j")),
     "key of a replay": lambda data: Replays().see(message_at(value=None, key=data)),
-    "line of a result": lambda data: list(numbered_lines(data, "j")),
+    "line of a result": lambda data: list(numbered_lines([data], "j")),
     "failed line": lambda data: list(still_failed([data], Replays())),
     "id": lambda data: ordinal_of("j", f"j-{data.decode()}"),
     "name of an object": lambda data: read_name(data.decode()),

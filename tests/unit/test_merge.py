@@ -15,9 +15,9 @@ class Objects:
         self.contents = {f"o{number}": content for number, content in enumerate(contents)}
         self.read: list[str] = []
 
-    def get(self, key: str) -> bytes:
-        self.read.append(key)
-        return b"".join(json.dumps({"item_id": item_id_of("j", n)}).encode() + b"\n" for n in self.contents[key])
+    def lines(self, record: ManifestRecord) -> list[bytes]:
+        self.read.append(record.key)
+        return [json.dumps({"item_id": item_id_of("j", n)}).encode() + b"\n" for n in self.contents[record.key]]
 
     def records(self) -> list[ManifestRecord]:
         return [
@@ -41,12 +41,12 @@ def test_any_split_into_sorted_objects_comes_out_in_order() -> None:
         for ordinal in range(60):
             chance.choice(parts).append(ordinal)
         objects = Objects(*(part for part in parts if part))
-        assert ordinals(list(merge_objects(objects.records(), objects.get))) == list(range(60))
+        assert ordinals(list(merge_objects(objects.records(), objects.lines))) == list(range(60))
 
 
 def test_an_object_is_read_only_when_its_first_item_is_due() -> None:
     objects = Objects([0, 1], [2, 3], [4, 5])
-    lines = merge_objects(objects.records(), objects.get)
+    lines = merge_objects(objects.records(), objects.lines)
     assert ordinals([next(lines), next(lines)]) == [0, 1]
     assert objects.read == ["o0"]
     assert ordinals(list(lines)) == [2, 3, 4, 5]
@@ -57,8 +57,8 @@ def test_lines_without_an_ordinal_are_kept_and_go_last() -> None:
     [record] = objects.records()
     stray = record.model_copy(update={"key": "stray", "first_ordinal": None, "last_ordinal": None})
 
-    def read(key: str) -> bytes:
-        return b'{"item_id": "strange"}\nno json\n' if key == "stray" else objects.get(key)
+    def read(record: ManifestRecord) -> list[bytes]:
+        return [b'{"item_id": "strange"}\n', b"no json"] if record.key == "stray" else objects.lines(record)
 
     lines = list(merge_objects([stray, record], read))
     assert ordinals(lines[:2]) == [0, 1]
@@ -66,7 +66,7 @@ def test_lines_without_an_ordinal_are_kept_and_go_last() -> None:
 
 
 def test_no_object_is_no_line_and_blocks_lose_none() -> None:
-    assert list(merge_objects([], lambda _: b"")) == []
+    assert list(merge_objects([], lambda _: [])) == []
     lines = [b"x" * n + b"\n" for n in range(20)]
     found = list(blocks(lines, 50))
     assert b"".join(found) == b"".join(lines)

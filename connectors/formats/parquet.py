@@ -1,0 +1,162 @@
+"""Results as Parquet, typed, with a schema that is found anew for each object. Needs pyarrow, the extra `parquet`.
+
+Columns: item_id, ordinal, custom_id, key, source, content_type; and of each row one of
+
+    output         JSON, where all JSON outputs of the object agree in their types (columns.py says when they do)
+    output_json    JSON as text, where they do not
+    output_bytes   what is no JSON, its type in content_type
+    output_uri     the address of what no message could carry, its type in content_type
+
+A column or member that is empty in a whole object is not in it, which `union_by_name` makes good.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from connectors.formats.columns import UNKNOWN, Inconsistent, Kind, arrow_type, kind_of, merged, without_empty
+from connectors.formats.lines import Result, line_of, read_result
+from stream_infer.ports import Folder, ItemObject, NumberedLine, ResultLines
+from stream_infer.records import JSON
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Lines of a row group, in bytes: what is held as Python objects at a time.
+_GROUP_BYTES = 1024 * 1024
+_ROWS = 512
+_NAMED = ("custom_id", "key", "source")
+
+
+class Parquet:
+    suffix = ".parquet"
+    content_type = "application/vnd.apache.parquet"
+
+    def encode(self, lines: ResultLines) -> bytes:
+        """Looks at all lines once for their types, and once more to write them."""
+        import pyarrow as pa
+
+        kind = _output_kind(lines)
+        try:
+            return _written(lines, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            return _written(lines, None)
+
+    def items(self, lines: ResultLines) -> Iterator[ItemObject]:  # noqa: ARG002 - it has none
+        return iter(())
+
+    def decode(self, data: bytes, items: Folder) -> Iterator[bytes]:  # noqa: ARG002 - as above
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+
+        try:
+            for batch in ParquetFile(io.BytesIO(data)).iter_batches(batch_size=_ROWS):
+                for row in batch.to_pylist():
+                    yield _line(row)
+        except pa.ArrowException as error:
+            raise ValueError(f"it is no Parquet: {error}") from error
+
+
+def _output_kind(lines: ResultLines) -> Kind | None:
+    """Of all JSON outputs; None where they do not agree, or none says what it is."""
+    kind: Kind = UNKNOWN
+    try:
+        for line in lines:
+            result = read_result(line.data)
+            if result.is_json:
+                kind = merged(kind, kind_of(orjson.loads(result.output)))
+        return kind if arrow_type(kind) is not None else None
+    except Inconsistent:
+        return None
+
+
+def _written(lines: ResultLines, kind: Kind | None) -> bytes:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    schema = _schema(lines, kind)
+    file = io.BytesIO()
+    with ParquetWriter(file, schema, compression="zstd") as writer:
+        for group in _groups(lines):
+            rows = [_row(read_result(line.data), line.ordinal, is_typed=kind is not None) for line in group]
+            columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return file.getvalue()
+
+
+def _schema(lines: ResultLines, kind: Kind | None) -> pa.Schema:
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {
+        name: pa.string() for name in ("item_id", *_NAMED, "content_type", "output_json", "output_uri")
+    }
+    types |= {"ordinal": pa.int64(), "output_bytes": pa.binary()}
+    typed = None if kind is None else arrow_type(kind)
+    if typed is not None:
+        types["output"] = typed
+    used: set[str] = {"item_id", "ordinal", "output" if kind is not None else "output_json"}
+    for line in lines:
+        result = read_result(line.data)
+        used.update(name for name in _NAMED if name in result.named)
+        used.update(_place_of(result))
+    order = ("item_id", "ordinal", *_NAMED, "content_type", "output", "output_json", "output_bytes", "output_uri")
+    return pa.schema([pa.field(name, types[name]) for name in order if name in used and name in types])
+
+
+def _place_of(result: Result) -> tuple[str, ...]:
+    if result.copied_from is not None:
+        return ("content_type", "output_uri")
+    if not result.is_json:
+        return ("content_type", "output_bytes")
+    return () if result.content_type == JSON else ("content_type",)
+
+
+def _groups(lines: Iterable[NumberedLine]) -> Iterator[list[NumberedLine]]:
+    held: list[NumberedLine] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line.data)
+        if size >= _GROUP_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _row(result: Result, ordinal: int | None, *, is_typed: bool) -> dict[str, Any]:
+    named = result.named
+    row: dict[str, Any] = {name: _text(named[name]) for name in ("item_id", *_NAMED) if name in named}
+    row["ordinal"] = ordinal
+    if result.content_type != JSON or not result.is_json:
+        row["content_type"] = result.content_type
+    if result.copied_from is not None:
+        row["output_uri"] = result.copied_from
+    elif not result.is_json:
+        row["output_bytes"] = result.output
+    elif is_typed:
+        row["output"] = orjson.loads(result.output)
+    else:
+        row["output_json"] = result.output.decode()
+    return row
+
+
+def _text(value: Any) -> str:
+    """A key that is no text is an object in the line."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    named = {name: row[name] for name in ("item_id", *_NAMED) if row.get(name) is not None}
+    kind = row.get("content_type") or JSON
+    if row.get("output_uri") is not None:
+        return line_of(Result(named, kind, b"", is_json=False, copied_from=row["output_uri"]))
+    if row.get("output_bytes") is not None:
+        return line_of(Result(named, kind, row["output_bytes"], is_json=False))
+    text = row.get("output_json")
+    output = orjson.dumps(without_empty(row.get("output"))) if text is None else text.encode()
+    return line_of(Result(named, kind, output, is_json=True))
