@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access, s3_client
 from connectors.sources.files import S3File, SourceFile, file_at
+from stream_infer.errors import ConfigError, ServiceUnavailable
 from stream_infer.ports import Store
 
 if TYPE_CHECKING:
@@ -35,13 +36,16 @@ class Opener:
 
     @property
     def s3(self) -> S3Client:
-        """Raises ConfigError."""
+        """Raises ServiceUnavailable."""
         if self._client is None:
-            self._client = s3_client(self._access)
+            try:
+                self._client = s3_client(self._access)
+            except ConfigError as error:  # this machine's, not the job's
+                raise ServiceUnavailable(str(error)) from error
         return self._client
 
     def file(self, place: str) -> SourceFile:
-        """See `file_at`. Raises SourceError or ConfigError."""
+        """See `file_at`. Raises SourceError or ServiceUnavailable."""
         file = file_at(place, self.policy, self._access, store=self._store)
         if isinstance(file, S3File):
             return S3File(file.place, file.policy, file.access, self.s3)

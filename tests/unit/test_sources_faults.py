@@ -1,0 +1,220 @@
+"""What is wrong with a manifest or a table is said with its place; and how much of one is held."""
+
+import datetime as dt
+import decimal
+import itertools
+import math
+import tracemalloc
+
+import orjson
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from connectors.policy import FetchPolicy
+from connectors.sources import (
+    AddressItems,
+    CsvSource,
+    LineItems,
+    ManifestListing,
+    ObjectsSource,
+    ParquetSource,
+    ReferenceItems,
+    file_at,
+)
+from connectors.sources.globs import select_objects
+from stream_infer.errors import SourceError
+
+
+@pytest.fixture
+def put(tmp_path):
+    def write(name, data):
+        (tmp_path / name).write_bytes(data)
+        return (tmp_path / name).as_uri()
+
+    return write
+
+
+@pytest.fixture
+def policy(tmp_path):
+    return FetchPolicy(allowed_directories=(tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", r"is no manifest: \[ is missing, at byte 0"),
+        ("{}", r"\[ is missing"),
+        ("[]", "names no object"),
+        ('[{"prefix": "HERE"}]', "names no object"),
+        ("[1]", "no JSON array of texts, at byte 1"),
+        ('[{"prefix": 1}, "a"]', "its first entry is an object"),
+        ('[{"prefx": "HERE"}, "a"]', "its first entry is an object"),
+        ('[{"prefix": "HERE"}, "a" "b"]', ", is missing"),
+        ('[{"prefix": "HERE"}, "a", ]', "entry 2 is no text"),
+        ('[{"prefix": "HERE"}, "a", {"prefix": "HERE"}]', "entry 2 is no text"),
+        ('[{"prefix": "HERE"}, "a"', ", is missing"),
+        ('[{"prefix": "HERE"}, "a"] 1', "no JSON array of texts"),
+        ('[{"prefix": "HERE"}, "a"] "b"', "something comes behind"),
+        ('[{"prefix": "HERE"}, "\\x"]', "entry 1 is not JSON"),
+        ('[{"prefix": "HERE"}, "a?b"]', r"entry 1 \('a\?b'\): .* write \? as %3F"),
+        ('["relative"]', r"entry 1 \('relative'\): relative is neither s3://"),
+        ('["s3://bucket/key"]', r"entry 1 .* fetch\.allowed_s3_prefixes"),
+        ('["file:///etc/passwd"]', r"entry 1 .* fetch\.allowed_directories"),
+        ('[{"prefix": "HERE"}, "' + "a" * 20_000, "no JSON array of texts"),
+    ],
+)
+def test_a_manifest_that_is_none_is_a_source_error_that_says_where(put, policy, tmp_path, text, reason):
+    uri = put("manifest", text.replace("HERE", f"{tmp_path.as_uri()}/").encode())
+
+    with pytest.raises(SourceError, match=reason):
+        list(ObjectsSource(ManifestListing(uri), ReferenceItems(), policy).read(None))
+
+
+@pytest.mark.parametrize("cursor", ["x", "", "1:2", "5-9", "5-9:1:v|x"])
+def test_a_cursor_that_is_no_manifests_is_a_source_error(put, policy, tmp_path, cursor):
+    uri = put("manifest", orjson.dumps([f"{tmp_path.as_uri()}/a"]))
+
+    with pytest.raises(SourceError):
+        list(ObjectsSource(ManifestListing(uri), LineItems(), policy).read(cursor))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "needs a header and one row an item"),
+        (b"a,b\n", "needs a header and one row an item"),
+        (b"a,a\n1,2\n", "line 1: the header has a name twice or none: a, a"),
+        (b"a,\n1,2\n", "line 1: the header has a name twice or none"),
+        (b"a,b\n1,2\n\n3\n", "line 4 has 1 cells, and the first row 2"),
+        (b"a,b\n1,2,3\n", "line 2 has 3 cells"),
+        (b'a,b\n1,2\n"x,y\n', "line 3 is not CSV"),
+        (b'a,b\n1,"x"y\n', "line 2 is not CSV"),
+        (b"a,b\n1,\xff\n", "line 2 is not UTF-8"),
+        (b'a\n"' + b"x\n" * 600, "a row of more than 1000 bytes"),
+    ],
+)
+def test_a_table_of_text_that_is_none_is_a_source_error_with_its_line(put, policy, content, reason):
+    file = file_at(put("table.csv", content), policy)
+
+    with pytest.raises(SourceError, match=rf"table\.csv .*{reason}"):
+        list(CsvSource(file, max_row_bytes=1000).read(None))
+
+
+def rows(source):
+    return [orjson.loads(item.payload.data) for item in source.read(None)]
+
+
+def test_the_cells_of_a_column_of_numbers_are_numbers_or_nothing_and_a_stranger_among_them_stays_text(put, policy):
+    head = b"n,f,zip,text,none\n1,1.5,01,x,\n-2,,2,3,\n,1e3,3,,\n"
+    file = file_at(put("t.csv", head + b"7,0.5,4,y,\n" * 1000 + b"oops,1e999,5,z,9\n"), policy)
+
+    found = rows(CsvSource(file))
+
+    assert found[0] == {"n": 1, "f": 1.5, "zip": "01", "text": "x", "none": ""}
+    assert found[1:3] == [
+        {"n": -2, "f": None, "zip": "2", "text": "3", "none": ""},
+        {"n": None, "f": 1000.0, "zip": "3", "text": "", "none": ""},
+    ]
+    assert found[-1] == {"n": "oops", "f": "1e999", "zip": "5", "text": "z", "none": "9"}
+    assert rows(CsvSource(file, numbers=False))[1] == {"n": "-2", "f": "", "zip": "2", "text": "3", "none": ""}
+
+
+def test_a_table_without_a_header_gives_lists_and_tabs_are_known_by_the_name(put, policy):
+    assert rows(CsvSource(file_at(put("t.tsv", b"1\ta,b\n2\tc\n"), policy), header=False)) == [[1, "a,b"], [2, "c"]]
+    assert rows(CsvSource(file_at(put("t.csv", b"a;b\n1;2\n"), policy), delimiter=";")) == [{"a": 1, "b": 2}]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "no Parquet file"), (b"PAR1", "no Parquet file"), (b"PAR1" * 9, "no Parquet file")]
+)
+def test_what_is_no_parquet_is_a_source_error(put, policy, content, reason):
+    with pytest.raises(SourceError, match=reason):
+        list(ParquetSource(file_at(put("t.parquet", content), policy)).read(None))
+
+
+def written(put, policy, table, **options):
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, **options)
+    return file_at(put("t.parquet", sink.getvalue().to_pybytes()), policy)
+
+
+def test_a_damaged_page_of_a_parquet_file_fails_the_source(put, policy, tmp_path):
+    file = written(put, policy, pa.table({"text": [f"row {n}" for n in range(1000)]}))
+    data = bytearray((tmp_path / "t.parquet").read_bytes())
+    data[40:400] = b"\xff" * 360
+    (tmp_path / "t.parquet").write_bytes(data)
+
+    with pytest.raises(SourceError, match=r"t\.parquet (is no Parquet file|cannot be read on)"):
+        list(ParquetSource(file).read(None))
+
+
+def test_a_parquet_file_without_rows_or_with_one_beyond_the_limit_is_a_source_error(put, policy):
+    with pytest.raises(SourceError, match="is empty"):
+        list(ParquetSource(written(put, policy, pa.table({"a": pa.array([], pa.int64())}))).read(None))
+    with pytest.raises(SourceError, match="row 2 has more than 1000 bytes"):
+        list(ParquetSource(written(put, policy, pa.table({"a": ["x", "x" * 1000]})), max_row_bytes=1000).read(None))
+
+
+def test_what_json_has_no_word_for_becomes_text_or_nothing(put, policy):
+    moment = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
+    table = pa.table(
+        {
+            "time": [moment],
+            "date": [moment.date()],
+            "decimal": [decimal.Decimal("1.10")],
+            "nan": [math.nan],
+            "took": [dt.timedelta(seconds=90)],
+            "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
+        }
+    )
+    assert rows(ParquetSource(written(put, policy, table))) == [
+        {
+            "time": "2026-01-02T03:04:05.000006+00:00",
+            "date": "2026-01-02",
+            "decimal": "1.10",
+            "nan": None,
+            "took": 90.0,
+            "map": [["k", 1]],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "meant"),
+    [
+        ("*.jpg", "a/.b.jpg", True),
+        ("**.jpg", "a/b/c.jpg", True),
+        ("cats/*", "animals/cats/1.jpg", True),
+        ("cats/*", "animals/cats/old/1.jpg", False),
+        ("**/cats/**", "animals/cats/old/1.jpg", True),
+        ("s3://bucket/animals/*", "animals/1.jpg", True),
+        ("s3://bucket/*", "animals/1.jpg", False),
+        ("s3://other/**", "animals/1.jpg", False),
+        ("*.{jpg,png}", "a.png", True),
+        ("[!0-9]*.png", "a/1.png", False),
+    ],
+)
+def test_a_glob_is_about_the_end_of_an_address_or_the_whole_of_it(pattern, key, meant):
+    assert select_objects([pattern]).selects(["s3:", "bucket", *key.split("/")]) is meant
+    assert select_objects([], [pattern]).selects(["s3:", "bucket", *key.split("/")]) is not meant
+
+
+def test_of_a_long_manifest_and_a_long_table_little_is_held(put, policy, tmp_path):
+    """Of 20 MB each some hundred kilobytes: the chunk, the sample of a table's rows, an item."""
+    manifest = b'[{"prefix": "%s/"}' % tmp_path.as_uri().encode() + b',"0123456789012345678901"' * 800_000 + b"]"
+    sources = [
+        ObjectsSource(ManifestListing(put("manifest", manifest)), AddressItems(), policy),
+        CsvSource(file_at(put("t.csv", b"a,b\n" + b"1,0123456789\n" * 1_500_000), policy)),
+    ]
+    for source in sources:
+        reading = source.read(None)
+        for _ in itertools.islice(reading, 2000):
+            pass
+        tracemalloc.start()
+        for _ in itertools.islice(reading, 10_000):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        reading.close()
+        assert peak < 1_000_000
