@@ -5,6 +5,7 @@ Times are in seconds and sizes in bytes unless the name says otherwise. Unknown 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -355,6 +356,11 @@ class ApiSettings(_Settings):
     breaker: BreakerSettings = BreakerSettings()
     results: Results = Results()
     realtime: RealtimeSettings | None = None
+
+    @property
+    def version(self) -> str:
+        """Another one whenever any of this is."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     @model_validator(mode="after")
     def _answers_requests(self) -> ApiSettings:

@@ -106,7 +106,10 @@ def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableT
     page = client.jobs(api=api, limit=limit)
     jobs: RenderableType = job_table(page.jobs) if page.jobs else "no jobs yet: stream-infer submit API ITEM…"
     more = f"\n… and older ones: --limit {min(100, limit * 5)}" if page.has_more else ""
-    return Group(api_table(apis), "", jobs, more)
+    parts: list[RenderableType] = [api_table(apis, time.time()), ""]
+    if api is not None:
+        parts += [f"endpoint: {client.url}/{api}", ""]
+    return Group(*parts, jobs, more)
 
 
 def _watch(look: Callable[[], RenderableType]) -> None:

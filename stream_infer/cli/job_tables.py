@@ -15,7 +15,7 @@ from rich.text import Text
 from stream_infer.cli.job_lines import plain as line_text
 from stream_infer.dead_letters import ErrorHeader, Writer
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
-from stream_infer.gateway.representations import ApiBody, JobBody
+from stream_infer.gateway.representations import ApiBody, ApiStatus, JobBody
 from stream_infer.jobs.status import State
 
 STYLES = {
@@ -27,6 +27,7 @@ STYLES = {
     State.FAILED: "red",
 }
 
+API_STYLES = {ApiStatus.LIVE: "green", ApiStatus.HINDERED: "red", ApiStatus.UNKNOWN: "yellow"}
 
 # Of a dead letter's headers these are facts with a row of their own.
 _SHOWN_BY_NAME = frozenset(ErrorHeader) - {ErrorHeader.CLASS_NAME}
@@ -142,18 +143,40 @@ def job_details(job: JobBody) -> Table:
     return table
 
 
-def api_table(apis: Sequence[ApiBody]) -> Table:
-    table = _table("api", "predictor", "workers>", "active jobs>", "waiting>", "items/s>")
+def api_table(apis: Sequence[ApiBody], now: float) -> Table:
+    """`now` in seconds since the epoch."""
+    table = _table(
+        "api!", "status!", "up-to-date>", "available>", "requested>", "last update>", "avg latency>", "active jobs>",
+        "waiting>", "items/s>", "predictor",
+    )  # fmt: skip
     for api in apis:
         table.add_row(
             plain(api.name),
-            plain(f"{api.predictor.get('type', '')} {api.predictor.get('target', '')}"),
-            f"{api.workers.get('min')}-{api.workers.get('max')}",
+            Text(str(api.status), API_STYLES.get(api.status, "cyan")),
+            "?" if api.up_to_date is None else f"{api.up_to_date}",
+            "?" if api.available is None else f"{api.available}",
+            f"{api.requested}",
+            duration(now - api.updated_at),
+            "" if api.avg_latency is None else latency(api.avg_latency),
             f"{api.active_jobs:,}",
             f"{api.waiting_items:,}",
             f"{api.rate:,.0f}" if api.rate else "",
+            plain(f"{api.predictor.get('type', '')} {_short_target(api.predictor.get('target', ''))}"),
         )
     return table
+
+
+def latency(seconds: float) -> str:
+    """To three digits: 1.23 s, 45.6 ms, 789 us."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        if seconds * factor >= 1 or unit == "us":
+            return f"{seconds * factor:.3g} {unit}"
+    raise AssertionError
+
+
+def _short_target(target: str) -> str:
+    """Of a file its name."""
+    return target.rpartition("/")[2] if target.startswith("/") else target
 
 
 def result_table(lines: Iterable[bytes]) -> Table:

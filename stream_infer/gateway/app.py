@@ -45,7 +45,7 @@ def application(services: Services) -> web.Application:
         PredictResource(services, predictions),
         UploadsResource(services),
         SageMakerResource(services),
-        ApisResource(services),
+        ApisResource(services, predictions),
         HealthResource(services),
         OpenApiResource(),
         CortexResource(services, predictions),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -52,11 +51,6 @@ def spec_of(submission: Any) -> Any:
     return given
 
 
-def api_id(api: ApiSettings) -> str:
-    """Another one whenever the API's settings are others."""
-    return hashlib.sha256(api.model_dump_json().encode()).hexdigest()[:12]
-
-
 def batch_size(api: ApiSettings, job: Job) -> int:
     """Items that make a batch of the job."""
     most = api.batching.presumed_batch_size
@@ -71,7 +65,7 @@ def job_body(api: ApiSettings, job: Job) -> dict[str, Any]:
         "kind": KIND,
         "workers": job.workers or 1,
         "config": job.config,
-        "api_id": api_id(api),
+        "api_id": api.version,
         "sqs_url": None,
         "timeout": None if job.timeout is None else int(job.timeout),
         "sqs_dead_letter_queue": None,
@@ -101,7 +95,7 @@ def job_status_body(api: ApiSettings, known: KnownJob, endpoint: str, now: float
     spec = {
         "name": api.name,
         "kind": KIND,
-        "id": api_id(api),
+        "id": api.version,
         "predictor": {"type": "python", "path": api.predictor.shown_as},
     }
     return {"job_status": of_job, "endpoint": endpoint, "api_spec": spec}
@@ -116,9 +110,8 @@ def status_code(status: JobStatus) -> str:
         return _ENDING[status.cause]
     if status.cause is Cause.FAILURE or status.state is State.FAILED:
         return "worker_error" if status.counts.ended else "enqueue_failed"
-    if status.state in (State.VALIDATING, State.ENQUEUING):
-        return "enqueuing"
-    return "running"
+    is_enqueued = status.exhausted and status.state is State.ENQUEUING
+    return "enqueuing" if status.state in (State.VALIDATING, State.ENQUEUING) and not is_enqueued else "running"
 
 
 def error_body(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,7 @@ class Predictions:
         refused: web.Response | None = None
         while (replica := replicas.choose(tried)) is not None:
             tried.add(replica.url)
+            began = time.monotonic()
             try:
                 answered = await self._pass_on(api, replica, call, deadline)
             except _NothingSent as error:
@@ -102,6 +103,7 @@ class Predictions:
             except TimeoutError:
                 raise _late(timeout_s) from None
             if not _was_refused(answered):
+                replicas.took(time.monotonic() - began)
                 return answered
             refused = answered
         if refused is not None:
@@ -109,6 +111,10 @@ class Predictions:
         faults = replicas.faults()
         detail = f"No replica of API {api.name} is ready. {'; '.join(faults)}."
         raise Problem(ProblemKind.NOT_READY, detail, reasons=faults)
+
+    def replicas(self, api: ApiSettings) -> Replicas | None:
+        """Those of the API; None: it answers no requests."""
+        return self._replicas.get(api.name)
 
     def _of(self, api: ApiSettings) -> Replicas:
         replicas = self._replicas.get(api.name)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+_MEASURED = 100
 
 
 @dataclass(slots=True)
@@ -34,11 +37,21 @@ class Replicas:
         self.all = [Replica(url) for url in urls]
         self._most = max_in_flight * len(self.all)
         self._numbers = itertools.count(1)
+        self._took: deque[float] = deque(maxlen=_MEASURED)
 
     @property
     def are_full(self) -> bool:
         """As much is outstanding as all of them together would take."""
         return sum(replica.outstanding for replica in self.all) >= self._most
+
+    def took(self, seconds: float) -> None:
+        """An answer has taken so long, from when it was asked for to when it was read."""
+        self._took.append(seconds)
+
+    @property
+    def mean_s(self) -> float | None:
+        """Of the last answers; None before there is one."""
+        return sum(self._took) / len(self._took) if self._took else None
 
     def choose(self, tried: Collection[str]) -> Replica | None:
         """The ready one with the least outstanding requests, of several the one that was asked longest ago."""

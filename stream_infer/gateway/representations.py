@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,7 @@ from stream_infer.topics import ApiTopics
 
 if TYPE_CHECKING:  # clients read these bodies too, and need no Kafka for it
     from stream_infer.gateway.board import KnownJob
+    from stream_infer.gateway.workforce import Workforce
 
 
 class _Body(BaseModel):
@@ -114,10 +116,32 @@ class UploadBody(_Body):
     unused_for: float
 
 
+class ApiStatus(StrEnum):
+    """LIVE: all that is requested is there. IDLE: nothing is, as nothing is to be done. STARTING: some is not there.
+    HINDERED: a job says what keeps it from going on. UNKNOWN: Kafka does not say who works."""
+
+    LIVE = "live"
+    IDLE = "idle"
+    STARTING = "starting"
+    HINDERED = "hindered"
+    UNKNOWN = "unknown"
+
+
 class ApiBody(_Body):
-    """An API. `active_jobs` have not reached a final state; `rate` is the sum of theirs, in items per second."""
+    """An API. `active_jobs` have not reached a final state; `rate` is the sum of theirs, in items per second.
+
+    Of its workers and realtime replicas so many are `requested`, by settings and jobs, and `available`; `up_to_date` of
+    these have the settings that this gateway has. None: Kafka does not say. `updated_at`: since when the gateway has
+    them. `avg_latency`, in seconds: of a request, over the last 100; without any, of an item of its newest jobs.
+    """
 
     name: str
+    status: ApiStatus = ApiStatus.UNKNOWN
+    requested: int = 0
+    available: int | None = None
+    up_to_date: int | None = None
+    updated_at: float = 0.0
+    avg_latency: float | None = None
     predictor: dict[str, str]
     max_batch_size: int | Literal["auto"]
     max_wait_ms: float
@@ -241,11 +265,18 @@ def source_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob]) -> ApiBody:
-    active = [known.status for known in jobs if known.job.api == api.name and not known.status.state.is_final]
+def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob], force: Workforce, updated_at: float) -> ApiBody:
+    """`jobs` are those of the API."""
+    active = [known.status for known in jobs if not known.status.state.is_final]
     path = f"/v1/apis/{api.name}"
     return ApiBody(
         name=api.name,
+        status=force.status,
+        requested=force.requested,
+        available=force.available,
+        up_to_date=force.up_to_date,
+        updated_at=updated_at,
+        avg_latency=force.avg_latency,
         predictor={"type": api.predictor.type, "target": api.predictor.shown_as},
         max_batch_size=api.batching.max_batch_size,
         max_wait_ms=api.batching.max_wait_ms,

@@ -17,6 +17,7 @@ from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.address import Address, listen_address
 from stream_infer.http.listening import listening
 from stream_infer.kafka.admin import cluster_id
+from stream_infer.kafka.members import GroupMembers
 from stream_infer.kafka.producer import Publisher
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
@@ -94,7 +95,8 @@ async def _services(
         await asyncio.to_thread(board.start)
         await asyncio.to_thread(writer.start)
         topics = Topics(kafka.topic_prefix)
-        yield Services(settings, topics, store, board, writer, publisher, blocking, read_source, formats)
+        members = GroupMembers(kafka)
+        yield Services(settings, topics, store, board, writer, publisher, blocking, read_source, formats, members)
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)

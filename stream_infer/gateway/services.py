@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from stream_infer.gateway.board import JobBoard, KnownJob
+from stream_infer.gateway.workforce import Members
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.jobs.spec import Job
@@ -44,7 +45,9 @@ class Services:
     blocking: DaemonPool
     read_source: SourceReader | None = None
     formats: Formats = field(default_factory=dict)
+    members: Members | None = None
     clock: Callable[[], float] = time.time
+    started_at: float = field(default_factory=time.time)
 
     async def block(self, call: Callable[[], T]) -> T:
         """`call` on a thread of the pool."""

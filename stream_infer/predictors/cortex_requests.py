@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl
 
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.cortex_code import CLASSES, NoMetrics, Taking, find_class, find_method
-from stream_infer.predictors.protocol import Request
+from stream_infer.predictors.protocol import Raised, Request
 from stream_infer.records import JSON
 
 _PREDICT = ("handle_post", "handle_async", "predict")
@@ -61,7 +61,7 @@ class CortexRequests:
         try:
             return plain(self._answer(request))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's
-            return error
+            return Raised(error)
 
 
 def requests_of(module: ModuleType, path: str, config: Mapping[str, Any]) -> Callable[[], CortexRequests]:

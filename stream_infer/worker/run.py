@@ -82,7 +82,9 @@ def run(
         loop = wire(settings, api, opened, store, readiness.note, startup)
         # Where an item is read, its retries are: whoever has a share of the items has that share of the waiting ones.
         tiers = Following(names.items, names.tier_pattern)
-        consumer = GroupConsumer(settings.kafka, names.worker_group, opened.slot.name, loop, following=tiers)
+        # Whoever asks who works on the API sees by that with which settings.
+        client_id = f"{opened.slot.name}@{api.version}"
+        consumer = GroupConsumer(settings.kafka, names.worker_group, client_id, loop, following=tiers)
         consumer.subscribe([names.items])
         readiness.joined()
         with _collecting_seldom():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -139,7 +138,7 @@ def _delivery_policy(settings: Settings, api: ApiSettings, slot: Slot) -> Delive
         topics=topics.api(api.name),
         progress_topic=topics.progress,
         worker=slot.name,
-        api_version=hashlib.sha256(api.model_dump_json().encode()).hexdigest()[:12],
+        api_version=api.version,
         max_result_bytes=settings.limits.payload_bytes + MIB // 2,
         max_dead_letter_bytes=settings.limits.payload_bytes + MIB,
     )

@@ -33,14 +33,14 @@ def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) ->
     return GatewayHarness(settings)
 
 
-def preview(_job: Any, limit: int) -> list[SourceItem]:
+def read_source(_job: Any) -> Iterator[SourceItem]:
     lines = [("s3://b/in/x.json#line=1", 1), ("s3://b/in/x.json#line=2", 2), ("s3://b/in/y.json#line=1", 3)]
-    return [SourceItem(Payload(b"1"), source, cursor) for source, cursor in lines][:limit]
+    return (SourceItem(Payload(b"1"), source, str(cursor)) for source, cursor in lines)
 
 
 @pytest.fixture(scope="module")
 def url(harness: GatewayHarness) -> Iterator[str]:
-    with harness.gateway(preview=preview) as client:
+    with harness.gateway(read_source=read_source) as client:
         yield client.url
 
 

@@ -89,6 +89,7 @@ def test_a_submission_is_answered_with_its_job():
     [
         (known(), "enqueuing"),
         (known(state=State.ENQUEUING), "enqueuing"),
+        (known(state=State.ENQUEUING, exhausted=True), "running"),
         (known(state=State.RUNNING), "running"),
         (known(state=State.FINALIZING), "running"),
         (known(state=State.SUCCEEDED), "succeeded"),

@@ -10,7 +10,7 @@ from stream_infer.errors import JobRefused, PredictorUnavailable
 from stream_infer.predictors.cortex_batch import job_spec, merged, outputs_of
 from stream_infer.predictors.cortex_requests import plain
 from stream_infer.predictors.loader import load
-from stream_infer.predictors.protocol import Batch, Job
+from stream_infer.predictors.protocol import Batch, Job, Raised
 from stream_infer.predictors.spec import PredictorSpec
 
 JOB = Job("job-1", {"dest": "s3://b/k"}, api="a", workers=2, batch_size=2, items=5, submitted_at=0.0)
@@ -279,7 +279,8 @@ def test_one_bad_request_fails_alone(spec):
     good, bad = predictor.predict([{"url": "dog"}, {}])
 
     assert good == "hotdog"
-    assert isinstance(bad, KeyError)
+    assert isinstance(bad, Raised)
+    assert isinstance(bad.error, KeyError)
 
 
 def test_a_response_object_is_its_body():
