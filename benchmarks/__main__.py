@@ -1,6 +1,6 @@
 """`make bench`: everything side by side in one run, and a last line of JSON.
 
-python -m benchmarks [null|latency|model|decoders|batching|growth|scale|start|all|guard]
+python -m benchmarks [null|latency|model|decoders|batching|growth|scale|start|realtime|all|guard]
                      [--items N] [--rounds N] [--size BYTES ...]
 """
 
@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Protocol
 
 import structlog
 
-from benchmarks import batching, growth, guard, intake_scale, latency, model, null_model, scale, start
+from benchmarks import batching, growth, guard, intake_scale, latency, model, null_model, realtime, scale, start
 from benchmarks.bench import Bench, open_bench
 from benchmarks.observer import Unfinished
 from benchmarks.plot import Results, draw
@@ -50,6 +51,9 @@ def main() -> int:
     results, summary = Results(), Summary()
     began = time.monotonic()
     status = 0
+    if options.part == "realtime":  # it needs no broker
+        print(f"\n{_realtime(options, results).text()}\n", flush=True)
+        return _end(options, results, summary, began, status)
     with open_bench() as bench:
         _say("warming the broker up: its just-in-time compiler takes a core")
         null_model.warm_up(bench)
@@ -66,6 +70,10 @@ def main() -> int:
                 status = 1
             else:
                 print(f"\n{part.text()}\n", flush=True)
+    return _end(options, results, summary, began, status)
+
+
+def _end(options: Options, results: Results, summary: Summary, began: float, status: int) -> int:
     results.summarise(summary)
     if options.plot is not None:
         draw(results, options.plot)
@@ -112,6 +120,9 @@ def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callab
     def begun() -> Part:
         return start.measure(bench, rounds, _say)
 
+    def asked() -> Part:
+        return _realtime(options, results)
+
     return {
         "null": null,
         "latency": delays,
@@ -121,7 +132,16 @@ def _parts(bench: Bench, options: Options, results: Results) -> dict[str, Callab
         "growth": grown,
         "scale": scaled,
         "start": begun,
+        "realtime": asked,
     }
+
+
+def _realtime(options: Options, results: Results) -> realtime.RealtimeResult:
+    with tempfile.TemporaryDirectory(prefix="stream-infer-bench-") as folder:
+        # Two rounds: each starts five servers for each model.
+        found = realtime.measure(Path(folder), realtime.SECONDS, options.rounds or 2, _say, options.only)
+    results.realtime = found
+    return found
 
 
 def _guard(bench: Bench, options: Options) -> int:
@@ -142,14 +162,16 @@ def _guard(bench: Bench, options: Options) -> int:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["null", "latency", "model", "decoders", "batching", "growth", "scale", "start", "all", "guard"]
+    parts = ["null", "latency", "model", "decoders", "batching", "growth", "scale", "start", "realtime", "all", "guard"]
     parser.add_argument("part", nargs="?", choices=parts, default="all")
     parser.add_argument(
         "--items", type=int, help="of one part: items of a run, images, the longest of growth, lines of scale"
     )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--size", type=int, action="append", help="null: bytes of one JSON item; may be repeated")
-    parser.add_argument("--only", action="append", default=[], help="null: part of a contestant's name; repeatable")
+    parser.add_argument(
+        "--only", action="append", default=[], help="null, realtime: part of a contestant's name; repeatable"
+    )
     parser.add_argument("--plot", type=Path, help="where to (with `all` docs/performance.png)")
     given = parser.parse_args()
     if given.items is not None and given.part == "all":

@@ -13,6 +13,7 @@ from benchmarks.growth import GrowthResult
 from benchmarks.latency import LatencyResult
 from benchmarks.model import ModelResult
 from benchmarks.null_model import NullResult
+from benchmarks.realtime import RealtimeResult
 from benchmarks.report import Summary
 
 _OURS, _OTHERS = "#1f77b4", "#b0b0b0"
@@ -28,9 +29,10 @@ class Results:
     model: ModelResult | None = None
     batching: BatchingResult | None = None
     growth: GrowthResult | None = None
+    realtime: RealtimeResult | None = None
 
     def summarise(self, summary: Summary) -> None:
-        for part in (self.null, self.latency, self.model, self.growth):
+        for part in (self.null, self.latency, self.model, self.growth, self.realtime):
             if part is not None:
                 part.summarise(summary)
 

@@ -89,9 +89,9 @@ def run(host: str, port: int, request: bytes, connections: int, seconds: float, 
     taken.sort()
     return {
         "rate": len(taken) / (now - began),
-        "p50": 1e3 * _quantile(taken, 0.5),
-        "p99": 1e3 * _quantile(taken, 0.99),
-        "worst": 1e3 * _quantile(taken, 1.0),
+        "p50": 1e3 * quantile(taken, 0.5),
+        "p99": 1e3 * quantile(taken, 0.99),
+        "worst": 1e3 * quantile(taken, 1.0),
         "cpu": spent / (now - began),
         "other": sum(count for status, count in statuses.items() if status != 200),
     }
@@ -102,7 +102,7 @@ def request_of(host: str, port: int, path: str, content_type: str, body: bytes) 
     return f"{head}\r\n\r\n".encode() + body
 
 
-def _quantile(ordered: list[float], fraction: float) -> float:
+def quantile(ordered: list[float], fraction: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))] if ordered else float("nan")
 
 

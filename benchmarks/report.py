@@ -21,6 +21,8 @@ class Summary:
     vs_model_limit: float | None = None
     latency_vs_handwritten_p99: float | None = None
     rss_growth: float | None = None
+    realtime_overhead_p99_ms: float | None = None
+    realtime: dict[str, float | None] = field(default_factory=dict)
     by_size: dict[int, dict[str, float | None]] = field(default_factory=dict)
 
     def line(self) -> str:

@@ -76,7 +76,7 @@ class Court:
             case ToParent.DONE:
                 *answer, seconds = rest
                 answered = answers_to(call, *answer)
-                if call.tasks[0].hook is None:
+                if not call.is_hook:
                     self.dispatch.took(read_seconds(seconds) or 0.0)
                 self.answers += [answered] if isinstance(answered, AlikeAnswers) else answered
                 self.settle(call.tasks)

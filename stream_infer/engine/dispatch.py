@@ -152,7 +152,7 @@ class Dispatch:
         handed = self._handed.get(call.id)
         if handed is not None and handed.loads:
             return self._policy.load_timeout_s
-        return self._policy.call_timeout_s if call.tasks[0].hook is None else self._policy.hook_timeout_s
+        return self._policy.call_timeout_s if not call.is_hook else self._policy.hook_timeout_s
 
     def running(self) -> Call | None:
         """The call that the child is at, or will be at next."""

@@ -240,7 +240,7 @@ class Engine:
         now = self._clock()
         self._close_batches(now, waiting_upstream)
         self._hand_over(now)
-        woken = self._wait(max(0.0, min(wait_s, self.next_due() - now, _LONGEST_WAIT_S)))
+        woken = self._wait(max(0.0, min(wait_s, self.next_due() - now, _LONGEST_WAIT_S)) if wait_s > 0 else 0.0)
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
         self._take_in(now)

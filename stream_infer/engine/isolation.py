@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from stream_infer.engine.task import Answer, Task
+from stream_infer.engine.task import AlikeTasks, Answer, Task
 from stream_infer.errors import ItemError, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.protocol import WrongNumberOfOutputs
@@ -54,7 +54,12 @@ class Call:
     @property
     def alone(self) -> bool:
         """Nothing else may be in the child beside it."""
-        return self.suspect or self.solo or self.tasks[0].hook is not None
+        return self.suspect or self.solo or self.is_hook
+
+    @property
+    def is_hook(self) -> bool:
+        """A job's `on_job_complete`, not items. Asked several times a call: of alike tasks none is made for it."""
+        return not isinstance(self.tasks, AlikeTasks) and self.tasks[0].hook is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from benchmarks.contest import Run
 from benchmarks.contestants import HANDWRITTEN_JOB_TX, HANDWRITTEN_TX, JOB_WORKER, QUIX, WORKER
 from benchmarks.null_model import NullResult
 from benchmarks.observer import Observer
+from benchmarks.realtime import DIRECT, OURS, Load, RealtimeResult
 from benchmarks.report import Summary, ratio
 
 
@@ -59,3 +60,26 @@ def test_the_end_is_the_first_sample_beyond_the_last_result_of_the_slowest_parti
     ]
 
     assert observer._end() == 4.0
+
+
+def test_realtime_counts_the_better_way_to_set_a_peer_up_and_says_the_worst_case():
+    def load(rate, p99):
+        return Load(rate, p99 / 2, p99, p99, 0.5, 0)
+
+    result = RealtimeResult()
+    result.add("null", 0, DIRECT, load(1000.0, 0.1))
+    for connections, ours in ((1, load(100.0, 0.5)), (64, load(900.0, 4.0))):
+        result.add("null", connections, OURS, ours)
+        result.add("null", connections, "mosec, micro-batches", load(50.0, 2.0))
+        result.add("null", connections, "mosec, one at a time", load(80.0, 5.0))
+    summary = Summary()
+    result.summarise(summary)
+
+    assert summary.realtime_overhead_p99_ms == 0.4
+    assert summary.realtime == {
+        "rate_vs_litserve": None,
+        "p99_vs_litserve": None,
+        "rate_vs_mosec": 1.25,
+        "p99_vs_mosec": 0.5,
+    }
+    assert "null model, 64 connections" in result.text()
