@@ -55,13 +55,17 @@ class S3Error(Exception):
         self.retry_after = retry_after
 
 
-def s3_client(access: S3Access) -> S3Client:
-    """A client, safe to share between threads. Takes about 0.1 s. Raises ConfigError."""
+def s3_client(access: S3Access, signature: str | None = None) -> S3Client:
+    """A client, safe to share between threads. Takes about 0.1 s. `signature` None: boto3's own choice.
+
+    Raises ConfigError.
+    """
     config = Config(
         connect_timeout=access.connect_timeout_s,
         read_timeout=access.read_timeout_s,
         max_pool_connections=access.connections,
         retries={"mode": "standard", "total_max_attempts": access.attempts},
+        signature_version=signature,
     )
     # A session of its own: the default one keeps the credentials that it found first.
     try:

@@ -16,6 +16,7 @@
     │   └── PredictorUnavailable      the model cannot be imported, loaded or warmed up
     ├── UsageError                  exit 2: the user has to change something
     │   ├── ConfigError               in stream-infer.yaml, the environment or the flags
+    │   ├── NoLinks                   the store has no links that others could follow
     │   ├── TopicMismatch             a topic is missing, or is not what the configuration says
     │   └── SourceError               a job's source is missing, empty, forbidden or malformed
     └── ServiceUnavailable          exit 3: Kafka, the object store or the gateway cannot be reached
@@ -125,6 +126,10 @@ class UsageError(StreamInferError):
 
 class ConfigError(UsageError):
     """stream-infer.yaml, the environment or a flag is wrong."""
+
+
+class NoLinks(UsageError):
+    """The store has no links that others could follow, or none for so long."""
 
 
 class TopicMismatch(UsageError):

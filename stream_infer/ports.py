@@ -65,6 +65,13 @@ class Store(Protocol):
         """All objects whose key starts with `prefix`, in the order of their keys."""
         ...
 
+    def link(self, key: str, seconds: int) -> str:
+        """An address by which anybody can read the object for so many seconds, whether it is there or not.
+
+        Asks nobody. Raises NoLinks where the store has none.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Removes the object; none of that key is no error."""
         ...

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from connectors.stores.keys import UNCOMMITTED, checked_key, checked_prefix
-from stream_infer.errors import ServiceUnavailable
+from stream_infer.errors import NoLinks, ServiceUnavailable
 from stream_infer.ports import StoredObject
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -82,6 +82,12 @@ class DirectoryStore:
         above, slash, _ = checked_prefix(prefix).rpartition("/")
         with self._translated("list", self._root):
             yield from self._below(above + slash, prefix)
+
+    def link(self, key: str, seconds: int) -> str:  # noqa: ARG002 - as every store's
+        raise NoLinks(
+            f"the store is a directory, {self._root}, which has no links: read the files there, or stream the results; "
+            "a store in S3 has links"
+        )
 
     def delete(self, key: str) -> None:
         path = self._path(key)

@@ -119,6 +119,10 @@ class GatewayClient:
         """One result a line, its line end included."""
         return self._lines(f"/v1/jobs/{_part(job_id)}/results")
 
+    def links(self, job_id: str, seconds: int) -> Iterator[bytes]:
+        """One address a line, good for so many seconds. Raises UsageError where the store has none."""
+        return self._lines(f"/v1/jobs/{_part(job_id)}/results?links=true&expires={seconds}")
+
     def failures(self, job_id: str) -> Iterator[bytes]:
         """One failed item a line, its line end included."""
         return self._lines(f"/v1/jobs/{_part(job_id)}/failures")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -32,12 +33,24 @@ def results(
     gateway: GatewayOption = None,
     *,
     failures: Annotated[bool, typer.Option("--failures", help="The failed items instead.")] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="Links to the stored objects instead (a store in S3).")
+    ] = False,
+    expires: Annotated[
+        int, typer.Option("--expires", min=1, metavar="SECONDS", help="How long the links are good for.")
+    ] = 3600,
 ) -> None:
-    """Show the results that are stored so far, in the order of the job's items."""
+    """Show the results that are stored so far, in the order of the job's items, whatever their format."""
     from stream_infer.cli.job_tables import counted
 
+    if links and failures:
+        raise UsageError("--links are those of results: give it without --failures")
     with closing(gateway_client(ctx, gateway)) as client:
-        lines = client.failures(job) if failures else client.results(job)
+        if links and output == "table":
+            for line in client.links(job, expires):
+                typer.echo(json.loads(line)["url"])
+            return
+        lines = client.links(job, expires) if links else client.failures(job) if failures else client.results(job)
         if output == "json":
             for line in lines:
                 sys.stdout.buffer.write(line)
@@ -46,7 +59,7 @@ def results(
             _show(lines, what="failures" if failures else "results")
         else:
             count = write_lines(lines, Path(output))
-            said = counted(count, "failure" if failures else "result")
+            said = counted(count, "link" if links else "failure" if failures else "result")
             typer.echo(f"{said} {'is' if count == 1 else 'are'} in {Path(output).absolute()}")
 
 

@@ -15,6 +15,7 @@ from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
+from stream_infer.results import ResultFormat
 
 if TYPE_CHECKING:
     from stream_infer.cli.client import GatewayClient
@@ -75,9 +76,22 @@ def submit(
         int | None,
         typer.Option(min=1, metavar="N", help="How many workers the job wants; no more than the API's workers.max."),
     ] = None,
+    result_format: Annotated[
+        ResultFormat | None, typer.Option("--format", help="How results lie in the store; else as the API says.")
+    ] = None,
+    input_filter: Annotated[
+        str | None,
+        typer.Option(metavar="FILTER", help="JSONPath ($…) or JMESPath: what the predictor gets of an item."),
+    ] = None,
+    output_filter: Annotated[
+        str | None, typer.Option(metavar="FILTER", help="JSONPath ($…) or JMESPath: what is kept of an output.")
+    ] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
     *,
+    join_input: Annotated[
+        bool | None, typer.Option("--join-input/--no-join", help="Results have what was sent beside what came out.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be enqueued; change nothing.")] = False,
     limit: Annotated[
@@ -112,6 +126,10 @@ def submit(
         spec["timeout"] = timeout
     if workers is not None:
         spec["workers"] = workers
+    joined = None if join_input is None else "input" if join_input else "none"
+    results = {"format": result_format, "join": joined, "input_filter": input_filter, "output_filter": output_filter}
+    if said := {name: value for name, value in results.items() if value is not None}:
+        spec["results"] = said
     with closing(gateway_client(ctx, gateway)) as client:
         try:
             if dry_run:

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from stream_infer.gateway.cortex_openapi import cortex_paths
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
+from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
 from stream_infer.gateway.logs import EVENT_STREAM
 from stream_infer.gateway.representations import (
     ApiBody,
@@ -118,7 +119,16 @@ def _job_paths() -> dict[str, Any]:
             ),
         },
         "/v1/jobs/{job_id}/results": {
-            "get": _operation("getResults", "Read results", {"200": _lines("One result a line.")}, [job_id])
+            "get": _operation(
+                "getResults",
+                "Read results, or make links to what they are stored in",
+                {"200": _lines("One result a line, in the order of the items; with links: one link a line.")},
+                [
+                    job_id,
+                    _query_parameter("links", "Addresses that anybody can read, for a while.", {"type": "boolean"}),
+                    _query_parameter("expires", "Seconds that links are good for.", _whole(1, LONGEST_S, EXPIRES_S)),
+                ],
+            )
         },
         "/v1/jobs/{job_id}/failures": {
             "get": _operation("getFailures", "Read failures", {"200": _lines("One failed item a line.")}, [job_id])

@@ -67,7 +67,7 @@ class JobBody(_Body):
     config: dict[str, Any]
     timeout: float | None = None
     workers: int | None = Field(None, description="The parallelism that it wants.")
-    results: dict[str, Any] = Field(description="Format, join and filters of its results, where not the default.")
+    results: dict[str, Any] = Field({}, description="Format, join and filters of its results, where not the default.")
     source: dict[str, Any]
     submitted_at: float
     deadline: float | None = None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.links import EXPIRES_S, LONGEST_S, links_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
 from stream_infer.http.problems import Problem, ProblemKind
-from stream_infer.http.requests import read_query
+from stream_infer.http.requests import flag, integer, read_query
 from stream_infer.jobs.manifest import Kind, ManifestRecord, decode_manifest, job_of_manifest_key, manifest_key
 from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.replays import read_replays, still_failed
@@ -38,34 +39,51 @@ class ResultsResource:
         ]
 
     async def results(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, Kind.RESULTS)
+        query = read_query(request, ("links", "expires"))
+        seconds = integer(query, "expires", EXPIRES_S, 1, LONGEST_S)
+        if flag(query, "links"):
+            return await self._stream(request, lambda status: self._links(status, seconds))
+        if "expires" in query:
+            raise Problem(ProblemKind.INVALID_QUERY, "expires is of links: ask with links=true, too.")
+        return await self._stream(request, lambda status: self._lines(status, Kind.RESULTS))
 
     async def failures(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, Kind.ERRORS)
-
-    async def _stream(self, request: web.Request, kind: Kind) -> web.StreamResponse:
         read_query(request, ())
+        return await self._stream(request, lambda status: self._lines(status, Kind.ERRORS))
+
+    async def _stream(self, request: web.Request, begin: Callable[[JobStatus], Iterator[bytes]]) -> web.StreamResponse:
         known = await self._services.job(request.match_info["job_id"])
         if self._streams >= MAX_STREAMS:
             detail = f"{MAX_STREAMS} streams of results are being read here already. Try again, or ask another replica."
             raise Problem(ProblemKind.BUSY, detail)
         self._streams += 1
         try:
-            lines = await self._services.block(lambda: self._lines(known.status, kind))
+            lines = await self._services.block(lambda: begin(known.status))
             return await send_lines(request, lines, self._services.block)
         finally:
             self._streams -= 1
 
+    def _links(self, status: JobStatus, seconds: int) -> Iterator[bytes]:
+        records = self._records(status, Kind.RESULTS)
+        return links_of(records, self._stored, seconds, self._services.clock())
+
     def _lines(self, status: JobStatus, kind: Kind) -> Iterator[bytes]:
         """A failure that was replayed is none any more; how its item ends now stands further on."""
         settings = self._services.settings
-        records = [record for record in read_manifest(settings, status.job_id) if record.kind is kind]
-        lines = merge_objects(records, StoredResults(self._services.store, self._services.formats).lines)
+        records = self._records(status, kind)
+        lines = merge_objects(records, self._stored.lines)
         if kind is Kind.RESULTS or status.generation == 1 or not records:
             return lines
         topic, count = self._services.topics.replays, settings.jobs.partitions
         place = partition_of(status.job_id, count)
         return still_failed(lines, read_replays(settings.kafka, topic, [place], job_id=status.job_id))
+
+    @property
+    def _stored(self) -> StoredResults:
+        return StoredResults(self._services.store, self._services.formats)
+
+    def _records(self, status: JobStatus, kind: Kind) -> list[ManifestRecord]:
+        return [record for record in read_manifest(self._services.settings, status.job_id) if record.kind is kind]
 
 
 def read_manifest(settings: Settings, job_id: str) -> list[ManifestRecord]:

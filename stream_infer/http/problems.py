@@ -42,6 +42,7 @@ class ProblemKind(Enum):
     UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
     UNKNOWN_DEAD_LETTER = ("unknown-dead-letter", 404, "There is no such dead letter")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not have this method")
+    NO_LINKS = ("no-links", 409, "The store has no links")
     JOB_NOT_FINAL = ("job-not-final", 409, "The job is not in a final state")
     REPLAY_TAKEN_OVER = ("replay-taken-over", 409, "Another replay took over")
     TOO_LARGE = ("too-large", 413, "The request is over a limit")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import orjson
+
 from stream_infer.errors import ServiceUnavailable, StreamInferError
 from stream_infer.jobs.manifest import ManifestRecord, job_folder
 from stream_infer.ports import Formats, ObjectFormat, Store
@@ -12,6 +14,7 @@ from stream_infer.ports import Formats, ObjectFormat, Store
 ITEMS = "items/"
 """In a job's folder: the objects of its items, where each has one."""
 _LINES = ".jsonl"
+_LISTS = ".items.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,17 @@ class StoredResults:
             raise self._gone(f"an item's object, {error.args[0]}") from None
         except ValueError as error:
             raise StreamInferError(f"{self.store.uri(record.key)} cannot be read: {error}") from error
+
+    def lists_items(self, record: ManifestRecord) -> bool:
+        """Whether each item in it has an object of its own."""
+        return record.key.endswith(_LISTS)
+
+    def listed(self, record: ManifestRecord) -> Iterator[bytes]:
+        """A line for each of its items, in their order; `object` is the key of the item's own. Raises as `lines`."""
+        folder = job_folder(record.api, record.job_id)
+        for line in _split(self._get(record.key)):
+            entry = orjson.loads(line)
+            yield orjson.dumps(entry | {"object": folder + entry["object"]})
 
     def _format_of(self, key: str) -> ObjectFormat | None:
         name = key.rpartition("/")[2]

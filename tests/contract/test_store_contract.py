@@ -7,10 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from connectors.s3 import S3Access
 from connectors.stores import DirectoryStore, S3Store, open_store
-from stream_infer.errors import ConfigError, ServiceUnavailable
+from stream_infer.errors import ConfigError, NoLinks, ServiceUnavailable
 from stream_infer.ports import StoredObject
 from tests.support.memory_store import MemoryStore
 
@@ -163,6 +164,10 @@ class TestDirectoryStore(RealStoreContract):
         assert store.uri("a b/c").endswith("/store/a%20b/c")
         assert list(store.list("a b/")) == [StoredObject("a b/c", 1)]
 
+    def test_it_has_no_links_and_says_what_there_is_instead(self, store):
+        with pytest.raises(NoLinks, match="read the files there"):
+            store.link("a/b", 60)
+
     def test_an_object_below_an_object_is_refused(self, store):
         store.put("a", b"1")
         store.put("d/e", b"1")
@@ -238,6 +243,16 @@ class TestS3Store(RealStoreContract):
 
     def test_the_uri_is_that_of_the_object_below_the_prefix(self, s3, store):
         assert store.uri("a b/c") == f"s3://{s3.bucket}/some/prefix/a b/c"
+
+    def test_anybody_can_read_an_object_by_its_link_and_no_other(self, store):
+        store.put("job/a b+ü.jsonl", b"one\n")
+        store.put("job/other", b"two\n")
+        link = store.link("job/a b+ü.jsonl", 60)
+
+        assert "X-Amz-Signature" in link and "X-Amz-Expires=60" in link
+        assert urllib3.request("GET", link).data == b"one\n"
+        if "moto" not in os.environ.get("PYTEST_CURRENT_TEST", ""):  # which believes any signature
+            assert urllib3.request("GET", link.replace("a%20b%2B%C3%BC.jsonl", "other")).status == 403
 
     def test_objects_beside_the_prefix_are_not_seen(self, s3, store, make_store):
         make_store(s3.bucket).put("some/prefixed", b"1")

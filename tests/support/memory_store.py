@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from stream_infer.errors import NoLinks
 from stream_infer.ports import StoredObject
 
 
@@ -28,6 +29,9 @@ class MemoryStore:
         for key in sorted(self.objects):
             if key.startswith(prefix):
                 yield StoredObject(key, len(self.objects[key]))
+
+    def link(self, key: str, seconds: int) -> str:
+        raise NoLinks("a store in memory has no links")
 
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
