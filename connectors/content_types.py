@@ -16,6 +16,7 @@ _BY_NAME = mimetypes.MimeTypes()
 _BY_NAME.add_type("image/webp", ".webp")
 _BY_NAME.add_type("application/x-ndjson", ".jsonl")
 _BY_NAME.add_type("application/x-npy", ".npy")
+_BY_NAME.add_type("text/markdown", ".md")
 
 
 def content_type_of(name: str, *, given: str | None = None, told: str | None = None) -> str:

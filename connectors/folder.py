@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from connectors.content_types import content_type_of
@@ -64,4 +65,10 @@ class Folder:
                 f"{path} has {max(size, len(data)):,} bytes, the limit is {self._max_bytes:,}: "
                 "raise workers.max_in_flight_bytes, or make the file smaller"
             )
-        return Payload(data, content_type_of(path.name, given=self._content_type))
+        return Payload(data, self._content_type or _type_by_ending(path.suffix))
+
+
+@lru_cache(maxsize=1024)
+def _type_by_ending(ending: str) -> str:
+    """Looked up once: a folder's files have few endings."""
+    return content_type_of(f"file{ending}")

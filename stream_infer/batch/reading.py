@@ -63,6 +63,8 @@ class Reader:
         self._read_files = 0
         self._takes_more = True
         self.fault: Exception | None = None
+        self.reached_end = False
+        """All files of the folder were taken."""
 
     def start(self) -> None:
         for number in range(self._limits.threads):
@@ -128,6 +130,7 @@ class Reader:
                 if not keys:
                     self._takes_more = False
                     self.fault = fault
+                    self.reached_end = fault is None
                     return []
                 first = self._taken
                 self._taken += len(keys)

@@ -130,8 +130,8 @@ class Session:
         results.stays = True  # also where every file has failed
         return cls(batch, results, errors, naming)
 
-    def run(self, folder: Folder, wish: Wish, on_line: Callable[[str], None], on_progress: Callable[[], None]) -> None:
-        """Raises what BatchLoop.run raises, PredictorUnavailable when the model cannot be loaded at all."""
+    def run(self, folder: Folder, wish: Wish, on_line: Callable[[str], None], on_progress: Callable[[], None]) -> bool:
+        """Whether every file is done; else `wish` has ended it. Raises what BatchLoop.run raises."""
         keep_freed_memory()
         batch = self._batch
         own = keys_below(Path(batch.directory), (batch.places.results, batch.places.errors, batch.places.folder))
@@ -163,6 +163,7 @@ class Session:
             reader.start()
             loop.run()
             patience = _CLOSE_S
+            return reader.reached_end
         except (StreamInferError, Interrupted) as error:
             _LOG.error("batch_ends_early", reason=str(error) or "interrupted")
             raise

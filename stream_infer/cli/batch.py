@@ -179,16 +179,17 @@ def _run(job: Batch, folder: Any) -> None:
         session = Session.open(job, closing)
         log = closing.enter_context(_logging_to(job.places.log))
         wish = closing.enter_context(_signals(Wish()))
+        is_complete = False
         try:
             with open_progress(session.progress, wish) as show:
-                session.run(folder, wish, log, show)
+                is_complete = session.run(folder, wish, log, show)
         except Interrupted:
-            wish.leave = True
+            pass  # told below, like an end in order
         except StreamInferError as error:
-            _tell_where(job, session.progress, is_complete=False)
-            error.add_note(f"What is done counts. When that is mended, go on with:\n  {_again(job)}")
+            if session.progress.done:
+                _tell_where(job, session.progress, is_complete=False)
+                error.add_note(f"What is done counts. When that is mended, go on with:\n  {_again(job)}")
             raise
-        is_complete = not wish.drain
         _tell_where(job, session.progress, is_complete=is_complete)
         if not is_complete:
             typer.echo(f"Go on with:  {_again(job)}", err=True)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from connectors.folder import Choice, Folder
@@ -16,6 +17,7 @@ from stream_infer.batch.session import Batch, Session
 from stream_infer.configuration.loading import settings_of
 from stream_infer.engine.configured import predictor_spec
 from stream_infer.errors import PredictorUnavailable, SourceError, StreamInferError, UsageError
+from stream_infer.records import Payload
 
 WORDS = Path(__file__).parents[1] / "predictors" / "words.py"
 
@@ -45,10 +47,10 @@ class Bench:
         described = api.predictor.model_dump(mode="json")
         return Batch(api, predictor_spec(api.predictor), described, str(self.texts), self.places)
 
-    def run(self, batch=None, wish=None, on_progress=lambda: None, includes=()):
+    def run(self, batch=None, wish=None, on_progress=lambda: None, includes=(), folder=None):
         with ExitStack() as closing:
             session = Session.open(batch or self.batch(), closing)
-            folder = Folder(self.texts, Choice(includes), max_bytes=1_000_000)
+            folder = folder or Folder(self.texts, Choice(includes), max_bytes=1_000_000)
             lines = []
             session.run(folder, wish or Wish(), lines.append, on_progress)
             return session.progress
@@ -242,3 +244,29 @@ def test_the_same_name_in_another_place_is_another_folder_unless_the_first_was_m
     monkeypatch.chdir(moved)
     bench.texts = moved / "texts"
     assert bench.run(here).in_this_run == 0
+
+
+class Endless:
+    """More files than a test can write."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def keys(self):
+        return (b"%03d/%07d.txt" % (number // 1000, number) for number in range(self.count))
+
+    def read(self, key):
+        return Payload(b"a few words", "text/plain")
+
+
+def test_many_files_take_no_more_memory_than_few_nor_does_going_on_behind_them(bench):
+    me = psutil.Process()
+    batch = bench.batch(**{"batching.max_batch_size": 256})
+    bench.run(batch, folder=Endless(20_000))
+    before = me.memory_info().rss
+
+    bench.run(batch, folder=Endless(120_000))
+    bench.run(batch, folder=Endless(121_000))
+
+    assert len(bench.places.results.read_bytes().splitlines()) == 121_000
+    assert me.memory_info().rss - before < 16 * 2**20

@@ -35,8 +35,10 @@ class Bench:
 
 
 def test_each_file_is_read_once_and_numbered_in_order():
-    found = Bench(KEYS, lambda key: Payload(key, "text/plain")).all()
+    bench = Bench(KEYS, lambda key: Payload(key, "text/plain"))
+    found = bench.all()
 
+    assert bench.reader.reached_end
     assert sorted((read.ordinal, read.key, read.outcome.data) for read in found) == [
         (number, key, key) for number, key in enumerate(KEYS)
     ]
@@ -122,4 +124,5 @@ def test_stopped_it_hands_over_what_it_has_taken_and_no_more(when):
         found += len(bench.take())
 
     assert found <= 5
+    assert not bench.reader.reached_end
     assert bench.reader.fault is None
