@@ -7,13 +7,23 @@ from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from stream_infer.gateway.cortex_openapi import cortex_paths
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
 from stream_infer.gateway.logs import EVENT_STREAM
+from stream_infer.gateway.openapi_parts import (
+    idempotency_key,
+    json_answer,
+    lines_answer,
+    operation,
+    path_parameter,
+    query_parameter,
+    ref,
+    timeout,
+    whole,
+)
 from stream_infer.gateway.representations import (
     ApiBody,
     ApiList,
@@ -29,8 +39,8 @@ from stream_infer.gateway.sagemaker_request import CreateTransformJob, Transform
 from stream_infer.gateway.uploads import UPLOADED_TYPES
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
-from stream_infer.http.problems import CONTENT_TYPE, ProblemDocument
-from stream_infer.http.requests import IDEMPOTENCY_KEY, JSON_TYPE, NDJSON_TYPES, TIMEOUT
+from stream_infer.http.problems import ProblemDocument
+from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
@@ -74,107 +84,111 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _job_paths() -> dict[str, Any]:
-    job_id = _path_parameter("job_id", "The job's id.")
-    api = _path_parameter("api", "The API's name.")
-    accepted = _json("The job.", JobBody)
+    job_id = path_parameter("job_id", "The job's id.")
+    api = path_parameter("api", "The API's name.")
+    accepted = json_answer("The job.", JobBody)
     accepted["headers"] = {"Location": {"schema": {"type": "string"}}}
-    dry_run = _query_parameter("dry_run", "Answer what would be enqueued; change nothing.", {"type": "boolean"})
-    limit = _query_parameter("limit", "Of a dry run: list at most as many items.", _whole(1, 1_000_000, 1000))
-    would_be = _json("With dry_run: what would be enqueued; with Accept, one item a line, then the end.", DryRunBody)
-    would_be["content"] |= _lines("")["content"]
+    dry_run = query_parameter("dry_run", "Answer what would be enqueued; change nothing.", {"type": "boolean"})
+    limit = query_parameter("limit", "Of a dry run: list at most as many items.", whole(1, 1_000_000, 1000))
+    would_be = json_answer(
+        "With dry_run: what would be enqueued; with Accept, one item a line, then the end.", DryRunBody
+    )
+    would_be["content"] |= lines_answer("")["content"]
     states = {"type": "string", "enum": [state.value for state in State]}
     return {
         "/v1/apis/{api}/jobs": {
-            "post": _operation(
+            "post": operation(
                 "submitJob",
                 "Submit a job",
                 {"202": accepted, "200": would_be},
-                [api, dry_run, limit, _idempotency_key()],
-                {JSON_TYPE: {"schema": _ref(JobSpec)}},
+                [api, dry_run, limit, idempotency_key()],
+                {JSON_TYPE: {"schema": ref(JobSpec)}},
             )
         },
         "/v1/jobs": {
-            "get": _operation(
+            "get": operation(
                 "listJobs",
                 "List jobs, the newest first",
-                {"200": _json("A page of jobs.", JobList)},
+                {"200": json_answer("A page of jobs.", JobList)},
                 [
-                    _query_parameter("limit", "At most as many.", _whole(1, 100, 20)),
-                    _query_parameter("after", "The last job's id of the page before.", {"type": "string"}),
-                    _query_parameter("state", "Only jobs in this state.", states),
-                    _query_parameter("api", "Only jobs of this API.", {"type": "string"}),
+                    query_parameter("limit", "At most as many.", whole(1, 100, 20)),
+                    query_parameter("after", "The last job's id of the page before.", {"type": "string"}),
+                    query_parameter("state", "Only jobs in this state.", states),
+                    query_parameter("api", "Only jobs of this API.", {"type": "string"}),
                 ],
             )
         },
         "/v1/jobs/{job_id}": {
-            "get": _operation("getJob", "Look at a job", {"200": _json("The job.", JobBody)}, [job_id]),
-            "delete": _operation(
+            "get": operation("getJob", "Look at a job", {"200": json_answer("The job.", JobBody)}, [job_id]),
+            "delete": operation(
                 "stopJob",
                 "Stop a job: its items that have not begun are skipped",
                 {
-                    "200": _json("The job is stopping, or had ended already.", JobBody),
-                    "202": _json("The stop is recorded; the job does not show it yet.", JobBody),
+                    "200": json_answer("The job is stopping, or had ended already.", JobBody),
+                    "202": json_answer("The stop is recorded; the job does not show it yet.", JobBody),
                 },
                 [job_id],
             ),
         },
         "/v1/jobs/{job_id}/results": {
-            "get": _operation(
+            "get": operation(
                 "getResults",
                 "Read results, or make links to what they are stored in",
-                {"200": _lines("One result a line, in the order of the items; with links: one link a line.")},
+                {"200": lines_answer("One result a line, in the order of the items; with links: one link a line.")},
                 [
                     job_id,
-                    _query_parameter("links", "Addresses that anybody can read, for a while.", {"type": "boolean"}),
-                    _query_parameter("expires", "Seconds that links are good for.", _whole(1, LONGEST_S, EXPIRES_S)),
+                    query_parameter("links", "Addresses that anybody can read, for a while.", {"type": "boolean"}),
+                    query_parameter("expires", "Seconds that links are good for.", whole(1, LONGEST_S, EXPIRES_S)),
                 ],
             )
         },
         "/v1/jobs/{job_id}/failures": {
-            "get": _operation("getFailures", "Read failures", {"200": _lines("One failed item a line.")}, [job_id])
+            "get": operation("getFailures", "Read failures", {"200": lines_answer("One failed item a line.")}, [job_id])
         },
         "/v1/jobs/{job_id}/logs": {"get": _logs(job_id)},
     }
 
 
 def _logs(job_id: dict[str, Any]) -> dict[str, Any]:
-    page = _json("A page of lines, the oldest first; or, with follow or Accept, server-sent events.", LogPage)
+    page = json_answer("A page of lines, the oldest first; or, with follow or Accept, server-sent events.", LogPage)
     page["content"] |= {EVENT_STREAM: {"schema": {"type": "string"}}}
-    return _operation(
+    return operation(
         "getLogs",
         "Read what was said about a job, or follow it to the job's end",
         {"200": page},
         [
             job_id,
-            _query_parameter("after", "`next` of the page before, or the last event's id.", {"type": "string"}),
-            _query_parameter("limit", "At most as many; not with follow.", _whole(1, 1000, 100)),
-            _query_parameter("follow", "Server-sent events: each line as it comes, then `end`.", {"type": "boolean"}),
+            query_parameter("after", "`next` of the page before, or the last event's id.", {"type": "string"}),
+            query_parameter("limit", "At most as many; not with follow.", whole(1, 1000, 100)),
+            query_parameter("follow", "Server-sent events: each line as it comes, then `end`.", {"type": "boolean"}),
         ],
     )
 
 
 def _api_paths() -> dict[str, Any]:
-    api = _path_parameter("api", "The API's name.")
+    api = path_parameter("api", "The API's name.")
     return {
-        "/v1/apis": {"get": _operation("listApis", "List APIs", {"200": _json("The APIs.", ApiList)})},
-        "/v1/apis/{api}": {"get": _operation("getApi", "Look at an API", {"200": _json("The API.", ApiBody)}, [api])},
+        "/v1/apis": {"get": operation("listApis", "List APIs", {"200": json_answer("The APIs.", ApiList)})},
+        "/v1/apis/{api}": {
+            "get": operation("getApi", "Look at an API", {"200": json_answer("The API.", ApiBody)}, [api])
+        },
         "/v1/apis/{api}/predict": {
-            "post": _operation(
+            "post": operation(
                 "predict",
                 "Ask for one prediction: an item in, its output out",
                 {
                     "200": {"description": "The output.", "content": {"*/*": {"schema": {}}}},
                     "204": {"description": "The predictor has said nothing of the item."},
                 },
-                [api, _timeout()],
+                [api, timeout()],
                 {JSON_TYPE: {"schema": {}}, "*/*": {"schema": {"type": "string", "format": "binary"}}},
             )
         },
         "/v1/apis/{api}/items": {
-            "post": _operation(
+            "post": operation(
                 "publishItems",
                 "Publish items without a job, one JSON value a line; they are accepted up to the first bad line",
-                {"202": _json("All items are in the topic.", ItemsAccepted)},
+                {"202": json_answer("All items are in the topic.", ItemsAccepted)},
                 [api],
                 {kind: {"schema": {"type": "string"}} for kind in NDJSON_TYPES},
             )
@@ -183,20 +197,20 @@ def _api_paths() -> dict[str, Any]:
 
 
 def _upload_paths() -> dict[str, Any]:
-    name = _query_parameter("name", "The file's name; its ending says what it is.", {"type": "string"})
-    upload_id = _path_parameter("upload_id", "The upload's id.")
+    name = query_parameter("name", "The file's name; its ending says what it is.", {"type": "string"})
+    upload_id = path_parameter("upload_id", "The upload's id.")
     return {
         "/v1/uploads": {
-            "post": _operation(
+            "post": operation(
                 "upload",
                 "Send a file, for a job that names it by the uri that is answered",
-                {"201": _json("All of it is stored.", UploadBody)},
+                {"201": json_answer("All of it is stored.", UploadBody)},
                 [name],
                 {kind: {"schema": {"type": "string"}} for kind in UPLOADED_TYPES},
             )
         },
         "/v1/uploads/{upload_id}": {
-            "delete": _operation(
+            "delete": operation(
                 "removeUpload", "Remove a file that was sent", {"204": {"description": "It is not there."}}, [upload_id]
             )
         },
@@ -205,123 +219,65 @@ def _upload_paths() -> dict[str, Any]:
 
 def _dead_letter_paths() -> dict[str, Any]:
     owners = {
-        "/v1/apis/{api}/dlq": ("Api", _path_parameter("api", "The API's name.")),
-        "/v1/jobs/{job_id}/dlq": ("Job", _path_parameter("job_id", "The job's id.")),
+        "/v1/apis/{api}/dlq": ("Api", path_parameter("api", "The API's name.")),
+        "/v1/jobs/{job_id}/dlq": ("Job", path_parameter("job_id", "The job's id.")),
     }
     paths: dict[str, Any] = {}
     for path, (owner, parameter) in owners.items():
         paths[path] = {"get": _list_of_letters(owner, parameter)}
         paths[f"{path}/export"] = {"get": _export_of_letters(owner, parameter)}
         paths[f"{path}/replay"] = {"post": _replay_of_letters(owner, parameter)}
-        ref = _path_parameter("ref", "PARTITION-OFFSET, as the list gives it.")
-        one = {"200": _json("The dead letter.", DeadLetterDetail)}
+        ref = path_parameter("ref", "PARTITION-OFFSET, as the list gives it.")
+        one = {"200": json_answer("The dead letter.", DeadLetterDetail)}
         paths[f"{path}/{{ref}}"] = {
-            "get": _operation(f"get{owner}DeadLetter", "Look at a dead letter", one, [parameter, ref])
+            "get": operation(f"get{owner}DeadLetter", "Look at a dead letter", one, [parameter, ref])
         }
     return paths
 
 
 def _list_of_letters(owner: str, parameter: dict[str, Any]) -> dict[str, Any]:
-    limit = _query_parameter("limit", "At most as many.", _whole(1, 1000, 100))
-    listed = {"200": _json("Dead letters.", DeadLetterList)}
-    return _operation(f"list{owner}DeadLetters", "List dead letters", listed, [parameter, limit, *_letter_filter()])
+    limit = query_parameter("limit", "At most as many.", whole(1, 1000, 100))
+    listed = {"200": json_answer("Dead letters.", DeadLetterList)}
+    return operation(f"list{owner}DeadLetters", "List dead letters", listed, [parameter, limit, *_letter_filter()])
 
 
 def _export_of_letters(owner: str, parameter: dict[str, Any]) -> dict[str, Any]:
     encodings = {"type": "string", "enum": ["readable", "base64"], "default": "readable"}
-    payload = _query_parameter("payload", "base64: each payload to the byte.", encodings)
-    return _operation(
+    payload = query_parameter("payload", "base64: each payload to the byte.", encodings)
+    return operation(
         f"export{owner}DeadLetters",
         "Read all dead letters, the oldest of a partition first",
-        {"200": _lines("One dead letter a line, with its payload and headers.")},
+        {"200": lines_answer("One dead letter a line, with its payload and headers.")},
         [parameter, *_letter_filter(), payload],
     )
 
 
 def _replay_of_letters(owner: str, parameter: dict[str, Any]) -> dict[str, Any]:
-    done = _json("They run again.", ReplayBody)
-    return _operation(
+    done = json_answer("They run again.", ReplayBody)
+    return operation(
         f"replay{owner}DeadLetters",
         "Run dead letters again: a job's, once it has ended, or those of an API that belong to no job",
-        {"200": done, "202": _json("The gateway goes on with it; ask again to see how far it is.", ReplayBody)},
+        {"200": done, "202": json_answer("The gateway goes on with it; ask again to see how far it is.", ReplayBody)},
         [parameter],
-        {JSON_TYPE: {"schema": _ref(ReplayRequest)}},
+        {JSON_TYPE: {"schema": ref(ReplayRequest)}},
     )
 
 
 def _letter_filter() -> list[dict[str, Any]]:
     text = {"type": "string"}
     return [
-        _query_parameter("stage", "Only those of this stage.", text),
-        _query_parameter("exception", "Only those of this exception, by its full name or the last part of it.", text),
-        _query_parameter("message", "Only those whose message has this in it.", text),
-        _query_parameter("replayed", "Those that run again since a replay, too.", {"type": "boolean"}),
+        query_parameter("stage", "Only those of this stage.", text),
+        query_parameter("exception", "Only those of this exception, by its full name or the last part of it.", text),
+        query_parameter("message", "Only those whose message has this in it.", text),
+        query_parameter("replayed", "Those that run again since a replay, too.", {"type": "boolean"}),
     ]
 
 
 def _service_paths() -> dict[str, Any]:
     document = {"description": "This document.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
-    health = _json("It is.", HealthBody)
+    health = json_answer("It is.", HealthBody)
     return {
-        "/openapi.json": {"get": _operation("getOpenApi", "This document", {"200": document})},
-        "/healthz": {"get": _operation("getHealth", "Whether the process answers", {"200": health})},
-        "/readyz": {"get": _operation("getReadiness", "Whether Kafka and the store answer too", {"200": health})},
+        "/openapi.json": {"get": operation("getOpenApi", "This document", {"200": document})},
+        "/healthz": {"get": operation("getHealth", "Whether the process answers", {"200": health})},
+        "/readyz": {"get": operation("getReadiness", "Whether Kafka and the store answer too", {"200": health})},
     }
-
-
-def _operation(
-    name: str,
-    summary: str,
-    responses: dict[str, Any],
-    parameters: list[dict[str, Any]] | None = None,
-    body: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    problem = {"description": "What is wrong.", "content": {CONTENT_TYPE: {"schema": _ref(ProblemDocument)}}}
-    operation: dict[str, Any] = {"operationId": name, "summary": summary}
-    if parameters:
-        operation["parameters"] = parameters
-    if body:
-        operation["requestBody"] = {"required": True, "content": body}
-    return operation | {"responses": responses | {"default": problem}}
-
-
-def _path_parameter(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
-
-
-def _query_parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-def _idempotency_key() -> dict[str, Any]:
-    return {
-        "name": IDEMPOTENCY_KEY,
-        "in": "header",
-        "description": "The same key and body give the same job again, on every replica.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    }
-
-
-def _timeout() -> dict[str, Any]:
-    return {
-        "name": TIMEOUT,
-        "in": "header",
-        "description": "Seconds to wait for the answer, at most the API's realtime.timeout.",
-        "schema": {"type": "number", "exclusiveMinimum": 0},
-    }
-
-
-def _whole(low: int, high: int, default: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
-
-
-def _json(description: str, model: type[BaseModel]) -> dict[str, Any]:
-    return {"description": description, "content": {JSON_TYPE: {"schema": _ref(model)}}}
-
-
-def _lines(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {_NDJSON: {"schema": {"type": "string"}}}}
-
-
-def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
