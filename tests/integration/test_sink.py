@@ -2,12 +2,8 @@
 
 import json
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +24,7 @@ from stream_infer.slots import hold_slot
 from tests.support.roles import running
 from tests.support.s3_fixture import S3Server
 from tests.support.settings import settings_for
-from tests.support.sink_harness import WAIT_S, Harness, expected, finalize, until
+from tests.support.sink_harness import WAIT_S, Harness, expected, finalize, held_at, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,28 +39,6 @@ def settings(bootstrap_servers: str, topic_prefix: str, tmp_path: Path) -> Setti
 @pytest.fixture
 def harness(settings: Settings, tmp_path: Path) -> Harness:
     return Harness(settings, DirectoryStore(tmp_path / "store"))
-
-
-@contextmanager
-def held_at(harness: Harness, held: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A sink that waits in each put of a key with `held` in it, until `folder` has a file `release`.
-
-    Killed with -9 when the block ends.
-    """
-    reached, file = folder / f"reached-{abs(hash(held))}", folder / "sink.json"
-    given = {"held": held, "reached": str(reached), "release": str(folder / "release")}
-    file.write_text(json.dumps({"settings": harness.settings.model_dump(mode="json"), **given}))
-    with (folder / "sink.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.sink_process", str(file)], cwd=ROOT, stdout=log, stderr=log
-        )
-    try:
-        until(lambda: reached.exists() or process.poll() is not None, f"a put of {held}")
-        assert process.poll() is None, (folder / "sink.log").read_text()
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_sink_killed_between_upload_and_commit_loses_nothing_and_doubles_nothing(

@@ -1,10 +1,13 @@
 """What stands around a sink in a test: writes what workers and tracker would, and reads what the sink made of it."""
 
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
@@ -29,6 +32,7 @@ from tests.support.items import item_at
 from tests.support.roles import running
 
 WAIT_S = 45.0
+ROOT = Path(__file__).parents[2]
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -142,3 +146,25 @@ def finalize(harness: Harness, **fields: Any) -> Finalized:
     [event] = harness.events(Finalized)
     assert isinstance(event, Finalized)
     return event
+
+
+@contextmanager
+def held_at(harness: Harness, held: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A sink that waits in each put of a key with `held` in it, until `folder` has a file `release`.
+
+    Killed with -9 when the block ends.
+    """
+    reached, file = folder / f"reached-{abs(hash(held))}", folder / "sink.json"
+    given = {"held": held, "reached": str(reached), "release": str(folder / "release")}
+    file.write_text(json.dumps({"settings": harness.settings.model_dump(mode="json"), **given}))
+    with (folder / "sink.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.sink_process", str(file)], cwd=ROOT, stdout=log, stderr=log
+        )
+    try:
+        until(lambda: reached.exists() or process.poll() is not None, f"a put of {held}")
+        assert process.poll() is None, (folder / "sink.log").read_text()
+        yield process
+    finally:
+        process.kill()
+        process.wait()

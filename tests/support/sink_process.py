@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from connectors.formats import jsonl
+from connectors.formats import jsonl, object_formats
 from connectors.stores import DirectoryStore, open_store
 from stream_infer.ports import Store
 from stream_infer.settings import Settings
@@ -50,7 +50,8 @@ def main(file: Path) -> None:
     settings = Settings.model_validate(given["settings"])
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run(settings, _store(settings, given), jsonl, stop, Path(given.get("ready", file.with_suffix(".ready"))).touch)
+    ready = Path(given.get("ready", file.with_suffix(".ready"))).touch
+    run(settings, _store(settings, given), jsonl, stop, ready, formats=object_formats())
 
 
 if __name__ == "__main__":
