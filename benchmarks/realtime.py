@@ -24,7 +24,7 @@ import yaml
 from benchmarks.contest import Announce
 from benchmarks.contestants import PEERS_PYTHON
 from benchmarks.processes import ROOT, started
-from benchmarks.realtime_model import BATCH, MODELS, WAIT_MS, body_of, environment, target_of
+from benchmarks.realtime_model import BATCH, MODELS, body_of, environment, target_of
 from benchmarks.report import Summary, median_and_spread, table
 from stream_infer.local.free_ports import find_free
 
@@ -180,7 +180,7 @@ def _ours(port: int, model: str, folder: Path) -> list[str]:
     api = {
         "name": "bench",
         "predictor": {"type": "native", "target": target_of(model)},
-        "batching": {"max_batch_size": BATCH, "max_wait_ms": WAIT_MS},
+        "batching": {"max_batch_size": BATCH},  # it waits for none while the model is idle
         "realtime": {"listen": f"127.0.0.1:{port}", "drain_delay": 0},
     }
     config = folder / f"stream-infer-{port}.yaml"

@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 MODELS = ("null", "torch")
-# For everybody: the most items of a micro-batch, and the milliseconds that one may wait to be filled. One is the least
-# that mosec can be told.
+# For everybody: the most items of a micro-batch.
 BATCH = 32
+# Of the peers, which wait whether or not the model has something to do: the least that mosec can be told.
 WAIT_MS = 1
 _SITE = "BENCH_SITE_PACKAGES"
 _INPUTS, _HIDDEN, _LABELS = 64, 1024, 10

@@ -55,7 +55,8 @@ def up(
     configure_logs(SUPERVISOR, style=_log_style(invocation).value, level=logging.WARNING, stream=own_log)
 
     def announce(ready: Ready) -> None:
-        for line in _greeting(ready, chosen):
+        asked = next((api.name for api in settings.apis if api.realtime is not None), None)
+        for line in _greeting(ready, chosen, asked):
             printer(SUPERVISOR, line)
         if ready_file is not None:
             ready.write(ready_file)
@@ -80,7 +81,8 @@ def _log_style(invocation: Invocation) -> LogStyle:
     return LogStyle.TEXT if invocation.log_style is LogStyle.AUTO else invocation.log_style
 
 
-def _greeting(ready: Ready, file: Path | None) -> list[str]:
+def _greeting(ready: Ready, file: Path | None, asked: str | None) -> list[str]:
+    """`asked`: an API that answers requests, where there is one."""
     config = "" if file is None else f"-f {file} "
     return [
         "everything is up; Ctrl-C ends it",
@@ -88,4 +90,5 @@ def _greeting(ready: Ready, file: Path | None) -> list[str]:
         f"  kafka    {ready.bootstrap_servers}",
         f"  store    {ready.store}",
         f"  submit   stream-infer {config}submit {ready.apis[0]} '{_AN_ITEM}' --wait",
+        *([] if asked is None else [f"  predict  stream-infer {config}predict {asked} '{_AN_ITEM}'"]),
     ]

@@ -7,6 +7,7 @@ from aiohttp import web
 from stream_infer.gateway.predictions import Call, Predictions
 from stream_infer.gateway.services import Services
 from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.requests import refuse_strangers
 
 
 class PredictResource:
@@ -24,7 +25,8 @@ class PredictResource:
 
 
 async def read_call(request: web.Request) -> Call:
-    """The request as it is passed on. Raises a Problem where its body breaks off."""
+    """The request as it is passed on. Raises a Problem where its body breaks off, or a stranger's page asks."""
+    refuse_strangers(request.headers.get("Origin"), request.headers.get("Host"))
     try:
         body = await request.read()
     except web.RequestPayloadError as error:

@@ -28,7 +28,8 @@ _PASSED_ON = frozenset({"content-type", "traceparent", "tracestate"})
 # Of the connection, not of the request (RFC 9110, 7.6.1), or made anew.
 _HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade", "host", "content-length", "content-encoding", "accept-encoding", "expect", TIMEOUT,
+    "transfer-encoding", "upgrade", "host", "content-length", "content-encoding", "accept-encoding", "expect", "origin",
+    TIMEOUT,
 })  # fmt: skip
 _PASSED_BACK = ("content-type", "retry-after", "allow", "accept")
 # It has begun nothing: another replica may.

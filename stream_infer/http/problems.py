@@ -36,6 +36,7 @@ class ProblemKind(Enum):
     MALFORMED_REQUEST = ("malformed-request", 400, "The request cannot be read")
     MALFORMED_JSON = ("malformed-json", 400, "The body is not JSON")
     INVALID_QUERY = ("invalid-query", 400, "The query string is wrong")
+    FOREIGN_ORIGIN = ("foreign-origin", 403, "A web page of another site asks")
     UNKNOWN_PATH = ("unknown-path", 404, "There is nothing at this path")
     UNKNOWN_API = ("unknown-api", 404, "There is no such API")
     NO_REALTIME = ("no-realtime", 404, "The API answers no requests")

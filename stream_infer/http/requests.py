@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -31,6 +32,13 @@ def accepts_lines(request: web.Request) -> bool:
     """Whether the client asks for JSON lines, by the Accept header."""
     accepted = request.headers.get("Accept", "").lower()
     return any(kind.partition(";")[0].strip() in NDJSON_TYPES for kind in accepted.split(","))
+
+
+def refuse_strangers(origin: str | None, host: str | None) -> None:
+    """Where any content type is read, a web page of strangers could ask, too: its browser says whose it is."""
+    if origin is not None and urlsplit(origin).netloc != (host or ""):
+        detail = f"The page that asks is of {origin[:100]!r}, not of this server; let its own server ask."
+        raise Problem(ProblemKind.FOREIGN_ORIGIN, detail)
 
 
 def parse_body(data: bytes) -> Any:

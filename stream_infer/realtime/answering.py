@@ -12,7 +12,7 @@ from stream_infer.errors import UndecodableItem
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import Problem, ProblemKind
-from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout
+from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout, refuse_strangers
 from stream_infer.ports import Fetcher, Reference
 from stream_infer.realtime.desk import Desk
 from stream_infer.realtime.messages import Asker, Reply, Request, problem_reply
@@ -23,6 +23,7 @@ from stream_infer.references import fetch_one, read_reference, undecodable
 _LOG = structlog.get_logger(__name__)
 _TIMEOUT = TIMEOUT.encode()
 _CONTENT_TYPE = b"content-type"
+_ORIGIN = b"origin"
 # What a page of somebody else's can make a browser send without asking first, and what no predictor reads.
 _FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _HEALTH = {b"/healthz", b"/readyz"}
@@ -74,6 +75,9 @@ class Answering:
 
     def _predict(self, request: Request, asker: Asker) -> int:
         content_type = content_type_of(request)
+        if _ORIGIN in request.headers:
+            host = request.headers.get(b"host", b"")
+            refuse_strangers(request.headers[_ORIGIN].decode("latin-1"), host.decode("latin-1"))
         wish = request.headers.get(_TIMEOUT)
         timeout_s = self._timeout_s if wish is None else min(self._timeout_s, read_timeout(wish.decode("latin-1")))
         if content_type == REFERENCE:
@@ -131,6 +135,8 @@ def content_type_of(request: Request) -> str:
             "content-type: application/json, image/jpeg, … (curl: -H 'content-type: application/json')."
         )
         raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, detail)
+    if b"content-encoding" in request.headers:
+        raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, "The body has a content-encoding; send it as it is.")
     return said.decode("latin-1")
 
 

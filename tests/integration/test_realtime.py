@@ -59,6 +59,8 @@ def test_an_output_is_the_answer_whatever_it_is(tmp_path: Path) -> None:
         problem(client.get("/nowhere"), 404, "unknown-path")
         problem(client.get(PREDICT), 405, "method-not-allowed")
         problem(client.ask(b"a=1", content_type="application/x-www-form-urlencoded"), 415, "unsupported-media-type")
+        problem(client.ask(b"1", origin="https://elsewhere.example"), 403, "foreign-origin")
+        assert client.ask(b'"text"', origin=client.url).status == 200
         problem(client.ask(b"1", si_timeout="soon"), 400, "malformed-request")
 
 
