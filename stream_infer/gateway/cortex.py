@@ -81,7 +81,8 @@ class CortexResource:
         require_content_type(request, (JSON_TYPE,))
         data = await request.read()
         digest = request_hash(api.name, data)
-        asked = await self._services.block(lambda: self._submissions.read(api, spec_of(parse_body(data)), digest))
+        most = api.workers.max
+        asked = await self._services.block(lambda: self._submissions.read(api, spec_of(parse_body(data), most), digest))
         if flag(query, "dryRun"):
             return web.Response(text="\n".join([*await self._files(asked), _PASSED]))
         job_id = new_job_id()

@@ -32,10 +32,10 @@ _ENDED = {
 _ENDING = {Cause.STOP: "stopped", Cause.TIMEOUT: "timed_out"}
 
 
-def spec_of(submission: Any) -> Any:
+def spec_of(submission: Any, most_workers: int) -> Any:
     """What a submission of Cortex's asks for, in the words of a job's spec. null stands for nothing, as with Cortex.
 
-    Raises Problem for what has no counterpart.
+    A job of Cortex's has workers of its own; one of ours gets as many of its API's as there may be. Raises Problem for what has no counterpart.
     """
     if not isinstance(submission, dict):
         return submission
@@ -44,6 +44,8 @@ def spec_of(submission: Any) -> Any:
     if errors:
         detail = "; ".join(f"{error.pointer}: {error.detail}" for error in errors)
         raise Problem(ProblemKind.INVALID_REQUEST, f"{detail}.", errors=errors)
+    if isinstance(given.get("workers"), int):
+        given["workers"] = min(given["workers"], most_workers)
     for name in ("item_list", "file_path_lister", "delimited_files"):
         source = given.get(name)
         if isinstance(source, dict):

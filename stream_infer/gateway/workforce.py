@@ -72,11 +72,14 @@ class Workers:
 def workforce(
     api: ApiSettings, client_ids: Sequence[str] | None, replicas: Replicas | None, jobs: Sequence[KnownJob]
 ) -> Workforce:
-    """`client_ids` of the workers, None: unknown. `jobs` are those of the API, newest first."""
+    """`client_ids` of the workers, None: unknown. `jobs` are those of the API, newest first.
+
+    Requested is what local/scaling.py starts at once; that it starts more where they stay behind is not seen here.
+    """
     active = [known for known in jobs if not known.status.state.is_final]
-    wished = max((known.job.workers or 1 for known in active), default=0)
+    wished = max(sum(known.job.workers or 0 for known in active), 1 if active else 0)
     all_replicas = [] if replicas is None else replicas.all
-    requested = min(max(wished, api.workers.min), api.workers.max) + len(all_replicas)
+    requested = min(max(wished, api.workers.min), api.workers.max, api.partitions) + len(all_replicas)
     ready = sum(replica.is_ready for replica in all_replicas)
     latency = _seconds_per_item(jobs) if replicas is None or replicas.mean_s is None else replicas.mean_s
     if client_ids is None:

@@ -39,7 +39,7 @@ class Publication:
     """Turns chunks into records. Item ids follow from job and ordinal alone: a second run names them alike.
 
     The items of one batch, where the job wants some of a size, lie together: a key that they share puts them into one
-    partition.
+    partition. All of its items do where it wants one worker, with the control record of its hook.
     """
 
     def __init__(self, topics: Topics, store: Store, max_item_bytes: int) -> None:
@@ -72,10 +72,7 @@ class Publication:
             custom_id=item.custom_id,
             source=item.source,
         )
-        key = item.key
-        if key is None and job.batch_size is not None:
-            key = f"{job.job_id}/{ordinal // job.batch_size}".encode()
-        return OutgoingRecord(topic, key, item.payload.data, headers)
+        return OutgoingRecord(topic, item.key or _key_of_batch(job, ordinal), item.payload.data, headers)
 
     def fitted(self, job: Job, ordinal: int, item: SourceItem) -> SourceItem:
         """A payload too big for a message is put into the store, and travels as a reference. May block.
@@ -89,3 +86,9 @@ class Publication:
         self._store.put(key, payload.data, payload.content_type)
         reference = {"uri": self._store.uri(key), "content_type": payload.content_type}
         return replace(item, payload=Payload(orjson.dumps(reference), REFERENCE))
+
+
+def _key_of_batch(job: Job, ordinal: int) -> bytes | None:
+    if job.batch_size is None:
+        return None
+    return (job.job_id if job.workers == 1 else f"{job.job_id}/{ordinal // job.batch_size}").encode()

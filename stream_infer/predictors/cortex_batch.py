@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
 from stream_infer.errors import JobRefused, PredictorUnavailable, RetryableError
 from stream_infer.predictors.cortex_code import NoMetrics, Taking, find_method
 from stream_infer.predictors.finding import said
@@ -88,22 +89,31 @@ class CortexBatches:
         self.forget(job.id)
 
     def _construct(self, job: Job) -> Any:
-        given = {
-            "config": merged(self._config, job.config),
-            "job_spec": job_spec(job),
-            "metrics_client": NoMetrics(),
-        }
         try:
-            return self._class(**self._constructor.of(given))
+            return self._make(job)
         except RetryableError:
             raise
         except (Exception, SystemExit) as error:
+            if diagnose(error) is Ailment.OUT_OF_MEMORY and self._instances:
+                self._make_room(error, job)
+                return self._construct(job)
             refused = JobRefused(f"job {job.id} cannot be served: the constructor of {self._what} raised {said(error)}")
             refused.__cause__ = error
             if len(self._refused) >= _MOST_REFUSED:
                 self._refused.clear()
             self._refused[job.id] = refused
             raise refused from error
+
+    def _make(self, job: Job) -> Any:
+        config = merged(self._config, job.config)
+        given = {"config": config, "job_spec": job_spec(job), "metrics_client": NoMetrics()}
+        return self._class(**self._constructor.of(given))
+
+    def _make_room(self, error: BaseException, job: Job) -> None:
+        """Memory has run out, and others' instances have it: this job is not to blame."""
+        log.warning("there is no memory for job %s beside %s, whose state is gone", job.id, ", ".join(self._instances))
+        self._instances.clear()
+        relieve(error)
 
     def _drop_oldest(self, job: Job) -> None:
         dropped, _ = self._instances.popitem(last=False)

@@ -16,7 +16,7 @@ from stream_infer.records import Payload
 from tests.support.gateway import GatewayHarness
 from tests.support.settings import settings_for
 
-SPEC = {"workers": 2, "item_list": {"items": [1, 2, 3], "batch_size": 2}, "config": {"a": 1}, "timeout": 60}
+SPEC = {"workers": 9, "item_list": {"items": [1, 2, 3], "batch_size": 2}, "config": {"a": 1}, "timeout": 60}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) ->
         bootstrap_servers,
         f"t-cortex-{time.time_ns()}",
         folder,
-        api={"predictor": predictor},
+        api={"predictor": predictor, "workers": {"max": 2}},
         fetch={"allowed_s3_prefixes": ["s3://b/in"]},
     )
     return GatewayHarness(settings)

@@ -50,7 +50,7 @@ def known(job=JOB, **status):
     ],
 )
 def test_a_submission_of_cortexs_is_a_spec(submission, spec):
-    read = JobSpec.model_validate(spec_of(submission))
+    read = JobSpec.model_validate(spec_of(submission, 3))
 
     assert read == spec
     assert read.wished_batch_size in (1, 2, 4)
@@ -59,11 +59,11 @@ def test_a_submission_of_cortexs_is_a_spec(submission, spec):
 @pytest.mark.parametrize("name", ["sqs_dead_letter_queue", "batches", "parallelism", "batches_per_worker"])
 def test_what_has_no_counterpart_is_refused_and_says_what_to_do(name):
     with pytest.raises(Problem) as caught:
-        spec_of({"item_list": {"items": [1]}, name: {"arn": "arn:aws:sqs:x"}})
+        spec_of({"item_list": {"items": [1]}, name: {"arn": "arn:aws:sqs:x"}}, 1)
 
     assert caught.value.status == 422
     assert caught.value.document.errors[0].pointer == f"/{name}"
-    assert spec_of({name: None}) == {}
+    assert spec_of({name: None}, 1) == {}
 
 
 def test_a_submission_is_answered_with_its_job():
@@ -183,3 +183,8 @@ def test_what_lies_below_the_gateways_own_paths_is_nobodys(path):
         return await application(services).router.resolve(make_mocked_request("GET", path))
 
     assert asyncio.run(resolve()).http_exception.status == 404
+
+
+def test_a_job_that_wants_more_workers_than_there_may_be_gets_those():
+    assert spec_of({"workers": 100}, 4) == {"workers": 4}
+    assert spec_of({"workers": "many"}, 4) == {"workers": "many"}, "it is refused like any other spec"

@@ -179,6 +179,24 @@ def test_a_job_whose_instance_cannot_be_made_is_refused_for_good_with_what_was_r
     assert batches(predictor, JOB, 1) == [1]
 
 
+def test_a_job_that_finds_no_memory_beside_others_gets_theirs(spec):
+    predictor = load(
+        spec(
+            "import gc\n"
+            "class Handler:\n"
+            "    def __init__(self):\n"
+            "        if any(isinstance(each, Handler) and each is not self for each in gc.get_objects()):\n"
+            "            raise MemoryError('CUDA out of memory')\n"
+            "    def handle_batch(self, payload): ...\n"
+        )
+    )
+    predictor.load(JOB)
+
+    predictor.load(OTHER)
+
+    assert [predictor.holds(job) for job in (JOB, OTHER)] == [False, True]
+
+
 def test_a_service_that_is_away_refuses_nothing(spec):
     predictor = load(
         spec(

@@ -40,6 +40,7 @@ def replicas(*ready):
         ([], None, [known()], 1, 0, 0, ApiStatus.STARTING),
         ([CURRENT], None, [known(workers=2)], 2, 1, 1, ApiStatus.STARTING),
         ([CURRENT, OLD], None, [known(workers=2)], 2, 2, 1, ApiStatus.LIVE),
+        ([CURRENT], None, [known(workers=1), known(workers=2), known()], 3, 1, 1, ApiStatus.STARTING),
         ([CURRENT] * 4, None, [known(workers=9)], 4, 4, 4, ApiStatus.LIVE),
         ([CURRENT], None, [known(hindrances={HinderedRole.WORKER: "no model"})], 1, 1, 1, ApiStatus.HINDERED),
         ([], (True, False), [], 2, 1, 1, ApiStatus.STARTING),
