@@ -196,7 +196,8 @@ def test_a_job_can_be_stopped_and_two_jobs_keep_their_states_apart(up_with: Any)
 
     # One that has not been made yet can be stopped, too.
     slow = submit(endpoint, {"workers": 1, "item_list": items, "config": {"takes": 120}}).json()["job_id"]
-    wait_for(lambda: status_of(endpoint, slow) == "running" or None, 60.0, up.text)
+    wait_for(lambda: requests.get(f"{gateway}/v1/jobs/{slow}", timeout=60).json()["counts"]["waiting"], 60.0, up.text)
+    assert status_of(endpoint, slow) in ("enqueuing", "running")
     stopped = requests.delete(endpoint, params={"jobID": slow}, timeout=60)
     assert (stopped.status_code, stopped.json()) == (200, {"message": f"stopped job {slow}"})
     assert status_of(endpoint, slow) == "stopped"
