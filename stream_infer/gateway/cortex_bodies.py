@@ -35,7 +35,8 @@ _ENDING = {Cause.STOP: "stopped", Cause.TIMEOUT: "timed_out"}
 def spec_of(submission: Any, most_workers: int) -> Any:
     """What a submission of Cortex's asks for, in the words of a job's spec. null stands for nothing, as with Cortex.
 
-    A job of Cortex's has workers of its own; one of ours gets as many of its API's as there may be. Raises Problem for what has no counterpart.
+    A job of Cortex's has workers of its own; one of ours gets as many of its API's as there may be. Raises Problem for
+    what has no counterpart.
     """
     if not isinstance(submission, dict):
         return submission
