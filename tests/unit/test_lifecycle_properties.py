@@ -64,6 +64,9 @@ class OneJob:
     def status(self, job_id: str) -> JobStatus:
         return self._status
 
+    def is_known(self, job_id: str) -> bool:
+        return True
+
     def is_skipping(self, item: Item) -> bool:
         return self._status.skips(item.generation)
 
