@@ -92,7 +92,7 @@ class CsvFile(SpecPart):
     """
 
     uri: str
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    delimiter: str | None = Field(default=None, pattern=r'^[^"\r\n\x00]$')
     header: bool = True
     numbers: bool = True
 

@@ -5,17 +5,23 @@ import io
 import pickle
 import socket
 from contextlib import suppress
+from pathlib import Path
+from typing import cast
 
+import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from connectors.content_types import media_type
 from connectors.policy import FetchPolicy
 from connectors.retry_after import retry_after_s
-from connectors.sources import JsonlSource, file_at
+from connectors.sources import CsvSource, JsonlSource, ManifestListing, ParquetSource, file_at
 from connectors.sources.files import OpenFile
 from connectors.sources.lines import read_cursor
+from connectors.sources.opening import Opener
 from connectors.uris import RefusedPlace, path_of, redacted, s3_place_of
 from stream_infer.engine.wire import BrokenWire, FrameReader, pack
 from stream_infer.errors import SourceError
@@ -60,6 +66,68 @@ def test_any_packed_file_is_unpacked_or_its_job_fails(data: bytes, at: int, nois
         read("file:///x.jsonl.gz", packed[:at] + noise + packed[at + len(noise) :], cursor)
     with suppress(SourceError):
         read("file:///x.jsonl.gz", packed[:at], cursor)
+
+
+@FUZZ
+@given(ANYTHING, CURSORS, st.booleans(), st.sampled_from(",;\t\0x ü"))
+def test_the_rows_of_any_file_are_items_or_its_job_fails(
+    data: bytes, cursor: str | None, header: bool, delimiter: str
+) -> None:
+    source = CsvSource(Kept("file:///x.csv", data), header=header, delimiter=delimiter, max_row_bytes=1000)
+    with suppress(SourceError):
+        items = list(source.read(cursor))
+        assert all(isinstance(orjson.loads(item.payload.data), dict if header else list) for item in items)
+        for number, item in enumerate(items, start=1):
+            assert list(source.read(item.cursor)) == items[number:]
+
+
+def parquet_file() -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"a": list(range(40)), "b": [f"x{n % 7}" for n in range(40)], "c": [[n, None] for n in range(40)]})
+    parquet.write_table(table, sink, row_group_size=15)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+PARQUET = parquet_file()
+
+
+@FUZZ
+@given(st.integers(0, len(PARQUET)), st.binary(max_size=6), CURSORS)
+def test_a_damaged_table_is_read_or_its_job_fails(at: int, noise: bytes, cursor: str | None) -> None:
+    for data in (PARQUET[:at] + noise + PARQUET[at + len(noise) :], PARQUET[:at] + noise):
+        with suppress(SourceError):
+            list(ParquetSource(Kept("file:///x.parquet", data)).read(cursor))
+
+
+class KeptOpener:
+    """Opens one file, whatever it is called."""
+
+    policy = FetchPolicy(allowed_directories=(Path("/x"),), allowed_s3_prefixes=("s3://b",))
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def file(self, place: str) -> Kept:
+        return Kept(place, self.data)
+
+
+MANIFEST = b'\xef\xbb\xbf[ {"prefix": "s3://b/\\u00fc{}/"},\r\n"k \\"1\\"", "2"\n, "3"\t]\n'
+
+
+@FUZZ
+@given(st.integers(0, len(MANIFEST)), st.one_of(ANYTHING, st.binary(max_size=3)), st.booleans(), CURSORS)
+def test_a_manifest_of_any_bytes_names_objects_or_its_job_fails(
+    at: int, noise: bytes, replaces: bool, cursor: str | None
+) -> None:
+    data = MANIFEST[:at] + noise + MANIFEST[at + len(noise) * replaces :]
+    listing, opener = ManifestListing("file:///x/manifest"), cast("Opener", KeptOpener(data))
+    with suppress(SourceError):
+        list(listing.behind(cursor, opener))
+    with suppress(SourceError):
+        named = list(listing.behind(None, opener))
+        for number, placed in enumerate(named, start=1):
+            assert list(listing.behind(placed.cursor, opener)) == named[number:]
+            assert listing.at(placed.cursor, opener) == placed
 
 
 @FUZZ

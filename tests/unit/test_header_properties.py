@@ -36,7 +36,16 @@ from stream_infer.jobs.manifest import (
     manifest_key,
 )
 from stream_infer.jobs.replays import Replayed, ReplayMark, Replays, mark_record, replayed_record
-from stream_infer.jobs.sources import Directory, JsonlFile
+from stream_infer.jobs.sources import (
+    CsvFile,
+    DelimitedFiles,
+    Directory,
+    FilePathLister,
+    JsonlFile,
+    Manifest,
+    ParquetFile,
+    S3Prefix,
+)
 from stream_infer.jobs.spec import BreakerSpec, Job, decode_job, encode_job
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, decode_status, encode_status
 from stream_infer.records import JSON, Control, Failure, Headers, Item, Message, OutgoingRecord, Position, Run
@@ -240,6 +249,12 @@ JOBS = st.builds(
     submission=st.none() | WORDS,
     jsonl=st.none() | st.just(JsonlFile(uri="s3://b/k")),
     directory=st.none() | st.just(Directory(path="s3://b/k/")),
+    file_path_lister=st.none() | st.just(FilePathLister(s3_paths=["s3://b/k/"], includes=["*"], batch_size=3)),
+    delimited_files=st.none() | st.just(DelimitedFiles(s3_paths=["s3://b/k/"])),
+    s3_prefix=st.none() | st.just(S3Prefix(uri="s3://b/k/", split="line", compression="gzip", content_type="text/csv")),
+    manifest=st.none() | st.just(Manifest(uri="s3://b/k")),
+    csv=st.none() | st.just(CsvFile(uri="s3://b/k", delimiter=";", header=False, numbers=False)),
+    parquet=st.none() | st.just(ParquetFile(uri="s3://b/k", columns=["a"])),
 )
 STATUSES = st.builds(
     JobStatus,
