@@ -25,6 +25,7 @@ PLAN = Plan(
     every=2.0,
     patience=150.0,
     busy=None,
+    predictor=os.environ.get("PREDICTOR") or "native",
 )
 
 

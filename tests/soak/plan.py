@@ -19,6 +19,7 @@ class Plan:
     most. `every`: the next fault comes so long after the last one began, recovered or not; None: once the system has
     recovered and a moment has passed, so that the time to recover is that fault's own. `busy`: no fault begins once
     this share of the items has ended, since one that hits an idle system shows little; None: all `faults` do.
+    `predictor`: its type, whose adapter stands between the engine and what misbehaves.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class Plan:
     session_timeout: float = 6.0
     patience: float = 180.0
     busy: float | None = 0.9
+    predictor: str = "native"
 
     @property
     def pause(self) -> float:
@@ -39,7 +41,7 @@ class Plan:
 
 
 def plan_of(environ: Mapping[str, str] = os.environ) -> Plan:
-    """ITEMS, SEED, DURATION, FAULTS, BROKERS, EVERY and ONLY (names of faults, by comma)."""
+    """ITEMS, SEED, DURATION, FAULTS, BROKERS, EVERY, ONLY (names of faults, by comma) and PREDICTOR."""
     seed = int(environ.get("SEED") or Random().randrange(10**8))
     every = environ.get("EVERY")
     return Plan(
@@ -49,6 +51,7 @@ def plan_of(environ: Mapping[str, str] = os.environ) -> Plan:
         faults=int(environ.get("FAULTS") or 1_000),
         brokers=int(environ.get("BROKERS") or 3),
         every=float(every) if every else None,
+        predictor=environ.get("PREDICTOR") or "native",
         only=tuple(name for name in (environ.get("ONLY") or "").split(",") if name),
     )
 

@@ -20,7 +20,7 @@ from tests.soak.faults import API, Arena
 from tests.soak.plan import BATCH, WINDOW, WORKERS, Plan
 from tests.soak.roles import Supervisor, all_ready, wait_until
 from tests.soak.store import BUCKET, StoreServer, store_in
-from tests.support.settings import predictor
+from tests.support.settings import PREDICTORS, predictor
 from tests.support.toxiproxy import Toxiproxy
 
 PREFIX = "soak"
@@ -78,13 +78,7 @@ def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
     api = {
         "name": API,
         "partitions": 6,
-        "predictor": predictor(
-            "soaking.py:Soaking",
-            pause=plan.pause,
-            folder=str(folder),
-            retry_after=items.RETRY_AFTER_S,
-            mark_every=items.MARK_EVERY,
-        ),
+        "predictor": _predictor(folder, plan),
         "batching": {"max_batch_size": BATCH, "call_timeout": 2.0 + BATCH * plan.pause, "load_timeout": 60},
         "workers": {"min": WORKERS, "max": WORKERS + 1},
         "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": list(items.DELAYS)},
@@ -109,6 +103,18 @@ def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
     file = folder / "stream-infer.yaml"
     file.write_text(yaml.safe_dump(config))
     return file
+
+
+def _predictor(folder: Path, plan: Plan) -> dict[str, Any]:
+    config = {
+        "pause": plan.pause,
+        "folder": str(folder),
+        "retry_after": items.RETRY_AFTER_S,
+        "mark_every": items.MARK_EVERY,
+    }
+    if plan.predictor == "cortex":
+        return {"type": "cortex", "path": str(PREDICTORS / "soaking_cortex.py"), "config": config, "instances": 16}
+    return predictor("soaking.py:Soaking", **config)
 
 
 @contextmanager
