@@ -23,6 +23,8 @@ _HEAD_BYTES = 64 * 1024
 # Requests that are sent before the last one is answered are rare; this many are read ahead.
 _PIPELINED = 4
 _LINGER_S = 1.0
+# What one read takes, of any connection: it is parsed at once.
+_BUFFER = memoryview(bytearray(256 * 1024))
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -43,7 +45,7 @@ class Answers(Protocol):
     def leave(self, token: int) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """`connections` holds all that are open. Once `is_closing` each answer is the last of its connection."""
 
     def __init__(self, answers: Answers, limits: ConnectionLimits, connections: set[Connection]) -> None:
@@ -84,7 +86,14 @@ class Connection(asyncio.Protocol):
         if self._token:
             self._answers.leave(self._token)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.read(_BUFFER[:nbytes])
+
+    def read(self, data: bytes | memoryview) -> None:
+        """Takes what has come; keeps none of it but copies."""
         if self._is_over or self._refusal is not None:
             return
         if self._is_in_head:
@@ -116,7 +125,7 @@ class Connection(asyncio.Protocol):
         self._is_blocked = False
         self._start()
 
-    # What the parser says, within `data_received`.
+    # What the parser says, within `read`.
 
     def on_message_begin(self) -> None:
         self._is_reading = True

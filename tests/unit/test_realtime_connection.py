@@ -90,7 +90,7 @@ def loop():
 def test_a_request_is_read_in_whatever_pieces_it_comes():
     connection, transport, answers = connected(at_once=True)
     for byte in POST:
-        connection.data_received(bytes([byte]))
+        connection.read(bytes([byte]))
     [request] = answers.requests
     assert (request.method, request.target, request.body) == (b"POST", b"/p", b"42")
     assert request.headers[b"content-type"] == b"application/json"
@@ -104,13 +104,13 @@ def test_a_request_is_read_in_whatever_pieces_it_comes():
 def test_chunked_bodies_are_put_together():
     connection, _, answers = connected(at_once=True)
     head = b"POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    connection.data_received(head + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+    connection.read(head + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
     assert answers.requests[0].body == b"abc"
 
 
 def test_requests_that_come_before_an_answer_are_answered_in_their_order_and_not_read_without_end():
     connection, transport, answers = connected()
-    connection.data_received(POST * 6)
+    connection.read(POST * 6)
     assert len(answers.requests) == 1
     assert transport.is_paused
     for n in range(6):
@@ -121,14 +121,14 @@ def test_requests_that_come_before_an_answer_are_answered_in_their_order_and_not
 
 def test_a_thousand_answers_at_once_are_no_recursion():
     connection, transport, _ = connected(at_once=True)
-    connection.data_received(POST * 3000)
+    connection.read(POST * 3000)
     assert len(transport.answers()) == 3000
 
 
 def test_a_client_that_does_not_read_is_not_answered_on():
     connection, transport, answers = connected(at_once=True)
     connection.pause_writing()
-    connection.data_received(POST * 2)
+    connection.read(POST * 2)
     assert answers.requests == []
     connection.resume_writing()
     assert len(transport.answers()) == 2
@@ -147,19 +147,19 @@ def test_a_client_that_does_not_read_is_not_answered_on():
 )
 def test_what_cannot_be_read_is_a_problem_and_the_end_of_the_connection(data, status):
     connection, transport, answers = connected()
-    connection.data_received(data)
+    connection.read(data)
     [(found, body, headers)] = transport.answers()
     assert found == status == json.loads(body)["status"]
     assert headers[b"connection"] == b"close"
     assert answers.requests == []
     assert transport.has_ended
-    connection.data_received(POST)  # what still comes is not looked at
+    connection.read(POST)  # what still comes is not looked at
     assert len(transport.answers()) == 1
 
 
 def test_the_request_before_a_bad_one_is_answered_first():
     connection, transport, _ = connected()
-    connection.data_received(POST + b"nonsense\r\n\r\n")
+    connection.read(POST + b"nonsense\r\n\r\n")
     assert transport.written == b""
     connection.reply(Reply(200, "text/plain", b"fine"))
     assert [status for status, _, _ in transport.answers()] == [200, 400]
@@ -167,8 +167,8 @@ def test_the_request_before_a_bad_one_is_answered_first():
 
 def test_who_asks_for_another_protocol_is_answered_in_this_one():
     connection, transport, _ = connected(at_once=True)
-    connection.data_received(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n")
-    connection.data_received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    connection.read(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n")
+    connection.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     [(status, _, headers)] = transport.answers()
     assert (status, headers[b"connection"]) == (200, b"close")
     assert transport.is_closed
@@ -176,37 +176,37 @@ def test_who_asks_for_another_protocol_is_answered_in_this_one():
 
 def test_a_large_body_that_waits_to_be_asked_for_is_asked_for():
     connection, transport, _ = connected()
-    connection.data_received(b"POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    connection.read(b"POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @pytest.mark.parametrize("asks", [b"HTTP/1.1\r\nConnection: close", b"HTTP/1.0", b"HTTP/1.0\r\nConnection: keep-alive"])
 def test_who_wants_the_connection_to_end_is_obeyed(asks):
     connection, transport, _ = connected(at_once=True)
-    connection.data_received(b"GET / " + asks + b"\r\nHost: h\r\n\r\n")
+    connection.read(b"GET / " + asks + b"\r\nHost: h\r\n\r\n")
     assert transport.answers()[0][2][b"connection"] == b"close"
     assert transport.is_closed
 
 
 def test_an_answer_without_a_body_and_one_to_head_have_none():
     connection, transport, _ = connected()
-    connection.data_received(POST)
+    connection.read(POST)
     connection.reply(Reply(204, None, b""))
     assert b"content-length" not in transport.answers()[0][2]
-    connection.data_received(b"HEAD /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
+    connection.read(b"HEAD /readyz HTTP/1.1\r\nHost: h\r\n\r\n")
     connection.reply(Reply(200, "application/json", b"{}"))
     assert transport.written.endswith(b"content-length: 2\r\n\r\n")
 
 
 def test_who_hangs_up_is_left_and_who_only_has_said_all_is_answered():
     connection, _, answers = connected()
-    connection.data_received(POST)
+    connection.read(POST)
     connection.connection_lost(None)
     assert answers.left == [1]
     connection.reply(Reply(200, "text/plain", b"too late"))
 
     connection, transport, answers = connected()
-    connection.data_received(POST)
+    connection.read(POST)
     assert connection.eof_received()
     connection.reply(Reply(200, "text/plain", b"1"))
     assert transport.is_closed
@@ -218,7 +218,7 @@ def test_at_the_end_idle_connections_are_closed_and_busy_ones_with_their_answer(
     idle.close_if_idle()
     assert transport.is_closed
     busy, transport, _ = connected()
-    busy.data_received(POST)
+    busy.read(POST)
     busy.close_if_idle()
     assert not transport.is_closed
     busy.reply(Reply(200, "text/plain", b"1"))
@@ -228,7 +228,7 @@ def test_at_the_end_idle_connections_are_closed_and_busy_ones_with_their_answer(
 
 def test_a_request_that_never_ends_and_a_connection_that_nobody_uses_are_ended():
     connection, transport, _ = connected()
-    connection.data_received(b"POST /p HTTP/1.1\r\n")
+    connection.read(b"POST /p HTTP/1.1\r\n")
     connection.check_time(connection._since + 59)
     assert transport.written == b""
     connection.check_time(connection._since + 61)
@@ -240,6 +240,6 @@ def test_a_request_that_never_ends_and_a_connection_that_nobody_uses_are_ended()
 
 def test_a_content_type_of_a_predictors_own_cannot_write_headers():
     connection, transport, _ = connected()
-    connection.data_received(POST)
+    connection.read(POST)
     connection.reply(Reply(200, "text/plain\r\nset-cookie: x=y", b""))
     assert b"\r\nset-cookie" not in transport.written
