@@ -102,7 +102,7 @@ class SageMakerResource:
         if is_earlier and known.job.request_hash != submission.digest:
             detail = f"there is a job {name!r} already, of API {known.job.api!r}: take another TransformJobName"
             raise Problem(ProblemKind.IDEMPOTENCY_CONFLICT, detail, job_id=name)
-        made = TransformJobMade(TransformJobArn=arn_of(name), Ignored=ignored_in(asked) or None)
+        made = TransformJobMade(TransformJobArn=arn_of(name), Ignored=ignored_in(asked, api) or None)
         return made.model_dump(exclude_none=True)
 
     def _read(self, api: ApiSettings, data: bytes, asked: CreateTransformJob) -> Asked:

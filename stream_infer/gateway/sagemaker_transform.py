@@ -42,10 +42,14 @@ def spec_of(asked: CreateTransformJob, api: ApiSettings) -> dict[str, Any]:
     }
 
 
-def ignored_in(asked: CreateTransformJob) -> dict[str, str]:
+def ignored_in(asked: CreateTransformJob, api: ApiSettings) -> dict[str, str]:
     """The fields that change nothing here, and why."""
     resources = asked.TransformResources
+    other = None if isinstance(api.predictor, SageMakerPredictor) else asked.model_fields_set
+    batched = f"a {api.predictor.type} predictor gets its items in micro-batches: see batching of the API"
     candidates = {
+        "BatchStrategy": (other and "BatchStrategy" in other, batched),
+        "MaxPayloadInMB": (other and "MaxPayloadInMB" in other, "fetch.max_bytes bounds each item"),
         "ModelClientConfig": (
             asked.ModelClientConfig,
             "batching.call_timeout and retry of the API hold for all its jobs",

@@ -59,7 +59,8 @@ class Wanted:
 def assemble_objects(
     lines: Iterable[bytes], wanted: Wanted, put: Callable[[str, Iterable[bytes], str], None]
 ) -> Assembled:
-    """`lines` are those of results and errors together, merged by ordinal. `put` writes an object whole or not at all.
+    """`lines` are those of results and errors together, merged by ordinal. `put` writes an object whole or not at all,
+    perhaps later.
 
     Raises what `put` and the reading of `lines` raise; doing it again writes the same.
     """
@@ -75,9 +76,6 @@ def assemble_objects(
         except _NotWhole as reason:
             left_out += 1
             log.info("object_left_out", job_id=wanted.job_id, source=first.uri, reason=str(reason))
-        except ValueError as error:
-            left_out += 1
-            log.warning("object_left_out", job_id=wanted.job_id, source=first.uri, reason=str(error))
         group.pass_over()
     return Assembled(objects=written, left_out=left_out)
 

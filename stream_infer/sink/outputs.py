@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
 import structlog
 
-from stream_infer.errors import ConfigError, ServiceUnavailable, StreamInferError
+from stream_infer.errors import ConfigError
 from stream_infer.jobs.assembling import FOLDER, is_allowed
 from stream_infer.jobs.manifest import Assembled, ManifestRecord, job_folder
 from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.status import JobStatus
 from stream_infer.jobs.stored_results import StoredResults
+from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.sink.assembled import Wanted, assemble_objects
 from stream_infer.sink.assembly import Check
 from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.puts import AT_A_TIME, OutputUnavailable, Puts
 from stream_infer.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -34,10 +36,6 @@ def no_outputs(place: str) -> Store:
     raise ConfigError(f"this sink writes to no other place than its store, and not to {place}")
 
 
-class _OutputUnavailable(StreamInferError):
-    """The owner's place does not take an object. The store's own failures are ServiceUnavailable."""
-
-
 class Outputs:
     """Any thread may make them."""
 
@@ -47,6 +45,7 @@ class Outputs:
         self._settings = settings
         self._store = store
         self._open = open_output
+        self._pool = DaemonPool(AT_A_TIME, "assemble")
         self._results = StoredResults(store, formats)
 
     def make(
@@ -77,7 +76,7 @@ class Outputs:
                 return made.model_copy(update={"output": output}), None
             except ConfigError as error:
                 return None, f"nothing is assembled at {output}: {error}"
-            except _OutputUnavailable as error:
+            except OutputUnavailable as error:
                 now = time.monotonic()
                 if now >= until:
                     return None, f"not all is assembled at {output}, after {PATIENCE_S:.0f} s of trying: {error}"
@@ -90,36 +89,19 @@ class Outputs:
     ) -> Assembled:
         assert status.assemble
 
-        def put(key: str, chunks: Iterable[bytes], content_type: str) -> None:
-            check()
-            _put(target, folder + key, chunks, content_type, is_own=target is self._store)
-
         wanted = Wanted(
             status.job_id, status.assemble, status.ends_early is not None, lambda uri: self._referenced(status.api, uri)
         )
-        return assemble_objects(merge_objects(records, self._results.lines), wanted, put)
+        puts = Puts(target, folder, self._pool, check, is_own=target is self._store)
+        try:
+            made = assemble_objects(merge_objects(records, self._results.lines), wanted, puts.put)
+            puts.settle()
+        finally:
+            puts.give_up()
+        return Assembled(objects=made.objects - puts.refused, left_out=made.left_out + puts.refused)
 
     def _referenced(self, api: str, uri: str) -> bytes | None:
         """Of an output that no message could carry: such an address the API's own workers have written."""
         key = f"_payloads/results/{Topics(self._settings.kafka.topic_prefix).api(api).items.removesuffix('items')}"
         start = self._store.uri(key)
         return self._store.get(key + uri.removeprefix(start)) if uri.startswith(start) else None
-
-
-def _put(store: Store, key: str, chunks: Iterable[bytes], content_type: str, *, is_own: bool) -> None:
-    """What comes of reading `chunks` is the store's own fault, what comes of writing them that of `store`."""
-    faults: list[ServiceUnavailable] = []
-
-    def read() -> Iterable[bytes]:
-        try:
-            yield from chunks
-        except ServiceUnavailable as error:
-            faults.append(error)
-            raise
-
-    try:
-        store.put_chunks(key, read(), content_type)
-    except ServiceUnavailable as error:
-        if is_own or faults:
-            raise
-        raise _OutputUnavailable(str(error)) from error

@@ -142,16 +142,6 @@ def test_what_lies_in_the_store_is_brought_and_its_object_left_out_where_it_is_g
     assert made == (2, 1)
 
 
-def test_a_key_that_leads_out_of_its_place_is_left_out(tmp_path):
-    put = DirectoryStore(tmp_path).put_chunks
-    outcomes = [result(0, f"{BASE}../evil"), result(1, f"{BASE}fine")]
-
-    made = assemble_objects(outcomes, Wanted("j", Assemble(base=BASE), False, lambda uri: None), put)
-
-    assert (made.objects, made.left_out) == (1, 1)
-    assert [path.name for path in tmp_path.rglob("*.out")] == ["fine.out"]
-
-
 @pytest.mark.parametrize(
     ("source", "base"),
     [
@@ -263,7 +253,7 @@ def test_a_place_of_its_owners_is_written_to_and_nothing_else_of_it_is_touched(t
 
 def test_a_place_that_stays_away_does_not_keep_its_job_from_ending(monkeypatch):
     class Away(MemoryStore):
-        def put_chunks(self, key, chunks, content_type=""):
+        def put(self, key, data, content_type=""):
             raise ServiceUnavailable("there is no such bucket")
 
     store = MemoryStore()
@@ -286,3 +276,23 @@ def test_what_the_store_itself_cannot_give_is_no_fault_of_the_place():
 
     with pytest.raises(ServiceUnavailable, match="is committed and is not there"):
         make(store, status, records, lambda uri: MemoryStore(), ["s3://b"])
+
+
+def test_many_small_objects_and_large_ones_between_them_are_all_there_and_keys_that_lead_out_are_not(tmp_path):
+    store, place = MemoryStore(), tmp_path.as_uri()
+    images = [result(n, f"{BASE}{n:03d}", b"%d" % n) for n in range(300)]
+    large = [b"x" * 200_000 for _ in range(5)]
+    outcomes = [
+        *images,
+        *lines(*large, of="large.csv", first=300),
+        result(305, f"{BASE}../evil"),
+        result(306, f"{BASE}fine"),
+    ]
+    status = STATUS.model_copy(update={"assemble": Assemble(output=place, separator="line", base=BASE)})
+
+    made, fault = make(store, status, stored(store, outcomes), lambda uri: DirectoryStore(tmp_path), [place])
+
+    assert (made, fault) == (Assembled(output=place, objects=302, left_out=1), None)
+    assert (tmp_path / "large.csv.out").read_bytes() == b"".join(line + b"\n" for line in large)
+    assert (tmp_path / "299.out").read_bytes() == b"299\n"
+    assert len(list(tmp_path.rglob("*.out"))) == 302

@@ -125,6 +125,7 @@ def test_a_payload_of_0_mb_has_no_limit():
         ({"BatchStrategy": "MultiRecord"}, "it needs SplitType Line"),
         ({"TransformResources__InstanceCount": 5}, "workers.max of API 'digits' is 4"),
         ({"TransformInput__ContentType": None, "TransformOutput__Accept": "text/csv"}, "/ContentType: it is needed"),
+        ({"TransformInput__ContentType": None, "MaxPayloadInMB": 1}, "/ContentType: it is needed"),
         ({"TransformOutput__Accept": "a/b" * 80}, "more than 200 characters"),
         ({"DataProcessing": {"InputFilter": "$["}}, "/results/input_filter: '$[' is no JSONPath"),
         ({"TransformJobName": "a_b"}, "/TransformJobName"),
@@ -148,10 +149,15 @@ def test_what_changes_nothing_is_ignored_and_said():
         Tags=[{"Key": "a", "Value": "b"}],
         ExperimentConfig={"RunName": "r"},
     )
-    assert set(ignored_in(validate(CreateTransformJob, asked))) == {
+    assert set(ignored_in(validate(CreateTransformJob, asked), API)) == {
         "ModelClientConfig", "TransformResources/InstanceType", "TransformResources/VolumeKmsKeyId", "Tags",
         "ExperimentConfig",
     }  # fmt: skip
+
+
+def test_what_means_nothing_to_another_predictor_is_ignored_there():
+    asked = body(TransformInput__SplitType="Line", BatchStrategy="MultiRecord", MaxPayloadInMB=1)
+    assert {"BatchStrategy", "MaxPayloadInMB"} <= set(ignored_in(validate(CreateTransformJob, asked), NATIVE))
 
 
 def test_every_field_of_sagemakers_request_is_known():
