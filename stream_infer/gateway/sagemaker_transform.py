@@ -120,10 +120,9 @@ def _content_type(asked: CreateTransformJob, api: ApiSettings) -> str | None:
         return given or None
     joins = asked.BatchStrategy == "MultiRecord"
     if not given:
-        if accept is not None or joins:
-            raise _refused(
-                "/TransformInput/ContentType", "it is needed where Accept or BatchStrategy MultiRecord are given"
-            )
+        if accept is not None or joins or "MaxPayloadInMB" in asked.model_fields_set:
+            detail = "it is needed where Accept, MaxPayloadInMB or BatchStrategy MultiRecord are given"
+            raise _refused("/TransformInput/ContentType", detail)
         return None
     limit = asked.MaxPayloadInMB * MIB or None
     kind = str(TransformType(given, accept, joins, limit))
