@@ -42,6 +42,8 @@ _KNOWN_OF_PREDICTOR = (
 )  # fmt: skip
 # As long as Cortex let a batch take and a model load, and as large as it let a batch be; whole ones are waited for.
 _BATCHING_OF_BATCHES: Final = {"max_batch_size": 1024, "max_wait_ms": 1000, "call_timeout": 3600, "load_timeout": 1800}
+# Each is called for by itself: nobody is to wait for those that came with it.
+_BATCHING_OF_REQUESTS: Final = {"max_batch_size": 1, "max_wait_ms": 0}
 _MOST_WORKERS_OF_BATCHES = 4
 _FIRST_PORT, _PORTS_OF_AN_API = 8090, 100
 
@@ -103,8 +105,7 @@ class _Reading:
                 self.lines[(*place, *("predictor" if part == section else part for part in path[1:]))] = line
         predictor = self._predictor((at, section), f"{name}.{section}", entry, entry[section], kind)
         api = {"name": entry.get("name"), "predictor": predictor}
-        if kind == "batch":
-            api["batching"] = dict(_BATCHING_OF_BATCHES)
+        api["batching"] = dict(_BATCHING_OF_BATCHES if kind == "batch" else _BATCHING_OF_REQUESTS)
         self.apis.append(api | self._processes(at, name, entry, kind))
 
     def _predictor(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.cortex_batch import CortexBatches
-from stream_infer.predictors.cortex_code import CLASSES, find_class
+from stream_infer.predictors.cortex_code import CLASSES, find_class, named_after
 from stream_infer.predictors.cortex_project import import_predictor
 from stream_infer.predictors.cortex_requests import requests_of
 from stream_infer.predictors.protocol import Predictor
@@ -25,4 +25,5 @@ def cortex_constructor(spec: PredictorSpec) -> Callable[[], Predictor]:
     if cls is None:
         raise PredictorUnavailable(f"predictor {spec.target} has none of the classes {', '.join(CLASSES)}")
     what, instances = f"predictor {spec.target}:{cls.__name__}", int(options.get("instances", 4))
-    return lambda: CortexBatches(cls, what, spec.config, instances)
+    adapter = named_after(CortexBatches, cls)
+    return lambda: adapter(cls, what, spec.config, instances)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from stream_infer.errors import PredictorUnavailable
 
+Adapter = TypeVar("Adapter")
 CLASSES = ("PythonPredictor", "Handler", "Predictor")
 _FOREIGN_CLASSES = ("TensorFlowPredictor", "ONNXPredictor")
 _FOREIGN = {
@@ -35,6 +36,13 @@ def find_class(module: ModuleType, path: str) -> type | None:
 def find_method(cls: type, names: Sequence[str]) -> str | None:
     """The first of these methods that the class has."""
     return next((name for name in names if callable(getattr(cls, name, None))), None)
+
+
+def named_after(adapter: type[Adapter], thing: Any) -> type[Adapter]:
+    """The adapter under the name of the user's class, or function, which is what people know it by."""
+    names = {"__module__": thing.__module__, "__qualname__": thing.__qualname__}
+    named: type[Adapter] = type(thing.__name__, (adapter,), names)
+    return named
 
 
 class Taking:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.predictors.cortex_code import CLASSES, NoMetrics, Taking, find_class, find_method
+from stream_infer.predictors.cortex_code import CLASSES, NoMetrics, Taking, find_class, find_method, named_after
 from stream_infer.predictors.protocol import Raised, Request
 from stream_infer.records import JSON
 
@@ -69,13 +69,15 @@ def requests_of(module: ModuleType, path: str, config: Mapping[str, Any]) -> Cal
     cls = find_class(module, path)
     if cls is not None:
         of_class = _class_answering(cls, f"predictor {path}:{cls.__name__}")
-        return lambda: CortexRequests(of_class(config))
+        of_requests = named_after(CortexRequests, cls)
+        return lambda: of_requests(of_class(config))
     function = getattr(module, "predict", None)
     if not inspect.isfunction(function):
         raise PredictorUnavailable(
             f"predictor {path} has none of the classes {', '.join(CLASSES)}, and no function predict(sample, metadata)"
         )
-    return lambda: CortexRequests(_Functions(module, function, config))
+    of_functions = named_after(CortexRequests, function)
+    return lambda: of_functions(_Functions(module, function, config))
 
 
 def _class_answering(cls: type, what: str) -> Callable[[Mapping[str, Any]], Answering]:

@@ -9,6 +9,7 @@ import pytest
 from stream_infer.errors import JobRefused, PredictorUnavailable
 from stream_infer.predictors.cortex_batch import job_spec, merged, outputs_of
 from stream_infer.predictors.cortex_requests import plain
+from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.loader import load
 from stream_infer.predictors.protocol import Batch, Job, Raised
 from stream_infer.predictors.spec import PredictorSpec
@@ -214,6 +215,18 @@ def test_a_service_that_is_away_refuses_nothing(spec):
 
 def test_a_class_without_a_hook_has_none(spec):
     assert load(spec("class Handler:\n    def handle_batch(self, payload): ...\n")).on_job_complete is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "name"),
+    [
+        ("batch", "class Handler:\n    def handle_batch(self, payload): ...\n", "predictor.Handler"),
+        ("realtime", "class PythonPredictor:\n    def predict(self, payload): ...\n", "predictor.PythonPredictor"),
+        ("realtime", "def predict(sample, metadata): ...\n", "predictor.predict"),
+    ],
+)
+def test_a_predictor_is_known_by_its_own_name(spec, kind, code, name):
+    assert full_name(load(spec(code, kind=kind))) == name
 
 
 def test_items_without_a_job_have_an_instance_of_their_own(spec):

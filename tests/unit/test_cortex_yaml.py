@@ -71,6 +71,7 @@ def test_a_handler_is_a_predictor_by_a_later_name_and_replicas_are_workers(read)
     hot, later = settings.apis
     assert (hot.predictor.kind, later.predictor.kind) == ("realtime", "async")
     assert hot.predictor.python_path == hot.predictor.project / "lib"
+    assert (hot.batching.max_batch_size, later.batching.max_batch_size) == (1, 1)
     assert (hot.realtime.replicas, hot.realtime.listen) == (2, "127.0.0.1:8090")
     assert (hot.workers.min, hot.workers.max) == (0, 3)
     assert (later.workers.min, later.workers.max, later.realtime) == (1, 1, None)
