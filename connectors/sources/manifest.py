@@ -23,6 +23,7 @@ _CHUNK_BYTES = 64 * 1024
 _LONGEST_ENTRY = 16 * 1024
 _STRING = rb'"(?:[^"\\]|\\.)*"'
 _TOKEN = re.compile(rb"[ \t\r\n]*([\[\],]|" + _STRING + rb'|\{(?:[^{}"]|' + _STRING + rb")*\})", re.DOTALL)
+_BLANKS = re.compile(rb"[ \t\r\n]*")
 _CURSOR = re.compile(r"(\d{1,18})-(\d{1,18}):(\d{1,18})(?::([^\s|]+))?", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
 
@@ -161,7 +162,7 @@ class _Tokens:
 
     def skip_blanks(self) -> None:
         self.peek()
-        match = re.compile(rb"[ \t\r\n]*").match(self._held, self._at)
+        match = _BLANKS.match(self._held, self._at)
         self._at = self._at if match is None else match.end()
 
     def expect(self, token: bytes) -> None:
