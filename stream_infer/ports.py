@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -161,6 +161,18 @@ class ObjectFormat(Protocol):
 
     def items(self, lines: ResultLines) -> Iterator[ItemObject]:
         """What is to lie beside the object; most formats have nothing."""
+        ...
+
+    def shape_of(self, data: bytes) -> str | None:
+        """What of the object has to agree with others, at most some KiB; None where that is nothing."""
+        ...
+
+    def agree(self, shapes: Collection[str]) -> bool:
+        """Whether objects of these shapes can be read together."""
+        ...
+
+    def plain(self, data: bytes) -> bytes:
+        """The object with the same lines, such that it agrees with all others."""
         ...
 
     def decode(self, data: bytes, items: Folder) -> Iterator[bytes]:

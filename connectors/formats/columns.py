@@ -74,7 +74,7 @@ def kind_of(value: Any, depth: int = 0) -> Kind:
             raise Inconsistent(f"{type(value)} is no JSON")
 
 
-def _kind_of_number(value: float) -> Kind:
+def _kind_of_number(value: Any) -> Kind:
     """A whole number of more than 64 bits is read as a float, so that nobody knows what a large one was."""
     if isinstance(value, float) and abs(value) < 2**63:
         return Scalar.FLOAT

@@ -6,21 +6,19 @@ import gzip
 import zlib
 from collections.abc import Iterator
 
-from stream_infer.ports import Folder, ItemObject, ResultLines
+from connectors.formats.plain import PlainFormat
+from stream_infer.ports import Folder, ResultLines
 
 _LEVEL = 6
 
 
-class GzippedLines:
+class GzippedLines(PlainFormat):
     suffix = ".jsonl.gz"
     content_type = "application/gzip"
 
     def encode(self, lines: ResultLines) -> bytes:
         """Without the time, which would make other bytes of the same lines."""
         return gzip.compress(lines.body, _LEVEL, mtime=0)
-
-    def items(self, lines: ResultLines) -> Iterator[ItemObject]:  # noqa: ARG002 - it has none
-        return iter(())
 
     def decode(self, data: bytes, items: Folder) -> Iterator[bytes]:  # noqa: ARG002 - as above
         try:

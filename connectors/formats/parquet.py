@@ -13,14 +13,16 @@ A column or member that is empty in a whole object is not in it, which `union_by
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from connectors.formats.columns import UNKNOWN, Inconsistent, Kind, arrow_type, kind_of, merged, without_empty
 from connectors.formats.lines import Result, line_of, read_result
-from stream_infer.ports import Folder, ItemObject, NumberedLine, ResultLines
+from connectors.formats.plain import PlainFormat
+from connectors.formats.shapes import LONGEST_SHAPE, agree, shape_of
+from stream_infer.ports import Folder, NumberedLine, ResultLines
 from stream_infer.records import JSON
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ _ROWS = 512
 _NAMED = ("custom_id", "key", "source")
 
 
-class Parquet:
+class Parquet(PlainFormat):
     suffix = ".parquet"
     content_type = "application/vnd.apache.parquet"
 
@@ -46,8 +48,33 @@ class Parquet:
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             return _written(lines, None)
 
-    def items(self, lines: ResultLines) -> Iterator[ItemObject]:  # noqa: ARG002 - it has none
-        return iter(())
+    def shape_of(self, data: bytes) -> str | None:
+        from pyarrow.parquet import read_schema
+
+        schema = read_schema(io.BytesIO(data))
+        return shape_of(schema.field("output").type) if "output" in schema.names else None
+
+    def agree(self, shapes: Collection[str]) -> bool:
+        return agree(shapes)
+
+    def plain(self, data: bytes) -> bytes:
+        """With its JSON outputs as text."""
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile, ParquetWriter
+
+        source = ParquetFile(io.BytesIO(data))
+        old = source.schema_arrow
+        if "output" not in old.names:
+            return data
+        text = pa.field("output_json", pa.string())
+        schema = pa.schema([text if field.name == "output" else field for field in old])
+        file = io.BytesIO()
+        with ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in source.iter_batches(batch_size=_ROWS):
+                rows = [_plain_row(row) for row in batch.to_pylist()]
+                columns = [pa.array([row[field.name] for row in rows], type=field.type) for field in schema]
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+        return file.getvalue()
 
     def decode(self, data: bytes, items: Folder) -> Iterator[bytes]:  # noqa: ARG002 - as above
         import pyarrow as pa
@@ -69,7 +96,8 @@ def _output_kind(lines: ResultLines) -> Kind | None:
             result = read_result(line.data)
             if result.is_json:
                 kind = merged(kind, kind_of(orjson.loads(result.output)))
-        return kind if arrow_type(kind) is not None else None
+        typed = arrow_type(kind)
+        return None if typed is None or len(shape_of(typed)) > LONGEST_SHAPE else kind
     except Inconsistent:
         return None
 
@@ -148,6 +176,12 @@ def _row(result: Result, ordinal: int | None, *, is_typed: bool) -> dict[str, An
 def _text(value: Any) -> str:
     """A key that is no text is an object in the line."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    is_json = row.get("output_uri") is None and row.get("output_bytes") is None
+    text = orjson.dumps(without_empty(row.pop("output"))).decode() if is_json else None
+    return row | {"output_json": text}
 
 
 def _line(row: dict[str, Any]) -> bytes:

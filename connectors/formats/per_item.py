@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from connectors.formats.lines import Result, line_of, read_result
+from connectors.formats.plain import PlainFormat
 from stream_infer.ports import Folder, ItemObject, NumberedLine, ResultLines
 from stream_infer.records import JSON, REFERENCE
 
@@ -35,7 +36,7 @@ _EXTENSIONS = {
 }
 
 
-class PerItem:
+class PerItem(PlainFormat):
     suffix = ".items.jsonl"
     content_type = "application/x-ndjson"
 

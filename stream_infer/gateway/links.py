@@ -40,7 +40,7 @@ def _lines(
     plain: Iterable[ManifestRecord], listed: Iterable[bytes], store: Store, seconds: int, until: str
 ) -> Iterator[bytes]:
     for record in plain:
-        named = {"object": record.key, "items": record.count, "bytes": record.bytes, "sha256": record.sha256}
+        named = {"object": record.key, "items": record.count, "bytes": record.bytes}
         yield _line(named, store.link(record.key, seconds), until)
     for line in listed:
         entry = orjson.loads(line)

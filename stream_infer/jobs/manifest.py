@@ -25,7 +25,8 @@ class ManifestRecord(BaseModel):
     """One object. Offsets are those of the first and last record in it, ordinals the items' places in the source.
 
     `count` records of Kafka lie in it, one a line; over all objects of a job they add up to `Counts.sunk`. In
-    `manifest.json` those of failures that were replayed are left out, which makes `Counts.reopened` fewer.
+    `manifest.json` those of failures that were replayed are left out, which makes `Counts.reopened` fewer. `shape`:
+    what has to agree with other objects of the job (sink/agreeing.py); `bytes` and `sha256` are as it was committed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +45,7 @@ class ManifestRecord(BaseModel):
     count: Whole
     bytes: Whole
     sha256: str
+    shape: str | None = Field(default=None, max_length=8192)
 
 
 class Assembled(BaseModel):

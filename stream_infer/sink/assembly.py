@@ -56,7 +56,7 @@ def job_manifest(
         generation=status.generation,
         cause=status.ends_early,
         counts=status.counts,
-        objects=tuple(sorted(records, key=_order)),
+        objects=tuple(record.model_copy(update={"shape": None}) for record in sorted(records, key=_order)),
         assembled=assembled,
     )
 

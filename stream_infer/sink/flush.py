@@ -59,6 +59,9 @@ class PlannedObject:
     def body(self) -> bytes:
         return self.lines.body if self.format is None else self.format.encode(self.lines)
 
+    def shape_of(self, body: bytes) -> str | None:
+        return None if self.format is None else self.format.shape_of(body)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedItems:
@@ -90,6 +93,9 @@ class Pending:
     def body(self) -> bytes:
         return json.dumps(self.objects).encode()
 
+    def shape_of(self, _body: bytes) -> str | None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class FlushPlan:
@@ -110,10 +116,11 @@ class Stored:
 
     size: int
     sha256: str
+    shape: str | None = None
 
     @staticmethod
-    def of(body: bytes) -> Stored:
-        return Stored(len(body), hashlib.sha256(body).hexdigest())
+    def of(body: bytes, shape: str | None = None) -> Stored:
+        return Stored(len(body), hashlib.sha256(body).hexdigest(), shape)
 
 
 def plan_flush(
@@ -178,6 +185,7 @@ def manifest_record(plan: FlushPlan, planned: PlannedObject, stored: Stored) -> 
         count=len(planned.lines),
         bytes=stored.size,
         sha256=stored.sha256,
+        shape=stored.shape,
     )
 
 

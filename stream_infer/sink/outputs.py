@@ -46,6 +46,7 @@ class Outputs:
         self._store = store
         self._open = open_output
         self._pool = DaemonPool(AT_A_TIME, "assemble")
+        self.formats = formats
         self._results = StoredResults(store, formats)
 
     def make(

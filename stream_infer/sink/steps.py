@@ -19,6 +19,7 @@ from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Store
 from stream_infer.records import Control, OutgoingRecord
 from stream_infer.settings import Settings
+from stream_infer.sink.agreeing import agreeing
 from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
 from stream_infer.sink.backlog import Step, Task
 from stream_infer.sink.backoff import Backoff
@@ -83,7 +84,6 @@ class Steps:
         return [control, self._progress(event)]
 
     def _assemble(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
-        records = self._manifests.whole(status, check)
         errors: list[str] = []
 
         def assembled(left: Sequence[ManifestRecord]) -> Assembled | None:
@@ -91,6 +91,7 @@ class Steps:
             errors.extend([] if error is None else [error])
             return made
 
+        records = agreeing(self._store, self._manifests.whole(status, check), self._outputs.formats, check)
         left = assemble(self._store, status, records, self._replays(status), check, assembled)
         return [self._progress(finalized(self._store, status, left, time.time(), next(iter(errors), None)))]
 

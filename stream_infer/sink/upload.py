@@ -97,7 +97,7 @@ def _put(store: Store, put: _Put) -> Stored:
         return _put_items(store, put)
     body = put.body()
     store.put(put.key, body, put.content_type)
-    return Stored.of(body)
+    return Stored.of(body, put.shape_of(body))
 
 
 def _put_items(store: Store, put: PlannedItems) -> Stored:

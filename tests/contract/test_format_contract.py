@@ -247,6 +247,61 @@ def test_duckdb_and_pandas_read_objects_together_whatever_their_schemas(tmp_path
     assert frame.iloc[1]["output"]["label"] == "dog"
 
 
+PAIRS = [
+    1,
+    "x",
+    True,
+    0.5,
+    [1],
+    ["x"],
+    [[1]],
+    {"a": 1},
+    [{"a": 1}],
+    {"a": "x"},
+    {"a": [1]},
+    {"a": {"b": 1}},
+    {"A": [1]},
+]
+
+
+@pytest.mark.parametrize("one", PAIRS)
+@pytest.mark.parametrize("other", PAIRS)
+def test_what_agrees_is_read_together_and_what_does_not_is_once_it_is_plain(one, other, tmp_path):
+    """The rule is ours, the reader is not: DuckDB says which columns it can make one."""
+    parquet = FORMATS["parquet"]
+    objects = [parquet.encode(results({"m": one})), parquet.encode(results({"m": other}))]
+    shapes = {parquet.shape_of(data) for data in objects}
+    if not parquet.agree(shapes):
+        objects = [parquet.plain(data) for data in objects]
+        assert [parquet.shape_of(data) for data in objects] == [None, None]
+    for number, data in enumerate(objects):
+        (tmp_path / f"{number}.parquet").write_bytes(data)
+
+    rows = duckdb.sql(f"select * from read_parquet('{tmp_path}/*.parquet', union_by_name=true)").fetchall()
+    assert len(rows) == 2
+
+
+def test_a_plain_object_has_the_same_lines_and_is_plain_already():
+    parquet = FORMATS["parquet"]
+    lines = PackedLines([line(0, b'{"a": [1.5], "b": null}', custom_id="c"), LINES[2], LINES[5], line(20, b"null")])
+    typed = parquet.encode(lines)
+    plain = parquet.plain(typed)
+
+    assert parquet.shape_of(typed) == '{"a":["s"]}'
+    assert [*parquet.decode(plain, Items(parquet, lines))] == [*parquet.decode(typed, Items(parquet, lines))]
+    assert parquet.plain(plain) == plain
+
+
+def test_a_shape_is_bounded():
+    many = {f"member_{n}_" + "x" * 40: n for n in range(200)}
+
+    assert FORMATS["parquet"].shape_of(FORMATS["parquet"].encode(results(many))) is None
+    for name in set(FORMATS) - {"parquet"}:
+        assert FORMATS[name].shape_of(b"") is None
+        assert FORMATS[name].agree({"x"})
+        assert FORMATS[name].plain(b"x") == b"x"
+
+
 def names(lines: PackedLines) -> list[str]:
     return [one.name for one in FORMATS["per-item"].items(lines)]
 

@@ -16,9 +16,10 @@ from stream_infer.jobs.manifest import Kind, ManifestRecord
 from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.stored_results import StoredResults
 from stream_infer.records import JSON, REFERENCE, Item, Message
+from stream_infer.sink.agreeing import agreeing
 from stream_infer.sink.assembly import orphans
 from stream_infer.sink.buffers import Closed
-from stream_infer.sink.flush import FlushPlan, Outlet, manifest_record, plan_flush
+from stream_infer.sink.flush import FlushPlan, Outlet, Stored, manifest_record, plan_flush
 from stream_infer.sink.names import Destination, read_name
 from stream_infer.sink.packed_lines import Line, PackedLines
 from stream_infer.sink.records import read_line
@@ -243,3 +244,36 @@ def test_a_line_keeps_its_offset_and_ordinal() -> None:
 
     assert isinstance(line, Line)
     assert (line.offset, line.ordinal) == (7, 7)
+
+
+def agreed(store: MemoryStore, records_: list[ManifestRecord]) -> list[ManifestRecord]:
+    return agreeing(store, records_, FORMATS, lambda _seconds=0.0: None)
+
+
+def test_objects_that_disagree_are_put_anew_under_their_keys_when_the_job_ends() -> None:
+    store = MemoryStore()
+    plans = [plan_of(message(n, value, "parquet")) for n, value in enumerate((b'{"a": 1}', b'{"a": [1]}', b'{"b": 1}'))]
+    committed = [record for plan in plans for record in records(plan, put(plan, store))]
+    assert [record.shape for record in committed] == ['{"a":"s"}', '{"a":["s"]}', '{"b":"s"}']
+
+    left = agreed(store, committed)
+    assert [record.key for record in left] == [record.key for record in committed]
+    assert [record.sha256 for record in left] == [Stored.of(store.get(record.key)).sha256 for record in left]
+    assert [record.shape for record in left] == [None] * 3
+    lines = merge_objects(committed, StoredResults(store, FORMATS).lines)
+    assert [json.loads(line)["output"] for line in lines] == [{"a": 1}, {"a": [1]}, {"b": 1}]
+
+    before = dict(store.objects)
+    assert agreed(store, committed) == left, "a step may be taken again"
+    assert store.objects == before
+
+
+def test_objects_that_agree_stay_as_they_are() -> None:
+    store = MemoryStore()
+    plans = [plan_of(message(n, value, "parquet")) for n, value in enumerate((b'{"a": 1}', b'{"a": "x"}', b"null"))]
+    committed = [record for plan in plans for record in records(plan, put(plan, store))]
+    before = dict(store.objects)
+
+    assert agreed(store, committed) == committed
+    assert store.objects == before
+    assert agreed(store, []) == []
