@@ -1,5 +1,6 @@
 """The system under test, every part a process of its own: Kafka, S3, the proxies before them, and all roles."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -79,7 +80,12 @@ def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
         "name": API,
         "partitions": 6,
         "predictor": _predictor(folder, plan),
-        "batching": {"max_batch_size": BATCH, "call_timeout": 2.0 + BATCH * plan.pause, "load_timeout": 60},
+        # A model of SageMaker's is asked record by record, and writes down each: so each is a call.
+        "batching": {
+            "max_batch_size": 1 if plan.predictor == "sagemaker" else BATCH,
+            "call_timeout": 2.0 + BATCH * plan.pause,
+            "load_timeout": 60,
+        },
         "workers": {"min": WORKERS, "max": WORKERS + 1},
         "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": list(items.DELAYS)},
         "breaker": {"window": WINDOW},
@@ -114,6 +120,9 @@ def _predictor(folder: Path, plan: Plan) -> dict[str, Any]:
     }
     if plan.predictor == "cortex":
         return {"type": "cortex", "path": str(PREDICTORS / "soaking_cortex.py"), "config": config, "instances": 16}
+    if plan.predictor == "sagemaker":
+        env = {"SOAKING": json.dumps(config)}
+        return {"type": "sagemaker", "model": str(PREDICTORS / "soaking_sagemaker"), "env": env}
     return predictor("soaking.py:Soaking", **config)
 
 

@@ -1,0 +1,30 @@
+"""The model of `make soak PREDICTOR=sagemaker`: the same deeds, by functions as SageMaker's users write them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from soaking import Soaking  # noqa: E402 - found by the line above
+
+
+def model_fn(model_dir):
+    return Soaking(json.loads(os.environ["SOAKING"]))
+
+
+def input_fn(body, content_type):
+    assert content_type == "application/json"
+    return json.loads(body)
+
+
+def predict_fn(item, model):
+    [answer] = model.predict([item])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def output_fn(answer, accept):
+    return None if answer is None else json.dumps(answer)
