@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from stream_infer.batch.lines import NotOurs
 
 
-@dataclass(frozen=True, slots=True)
 class Naming:
     """`folder` as the user wrote it: `filepath` is what `Path(folder) / …` comes to."""
 
-    folder: str
-
-    @property
-    def prefix(self) -> str:
-        whole = str(Path(self.folder))
-        if whole == ".":
-            return ""
-        return whole if whole.endswith("/") else f"{whole}/"
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        whole = str(Path(folder))
+        self._prefix = "" if whole == "." else whole if whole.endswith("/") else f"{whole}/"
 
     def path_of(self, key: bytes) -> str:
-        return self.prefix + os.fsdecode(key)
+        return self._prefix + os.fsdecode(key)
 
     def key_of(self, path: str) -> bytes:
         """Raises NotOurs for a path that does not lie in the folder."""
-        if not path.startswith(self.prefix) or path == self.prefix:
+        if not path.startswith(self._prefix) or path == self._prefix:
             raise NotOurs(f"is about {path!r}, which is not below {self.folder}")
-        return os.fsencode(path[len(self.prefix) :])
+        return os.fsencode(path[len(self._prefix) :])
 
 
 def keys_below(folder: Path, paths: Iterable[Path]) -> tuple[bytes, ...]:

@@ -220,6 +220,36 @@ def test_a_mistake_is_said_in_one_line_and_leaves_no_results(tmp_path: Path, arg
     assert not results.exists() or results.read_text() == ""
 
 
+def test_a_sagemaker_model_and_a_cortex_one_of_a_configuration_file(tmp_path: Path) -> None:
+    write_texts(tmp_path / "texts", 3)
+    (tmp_path / "net" / "code").mkdir(parents=True)
+    (tmp_path / "net" / "code" / "inference.py").write_text(
+        "import json\n"
+        "def model_fn(model_dir): return 'net'\n"
+        "def input_fn(body, content_type): return body\n"
+        "def predict_fn(data, model): return {'words': len(data.split()), 'model': model}\n"
+        "def output_fn(prediction, accept): return json.dumps(prediction), accept\n"
+    )
+    (tmp_path / "batch.py").write_text(
+        "class PythonPredictor:\n"
+        "    def __init__(self, config): pass\n"
+        "    def predict(self, payload, batch_id): return payload\n"
+    )
+    (tmp_path / "stream-infer.yaml").write_text(
+        "apis:\n"
+        "  - {name: words, predictor: {type: sagemaker, model: net}}\n"
+        "  - {name: jobs, predictor: {type: cortex, path: batch.py}}\n"
+    )
+
+    done = run(tmp_path, "words", "texts")
+    refused = run(tmp_path, "jobs", "texts", "--output", "jobs.jsonl")
+
+    assert done.returncode == 0, done.stderr
+    assert [(line["words"], line["model"]) for line in lines(tmp_path / "results.jsonl")] == [(3, "net")] * 3
+    assert refused.returncode == 2
+    assert "stream-infer submit jobs --dir texts" in refused.stderr
+
+
 def test_the_sentiment_of_reviews(tmp_path: Path) -> None:
     pytest.importorskip("vaderSentiment")
     reviews = ROOT / "examples" / "sentiment" / "reviews"
