@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +73,12 @@ def up_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield start
 
 
+def cli(*arguments: str) -> str:
+    command = [sys.executable, "-m", "stream_infer", *arguments]
+    environ = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environ).stdout
+
+
 def submit(endpoint: str, spec: dict[str, Any], **params: str) -> requests.Response:
     return requests.post(endpoint, json=spec, params=params, timeout=60)
 
@@ -124,6 +133,14 @@ def test_a_batch_api_serves_its_user_as_cortex_did(up_with: Any, s3: S3Server, m
     assert aggregated["results"][0]["label"] == "iris", "it found its file in the project"
     assert "loaded for iris 1 4" in up.text()
 
+    # `get` shows what Cortex's did.
+    api = requests.get(f"{gateway}/v1/apis/iris", timeout=60).json()
+    assert (api["available"], api["up_to_date"]) == (1, 1), api
+    assert api["avg_latency"] > 0
+    shown = cli("get", "iris", "--gateway", gateway)
+    for said in ("status", "up-to-date", "available", "requested", "last update", "avg latency", f"{endpoint}", "7/7"):
+        assert said in shown
+
     # Lines of objects; the API's config is the job's where it says so.
     spec = {
         "workers": 1,
@@ -177,7 +194,8 @@ def test_a_batch_api_serves_its_user_as_cortex_did(up_with: Any, s3: S3Server, m
 
 @pytest.mark.timeout(300)
 def test_a_job_can_be_stopped_and_two_jobs_keep_their_states_apart(up_with: Any) -> None:
-    up, gateway = up_with(CORTEX_YAML)
+    # One worker: where another one comes, it gets a share of the partitions, and with it of the jobs.
+    up, gateway = up_with(CORTEX_YAML, STREAM_INFER__APIS__STATEFUL__WORKERS__MAX="1")
     endpoint = f"{gateway}/stateful"
     items = {"items": [[n] for n in range(40)], "batch_size": 4}
     job_ids = [
