@@ -83,6 +83,28 @@ def _kind_of_number(value: Any) -> Kind:
     return Scalar.INT if abs(value) <= _EXACT_IN_A_DOUBLE else Scalar.LARGE_INT
 
 
+def fits(kind: Kind, value: Any) -> bool:
+    """Whether merging the value's kind would change nothing: what most values of a column do."""
+    match kind:
+        case Struct(members):
+            if type(value) is not dict:
+                return value is None
+            get = members.get
+            return all((of := get(name)) is not None and fits(of, inner) for name, inner in value.items())
+        case ListOf(inner):
+            return value is None or (type(value) is list and all(fits(inner, one) for one in value))
+        case Scalar.TEXT:
+            return value is None or type(value) is str
+        case Scalar.FLOAT:
+            return value is None or (type(value) is float and -(2**63) < value < 2**63)
+        case Scalar.INT:
+            return value is None or (type(value) is int and abs(value) <= _EXACT_IN_A_DOUBLE)
+        case Scalar.BOOL:
+            return value is None or type(value) is bool
+        case _:
+            return value is None
+
+
 def merged(one: Kind, other: Kind) -> Kind:
     """The kind that holds both. Raises Inconsistent."""
     if one == other or other is UNKNOWN:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from connectors.formats.columns import UNKNOWN, Inconsistent, Kind, arrow_type, kind_of, merged, without_empty
+from connectors.formats.columns import UNKNOWN, Inconsistent, Kind, arrow_type, fits, kind_of, merged, without_empty
 from connectors.formats.lines import Result, line_of, read_result
 from connectors.formats.plain import PlainFormat
 from connectors.formats.shapes import LONGEST_SHAPE, agree, shape_of
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _GROUP_BYTES = 1024 * 1024
 _ROWS = 512
 _NAMED = ("custom_id", "key", "source")
+_ORDER = ("item_id", "ordinal", *_NAMED, "content_type", "output", "output_json", "output_bytes", "output_uri")
 
 
 class Parquet(PlainFormat):
@@ -42,11 +43,11 @@ class Parquet(PlainFormat):
         """Looks at all lines once for their types, and once more to write them."""
         import pyarrow as pa
 
-        kind = _output_kind(lines)
+        survey = _Survey(lines)
         try:
-            return _written(lines, kind)
+            return _written(lines, survey.schema(is_typed=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            return _written(lines, None)
+            return _written(lines, survey.schema(is_typed=False))
 
     def shape_of(self, data: bytes) -> str | None:
         from pyarrow.parquet import read_schema
@@ -88,59 +89,61 @@ class Parquet(PlainFormat):
             raise ValueError(f"it is no Parquet: {error}") from error
 
 
-def _output_kind(lines: ResultLines) -> Kind | None:
-    """Of all JSON outputs; None where they do not agree, or none says what it is."""
-    kind: Kind = UNKNOWN
-    try:
+class _Survey:
+    """What stands in the lines of an object: its columns, and the kind of `output`; None where JSON is text."""
+
+    def __init__(self, lines: ResultLines) -> None:
+        self.used = {"item_id", "ordinal"}
+        kind: Kind | None = UNKNOWN
         for line in lines:
             result = read_result(line.data)
-            if result.is_json:
-                kind = merged(kind, kind_of(orjson.loads(result.output)))
-        typed = arrow_type(kind)
-        return None if typed is None or len(shape_of(typed)) > LONGEST_SHAPE else kind
+            self.used.update(result.named)
+            self.used.update(_columns_of(result))
+            if result.is_json and kind is not None:
+                kind = _with(kind, orjson.loads(result.output))
+        typed = None if kind is None else arrow_type(kind)
+        self.kind = None if typed is None or len(shape_of(typed)) > LONGEST_SHAPE else kind
+
+    def schema(self, *, is_typed: bool) -> pa.Schema:
+        import pyarrow as pa
+
+        texts = ("item_id", *_NAMED, "content_type", "output_json", "output_uri")
+        types: dict[str, pa.DataType] = dict.fromkeys(texts, pa.string())
+        types |= {"ordinal": pa.int64(), "output_bytes": pa.binary()}
+        typed = arrow_type(self.kind) if is_typed and self.kind is not None else None
+        used = self.used | {"output_json" if typed is None else "output"}
+        if typed is not None:
+            types["output"] = typed
+        return pa.schema([pa.field(name, types[name]) for name in _ORDER if name in used and name in types])
+
+
+def _with(kind: Kind, output: Any) -> Kind | None:
+    try:
+        return kind if fits(kind, output) else merged(kind, kind_of(output))
     except Inconsistent:
         return None
 
 
-def _written(lines: ResultLines, kind: Kind | None) -> bytes:
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetWriter
-
-    schema = _schema(lines, kind)
-    file = io.BytesIO()
-    with ParquetWriter(file, schema, compression="zstd") as writer:
-        for group in _groups(lines):
-            rows = [_row(read_result(line.data), line.ordinal, is_typed=kind is not None) for line in group]
-            columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return file.getvalue()
-
-
-def _schema(lines: ResultLines, kind: Kind | None) -> pa.Schema:
-    import pyarrow as pa
-
-    types: dict[str, pa.DataType] = {
-        name: pa.string() for name in ("item_id", *_NAMED, "content_type", "output_json", "output_uri")
-    }
-    types |= {"ordinal": pa.int64(), "output_bytes": pa.binary()}
-    typed = None if kind is None else arrow_type(kind)
-    if typed is not None:
-        types["output"] = typed
-    used: set[str] = {"item_id", "ordinal", "output" if kind is not None else "output_json"}
-    for line in lines:
-        result = read_result(line.data)
-        used.update(name for name in _NAMED if name in result.named)
-        used.update(_place_of(result))
-    order = ("item_id", "ordinal", *_NAMED, "content_type", "output", "output_json", "output_bytes", "output_uri")
-    return pa.schema([pa.field(name, types[name]) for name in order if name in used and name in types])
-
-
-def _place_of(result: Result) -> tuple[str, ...]:
+def _columns_of(result: Result) -> tuple[str, ...]:
     if result.copied_from is not None:
         return ("content_type", "output_uri")
     if not result.is_json:
         return ("content_type", "output_bytes")
     return () if result.content_type == JSON else ("content_type",)
+
+
+def _written(lines: ResultLines, schema: pa.Schema) -> bytes:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    file = io.BytesIO()
+    is_typed = "output" in schema.names
+    with ParquetWriter(file, schema, compression="zstd") as writer:
+        for group in _groups(lines):
+            rows = [_row(read_result(line.data), line.ordinal, is_typed=is_typed) for line in group]
+            columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return file.getvalue()
 
 
 def _groups(lines: Iterable[NumberedLine]) -> Iterator[list[NumberedLine]]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.formats import object_formats
-from connectors.formats.columns import without_empty
+from connectors.formats.columns import Inconsistent, fits, kind_of, merged, without_empty
 from connectors.formats.jsonl import result_line
 from connectors.formats.lines import line_of, read_result
 from connectors.stores.keys import checked_key
@@ -146,6 +146,19 @@ def test_any_json_comes_back_from_parquet_but_for_what_is_empty_there(values):
         assert found == values
     else:
         assert [hollow(one) for one in found] == [hollow(one) for one in values]
+
+
+@settings(deadline=None, max_examples=150)
+@given(VALUES, VALUES)
+def test_what_fits_a_kind_would_not_change_it(one, other):
+    one, other = (orjson.loads(json.dumps(value)) for value in (one, other))
+    try:
+        kind = kind_of(one)
+        expected = merged(kind, kind_of(other))
+    except Inconsistent:
+        return
+    assert not fits(kind, other) or expected == kind
+    assert fits(expected, None)
 
 
 def hollow(value: object) -> object:
