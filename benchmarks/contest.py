@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.bench import NULL_API, Bench, Lane, announce_job
 from benchmarks.contestants import Contestant
 from benchmarks.load import Fill, Load
-from benchmarks.observer import Observer, Unfinished
+from benchmarks.observer import EVERY_S, Observer, Unfinished
 from benchmarks.processes import Started, started
 
 WARM_UP_ITEMS = 4000
@@ -43,7 +43,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a run takes place under, but for who runs. `members` processes share the work."""
+    """What a run takes place under, but for who runs. `members` processes share the work; somebody looks for results
+    every `look_every_s`."""
 
     load: Callable[[Contestant], Load]
     api: Mapping[str, Any] = field(default_factory=lambda: NULL_API)
@@ -52,6 +53,7 @@ class Conditions:
     members: int = 1
     warm_up_items: int = WARM_UP_ITEMS
     slowest: float = _SLOWEST
+    look_every_s: float = EVERY_S
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def warm(
             )
             for number in range(conditions.members)
         ]
-        observer = opened.enter_context(Observer(bench.bootstrap, lane.target))
+        observer = opened.enter_context(Observer(bench.bootstrap, lane.target, conditions.look_every_s))
         try:
             observer.wait_for(conditions.warm_up_items, _START_S, members[0].is_running)
             _await_members(bench, lane, conditions.members)

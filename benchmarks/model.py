@@ -23,11 +23,12 @@ FILES, S3 = "worker, files", "worker, S3 objects"
 MEMORY, UNTUNED, LOADER = "in-memory loop", "in-memory loop, as most write it", "PyTorch DataLoader"
 _WARM_UP = 2 * pictures.BATCH
 _SLOWEST = 2.0
+_LOOK_EVERY_S = 0.1
 _LACKS = {
     FILES: "–",
     S3: "–",
     MEMORY: "no reading, no results written, no commits, no isolation",
-    UNTUNED: "as above; its tensors go back to the kernel at every layer",
+    UNTUNED: "as above; a batch as a whole on both cores, its tensors go back to the kernel at every layer",
     LOADER: "as above, but it reads; no results written, no commits, no isolation; a restart begins anew",
 }
 
@@ -89,6 +90,7 @@ def _worker(
         environment=environment,
         warm_up_items=_WARM_UP,
         slowest=_SLOWEST,
+        look_every_s=_LOOK_EVERY_S,
     )
     return run_once(bench, OURS, conditions).rate
 

@@ -37,6 +37,7 @@ from stream_infer.predictors.network import (
     Network,
     choose_device,
     choose_precision,
+    choose_streams,
 )
 from stream_infer.predictors.spec import PredictorSpec
 
@@ -52,7 +53,9 @@ class ClassifierConfig:
     `interpolation`: bilinear or bicubic. `labels`: a file with a class name a line, or a list; ImageNet's unless given.
     `factory`: `module:callable` that is given the model's name and returns a torch module, for models that are not
     torchvision's. `device`: auto, cpu, cuda, cuda:1. `precision`: auto, float32, bfloat16, float16. `compile`: sizes of
-    micro-batches to compile the model for; what has another size is filled up to the next of them.
+    micro-batches to compile the model for; what has another size is filled up to the next of them. `streams`: slices of
+    a micro-batch that are computed beside each other, each on a core of its own; auto, or 1 for a model whose forward
+    keeps something between calls.
     """
 
     top_k: int = 5
@@ -66,6 +69,7 @@ class ClassifierConfig:
     interpolation: str | None = None
     precision: str = "auto"
     compile: Sequence[int] = ()
+    streams: int | str = "auto"
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> Self:
@@ -217,7 +221,12 @@ def _execution(config: ClassifierConfig) -> Execution:
         known = ", ".join(PRECISIONS)
         raise PredictorUnavailable(f"config.precision {config.precision!r} is unknown: use auto, {known}")
     device = choose_device(config.device)
-    return Execution(device, choose_precision(config.precision, device), _compiled_for(config.compile))
+    compiled_for = _compiled_for(config.compile)
+    try:
+        streams = choose_streams(config.streams, device, compiled_for)
+    except ValueError as error:
+        raise PredictorUnavailable(f"config.streams: {error}") from None
+    return Execution(device, choose_precision(config.precision, device), compiled_for, streams)
 
 
 def _compiled_for(wish: object) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Precision, and the sizes that a model is compiled for."""
 
 import functools
+import threading
 
 import pytest
 
@@ -13,6 +14,7 @@ from stream_infer.predictors.network import (  # noqa: E402
     Network,
     choose_device,
     choose_precision,
+    choose_streams,
 )
 
 CPU = torch.device("cpu")
@@ -134,3 +136,65 @@ def test_the_device_is_cuda_where_there_is_one(monkeypatch, is_there, device):
 
     assert choose_device("auto") == torch.device(device)
     assert choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize(
+    ("count", "called_with"),
+    [(1, [1]), (4, [4]), (5, [2, 3]), (8, [4, 4]), (12, [3] * 4), (17, [4, 4, 4, 5]), (32, [4] * 8)],
+)
+def test_slices_of_a_large_micro_batch_are_computed_beside_each_other_each_on_one_core(count, called_with):
+    whole = torch.get_num_threads()
+    threads = []
+
+    class Counting(Model):
+        def forward(self, values):
+            threads.append(torch.get_num_threads())
+            return super().forward(values)
+
+    model = Counting()
+    found = Network(model, FRAME, Execution(CPU, torch.float32, streams=2))(pixels(count))
+
+    assert sorted(len(values) for values in model.seen) == called_with
+    assert set(threads) == {whole if len(called_with) == 1 else 1}
+    assert torch.get_num_threads() == whole
+    torch.testing.assert_close(found, outputs(count))
+
+
+def test_what_a_slice_raises_is_raised_once_no_other_is_computed_any_more():
+    began, ended = threading.Barrier(2), []
+
+    class Failing(torch.nn.Module):
+        def forward(self, values):
+            if torch.equal(values, slices[0]):
+                began.wait(10)
+                raise MemoryError("of the first slice")
+            began.wait(10)
+            ended.append(len(values))
+            return values.flatten(1)
+
+    frame = Frame(8, 8, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), "bilinear")
+    network = Network(Failing(), frame, Execution(CPU, torch.float32, streams=2))
+    slices = [piece.to(torch.float32) for piece in pixels(8).tensor_split(2)]
+
+    with pytest.raises(MemoryError, match="of the first slice"):
+        network(pixels(8))
+
+    assert ended == [4]
+
+
+@pytest.mark.parametrize(
+    ("wish", "device", "compiled_for", "streams"),
+    [("auto", CUDA, (), 1), ("auto", CPU, (8,), 1), (1, CPU, (8,), 1), (1, CUDA, (), 1), (3, CPU, (), 3)],
+)
+def test_streams_are_for_a_cpu_and_a_model_that_is_not_compiled(wish, device, compiled_for, streams):
+    assert choose_streams(wish, device, compiled_for) == streams
+
+
+def test_as_many_streams_as_torch_has_threads():
+    assert choose_streams("auto", CPU, ()) == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("wish", "device"), [(2, CUDA), (0, CPU), (True, CPU), ("two", CPU)])
+def test_streams_that_cannot_be_are_refused(wish, device):
+    with pytest.raises(ValueError, match="auto"):
+        choose_streams(wish, device, ())
