@@ -28,7 +28,7 @@ API = "digits"
 CONFIG = Path("examples/digits/stream-infer.yaml")
 FOLDER = Path(".stream-infer/digits").absolute()
 VERSITYGW = default_cache_dir() / "bin" / "versitygw"
-ENOUGH = 0.95
+ENOUGH = 0.94
 START_S, STOP_S, S3_START_S = 600.0, 75.0, 30.0
 
 

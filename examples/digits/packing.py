@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -20,7 +21,7 @@ from sklearn.datasets import load_digits
 from examples.digits.model.code.net import Net
 
 TESTED = 1000
-_EPOCHS, _BATCH, _SEED = 15, 64, 7
+_EPOCHS, _BATCH, _SEED = 30, 32, 7
 _CODE = Path(__file__).parent / "model" / "code"
 
 
@@ -38,9 +39,9 @@ def pack(folder: Path) -> Packed:
     packed = folder / "model.tar.gz"
     if not packed.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        digits = load_digits()
-        write_images(digits, folder)
-        train(digits, folder / "model.pth")
+        scans, labels = shuffled()
+        write_images(scans[-TESTED:], labels[-TESTED:], folder)
+        train(scans[:-TESTED], labels[:-TESTED], folder / "model.pth")
         with tarfile.open(packed.with_suffix(".new"), "w:gz") as tar:
             tar.add(folder / "model.pth", "model.pth")
             for file in sorted(_CODE.glob("*.py")):
@@ -51,22 +52,30 @@ def pack(folder: Path) -> Packed:
     return Packed(packed, folder / "images", labels)
 
 
-def write_images(digits: Any, folder: Path) -> None:
+def shuffled() -> tuple[Any, Any]:
+    """Scans of 8 x 8 pixels from 0 to 16, and what they show; as they come, those of one hand stand together."""
+    digits = load_digits()
+    order = np.random.default_rng(_SEED).permutation(len(digits.images))
+    return digits.images[order], digits.target[order]
+
+
+def write_images(scans: Any, labels: Any, folder: Path) -> None:
     (folder / "images").mkdir(exist_ok=True)
     with (folder / "labels.csv").open("w", newline="") as file:
-        labels = csv.writer(file)
-        for number, (image, label) in enumerate(zip(digits.images[-TESTED:], digits.target[-TESTED:], strict=True)):
+        rows = csv.writer(file)
+        for number, (scan, label) in enumerate(zip(scans, labels, strict=True)):
             name = f"{number:04d}.png"
-            Image.fromarray((image * 255 / 16).astype("uint8")).save(folder / "images" / name)
-            labels.writerow([name, int(label)])
+            Image.fromarray((scan * 255 / 16).astype("uint8")).save(folder / "images" / name)
+            rows.writerow([name, int(label)])
 
 
-def train(digits: Any, path: Path) -> None:
+def train(scans: Any, shown: Any, path: Path) -> None:
     torch.manual_seed(_SEED)
-    pixels = torch.tensor(digits.images[:-TESTED] / 16, dtype=torch.float32).unsqueeze(1)
-    labels = torch.tensor(digits.target[:-TESTED])
+    pixels = torch.tensor(scans / 16, dtype=torch.float32).unsqueeze(1)
+    labels = torch.tensor(shown)
     net = Net()
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-3)
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS)
     for _ in range(_EPOCHS):
         order = torch.randperm(len(pixels))
         for start in range(0, len(pixels), _BATCH):
@@ -75,6 +84,7 @@ def train(digits: Any, path: Path) -> None:
             loss: Any = torch.nn.functional.cross_entropy(net(pixels[batch]), labels[batch])
             loss.backward()
             optimizer.step()
+        slower.step()
     torch.save(net.state_dict(), path)
 
 

@@ -51,6 +51,7 @@ class SageMakerModel:
         module = import_program(folder, chosen or _PROGRAM, is_required=chosen is not None)
         functions = Functions(module, _default, self._context)
         self._transform = functions.transform
+        self._reads_many = functions.has_own_input
         _run("pre_model_fn", functions.before_model, str(folder))
         self._model = _run("model_fn", functions.model, str(folder))
         _run("model_warmup_fn", functions.after_model, str(folder), self._model)
@@ -86,10 +87,18 @@ class SageMakerModel:
         """The answer, or, in its place, what was raised."""
         try:
             answer = self._ask(request.body, request.type)
-            # As where it stands among others, so that it does not matter which were put together.
-            return (_parts(answer, 1) or [answer])[0] if request.type.joins_lines else answer
+            return self._alone(answer) if request.type.joins_lines else answer
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is this item's
             return Raised(error)
+
+    def _alone(self, answer: Answer) -> Answer:
+        """As it would be among others, so that it does not matter which records were put together.
+
+        The default input_fn makes a row of one line, and a table of several: its answer is that of the row.
+        """
+        if not self._reads_many and isinstance(answer, Payload):
+            return Payload(answer.data.removesuffix(b"\n"), answer.content_type)
+        return (_parts(answer, 1) or [answer])[0]
 
     def _answer_joined(self, requests: Sequence[Request]) -> list[Answer]:
         """One request of all of them; where it fails, or its answer has no part for each, one request for each."""
@@ -160,24 +169,31 @@ def _together(items: Sequence[Request], *, joins: bool) -> Iterator[list[Request
 
 
 def _parts(answer: Answer, count: int) -> list[Answer] | None:
-    """A part of the answer for each of `count` records: its lines, or the elements of its JSON array."""
+    """A part of the answer for each of `count` records: the elements of its JSON array, or its lines."""
     if isinstance(answer, list | tuple) and not isinstance(answer, Payload):
         return list(answer) if len(answer) == count else None
     if not isinstance(answer, Payload):
         return None
     data, kind = answer
-    lines = data.removesuffix(b"\n").split(b"\n")
-    if len(lines) == count:
-        return [Payload(line.removesuffix(b"\r"), kind) for line in lines]
-    if kind.partition(";")[0].strip().lower() != JSON:
+    is_json = kind.partition(";")[0].strip().lower() == JSON
+    if is_json and (value := _json(data)) is not None:
+        return [Payload(json.dumps(part).encode(), kind) for part in value] if _has(value, count) else None
+    lines = [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")]
+    if len(lines) != count or (is_json and any(_json(line) is None for line in lines)):
         return None
+    return [Payload(line, kind) for line in lines]
+
+
+def _json(data: bytes) -> Any:
+    """None where it is no JSON, or null."""
     try:
-        value = json.loads(data)
+        return json.loads(data)
     except ValueError:
         return None
-    if not isinstance(value, list) or len(value) != count:
-        return None
-    return [Payload(json.dumps(part).encode(), kind) for part in value]
+
+
+def _has(value: Any, count: int) -> bool:
+    return isinstance(value, list) and len(value) == count
 
 
 def _tell_unmet(folder: Path) -> None:

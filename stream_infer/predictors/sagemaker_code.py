@@ -78,6 +78,10 @@ class Functions:
             self._output = self._function("output_fn", 2)
             self.transform = self._in_three_steps
 
+    @property
+    def has_own_input(self) -> bool:
+        return self._own("input_fn") is not None or self._own("transform_fn") is not None
+
     def _in_three_steps(self, model: Any, body: Any, content_type: str, accept: str) -> Any:
         return self._output(self._predict(self._input(body, content_type), model), accept)
 

@@ -17,7 +17,7 @@ from examples.digits.packing import Packed, manifest_of, pack
 from tests.support.s3_fixture import S3Server
 from tests.support.up_process import UpProcess, up_in, write_config
 
-ENOUGH = 0.95
+ENOUGH = 0.94
 PATIENCE_S = 120.0
 ADDING = b"""
 def model_fn(model_dir):

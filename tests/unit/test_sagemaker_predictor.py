@@ -174,6 +174,20 @@ def test_a_json_array_of_as_many_elements_is_shared_out(model):
     assert run(model(DOUBLING), *lines(b"1", b"2", accept=JSON)) == [(b"2", JSON), (b"4", JSON)]
 
 
+def test_one_line_is_answered_as_among_others(model):
+    predictor = model(DOUBLING)
+
+    assert run(predictor, *lines(b"1", accept=JSON)) == [(b"2", JSON)]
+    assert run(predictor, *lines(b"1", accept="text/csv")) == [(b"2", "text/csv")]
+    assert run(predictor, (b"1", JSON)) == [(b"[2]", JSON)]
+
+
+def test_json_lines_are_shared_out_but_not_the_lines_of_one_json_text(model):
+    code = DOUBLING.replace("return str([2 * number for number in numbers])", "return ANSWER")
+    predictor = model(code.replace("ANSWER", repr('{"a": 1}\n{"a": 2}\n')))
+    assert run(predictor, *lines(b"1", b"2", accept=JSON)) == [(b'{"a": 1}', JSON), (b'{"a": 2}', JSON)]
+
+
 def test_a_request_of_many_lines_has_at_most_so_many_bytes(model):
     predictor = model(DOUBLING)
     run(predictor, *lines(b"1", b"22", b"3", b"4444", max_bytes=4))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from soaking import Soaking  # noqa: E402 - found by the line above
+from soaking import Soaking
 
 
 def model_fn(model_dir):
