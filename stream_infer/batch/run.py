@@ -84,6 +84,7 @@ class BatchLoop:
     clock: Callable[[], float] = time.monotonic
     _open: dict[int, _Open] = field(default_factory=dict)
     _waiting: list[tuple[float, int]] = field(default_factory=list)
+    _freed: int = 0
     _order: Order = field(default_factory=Order)
     _stacks: set[tuple[str, str]] = field(default_factory=set)
     _was_ready: bool = False
@@ -192,11 +193,14 @@ class BatchLoop:
     def _end(self, ordinal: int, line: Line, size: int) -> None:
         self._open.pop(ordinal, None)
         self._order.put(ordinal, line)
-        self.reader.release(0, size - len(line.data))
+        self._freed += size - len(line.data)
 
     def _write(self) -> None:
+        """What can be; and tells the reader once what room there is again: its lock is not to be had for nothing."""
         ready = self._order.take()
         for is_error, lines in in_stretches(ready):
             (self.files.errors if is_error else self.files.results).append(lines)
-        if ready:
-            self.reader.release(len(ready), sum(len(line.data) for line in ready))
+        freed = self._freed + sum([len(line.data) for line in ready])
+        self._freed = 0
+        if ready or freed:
+            self.reader.release(len(ready), freed)

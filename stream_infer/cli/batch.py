@@ -42,7 +42,7 @@ def batch(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY.SUB=VALUE]...",
+            metavar="KEY.SUB=VALUE",
             help="The predictor's config; batching.…, retry.…, breaker.… and workers.… as in stream-infer.yaml.",
         ),
     ] = None,
@@ -67,7 +67,9 @@ def batch(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="URI", help="A path or s3://…; the class finds its path in config['model']."),
+        typer.Option(
+            "--model", metavar="URI", help="A path, s3://…, runs:/… or models:/…: config['model'] is its path."
+        ),
     ] = None,
     batch_size: Annotated[
         str | None, typer.Option("--batch-size", metavar="N", help="Files in one call of predict, at most; or auto.")
