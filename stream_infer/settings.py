@@ -176,7 +176,8 @@ class CortexPredictor(_Settings):
     """A predictor as it was written for Cortex: `path` is its file, below the folder `project` that it runs in.
 
     `kind`: what Cortex calls BatchAPI, RealtimeAPI and AsyncAPI. A batch predictor has an instance for each job, of
-    which `instances` are kept at a time. `batch_size` is that of jobs that name none. `python_path` is searched for
+    which `instances` are kept at a time. `batch_size` is that of jobs that name none; another kind
+    is called with lists of as many payloads where it is set. `python_path` is searched for
     imports, `env` set in its process.
     """
 

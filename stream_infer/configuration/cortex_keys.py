@@ -75,7 +75,6 @@ REFUSED_OF_PREDICTOR: Final[Reasons] = MappingProxyType(
         "models": "hands the predictor a client of Cortex's own; load the model in its constructor",
         "model": "was fetched by Cortex before; fetch it in init or the constructor, its address in config",
         "model_path": "was fetched by Cortex before; fetch it in init or the constructor, its address in config",
-        "server_side_batching": "hands a predictor lists of payloads; without it predict is called with each payload",
         "signature_key": "is for TensorFlow Serving",
         "tensorflow_serving_image": "is for TensorFlow Serving",
         "tf_serve_image": "is for TensorFlow Serving",

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,13 +39,15 @@ _KINDS: Final = {
 _SECTIONS: Final = ("handler", "predictor", "python")
 _KNOWN_OF_API = ("name", "kind", *_SECTIONS, "autoscaling", "python_path", "metadata")
 _KNOWN_OF_PREDICTOR = (
-    "type", "path", "predictor", "config", "metadata", "python_path", "env",
+    "type", "path", "predictor", "config", "metadata", "python_path", "env", "server_side_batching",
 )  # fmt: skip
 # As long as Cortex let a batch take and a model load, and as large as it let a batch be; whole ones are waited for.
 _BATCHING_OF_BATCHES: Final = {"max_batch_size": 1024, "max_wait_ms": 1000, "call_timeout": 3600, "load_timeout": 1800}
 # Each is called for by itself: nobody is to wait for those that came with it.
 _BATCHING_OF_REQUESTS: Final = {"max_batch_size": 1, "max_wait_ms": 0}
 _MOST_WORKERS_OF_BATCHES = 4
+_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m)")
+_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000}
 _FIRST_PORT, _PORTS_OF_AN_API = 8090, 100
 
 
@@ -106,6 +109,9 @@ class _Reading:
         predictor = self._predictor((at, section), f"{name}.{section}", entry, entry[section], kind)
         api = {"name": entry.get("name"), "predictor": predictor}
         api["batching"] = dict(_BATCHING_OF_BATCHES if kind == "batch" else _BATCHING_OF_REQUESTS)
+        lists = entry[section].get("server_side_batching")
+        if kind != "batch" and isinstance(lists, dict):
+            self._lists((at, section, "server_side_batching"), f"{name}.{section}", lists, api)
         self.apis.append(api | self._processes(at, name, entry, kind))
 
     def _predictor(
@@ -127,6 +133,18 @@ class _Reading:
             "env": {key: str(value) for key, value in (given.get("env") or {}).items()},
         }
         return {key: value for key, value in predictor.items() if value is not None}
+
+    def _lists(self, path: KeyPath, name: str, wish: dict[str, Any], api: dict[str, Any]) -> None:
+        """Cortex's own batching: of so many requests, or of those that came within an interval."""
+        name = f"{name}.server_side_batching"
+        self._check(path, name, wish, ("max_batch_size", "batch_interval"), {}, {})
+        interval = _DURATION.fullmatch(str(wish.get("batch_interval", "0s")))
+        if interval is None:
+            self._complain((*path, "batch_interval"), f"{name}.batch_interval", "is no duration such as 100ms or 0.5s")
+            return
+        size = wish.get("max_batch_size", 1)
+        api["predictor"]["batch_size"] = api["batching"]["max_batch_size"] = size
+        api["batching"]["max_wait_ms"] = float(interval["number"]) * _MILLISECONDS[interval["unit"]]
 
     def _processes(self, at: int, name: str, entry: dict[str, Any], kind: str) -> dict[str, Any]:
         """Replicas are workers; those of a realtime API answer requests, and its workers start when jobs come."""

@@ -42,6 +42,7 @@ def _cortex(predictor: CortexPredictor) -> PredictorSpec:
     options = {
         "kind": predictor.kind,
         "instances": predictor.instances,
+        "in_lists": predictor.kind != "batch" and predictor.batch_size is not None,
         "python_path": None if predictor.python_path is None else str(predictor.python_path),
         "env": predictor.env,
     }

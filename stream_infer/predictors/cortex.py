@@ -20,7 +20,7 @@ def cortex_constructor(spec: PredictorSpec) -> Callable[[], Predictor]:
     project = Path(spec.directory or ".").resolve()
     module = import_predictor(spec.target, project, options.get("python_path"), options.get("env", {}))
     if options.get("kind", "batch") != "batch":
-        return requests_of(module, spec.target, spec.config)
+        return requests_of(module, spec.target, spec.config, in_lists=bool(options.get("in_lists")))
     cls = find_class(module, spec.target)
     if cls is None:
         raise PredictorUnavailable(f"predictor {spec.target} has none of the classes {', '.join(CLASSES)}")

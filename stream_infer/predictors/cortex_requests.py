@@ -50,27 +50,46 @@ class CortexRequests:
         return [self._output(item) for item in items]
 
     def _output(self, item: Any) -> Any:
-        asked = item if isinstance(item, Request) else Request(item, JSON, {}, "")
-        request = {
-            "payload": asked.payload,
-            "query_params": dict(parse_qsl(asked.query, keep_blank_values=True)),
-            "headers": dict(asked.headers),
-            "request_id": str(uuid.uuid4()),
-            "batch_id": None,
-        }
         try:
-            return plain(self._answer(request))
+            return plain(self._answer(_arguments(item)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this item's
             return Raised(error)
 
 
-def requests_of(module: ModuleType, path: str, config: Mapping[str, Any]) -> Callable[[], CortexRequests]:
-    """What makes the predictor out of its module. Raises PredictorUnavailable."""
+class CortexRequestLists:
+    """One of Cortex's `server_side_batching`: each argument is a list with a value for each request."""
+
+    def __init__(self, answer: Answering) -> None:
+        self._answer = answer
+
+    def predict(self, items: Sequence[Any]) -> Any:
+        each = [_arguments(item) for item in items]
+        returned = self._answer({name: [one[name] for one in each] for name in _CALLED_WITH})
+        return [plain(output) for output in returned] if isinstance(returned, list | tuple) else returned
+
+
+def _arguments(item: Any) -> dict[str, Any]:
+    """What a request's predictor may ask for, by name."""
+    asked = item if isinstance(item, Request) else Request(item, JSON, {}, "")
+    return {
+        "payload": asked.payload,
+        "query_params": dict(parse_qsl(asked.query, keep_blank_values=True)),
+        "headers": dict(asked.headers),
+        "request_id": str(uuid.uuid4()),
+        "batch_id": None,
+    }
+
+
+def requests_of(
+    module: ModuleType, path: str, config: Mapping[str, Any], *, in_lists: bool
+) -> Callable[[], CortexRequests | CortexRequestLists]:
+    """What makes the predictor out of its module. `in_lists`: it is called with many requests. Raises
+    PredictorUnavailable."""
     cls = find_class(module, path)
     if cls is not None:
         of_class = _class_answering(cls, f"predictor {path}:{cls.__name__}")
-        of_requests = named_after(CortexRequests, cls)
-        return lambda: of_requests(of_class(config))
+        of_lists, of_each = named_after(CortexRequestLists, cls), named_after(CortexRequests, cls)
+        return lambda: of_lists(of_class(config)) if in_lists else of_each(of_class(config))
     function = getattr(module, "predict", None)
     if not inspect.isfunction(function):
         raise PredictorUnavailable(

@@ -304,6 +304,16 @@ def test_a_request_is_answered_whatever_generation_the_predictor_is_of(spec, gen
     assert predictor.predict([{"url": "dog"}, {"url": "cat"}]) == ["hotdog", "hotcat"]
 
 
+def test_server_side_batching_gives_lists(spec):
+    code = (
+        "class PythonPredictor:\n    def predict(self, payload, headers):\n"
+        "        assert headers == [{}] * len(payload)\n        return [each['url'] for each in payload]\n"
+    )
+    predictor = load(spec(code, kind="realtime", in_lists=True))
+
+    assert predictor.predict([{"url": "dog"}, {"url": "cat"}]) == ["dog", "cat"]
+
+
 def test_one_bad_request_fails_alone(spec):
     predictor = load(spec(GENERATIONS["a class"], kind="realtime", config={"says": "hot"}))
 

@@ -77,6 +77,14 @@ def test_a_handler_is_a_predictor_by_a_later_name_and_replicas_are_workers(read)
     assert (later.workers.min, later.workers.max, later.realtime) == (1, 1, None)
 
 
+def test_server_side_batching_is_batching_here(read):
+    batching = "{max_batch_size: 8, batch_interval: 0.1s}"
+    settings, _ = read(f"- name: a\n  predictor: {{path: p.py, server_side_batching: {batching}}}\n")
+
+    [api] = settings.apis
+    assert (api.predictor.batch_size, api.batching.max_batch_size, api.batching.max_wait_ms) == (8, 8, 100.0)
+
+
 def test_the_first_generation_has_a_deployment_and_metadata(read):
     settings, notes = read(
         "- kind: deployment\n  name: food\n"
@@ -123,6 +131,10 @@ def test_the_environment_says_what_a_cortex_yaml_cannot(read):
         (
             "{name: a, predictor: {path: p.py, multi_model_reloading: {path: s3://b}}}",
             "cortex.yaml:1: a.predictor.multi_model_reloading: hands the predictor a client",
+        ),
+        (
+            "{name: a, predictor: {path: p.py, server_side_batching: {max_batch_size: 2, batch_interval: soon}}}",
+            "a.predictor.server_side_batching.batch_interval: is no duration",
         ),
         ("{name: a, predictor: {path: p.py, pth: x}}", "cortex.yaml:1: a.predictor.pth: unknown key of a cortex.yaml"),
         ("{name: a, predictor: {type: python}}", "cortex.yaml:1: apis.a.predictor.path: is missing"),
