@@ -167,7 +167,7 @@ class WorkerLoop:
         """Passes on what is ready, and takes the predictor's answers; waits at most `timeout_s` for one."""
         now = self._clock()
         self._submit(self._admission.advance(now))
-        upstream = self._ledger.in_work - self._engine.in_flight - len(self._outcomes.being_shaped)
+        upstream = max(0, self._ledger.in_work - self._engine.in_flight - len(self._outcomes.being_shaped))
         answers = self._engine.poll(timeout_s, upstream)
         now = self._clock()
         self._submit(self._outcomes.take_all(answers, now, is_serving=self._circuit.is_serving))

@@ -82,9 +82,8 @@ class ShapeStage:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            is_first = not self._inputs and not self._outputs
             task()
-            if is_first:
+            if len(self._inputs) + len(self._outputs) == 1:  # looked at behind it: what was there may be taken by now
                 self._on_shaped()
             del task  # or an idle thread would hold the last payload
 
