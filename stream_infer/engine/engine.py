@@ -190,19 +190,29 @@ class Engine:
 
     @property
     def child_socket(self) -> socket.socket | None:
-        """The child's, for who waits for more than this engine: once it can be read, `poll(0)` has something to do.
+        """The child's, for who waits for more than this engine: `take` once it can be read, and now and then.
 
         Another child has another one; None: there is no child.
         """
         host = self._keeper.host
         return None if host is None else host.sock
 
-    def next_due(self) -> float:
-        """When, by the clock, `poll` has something to do although nothing has come."""
-        due = min(self._batcher.next_deadline(), self._dispatch.next_deadline(), self._keeper.next_event())
-        if self._guard and self._keeper.host and not (self._keeper.ready and self._dispatch.running() is None):
-            due = min(due, self._guard.next_check())
-        return due
+    def hand_over(self) -> None:
+        """Lets an idle child have what was submitted, full or not; must not block. For who does not `poll`."""
+        now = self._clock()
+        self._close_batches(now, 0)
+        self._hand_over(now)
+
+    def take(self) -> list[Answer | AlikeAnswers]:
+        """As `poll(0)`, less a system call and half of its work, for who is told by `child_socket` and calls nobody to
+        `wake` this."""
+        now = self._clock()
+        self._take_in(now)
+        self._check(now)
+        self._close_batches(now, 0)
+        self._hand_over(now)
+        answers, self._court.answers = self._court.answers, []
+        return answers
 
     def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         """The answers that have come. Blocks until there is one, until `wake`, or up to the timeout.
@@ -240,7 +250,10 @@ class Engine:
         now = self._clock()
         self._close_batches(now, waiting_upstream)
         self._hand_over(now)
-        woken = self._wait(max(0.0, min(wait_s, self.next_due() - now, _LONGEST_WAIT_S)) if wait_s > 0 else 0.0)
+        due = min(self._batcher.next_deadline(), self._dispatch.next_deadline(), self._keeper.next_event())
+        if self._guard and self._keeper.host and not (self._keeper.ready and self._dispatch.running() is None):
+            due = min(due, self._guard.next_check())
+        woken = self._wait(max(0.0, min(wait_s, due - now, _LONGEST_WAIT_S)))
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
         self._take_in(now)

@@ -135,6 +135,8 @@ class FrameReader:
             self.ended = not chunk
             self._buffer += chunk
             yield from self._complete()
+            if len(chunk) < _CHUNK:
+                return  # that was all
 
     def _complete(self) -> Iterator[tuple[Any, ...]]:
         while len(self._buffer) >= _HEADER.size:

@@ -1,7 +1,7 @@
 """The items that are in flight, between their askers and the engine. One thread: the event loop's, which is also the
 one that the engine is started and polled in, so that nothing crosses threads on an item's way.
 
-    admit, submit --the loop's turn ends--> engine.submit_many --the child's socket is readable--> engine.poll -> reply
+    admit, submit --the loop's turn ends--> engine.hand_over --the child's socket is readable--> engine.take -> reply
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from stream_infer.realtime.messages import Asker, Reply, problem_reply
 from stream_infer.records import Failure, Payload
 
 _LOG = structlog.get_logger(__name__)
-# So late a deadline may be noticed, and so often the engine is polled while nothing is in flight.
+# So often deadlines and the engine's own times are looked at, while something is in flight and while nothing is.
 _TICK_S = 0.01
 _IDLE_TICK_S = 0.5
-_SHORTEST_TICK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Desk:
         self._submitted: list[tuple[int, Payload]] = []
         self._left: set[int] = set()
         self._turn_is_due = False
-        self._expires_at = 0.0
+        self._ticks_fast = False
         self._timer: asyncio.TimerHandle | None = None
         self._watched: socket.socket | None = None
         self._watched_fd: int | None = None
@@ -88,6 +87,7 @@ class Desk:
     def start(self) -> None:
         self._engine.start()
         self._turn()
+        self._set_timer()
 
     def admit(self, size: int, timeout_s: float, asker: Asker) -> int:
         """A place for an item of `size` bytes, named by a token; its payload is to be submitted, at once or later.
@@ -105,6 +105,8 @@ class Desk:
         token = next(self._tokens)
         self._waiting[token] = _Waiting(asker, self._loop.time() + timeout_s, timeout_s, size)
         self._bytes += size
+        if not self._ticks_fast:
+            self._set_timer()
         return token
 
     def submit(self, token: int, payload: Payload) -> None:
@@ -165,32 +167,41 @@ class Desk:
 
     def _hand_in_soon(self) -> None:
         if self._turn_is_due:  # or the child has just been heard, and all was handed in with that
-            self._turn()
+            self._guarded(self._hand_in)
 
     def _turn(self) -> None:
+        """The child has said something, or it is time to look."""
+        self._guarded(self._take)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
         if self._is_closed or self.fault.done():
             return
         try:
-            self._poll()
+            act()
         except Exception as error:  # noqa: BLE001 - a callback of the event loop: who waits for `fault` is told
             self.fault.set_exception(error)
 
-    def _poll(self) -> None:
-        self._turn_is_due = False
-        now = self._loop.time()
-        if now >= self._expires_at:
-            self._expires_at = now + _TICK_S
-            self._expire(now)
+    def _tick(self) -> None:
+        self._timer = None
+        self._guarded(self._look)
+
+    def _look(self) -> None:
+        self._expire(self._loop.time())
         self._hand_in()
-        for answer in self._engine.poll(0.0):
+        self._take()
+        if self._timer is None:
+            self._set_timer()
+
+    def _take(self) -> None:
+        for answer in self._engine.take():
             self._deliver(answer)
         if self._engine.child_socket is not self._watched:
             self._watch(self._engine.child_socket)
         if self._engine.readiness.state is not self._state:
             self._take_note()
-        self._set_timer(now)
 
     def _hand_in(self) -> None:
+        self._turn_is_due = False
         if self._left:
             self._engine.disown(self._left)
             self._left = set()
@@ -198,6 +209,7 @@ class Desk:
         present = [(token, payload) for token, payload in submitted if token in self._waiting]
         if present:
             self._engine.submit_many(_tasks(present))
+            self._engine.hand_over()
 
     def _deliver(self, answer: Answer | AlikeAnswers) -> None:
         if isinstance(answer, AlikeAnswers):
@@ -246,15 +258,11 @@ class Desk:
         if self._watched_fd is not None:
             self._loop.add_reader(self._watched_fd, self._turn)
 
-    def _set_timer(self, now: float) -> None:
-        at = min(self._engine.next_due(), now + (_TICK_S if self._waiting else _IDLE_TICK_S))
-        at = max(at, now + _SHORTEST_TICK_S)
-        timer = self._timer
-        if timer is not None and now < timer.when() <= at:
-            return
-        if timer is not None:
-            timer.cancel()
-        self._timer = self._loop.call_at(at, self._turn)
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ticks_fast = bool(self._waiting)
+        self._timer = self._loop.call_later(_TICK_S if self._ticks_fast else _IDLE_TICK_S, self._tick)
 
 
 def _tasks(submitted: Sequence[tuple[int, Payload]]) -> Sequence[Task]:

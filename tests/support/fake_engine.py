@@ -1,7 +1,5 @@
 """An engine whose child is the test: what is submitted waits until the test answers it."""
 
-import math
-
 from stream_infer.engine.keeper import Readiness, State
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer
 from stream_infer.records import Output
@@ -22,8 +20,8 @@ class FakeEngine:
     def start(self):
         self.readiness = Readiness(State.READY)
 
-    def next_due(self):
-        return math.inf
+    def hand_over(self):
+        pass
 
     def submit_many(self, tasks):
         self.calls.append(list(tasks))
@@ -32,8 +30,7 @@ class FakeEngine:
         elif self.echoes:
             self.answers += [Answer(task.token, Output(*task.payload)) for task in tasks]
 
-    def poll(self, timeout_s):
-        assert timeout_s == 0.0
+    def take(self):
         if self.breaks:
             raise self.breaks
         answers, self.answers = self.answers, []

@@ -64,6 +64,7 @@ def test_what_comes_in_one_turn_of_the_loop_goes_to_the_engine_together():
         askers = [ask(desk, b"%d" % n)[0] for n in range(3)]
         assert engine.calls == []
         await turns()
+        desk._turn()
         assert [len(call) for call in engine.calls] == [3]
         assert [asker.replies[0].body for asker in askers] == [b"0", b"1", b"2"]
         assert askers[0].replies[0].content_type == JSON
@@ -77,6 +78,7 @@ def test_items_of_several_content_types_are_answered_too():
         first, _ = ask(desk, b"1")
         second, _ = ask(desk, b"x", "image/png")
         await turns()
+        desk._turn()
         assert (first.replies[0].content_type, second.replies[0].content_type) == (JSON, "image/png")
 
     with_desk(scenario, echoes=True)
