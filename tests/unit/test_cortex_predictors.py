@@ -183,11 +183,13 @@ def test_a_job_whose_instance_cannot_be_made_is_refused_for_good_with_what_was_r
 def test_a_job_that_finds_no_memory_beside_others_gets_theirs(spec):
     predictor = load(
         spec(
-            "import gc\n"
+            "import weakref\n"
             "class Handler:\n"
+            "    there = weakref.WeakSet()\n"
             "    def __init__(self):\n"
-            "        if any(isinstance(each, Handler) and each is not self for each in gc.get_objects()):\n"
+            "        if Handler.there:\n"
             "            raise MemoryError('CUDA out of memory')\n"
+            "        Handler.there.add(self)\n"
             "    def handle_batch(self, payload): ...\n"
         )
     )
