@@ -363,6 +363,12 @@ class ApiSettings(_Settings):
         """Another one whenever any of this is."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
+    def batch_size_of(self, wish: int | None) -> int:
+        """Items in a call for a job that wants at most so many, where calls never mix jobs."""
+        most = self.batching.presumed_batch_size
+        default = self.predictor.batch_size if isinstance(self.predictor, CortexPredictor) else None
+        return min(wish or default or most, most)
+
     @model_validator(mode="after")
     def _answers_requests(self) -> ApiSettings:
         if self.realtime is not None and self.predictor.is_job_scoped:

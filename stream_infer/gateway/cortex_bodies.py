@@ -56,8 +56,7 @@ def spec_of(submission: Any, most_workers: int) -> Any:
 
 def batch_size(api: ApiSettings, job: Job) -> int:
     """Items that make a batch of the job."""
-    most = api.batching.presumed_batch_size
-    return min(job.batch_size or getattr(api.predictor, "batch_size", None) or most, most)
+    return api.batch_size_of(job.batch_size)
 
 
 def job_body(api: ApiSettings, job: Job) -> dict[str, Any]:

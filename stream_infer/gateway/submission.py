@@ -126,6 +126,7 @@ def job_of(
     spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: str, words: dict[str, Any] | None = None
 ) -> Job:
     """What `{p}.jobs` keeps; `at` in seconds since the epoch."""
+    wish = spec.wished_batch_size
     return Job(
         job_id=job_id,
         api=api.name,
@@ -135,7 +136,7 @@ def job_of(
         breaker=spec.breaker,
         workers=spec.workers,
         results=results_of(api.results, spec.results),
-        batch_size=spec.wished_batch_size,
+        batch_size=api.batch_size_of(wish) if api.predictor.is_job_scoped else wish,
         items=None if spec.item_list is None else len(spec.item_list.items),
         assemble=spec.assemble,
         words=words,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stream_infer.jobs.status import JobStatus
-from stream_infer.settings import ApiSettings, CortexPredictor
+from stream_infer.settings import ApiSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,7 @@ def flow_policy(api: ApiSettings, ahead_s: float, batch_size: int | None = None)
     batch = api.batching.presumed_batch_size
     if not api.predictor.is_job_scoped:
         return FlowPolicy(ahead_s, 2 * batch * api.workers.max)
-    default = api.predictor.batch_size if isinstance(api.predictor, CortexPredictor) else None
-    batch = min(batch, batch_size or default or batch)
+    batch = api.batch_size_of(batch_size)
     return FlowPolicy(ahead_s, 2 * batch * api.workers.max, 2 * batch, batch)
 
 

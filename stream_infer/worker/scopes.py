@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from stream_infer.engine.task import Scope
@@ -32,13 +33,12 @@ def described(job: Job) -> DescribedJob:
 class Scopes:
     """A job is cut into parts of as many items as a call may have: what is read again makes the same micro-batches.
 
-    `batch_size` is that of jobs that name none, and the most of any. Used on the loop's thread.
+    `batch_size_of` is the size for a job that wants such a one, None: any. Used on the loop's thread.
     """
 
-    def __init__(self, jobs: KnownJobs, batch_size: int, most: int) -> None:
+    def __init__(self, jobs: KnownJobs, batch_size_of: Callable[[int | None], int]) -> None:
         self._jobs = jobs
-        self._batch_size = batch_size
-        self._most = most
+        self._batch_size_of = batch_size_of
         self._known: dict[str, tuple[int, bytes]] = {}
 
     def of(self, item: Item) -> Scope:
@@ -58,7 +58,7 @@ class Scopes:
                 return None
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            known = min(job.batch_size or self._batch_size, self._most), pack_job(described(job))
+            known = self._batch_size_of(job.batch_size), pack_job(described(job))
             self._known[job_id] = known
             self._jobs.ended.served.add(job_id)
         return known

@@ -112,10 +112,7 @@ def wire(
 
 def _scopes(api: ApiSettings, jobs: KnownJobs) -> Scopes | None:
     """For a predictor with an instance for each job."""
-    if not api.predictor.is_job_scoped:
-        return None
-    most = api.batching.presumed_batch_size
-    return Scopes(jobs, getattr(api.predictor, "batch_size", None) or most, most)
+    return Scopes(jobs, api.batch_size_of) if api.predictor.is_job_scoped else None
 
 
 def _producer(settings: Settings, slot: Slot) -> TransactionalProducer:

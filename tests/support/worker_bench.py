@@ -341,7 +341,7 @@ class WorkerBench:
             topics=TOPICS,
             suspects=self.suspects,
             gate=self.circuit,
-            scopes=Scopes(jobs, 2, 32) if scoped else None,
+            scopes=Scopes(jobs, lambda wish: min(wish or 2, 32)) if scoped else None,
         )
         policy = DeliveryPolicy(TOPICS, "p.progress", "w", "v", 1_000_000, 1_000_000)
         producer: Any = self.producer
