@@ -23,6 +23,7 @@ from stream_infer.cli.role_process import (
 def register(app: typer.Typer) -> None:
     for command in (gateway, intake, worker, tracker, sink):
         app.command(cls=Command, rich_help_panel=ROLES_PANEL)(command)
+    app.command(cls=Command, hidden=True)(lookout)
 
 
 def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
@@ -123,3 +124,17 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
             open_output=open_store,
             formats=formats_of(settings),
         )
+
+
+def lookout(
+    ctx: typer.Context,
+    file: ConfigFile = None,
+    ready_fd: ReadyFd = None,
+    to_fd: Annotated[int, typer.Option("--to-fd", hidden=True)] = 1,
+) -> None:
+    """Tell `up` how much work there is."""
+    from stream_infer.local.lookout import run
+
+    settings = start(ctx, file, "lookout")
+    with until_signalled() as stop:
+        run(settings, to_fd, stop, ready_by(ready_fd))

@@ -1,26 +1,18 @@
-"""Looks how much work lies before each API's workers, and tells the supervisor how many there are to be.
+"""Hears from the lookout how much work lies before each API's workers, and tells the supervisor how many are to be.
 
-What it decides is in `scaling.py`. Where Kafka does not answer, nobody is ended.
+What it decides is in `scaling.py`. While nobody says anything, nobody is started or ended.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream_infer.errors import StreamInferError
-from stream_infer.jobs.status import JobStatus, State
-from stream_infer.kafka.lag import Standing
-from stream_infer.local.scaling import Demand, Lag, Progress, Scale, ScalingPolicy, decide, describe, job_demands
+from stream_infer.local.scaling import Demand, Progress, Scale, ScalingPolicy, decide, describe
+from stream_infer.local.sighting import SeenJob, Sighting
 from stream_infer.local.supervisor import SUPERVISOR, Report
-from stream_infer.pool import DaemonPool
-
-LOOK_EVERY_S = 1.0
-_THREADS = 8
 
 
 class Workers(Protocol):
@@ -31,20 +23,11 @@ class Workers(Protocol):
     def scale(self, api: str, count: int) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ScaledApi:
-    """`items` is its topic; `stand` asks Kafka where its workers' group stands, and may block for seconds."""
-
-    name: str
-    items: str
-    policy: ScalingPolicy
-    stand: Callable[[], Standing]
-
-
 @dataclass(slots=True)
 class _Known:
     """Of one API. `from_zero`: its jobs that found no worker serving, and none of whose items has ended yet."""
 
+    policy: ScalingPolicy
     scale: Scale
     progress: Progress = field(default_factory=Progress)
     from_zero: set[str] = field(default_factory=set)
@@ -52,88 +35,55 @@ class _Known:
 
 
 class Scaler:
-    """`statuses` are all jobs' rows as they are known now. Belongs to the loop of the supervisor."""
+    """For the APIs that `policies` names."""
 
     def __init__(
         self,
-        apis: Iterable[ScaledApi],
+        policies: Mapping[str, ScalingPolicy],
         workers: Workers,
-        statuses: Callable[[], Mapping[str, JobStatus]],
         report: Report,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._apis = list(apis)
         self._workers = workers
-        self._statuses = statuses
         self._report = report
         self._clock = clock
-        self._pool = DaemonPool(_THREADS, "scaler")
-        self._known = {api.name: _Known(Scale(workers.workers(api.name)[0], clock())) for api in self._apis}
-        self._woken = asyncio.Event()
+        self._known = {
+            name: _Known(policy, Scale(workers.workers(name)[0], clock())) for name, policy in policies.items()
+        }
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            self._woken.clear()
-            await asyncio.gather(*(self.look(api) for api in self._apis))
-            try:
-                await asyncio.wait_for(self._woken.wait(), LOOK_EVERY_S)
-            except TimeoutError:
-                continue
-
-    def note(self, status: JobStatus) -> None:
-        """A job's row has changed: one for an API without a worker is looked at now."""
-        known = self._known.get(status.api)
-        if known is not None and known.scale.workers == 0:
-            self._woken.set()
-
-    async def look(self, api: ScaledApi) -> None:
+    def see(self, sighting: Sighting) -> None:
         """Decides for one API, and says so where it changes anything."""
-        known = self._known[api.name]
-        standing = await self._stand(api, known)
-        now = self._clock()
-        jobs = [status for status in self._statuses().values() if status.api == api.name]
-        demand = self._demand(api, known, standing, jobs, now)
-        before = known.scale.workers
-        known.scale = decide(api.policy, known.scale, demand, now)
-        self._tell_first_ends(known, jobs, demand)
+        known = self._known.get(sighting.api)
+        if known is None:
+            return
+        self._tell_fault(known, sighting)
+        now, before = self._clock(), known.scale.workers
+        _, serving = self._workers.workers(sighting.api)
+        rate = None if sighting.lag is None else known.progress.rate(sighting.place, serving, now)
+        jobs = tuple(job.demand for job in sighting.jobs if job.demand is not None)
+        demand = Demand(sighting.lag, jobs, rate, serving)
+        known.scale = decide(known.policy, known.scale, demand, now)
+        for job in sighting.jobs:
+            self._tell_first_end(known, sighting.api, job, serving)
         if known.scale.workers != before:
-            idle = f", and it has been for {api.policy.idle_s:g} s" if known.scale.workers < before else ""
+            idle = f", and it has been for {known.policy.idle_s:g} s" if known.scale.workers < before else ""
             count = "1 worker" if known.scale.workers == 1 else f"{known.scale.workers} workers"
-            self._report(SUPERVISOR, f"{api.name}: {before} → {count} ({describe(demand)}{idle})")
-            self._workers.scale(api.name, known.scale.workers)
+            self._report(SUPERVISOR, f"{sighting.api}: {before} → {count} ({describe(demand)}{idle})")
+            self._workers.scale(sighting.api, known.scale.workers)
 
-    async def _stand(self, api: ScaledApi, known: _Known) -> Standing | None:
-        asked: Future[Standing] = self._pool.submit(api.stand)
-        try:
-            standing = await asyncio.wrap_future(asked)
-        except StreamInferError as error:
-            if not known.is_unreadable:
-                self._report(SUPERVISOR, f"{api.name}: nobody says how many items wait, so nothing is ended: {error}")
-            known.is_unreadable = True
-            return None
-        known.is_unreadable = False
-        return standing
+    def _tell_fault(self, known: _Known, sighting: Sighting) -> None:
+        if sighting.lag is None and not known.is_unreadable:
+            why = f"nobody says how many items wait, so nothing is ended: {sighting.fault}"
+            self._report(SUPERVISOR, f"{sighting.api}: {why}")
+        known.is_unreadable = sighting.lag is None
 
-    def _demand(
-        self, api: ScaledApi, known: _Known, standing: Standing | None, jobs: Iterable[JobStatus], now: float
-    ) -> Demand:
-        _, serving = self._workers.workers(api.name)
-        if standing is None:
-            return Demand(None, job_demands(jobs), None, serving)
-        items = [lag for (topic, _), lag in standing.lag.items() if topic == api.items]
-        lag = Lag(sum(items), sum(one > 0 for one in items), sum(standing.lag.values()) - sum(items))
-        return Demand(lag, job_demands(jobs), known.progress.rate(standing.place, serving, now), serving)
-
-    def _tell_first_ends(self, known: _Known, jobs: Iterable[JobStatus], demand: Demand) -> None:
+    def _tell_first_end(self, known: _Known, api: str, job: SeenJob, serving: int) -> None:
         """How long a job took to its first result that no worker was there for when it came."""
-        for status in jobs:
-            began = status.times.get(State.RUNNING.value)
-            if began is None and status.has_work and demand.serving == 0:
-                known.from_zero.add(status.job_id)
-            elif status.job_id in known.from_zero and (began is not None or status.state.is_final):
-                known.from_zero.discard(status.job_id)
-                if began is not None:
-                    took = max(0.0, began - status.submitted_at)
-                    said = f"first item ended {took:.1f} s after its submission, which found no worker"
-                    self._report(SUPERVISOR, f"{status.api}: job {status.job_id}: {said}")
+        if job.began is None and job.demand is not None and serving == 0:
+            known.from_zero.add(job.job_id)
+        elif job.job_id in known.from_zero and (job.began is not None or job.demand is None):
+            known.from_zero.discard(job.job_id)
+            if job.began is not None:
+                took = max(0.0, job.began - job.submitted_at)
+                said = f"first item ended {took:.1f} s after its submission, which found no worker"
+                self._report(SUPERVISOR, f"{api}: job {job.job_id}: {said}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from stream_infer.jobs.status import HinderedRole, JobStatus
@@ -139,17 +138,16 @@ def _needed_by_lag(policy: ScalingPolicy, scale: Scale, demand: Demand) -> int:
     return min(math.ceil(left / (each * policy.behind_s)), most)
 
 
-def job_demands(statuses: Iterable[JobStatus]) -> tuple[JobDemand, ...]:
-    """Of those that have work for a worker: not of one whose source cannot be read and has given nothing."""
-    return tuple(
-        JobDemand(
-            workers=status.workers,
-            waiting=max(0, status.counts.waiting),
-            exhausted=status.exhausted,
-            is_halted=HinderedRole.WORKER in status.hindrances,
-        )
-        for status in statuses
-        if status.has_work and not (HinderedRole.INTAKE in status.hindrances and status.counts.waiting <= 0)
+def job_demand(status: JobStatus) -> JobDemand | None:
+    """None where there is nothing for a worker: also where its source cannot be read, and has given nothing."""
+    gives_nothing = HinderedRole.INTAKE in status.hindrances and status.counts.waiting <= 0
+    if not status.has_work or gives_nothing:
+        return None
+    return JobDemand(
+        workers=status.workers,
+        waiting=max(0, status.counts.waiting),
+        exhausted=status.exhausted,
+        is_halted=HinderedRole.WORKER in status.hindrances,
     )
 
 

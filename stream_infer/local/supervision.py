@@ -13,6 +13,7 @@ BAD_CONFIG = 2
 
 
 class RoleKind(StrEnum):
+    LOOKOUT = "lookout"
     GATEWAY = "gateway"
     REALTIME = "realtime"
     INTAKE = "intake"
@@ -46,6 +47,7 @@ class Phase:
 # their end, and Kafka after everyone. Nothing depends on this order but how tidy the rest is: whatever is cut short is
 # taken up at the next start.
 STOP_PHASES = (
+    Phase(RoleKind.LOOKOUT, 5.0),
     Phase(RoleKind.GATEWAY, 5.0),
     Phase(RoleKind.REALTIME, 20.0),
     Phase(RoleKind.INTAKE, 10.0),
@@ -132,7 +134,9 @@ def role_specs(
 
     Workers come first: on few cores the order of the starts matters, and a model takes longest.
     """
-    of_apis = (RoleKind.WORKER, RoleKind.REALTIME)
+    ranges = [(api, *worker_range(api, workers)) for api in apis]
+    is_scaled = any(least < most for _, least, most in ranges)
+    of_apis = (RoleKind.WORKER, RoleKind.REALTIME, *(() if is_scaled else (RoleKind.LOOKOUT,)))
     of_all = [RoleSpec(kind, kind.value, (*program, kind.value, *options)) for kind in RoleKind if kind not in of_apis]
 
     def worker(api: ApiSettings, slot: int, least: int) -> RoleSpec:
@@ -145,5 +149,4 @@ def role_specs(
         return RoleSpec(RoleKind.REALTIME, f"realtime {api.name}/{number}", command)
 
     replicas = [replica(api, number) for api in apis for number in range(own_replicas(api))]
-    ranges = [(api, *worker_range(api, workers)) for api in apis]
     return [worker(api, slot, least) for api, least, most in ranges for slot in range(most)] + replicas + of_all

@@ -19,10 +19,10 @@ from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.local.data_lock import DataLock
 from stream_infer.local.free_ports import is_free
 from stream_infer.local.kept_broker import keep_alive
-from stream_infer.local.role_process import LeashedRole, OnLine
+from stream_infer.local.role_process import Launch, LeashedRole, OnLine
 from stream_infer.local.running_broker import broker_dir
-from stream_infer.local.scaling_task import scaling
-from stream_infer.local.supervision import RoleSpec, role_specs
+from stream_infer.local.scaling_task import scaling, scaling_policies, sightings_pipe
+from stream_infer.local.supervision import RoleKind, RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
 from stream_infer.settings import Settings
 
@@ -106,13 +106,10 @@ async def _supervise(
     report: Report,
     on_ready: Callable[[Ready], None],
 ) -> None:
-    environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
     specs = role_specs(options.program, options.role_options, settings.apis, options.workers)
-
-    async def launch(spec: RoleSpec, on_line: OnLine) -> LeashedRole:
-        return await LeashedRole.launch(spec, on_line, environment=environment, keep_fds=[lock.fd])
-
-    supervisor = Supervisor(specs, launch, report)
+    policies = scaling_policies(settings, options.workers)
+    sightings = sightings_pipe()
+    supervisor = Supervisor(specs, _launcher(settings, options, lock, sightings.writing), report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
         gateway=f"http://{settings.gateway.listen}",
@@ -126,12 +123,26 @@ async def _supervise(
     if broker is not None:
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
-        async with scaling(settings, options.workers, supervisor, report, stop):
+        async with scaling(policies, sightings, supervisor, report, stop):
             await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
         all_ended.set()
         if keeper is not None:
             await keeper
+
+
+def _launcher(settings: Settings, options: UpOptions, lock: DataLock, sightings: int) -> Launch:
+    """Starts roles, each with the lock in its hands until it is really dead, and the lookout with where it tells."""
+    environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
+
+    async def launch(spec: RoleSpec, on_line: OnLine) -> LeashedRole:
+        fds = [lock.fd]
+        if spec.kind is RoleKind.LOOKOUT:
+            fds.append(sightings)
+            spec = replace(spec, command=(*spec.command, "--to-fd", str(sightings)))
+        return await LeashedRole.launch(spec, on_line, environment=environment, keep_fds=fds)
+
+    return launch
 
 
 def _stop_on_signals(supervisor: Supervisor) -> asyncio.Event:

@@ -1,8 +1,10 @@
 """`up` with an API that stands at zero: no process until there is work, and none some time after it."""
 
+import os
+import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import requests
 
 from stream_infer.cli.client import GatewayClient
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
 from tests.support.settings import predictor
@@ -49,15 +52,22 @@ def submitted(gateway: str, **spec: Any) -> JobBody:
         return client.submit("echo", spec, uuid.uuid4().hex)
 
 
+def is_final(client: GatewayClient, job_id: str) -> bool:
+    """A Kafka that has just come back may keep a gateway waiting for a moment."""
+    with suppress(ServiceUnavailable):
+        return client.job(job_id).is_final
+    return False
+
+
 def final(gateway: str, job_id: str, up: UpProcess, within_s: float = 60.0) -> JobBody:
     with closing(GatewayClient(gateway)) as client:
-        wait_for(lambda: client.job(job_id).is_final, within_s, up.text)
+        wait_for(lambda: is_final(client, job_id), within_s, up.text)
         return client.job(job_id)
 
 
 def test_an_api_at_zero_has_no_process_serves_a_job_that_comes_and_is_at_zero_again(up: UpProcess) -> None:
     ready = up.wait_until_ready()
-    assert sorted(ready["pids"]) == ["gateway", "intake", "kafka", "sink", "tracker"]
+    assert sorted(ready["pids"]) == ["gateway", "intake", "kafka", "lookout", "sink", "tracker"]
     assert workers(up) == []
 
     job = final(ready["gateway"], submitted(ready["gateway"], item_list={"items": [1, 2, 3]}).job_id, up)
@@ -110,3 +120,21 @@ def test_a_predictor_that_does_not_load_at_its_first_job_ends_nobody_and_the_job
             wait_for(lambda: "no_such_file.py" in (client.job(job.job_id).hindrance or ""), 60.0, up.text)
         assert final(ready["gateway"], job.job_id, up).state is State.TIMED_OUT
         assert up.interrupt() == 0, up.text()
+
+
+def test_a_killed_kafka_and_a_killed_lookout_end_nobody_and_it_goes_on_scaling(up: UpProcess) -> None:
+    ready = up.wait_until_ready()
+    os.kill(ready["pids"]["lookout"], signal.SIGKILL)
+    os.kill(ready["pids"]["kafka"], signal.SIGKILL)
+    wait_for(lambda: "Kafka is ready again" in up.text(), 60.0, up.text)
+    assert up.process.poll() is None, up.text()
+
+    def submit() -> JobBody | None:
+        with suppress(ServiceUnavailable):
+            return submitted(ready["gateway"], item_list={"items": [1, 2, 3]})
+        return None
+
+    job = wait_for(submit, 60.0, up.text)
+    assert final(ready["gateway"], job.job_id, up).state is State.SUCCEEDED
+    assert "lookout ended with signal 9; starting it again" in up.text()
+    assert up.interrupt() == 0, up.text()

@@ -15,7 +15,7 @@ from stream_infer.local.scaling import (
     ScalingPolicy,
     decide,
     describe,
-    job_demands,
+    job_demand,
 )
 
 POLICY = ScalingPolicy(least=0, most=4, idle_s=60.0, behind_s=2.5)
@@ -153,23 +153,23 @@ def status(**fields: object) -> JobStatus:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (status(counts=Counts(enqueued=9, succeeded=2), workers=3), (JobDemand(3, 7, exhausted=False),)),
-        (status(counts=Counts(enqueued=9, succeeded=9)), (JobDemand(None, 0, exhausted=False),)),
-        (status(counts=Counts(enqueued=9, succeeded=9), exhausted=True), ()),
-        (status(state=State.SUCCEEDED, counts=Counts(enqueued=9)), ()),
-        (status(hindrances={HinderedRole.INTAKE: "the store is away"}), ()),
+        (status(counts=Counts(enqueued=9, succeeded=2), workers=3), JobDemand(3, 7, exhausted=False)),
+        (status(counts=Counts(enqueued=9, succeeded=9)), JobDemand(None, 0, exhausted=False)),
+        (status(counts=Counts(enqueued=9, succeeded=9), exhausted=True), None),
+        (status(state=State.SUCCEEDED, counts=Counts(enqueued=9)), None),
+        (status(hindrances={HinderedRole.INTAKE: "the store is away"}), None),
         (
             status(hindrances={HinderedRole.INTAKE: "away"}, counts=Counts(enqueued=1)),
-            (JobDemand(None, 1, exhausted=False),),
+            JobDemand(None, 1, exhausted=False),
         ),
         (
             status(hindrances={HinderedRole.WORKER: "no model"}, counts=Counts(enqueued=1)),
-            (JobDemand(None, 1, exhausted=False, is_halted=True),),
+            JobDemand(None, 1, exhausted=False, is_halted=True),
         ),
     ],
 )
-def test_a_job_demands_workers_as_long_as_it_has_work_for_them(row: JobStatus, expected: tuple[JobDemand, ...]) -> None:
-    assert job_demands([row]) == expected
+def test_a_job_demands_workers_as_long_as_it_has_work_for_them(row: JobStatus, expected: JobDemand | None) -> None:
+    assert job_demand(row) == expected
 
 
 def test_a_rate_is_made_of_the_last_seconds_and_of_one_number_of_workers() -> None:

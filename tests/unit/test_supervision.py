@@ -88,6 +88,7 @@ def test_there_is_one_process_a_role_and_one_a_worker_slot() -> None:
     assert {spec.name: spec.command for spec in specs} == {
         "gateway": ("stream-infer", "gateway", "-f", "x.yaml"),
         "intake": ("stream-infer", "intake", "-f", "x.yaml"),
+        "lookout": ("stream-infer", "lookout", "-f", "x.yaml"),
         "sink": ("stream-infer", "sink", "-f", "x.yaml"),
         "tracker": ("stream-infer", "tracker", "-f", "x.yaml"),
         "worker cats/0": ("stream-infer", "worker", "--api", "cats", "--slot", "0", "-f", "x.yaml"),
@@ -95,3 +96,12 @@ def test_there_is_one_process_a_role_and_one_a_worker_slot() -> None:
         "worker dogs/0": ("stream-infer", "worker", "--api", "dogs", "--slot", "0", "-f", "x.yaml"),
     }
     assert [spec.name for spec in specs if spec.on_demand] == ["worker cats/1"]
+
+
+def test_where_nothing_scales_nobody_looks_out() -> None:
+    names = {spec.name for spec in role_specs((), (), [api(most=2), api("dogs")], 2)}
+
+    assert names == {spec.name for spec in role_specs((), (), [api(least=2, most=2), api("dogs")], None)} | {
+        "worker dogs/1"
+    }
+    assert "lookout" not in names
