@@ -39,17 +39,15 @@ def flow_policy(api: ApiSettings, ahead_s: float, batch_size: int | None = None)
     return FlowPolicy(ahead_s, 2 * batch * api.workers.max, 2 * batch, batch)
 
 
-def allowance(policy: FlowPolicy, status: JobStatus, enqueued: int, active: Iterable[JobStatus]) -> int:
+def allowance(policy: FlowPolicy, status: JobStatus, enqueued: int, active: Iterable[JobStatus], rate: float) -> int:
     """How many more items of the job may be published.
 
     `enqueued` is what has been published of it, which `status` may not show yet; `active` are the statuses of all jobs
-    of the API that are not final, this one among them. Of these, one that has ended but for the sink still shows a
-    rate, and has no part in it any more.
+    of the API that are not final, this one among them, and `rate` is that of all together, in items a second.
     """
-    jobs = [job for job in active if job.has_work]
-    others = [job.counts.waiting for job in jobs if job.job_id != status.job_id and job.counts.waiting > 0]
+    others = [job.counts.waiting for job in active if job.job_id != status.job_id and job.counts.waiting > 0]
     own = enqueued - status.counts.ended
-    room = max(policy.ahead_s * sum(job.rate for job in jobs), policy.floor)
+    room = max(policy.ahead_s * rate, policy.floor)
     part = max(room - sum(others) - own, policy.floor / (len(others) + 1), policy.least)
     last = (enqueued + int(part - own)) // policy.step * policy.step
     return max(0, last - enqueued)

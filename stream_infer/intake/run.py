@@ -18,6 +18,7 @@ from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.intake.flow import allowance, flow_policy
 from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Chunk, Publication
+from stream_infer.intake.rates import ApiRate
 from stream_infer.jobs.checkpoints import decode_checkpoint
 from stream_infer.jobs.spec import Job, decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
@@ -96,6 +97,7 @@ class Intake:
         self._partitions: dict[int, JobsPartition] = {}
         self._fenced: dict[int, list[Job]] = {}
         self._readers = DaemonPool(_READERS, "source")
+        self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
 
     def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         published = 0
@@ -146,10 +148,15 @@ class Intake:
         for status in self._status.snapshot().values():
             if not status.state.is_final:
                 active[status.api].append(status)
+        now = time.monotonic()
+        rates = {api: self._rates[api].note(jobs, now) for api, jobs in active.items()}
         turns: list[_Turn] = []
         for number, partition in list(self._partitions.items()):
             with self._noting_fencing(number, partition):
-                allowed = [(run, self._allowed(partition, run, active[run.job.api])) for run in partition.runs()]
+                allowed = [
+                    (run, self._allowed(partition, run, active[run.job.api], rates.get(run.job.api, 0.0)))
+                    for run in partition.runs()
+                ]
                 turns += [
                     _Turn(number, partition, run, some, partition.read_on(run, some)) for run, some in allowed if some
                 ]
@@ -176,7 +183,7 @@ class Intake:
             for job in self._fenced.pop(number):
                 self._partitions[number].learn(job)
 
-    def _allowed(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus]) -> int:
+    def _allowed(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus], rate: float) -> int:
         """How many items of the job may be published; ends one that is to have no more.
 
         A job begins once the tracker knows it: what an intake says of an unknown job would be lost.
@@ -199,7 +206,7 @@ class Intake:
         if api is None:
             return 0
         policy = flow_policy(api, self._settings.intake.ahead_seconds, run.job.batch_size)
-        allowed = allowance(policy, status, run.checkpoint.enqueued, active)
+        allowed = allowance(policy, status, run.checkpoint.enqueued, active, rate)
         chunk = self._settings.intake.chunk_items
         return min(allowed, max(policy.step, chunk // policy.step * policy.step))
 
