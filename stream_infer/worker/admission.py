@@ -252,13 +252,18 @@ class Admission:
 
     def _go_on(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
         """To the predictor, or to the input filter before it."""
-        entry.shaping = shaping = None if entry.item is None else self._shapings.of(entry.item.job_id)
-        if shaping is not None and entry.item is not None:
-            entry.sent = joined_instead_of(entry.item, payload) if shaping.joins else None
-            if shaping.shapes_input:
-                self._shape.shape_input(entry.token, shaping, payload)
-                return
-        self._predict(entry, payload, tasks)
+        item = entry.item
+        shaping = None if item is None else self._shapings.of(item.job_id)
+        if shaping is not entry.shaping:
+            entry.shaping = shaping
+        if shaping is None or item is None:
+            self._predict(entry, payload, tasks)
+            return
+        entry.sent = joined_instead_of(item, payload) if shaping.joins else None
+        if shaping.shapes_input:
+            self._shape.shape_input(entry.token, shaping, payload)
+        else:
+            self._predict(entry, payload, tasks)
 
     def _predict(self, entry: Entry, payload: Payload, tasks: list[Task]) -> None:
         item = entry.item

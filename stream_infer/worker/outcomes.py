@@ -10,6 +10,7 @@ from stream_infer.errors import Stage
 from stream_infer.jobs.events import Event, Failed, HookEnded
 from stream_infer.predictors.protocol import Job
 from stream_infer.records import Failure, Item, Output, Payload
+from stream_infer.shaping.shaping import Shaping
 from stream_infer.worker.breaker import Breaker
 from stream_infer.worker.held import SKIPPED, Entry
 from stream_infer.worker.known_jobs import KnownJobs
@@ -67,7 +68,7 @@ class Outcomes:
         if item is not None and item.control is not None:
             return self._end_hook(entry, item, outcome, now)
         if isinstance(outcome, Output):
-            if not self._begin_shaping(entry, outcome):
+            if entry.shaping is None or not self._begin_shaping(entry, entry.shaping, outcome):
                 self._succeed(entry, outcome)
             if item is not None and is_serving:
                 self._note(item, entry, None)
@@ -95,10 +96,10 @@ class Outcomes:
         self._ledger.resize(entry, entry.let_go_of_payload() + len(output.value or b""))
         self._ledger.finish(entry.token, output)
 
-    def _begin_shaping(self, entry: Entry, output: Output) -> bool:
+    def _begin_shaping(self, entry: Entry, shaping: Shaping, output: Output) -> bool:
         """Whether the output is to be joined or filtered first. What was sent is held until then."""
-        item, shaping = entry.item, entry.shaping
-        if item is None or shaping is None or not shaping.shapes_output or output.value is None:
+        item = entry.item
+        if item is None or not shaping.shapes_output or output.value is None:
             return False
         self._ledger.resize(entry, entry.held_input + len(output.value))
         self._shape.shape_output(entry.token, shaping, entry.sent or item.payload, output)

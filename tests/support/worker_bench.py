@@ -222,8 +222,10 @@ class _Jobs:
         self._views = views
 
     def get(self, key: str) -> Job | None:
-        made = Job(job_id=key, api="a", submitted_at=1.0, submission="s") if key in self._views.status else None
-        return self._views.jobs.get(key, made)
+        job = self._views.jobs.get(key)
+        if job is None and key in self._views.status:
+            job = self._views.jobs[key] = Job(job_id=key, api="a", submitted_at=1.0, submission="s")
+        return job
 
     def catch_up(self) -> Future[None]:
         return done()
