@@ -100,10 +100,12 @@ class Batcher:
         """Too dear with one more task of that length; 0: or of any."""
         return (len(batch.tasks) + 1) * max(batch.longest, length) > self._policy.max_batch_cost
 
-    def close_due(self, now: float) -> list[Sequence[Task]]:
-        """The micro-batches whose first task has waited for `max_wait_s`."""
-        due = [key for key, batch in self._open.items() if batch.due <= now]
-        return [self._open.pop(key).tasks for key in due]
+    def close_due(self, now: float) -> Sequence[Task] | None:
+        """The micro-batch whose first task has waited longest, if that is `max_wait_s` or more."""
+        for key, batch in self._open.items():
+            if batch.due <= now:
+                return self._open.pop(key).tasks
+        return None
 
     def close_oldest(self) -> Sequence[Task] | None:
         """The micro-batch that was opened first, whatever its size: for a model with nothing to do.

@@ -61,10 +61,28 @@ class Dispatch:
         """Nothing waits and the child has nothing to do."""
         return not (self._waiting or self._suspects or self._handed)
 
-    def add(self, tasks: Sequence[Task]) -> None:
+    @property
+    def has_place(self) -> bool:
+        """What is next, or would be, may be handed to the child now."""
+        queue = self._suspects or self._waiting
+        if self._handed and (self._first().call.alone or (queue and queue[0].alone)):
+            return False
+        return len(self._handed) < self.depth
+
+    @property
+    def waits_since(self) -> float:
+        """When what is next was added; infinity while nothing waits."""
+        queue = self._suspects or self._waiting
+        return queue[0].since if queue else math.inf
+
+    def add(self, tasks: Sequence[Task], now: float = -math.inf) -> None:
         """Takes a micro-batch. A suspect is one of its own."""
         suspect = tasks[0].suspect
-        (self._suspects if suspect else self._waiting).append(Call(next(self._ids), tasks, suspect))
+        (self._suspects if suspect else self._waiting).append(Call(next(self._ids), tasks, suspect, since=now))
+
+    def add_before(self, tasks: Sequence[Task]) -> None:
+        """Takes a micro-batch that was due before all that waits."""
+        self._waiting.appendleft(Call(next(self._ids), tasks))
 
     def take(self, now: float, cap: float = math.inf) -> Call | None:
         """The call to be handed to the child now, or None: it has enough, or what is next must be alone.

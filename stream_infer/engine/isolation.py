@@ -7,6 +7,7 @@ accuses nobody: mostly it is the kernel, short of memory, or a person. It counts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -40,6 +41,7 @@ class Call:
     `solo`: alone, to see whether it fits into memory then. `miscounted`: what was wrong with the outputs of the
     micro-batch that this call is a part of. `whole`: the size of the one that ran out of memory first. `deaths`: how
     often a child was killed with it alone in it. `lost`: how often one ended that should have taken it up next.
+    `since`: when it began to wait for the child; what is called again waits since ever.
     """
 
     id: int
@@ -50,6 +52,7 @@ class Call:
     whole: int = 0
     deaths: int = 0
     lost: int = 0
+    since: float = -math.inf
 
     @property
     def alone(self) -> bool:

@@ -68,6 +68,22 @@ def test_the_size_of_a_micro_batch_is_found_before_the_first_item(ready, lines):
     assert any("max_batch_size is 16 items a call" in line for line in lines)
 
 
+def test_what_is_due_while_the_child_has_no_place_for_it_still_grows(ready, tmp_path):
+    gate = tmp_path / "gate"
+    engine = ready("behaving.py:Gated", {"gate": str(gate)}, max_batch_size=6, max_wait_s=0.0, pipeline_depth=2)
+    answers = []
+    for task in as_tasks(["wait", *range(10)]):
+        engine.submit(task)
+        answers += engine.poll(0.0)
+    assert not answers
+
+    gate.touch()
+    sizes = collect(engine, 11)
+
+    # One is at the gate, one behind it in the child; then the full one, though it came before what was left was due.
+    assert [orjson.loads(sizes[token].value) for token in range(11)] == [1, 1, *[6] * 6, *[3] * 3]
+
+
 def test_a_size_that_takes_the_process_down_is_not_tried_again_nor_is_anything_searched_twice(ready, lines):
     engine = ready("tuned.py:FallsOver", max_batch_size=64, finds_batch_size=True)
     assert engine.batch_size == 8

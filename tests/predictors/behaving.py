@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from pathlib import Path
 
 from stream_infer.errors import ItemError, RetryableError
 
@@ -33,6 +34,18 @@ class Sizes:
 
     def predict(self, items):
         time.sleep(self.pause)
+        return [len(items)] * len(items)
+
+
+class Gated:
+    """Is at an item "wait" until the file `config["gate"]` is there; answers with the number of items of the call."""
+
+    def __init__(self, config):
+        self.gate = Path(config["gate"])
+
+    def predict(self, items):
+        while "wait" in items and not self.gate.exists():
+            time.sleep(0.005)
         return [len(items)] * len(items)
 
 

@@ -33,8 +33,8 @@ def test_what_is_left_over_waits_for_its_time():
     waiting = batcher()
     waiting.add(map(task, range(4)), now=10.0)
     assert waiting.next_deadline() == 10.5
-    assert waiting.close_due(10.4) == []
-    assert tokens(waiting.close_due(10.5)) == [[3]]
+    assert waiting.close_due(10.4) is None
+    assert tokens([waiting.close_due(10.5)]) == [[3]]
     assert not waiting
     assert waiting.next_deadline() == math.inf
 
@@ -43,7 +43,7 @@ def test_the_wait_counts_from_the_first_item_of_the_micro_batch():
     waiting = batcher()
     waiting.add([task(1)], now=10.0)
     waiting.add([task(2)], now=10.4)
-    assert tokens(waiting.close_due(10.5)) == [[1, 2]]
+    assert tokens([waiting.close_due(10.5)]) == [[1, 2]]
 
 
 def test_a_micro_batch_never_exceeds_its_bytes():
@@ -140,7 +140,8 @@ def test_tasks_that_are_alike_are_batched_each_once_within_the_bounds(groups, ma
         alike = AlikeTasks([*range(first, len(sizes))], [b"x" * size for size in group], JSON)
         closed += filling.add_alike(alike, now=0.0) if together else filling.add(list(alike), now=0.0)
         assert (filling.next_deadline() < math.inf) == bool(filling)
-    closed += filling.close_due(now=0.5)
+    while (batch := filling.close_due(now=0.5)) is not None:
+        closed.append(batch)
 
     assert not filling
     assert sorted(token for batch in tokens(closed) for token in batch) == list(sizes)

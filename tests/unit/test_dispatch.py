@@ -5,7 +5,7 @@ import math
 import pytest
 
 from stream_infer.engine.dispatch import Dispatch
-from stream_infer.engine.isolation import Died, judge
+from stream_infer.engine.isolation import Died, Verdict, judge
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task
 from stream_infer.records import Payload
@@ -164,3 +164,32 @@ def test_a_call_that_children_are_lost_with_before_they_begin_it_is_to_blame_in_
         assert dispatch.lose(None) == []
     assert dispatch.take(0.0) is first
     assert dispatch.lose(None) == [first]
+
+
+def test_there_is_a_place_while_the_child_has_less_than_the_depth_and_nothing_has_to_be_alone(dispatch):
+    assert dispatch.has_place
+    fill(dispatch, 2)
+    first, _ = dispatch.take(0.0), dispatch.take(0.0)
+    assert not dispatch.has_place
+    dispatch.finish(first.id, 1.0)
+    assert dispatch.has_place
+    dispatch.add([task(9, hook="job")])
+    assert not dispatch.has_place
+
+
+def test_what_waits_says_since_when_and_what_was_due_before_goes_before_it(dispatch):
+    assert dispatch.waits_since == math.inf
+    dispatch.add([task(1)], now=3.0)
+    dispatch.add([task(2)], now=4.0)
+    assert dispatch.waits_since == 3.0
+    dispatch.add_before([task(0)])
+    assert [tokens(dispatch.take(5.0)) for _ in range(2)] == [[0], [1]]
+    assert dispatch.waits_since == 4.0
+
+
+def test_what_is_called_again_waits_since_ever(dispatch):
+    dispatch.add([task(1)], now=3.0)
+    dispatch.take(3.0)
+    dispatch.recall()
+    dispatch.again(Verdict([], [[task(7)]]))
+    assert dispatch.waits_since == -math.inf

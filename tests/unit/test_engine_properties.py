@@ -123,7 +123,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 0.6, 1.0, 7.0]))
     def wait(self, seconds):
         self.now += seconds
-        for batch in self.batcher.close_due(self.now):
+        while (batch := self.batcher.close_due(self.now)) is not None:
             self.dispatch.add(batch)
         assert self.batcher.next_deadline() > self.now
 
