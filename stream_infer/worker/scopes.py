@@ -60,5 +60,6 @@ class Scopes:
                 self._known.clear()
             known = self._batch_size_of(job.batch_size), pack_job(described(job))
             self._known[job_id] = known
-            self._jobs.ended.served.add(job_id)
+        # Each time: a replay has it begin again after it has ended.
+        self._jobs.ended.served.add(job_id)
         return known

@@ -122,6 +122,16 @@ def test_the_predictor_may_forget_a_job_that_has_ended_if_it_had_items_of_it(ben
     assert bench.engine.forgotten == ["j"]
 
 
+def test_a_job_that_is_replayed_is_forgotten_again(bench):
+    for ordinal in (0, 1):
+        feed(bench, "j", ordinal)
+        bench.run()
+        bench.jobs.ended.note("j", running("j").model_copy(update={"state": State.SUCCEEDED}))
+        bench.run()
+
+    assert bench.engine.forgotten == ["j", "j"]
+
+
 def test_a_job_is_forgotten_once():
     ended = EndedJobs()
     ended.served.add("j")
