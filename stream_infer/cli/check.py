@@ -113,9 +113,10 @@ def _offsets(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> str:
-    from stream_infer.cli.composition import store_of
+    from stream_infer.cli.composition import formats_of, store_of
 
     store = store_of(settings)
+    formats_of(settings)
     key, data = f"_check/{uuid.uuid4().hex}", b"stream-infer check"
     store.put(key, data)
     try:
