@@ -206,7 +206,9 @@ def gateway_of(settings: Settings) -> Iterator[Client]:
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[tuple[Settings, list[Any]]]:
     """Settings of a gateway of two replicas, and those."""
-    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 0.3}, batching={"max_batch_size": 1})
+    settings = realtime_settings(
+        tmp_path, "behaving.py:Sizes", {"pause": 0.3}, batching={"max_batch_size": 1}, realtime={"drain_delay": 1.2}
+    )
     ports = find_free(2)
     with (
         replica_process(settings, tmp_path, ports[0]) as first,
