@@ -164,10 +164,12 @@ class Connection(asyncio.BufferedProtocol):
         keeps_alive = self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
         if self._parser.should_upgrade():  # it is answered as if it had not asked; what follows may be anything
             keeps_alive = False
-        self._queue.append((request, keeps_alive))
-        if len(self._queue) >= _PIPELINED:
-            self._transport.pause_reading()
-        self._start()
+        if self._is_busy or self._queue or self._is_blocked or self._is_over:
+            self._queue.append((request, keeps_alive))
+            if len(self._queue) >= _PIPELINED:
+                self._transport.pause_reading()
+        else:
+            self._answer(request, keeps_alive=keeps_alive)
 
     # What is answered.
 
@@ -213,15 +215,19 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._is_starting = True
         while self._queue and not self._is_busy and not self._is_blocked and not self._is_over:
-            request, self._keeps_alive = self._queue.popleft()
+            request, keeps_alive = self._queue.popleft()
             if not self._queue:
                 self._transport.resume_reading()
-            self._is_busy = True
-            self._method = request.method
-            token = self._answers.answer(request, self)
-            if self._is_busy:
-                self._token = token
+            self._answer(request, keeps_alive=keeps_alive)
         self._is_starting = False
+
+    def _answer(self, request: Request, *, keeps_alive: bool) -> None:
+        self._keeps_alive = keeps_alive
+        self._is_busy = True
+        self._method = request.method
+        token = self._answers.answer(request, self)
+        if self._is_busy:
+            self._token = token
 
     def _refuse(self, problem: Problem) -> None:
         """Answers, in its turn, what cannot be read on from, and ends the connection. A client that still sends is
