@@ -46,10 +46,17 @@ class DirectorySource:
 
     def read(self, after: str | None) -> Iterator[SourceItem]:
         """The items behind the cursor `after`. Raises SourceError or ServiceUnavailable."""
+        yield from map(self._item, self._entries_behind(after))
+
+    def keys(self) -> Iterator[bytes]:
+        """Of all items, in their order, at a third of what these cost. Raises as `read` does."""
+        return (entry.order for entry in self._entries_behind(None))
+
+    def _entries_behind(self, after: str | None) -> Iterator[_Entry]:
         self._check_root()
         entry: _Entry | None = None
         for entry in self._files(b"" if after is None else unquote_to_bytes(after)):
-            yield self._item(entry)
+            yield entry
         if entry is None and after is None:
             raise SourceError(f"no file below {self._root} is meant by includes and excludes: look at its patterns")
 
