@@ -13,6 +13,7 @@ A column or member that is empty in a whole object is not in it, which `union_by
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,20 @@ class Parquet(PlainFormat):
     suffix = ".parquet"
     content_type = "application/vnd.apache.parquet"
 
+    def __init__(self) -> None:
+        # Several at a time would take their memory several times, and no less time: most of it is Python's.
+        self._encoding = threading.Lock()
+
     def encode(self, lines: ResultLines) -> bytes:
         """Looks at all lines once for their types, and once more to write them."""
         import pyarrow as pa
 
-        survey = _Survey(lines)
-        try:
-            return _written(lines, survey.schema(is_typed=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            return _written(lines, survey.schema(is_typed=False))
+        with self._encoding:
+            survey = _Survey(lines)
+            try:
+                return _written(lines, survey.schema(is_typed=True))
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                return _written(lines, survey.schema(is_typed=False))
 
     def shape_of(self, data: bytes) -> str | None:
         from pyarrow.parquet import read_schema

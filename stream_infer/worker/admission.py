@@ -14,7 +14,6 @@ from stream_infer.engine.task import AlikeTasks, Task
 from stream_infer.headers import ORDINARY_REST, REST, Alike, read_alike, read_item
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Failure, Item, Payload, Run, new_tuple
-from stream_infer.shaping.documents import is_json, is_text
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.held import Ended, Entry, Partition, Prefix, Skipped
@@ -25,7 +24,7 @@ from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.retry import Retried, again
 from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.shape import ShapeStage
-from stream_infer.worker.shapings import Shapings
+from stream_infer.worker.shapings import Shapings, joined_instead_of
 from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, WaitUntil, triage
 from stream_infer.worker.waiting import Waiting
 
@@ -310,12 +309,3 @@ class Admission:
         max_entries, max_bytes = may_wait(len(able))
         waiting = {one: self._ledger.waiting_in(one) for one in able}
         return {one for one, (count, size) in waiting.items() if count >= max_entries or size >= max_bytes}
-
-
-def joined_instead_of(item: Item, fetched: Payload) -> Payload | None:
-    """What an output is joined with where the item is a reference: what it leads to if that is JSON or text.
-
-    None: the item's own payload, which of a reference to a picture is the reference.
-    """
-    is_readable = is_json(fetched.content_type) or is_text(fetched.content_type)
-    return fetched if item.content_type == REFERENCE and is_readable else None

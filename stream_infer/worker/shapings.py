@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from stream_infer.records import REFERENCE, Item, Payload
 from stream_infer.results import ResultFormat, Results
+from stream_infer.shaping.documents import is_json, is_text
 from stream_infer.shaping.shaping import Shaping, shaping_of
 from stream_infer.worker.known_jobs import KnownJobs
 
@@ -40,3 +42,12 @@ class Shapings:
     def _results(self, job_id: str | None) -> Results | None:
         job = None if job_id is None else self._jobs.job(job_id)
         return self._api if job is None else job.results
+
+
+def joined_instead_of(item: Item, fetched: Payload) -> Payload | None:
+    """What an output is joined with where the item is a reference: what it leads to if that is JSON or text.
+
+    None: the item's own payload, which of a reference to a picture is the reference.
+    """
+    is_readable = is_json(fetched.content_type) or is_text(fetched.content_type)
+    return fetched if item.content_type == REFERENCE and is_readable else None
