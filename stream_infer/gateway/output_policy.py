@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from stream_infer.gateway.services import SourceReader
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
@@ -38,7 +38,10 @@ def with_base(assemble: Assemble, job: Job, read_source: SourceReader | None) ->
         whole = job.model_copy(
             update={"manifest": job.manifest.model_copy(update={"split": "none", "compression": "none"})}
         )
-        first = next(read_source(whole), None)
+        items = read_source(whole)
+        first = next(items, None)
+        if isinstance(items, Generator):
+            items.close()
         base = None if first is None else base_of_first(first.source, (first.key or b"").decode(errors="replace"))
     return assemble.model_copy(update={"base": base or ""})
 
