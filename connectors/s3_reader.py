@@ -6,11 +6,11 @@ import io
 from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.s3 import S3Error, read_body, s3_errors
+from connectors.s3_clients import LentClient
 from connectors.uris import S3Place
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
 
 WINDOW_BYTES = 4 * 1024 * 1024
@@ -29,9 +29,9 @@ class _Object(io.RawIOBase):
     The first answer's ETag is asked for in all that follow, so that a replaced object is an error and no mixture.
     """
 
-    def __init__(self, client: S3Client, place: S3Place, *, keeps_client: bool) -> None:
-        self._client = client
-        self._keeps_client = keeps_client
+    def __init__(self, lent: LentClient, place: S3Place) -> None:
+        self._lent = lent
+        self._client = client = lent.client
         with s3_errors():
             head = client.head_object(Bucket=place.bucket, Key=place.key)
         self._place = place
@@ -46,8 +46,7 @@ class _Object(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        if not self._keeps_client:
-            self._client.close()
+        self._lent.release()
         super().close()
 
     def tell(self) -> int:
@@ -75,15 +74,14 @@ class _Object(io.RawIOBase):
         return len(data)
 
 
-def open_object(client: S3Client, place: S3Place, *, keeps_client: bool = False) -> OpenObject:
+def open_object(lent: LentClient, place: S3Place) -> OpenObject:
     """The object, open for reading; holds WINDOW_BYTES. This and every read raise S3Error.
 
-    It takes `client` over: closing it, or failing to open it, closes the client, unless it `keeps_client`.
+    It takes the client over: closing it, or failing to open it, releases that.
     """
     try:
-        opened = _Object(client, place, keeps_client=keeps_client)
+        opened = _Object(lent, place)
         return OpenObject(io.BufferedReader(opened, WINDOW_BYTES), opened.etag)
     except S3Error:
-        if not keeps_client:
-            client.close()
+        lent.release()
         raise

@@ -7,20 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from connectors.local_files import may_pass, open_allowed
 from connectors.policy import FetchPolicy
-from connectors.s3 import S3Access, S3Error, S3Fault, s3_client
+from connectors.s3 import S3Error, S3Fault
+from connectors.s3_clients import S3Clients
 from connectors.s3_reader import open_object
 from connectors.sources.uploaded import open_upload
 from connectors.uris import RefusedPlace, S3Place, path_of, redacted, s3_place_of, scheme_of
 from stream_infer.errors import ConfigError, ServiceUnavailable, SourceError
 from stream_infer.ports import Store
 from stream_infer.uploads import Upload, upload_of
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 _PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
 
@@ -66,15 +64,11 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class S3File:
-    """An object below the allowed prefixes, read in windows. Reading it on may raise S3Error: see `source_errors`.
-
-    `client` is that of whoever reads many; else each opening makes one, which takes 0.1 s.
-    """
+    """An object below the allowed prefixes, read in windows. Reading it on may raise S3Error: see `source_errors`."""
 
     place: S3Place
     policy: FetchPolicy
-    access: S3Access
-    client: S3Client | None = None
+    clients: S3Clients
 
     @property
     def uri(self) -> str:
@@ -83,8 +77,7 @@ class S3File:
     def open(self) -> OpenFile:
         with source_errors(self.uri):
             self.policy.check_s3(self.place)
-            client = self.client or s3_client(self.access)
-            file, etag = open_object(client, self.place, keeps_client=self.client is not None)
+            file, etag = open_object(self.clients.lend(), self.place)
             return OpenFile(file, etag.strip('"'))
 
 
@@ -127,7 +120,7 @@ class UploadedFile:
 
 
 def file_at(
-    place: str, policy: FetchPolicy, access: S3Access | None = None, *, store: Store | None = None
+    place: str, policy: FetchPolicy, clients: S3Clients | None = None, *, store: Store | None = None
 ) -> SourceFile:
     """The file at file:///absolute/path, /absolute/path, s3://bucket/key, or uploaded into `store` (upload:…).
 
@@ -138,7 +131,7 @@ def file_at(
             case "file":
                 return LocalFile(path_of(place), policy)
             case "s3":
-                return S3File(s3_place_of(place), policy, access or S3Access())
+                return S3File(s3_place_of(place), policy, clients or S3Clients())
             case "upload" if store is not None and (upload := upload_of(place)) is not None:
                 return UploadedFile(store, upload)
             case _ if place.startswith("/") and "\0" not in place:

@@ -11,7 +11,7 @@ import orjson
 
 from connectors.content_types import content_type_of
 from connectors.policy import FetchPolicy
-from connectors.s3 import S3Access
+from connectors.s3_clients import S3Clients
 from connectors.sources.jsonl import lines_of, reading, unpacked
 from connectors.sources.lines import MAX_LINE_BYTES
 from connectors.sources.opening import Opener
@@ -94,21 +94,21 @@ class ObjectsSource:
         places: Places,
         content: Content,
         policy: FetchPolicy,
-        access: S3Access | None = None,
+        clients: S3Clients | None = None,
         *,
         store: Store | None = None,
     ) -> None:
         self._places = places
         self._content = content
         self._policy = policy
-        self._access = access
+        self._clients = clients
         self._store = store
 
     def read(self, after: str | None) -> Iterator[SourceItem]:
         """The items behind `after`. Raises SourceError or ServiceUnavailable."""
         object_cursor, _, within = (after or "").partition("|")
         given = after is not None
-        with Opener(self._policy, self._access, self._store) as opener:
+        with Opener(self._policy, self._clients, self._store) as opener:
             if within:
                 yield from self._content.items(self._places.at(object_cursor, opener), within, opener)
             for placed in self._places.behind(object_cursor if after is not None else None, opener):

@@ -16,7 +16,6 @@ from connectors.uris import RefusedPlace, S3Place, s3_place_of
 from stream_infer.errors import SourceError
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2RequestTypeDef
 
 _CURSOR = re.compile(r"(\d{1,9}):([^\s|:]+)", re.ASCII)
@@ -54,7 +53,7 @@ class S3Listing:
     def _listed(self, start: S3Place, after: str, opener: Opener) -> Iterator[S3Place]:
         with source_errors(start.uri):
             opener.policy.check_s3(start)
-            for key in _keys(opener.s3, start, after):
+            for key in _keys(opener, start, after):
                 place = S3Place(start.bucket, key)
                 names = [name for name in ("s3:", place.bucket, *key.split("/")) if name]
                 if not key.endswith("/") and opener.policy.allows_s3(place) and self._selection.selects(names):
@@ -71,14 +70,14 @@ def _placed(number: int, place: S3Place) -> Placed:
     return Placed(place.uri, place.key.encode(), f"{number}:{quote(place.key)}")
 
 
-def _keys(client: S3Client, start: S3Place, after: str) -> Iterator[str]:
+def _keys(opener: Opener, start: S3Place, after: str) -> Iterator[str]:
     """Raises S3Error."""
     while True:
         request: ListObjectsV2RequestTypeDef = {"Bucket": start.bucket, "Prefix": start.key}
         if after:
             request["StartAfter"] = after
         with s3_errors():
-            page = client.list_objects_v2(**request)
+            page = opener.s3().list_objects_v2(**request)
         keys = [entry["Key"] for entry in page.get("Contents", [])]
         yield from keys
         if not page.get("IsTruncated") or not keys:

@@ -11,6 +11,7 @@ from connectors.folder import Choice, Folder
 from connectors.formats import object_formats
 from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
+from connectors.s3_clients import S3Clients
 from connectors.stores import open_store
 from stream_infer.cli.source_opening import source_at
 from stream_infer.errors import ConfigError
@@ -80,8 +81,10 @@ def source_opener(settings: Settings, store: Store) -> OpenSource:
     """Opens a job's source. What a job may name is what `fetch` allows, as for items."""
     policy = _policy(settings, settings.fetch.allowed_directories, settings.fetch.allowed_s3_prefixes)
 
+    s3 = S3Clients()
+
     def open_source(job: Job) -> Source:
-        return source_at(job, policy, store)
+        return source_at(job, policy, store, s3)
 
     return open_source
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.policy import FetchPolicy
+from connectors.s3_clients import S3Clients
 from connectors.sources import (
     AddressItems,
     CsvSource,
@@ -29,36 +30,36 @@ from stream_infer.ports import Source, Store
 from stream_infer.records import JSON
 
 
-def source_at(job: Job, policy: FetchPolicy, store: Store) -> Source:
-    """The job's source; opens nothing yet. Raises SourceError."""
+def source_at(job: Job, policy: FetchPolicy, store: Store, s3: S3Clients) -> Source:
+    """The job's source; opens nothing yet. `s3` is for all sources of the process. Raises SourceError."""
     if job.submission is not None:
         return InlineSource(store, job.submission)
     if job.directory is not None:
         chosen = job.directory
         return DirectorySource(Path(chosen.path), policy, includes=chosen.includes, excludes=chosen.excludes)
-    source = _file_source(job, policy, store) or _objects_source(job, policy, store)
+    source = _file_source(job, policy, store, s3) or _objects_source(job, policy, store, s3)
     if source is None:
         raise SourceError(f"job {job.job_id} names no source that this version knows")
     return source
 
 
-def _file_source(job: PlacedSources, policy: FetchPolicy, store: Store) -> Source | None:
+def _file_source(job: PlacedSources, policy: FetchPolicy, store: Store, s3: S3Clients) -> Source | None:
     """Of one file with many items."""
     limit = policy.max_bytes
     if job.jsonl is not None:
-        return JsonlSource(file_at(job.jsonl.uri, policy, store=store), max_line_bytes=limit)
+        return JsonlSource(file_at(job.jsonl.uri, policy, s3, store=store), max_line_bytes=limit)
     if job.csv is not None:
-        table, file = job.csv, file_at(job.csv.uri, policy, store=store)
+        table, file = job.csv, file_at(job.csv.uri, policy, s3, store=store)
         return CsvSource(
             file, delimiter=table.delimiter, header=table.header, numbers=table.numbers, max_row_bytes=limit
         )
     if job.parquet is not None:
-        file = file_at(job.parquet.uri, policy, store=store)
+        file = file_at(job.parquet.uri, policy, s3, store=store)
         return ParquetSource(file, columns=job.parquet.columns, max_row_bytes=limit)
     return None
 
 
-def _objects_source(job: PlacedSources, policy: FetchPolicy, store: Store) -> Source | None:
+def _objects_source(job: PlacedSources, policy: FetchPolicy, store: Store, s3: S3Clients) -> Source | None:
     """Of many objects."""
     places: Places
     content: Content
@@ -73,7 +74,7 @@ def _objects_source(job: PlacedSources, policy: FetchPolicy, store: Store) -> So
         places, content = ManifestListing(job.manifest.uri), _content(job.manifest, policy.max_bytes)
     else:
         return None
-    return ObjectsSource(places, content, policy, store=store)
+    return ObjectsSource(places, content, policy, s3, store=store)
 
 
 def _content(chosen: S3Prefix | Manifest, max_bytes: int) -> Content:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from connectors import s3_reader
+from connectors import s3_clients, s3_reader
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access
+from connectors.s3_clients import S3Clients
 from connectors.sources import (
     AddressItems,
     CsvSource,
@@ -29,7 +30,6 @@ from connectors.sources import (
     UnpackedItems,
     file_at,
     manifest,
-    opening,
 )
 from connectors.stores import DirectoryStore, open_store
 from stream_infer.errors import ServiceUnavailable, SourceError
@@ -129,7 +129,7 @@ class TestJsonlS3(LinesContract):
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(s3_reader, "WINDOW_BYTES", 16)
         policy = FetchPolicy(allowed_s3_prefixes=(f"s3://{s3.bucket}/in", "s3://no-such-bucket-here"))
-        return lambda uri: JsonlSource(file_at(uri, policy, S3Access(attempts=1, connect_timeout_s=1)))
+        return lambda uri: JsonlSource(file_at(uri, policy, S3Clients(S3Access(attempts=1, connect_timeout_s=1))))
 
     @pytest.fixture
     def put(self, s3):
@@ -350,7 +350,7 @@ class TestS3Prefix(ListingContract):
 
     def test_it_lists_page_by_page_and_no_further_than_asked(self, bucket, put, policy, monkeypatch):
         asked = []
-        opened = opening.s3_client
+        opened = s3_clients.s3_client
 
         def client(access):
             made = opened(access)
@@ -360,7 +360,7 @@ class TestS3Prefix(ListingContract):
 
         for number in range(7):
             put(f"in/{number}")
-        monkeypatch.setattr(opening, "s3_client", client)
+        monkeypatch.setattr(s3_clients, "s3_client", client)
         source = ObjectsSource(S3Listing([f"{bucket}/in/"]), self.content, policy)
         reading = source.read(None)
         items = [next(reading)]
@@ -398,7 +398,9 @@ class TestS3Prefix(ListingContract):
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
         with pytest.raises(ServiceUnavailable, match="cannot be reached"):
-            list(ObjectsSource(source._places, self.content, source._policy, S3Access(attempts=1)).read(None))
+            list(
+                ObjectsSource(source._places, self.content, source._policy, S3Clients(S3Access(attempts=1))).read(None)
+            )
 
     @pytest.mark.parametrize("cursor", ["x", "", "9:a", "0:", "0", "-1:a"])
     def test_a_cursor_of_another_kind_is_a_source_error(self, source, cursor):

@@ -10,6 +10,7 @@ import pytest
 
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access
+from connectors.s3_clients import S3Clients
 from connectors.sources import JsonlSource, file_at
 from stream_infer.intake.run import run
 from stream_infer.jobs.events import Event, Exhausted, Hindered, decode_event
@@ -72,7 +73,7 @@ def source_at(s3: S3Server, endpoint_url: str) -> Source:
     """As an intake has it, but sooner tired of waiting."""
     access = S3Access(endpoint_url, connect_timeout_s=1, read_timeout_s=2, attempts=2)
     policy = FetchPolicy(allowed_s3_prefixes=(f"s3://{s3.bucket}/",))
-    return JsonlSource(file_at(f"s3://{s3.bucket}/lines.jsonl", policy, access))
+    return JsonlSource(file_at(f"s3://{s3.bucket}/lines.jsonl", policy, S3Clients(access)))
 
 
 def intake(settings: Settings, open_source: Callable[[Job], Source]) -> Any:
@@ -170,7 +171,7 @@ def test_a_source_that_hangs_holds_up_neither_other_jobs_nor_the_end(
     quick = JsonlSource(file_at(str(file), FetchPolicy(allowed_directories=(tmp_path,))))
     access = S3Access(f"http://{proxy.listen}")  # whose own patience is minutes
     policy = FetchPolicy(allowed_s3_prefixes=(f"s3://{s3_lines.bucket}/",))
-    hanging = JsonlSource(file_at(f"s3://{s3_lines.bucket}/lines.jsonl", policy, access))
+    hanging = JsonlSource(file_at(f"s3://{s3_lines.bucket}/lines.jsonl", policy, S3Clients(access)))
 
     with proxy.under(Timeout(0, "upstream"), Timeout(0)):
         with intake(settings, lambda job: hanging if job.job_id == JOB.job_id else quick):
