@@ -4,6 +4,8 @@ import asyncio
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_infer.realtime.connection import Connection, ConnectionLimits
 from stream_infer.realtime.messages import Reply
@@ -99,6 +101,25 @@ def test_a_request_is_read_in_whatever_pieces_it_comes():
     assert b"date" in headers
     assert b"connection" not in headers
     assert not transport.is_closed
+
+
+@given(st.lists(st.integers(1, 60), max_size=40), st.lists(st.binary(max_size=30), min_size=1, max_size=5))
+def test_requests_are_the_same_wherever_the_stream_is_cut(cuts, bodies):
+    connection, transport, answers = connected(at_once=True)
+    data = b"".join(b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b" % (len(b), b) for b in bodies)
+    for cut in cuts:
+        connection.read(data[:cut])
+        data = data[cut:]
+    connection.read(data)
+    assert [request.body for request in answers.requests] == bodies
+    assert [body for _, body, _ in transport.answers()] == bodies
+
+
+@given(st.binary(max_size=300))
+def test_whatever_bytes_come_nothing_is_raised(data):
+    connection, transport, _ = connected(at_once=True)
+    connection.read(data)
+    assert all(status < 500 for status, _, _ in transport.answers())
 
 
 def test_chunked_bodies_are_put_together():

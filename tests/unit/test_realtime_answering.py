@@ -1,0 +1,94 @@
+"""A request to an item, without a connection."""
+
+import asyncio
+
+from stream_infer.engine.requests import unpack_request
+from stream_infer.realtime.answering import Answering, Terms
+from stream_infer.realtime.desk import Bounds, Desk
+from stream_infer.realtime.messages import Request
+from stream_infer.records import JSON, REFERENCE, REQUEST, Payload
+from tests.support.fake_engine import FakeEngine
+
+PATH = b"/v1/apis/echo/predict"
+
+
+class Asker:
+    def __init__(self):
+        self.replies = []
+
+    def reply(self, reply):
+        self.replies.append(reply)
+
+
+class Fetcher:
+    async def fetch(self, reference):
+        if reference.uri.endswith("bug"):
+            raise RuntimeError("a bug")
+        return Payload(b"fetched", reference.content_type or "text/plain")
+
+
+def asked(*requests, shows_requests=False):
+    """The replies, and what the engine was given."""
+
+    async def run():
+        engine = FakeEngine()
+        engine.echoes = True
+        desk = Desk(engine, Bounds(10, 1000), lambda _state: None)
+        desk.start()
+        answering = Answering(Terms("echo", 5.0, 2, shows_requests), desk, Fetcher())
+        askers = [Asker() for _ in requests]
+        for request, asker in zip(requests, askers, strict=True):
+            answering.answer(request, asker)
+        for _ in range(8):
+            await asyncio.sleep(0)
+        desk._turn()
+        desk.close(0.0)
+        return [asker.replies[0] for asker in askers], engine
+
+    return asyncio.run(run())
+
+
+def post(body, target=PATH, **headers):
+    named = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
+    return Request(b"POST", target, named, body)
+
+
+def test_an_item_is_what_its_content_type_says_and_json_where_nothing_is_said():
+    replies, engine = asked(post(b"1"), post(b"x", content_type="image/png"), post(b"2", PATH + b"?a=b"))
+    assert [(reply.status, reply.body) for reply in replies] == [(200, b"1"), (200, b"x"), (200, b"2")]
+    assert [task.payload.content_type for call in engine.calls for task in call] == [JSON, "image/png", JSON]
+
+
+def test_headers_and_query_travel_only_where_the_predictor_sees_them():
+    _, engine = asked(post(b"1", PATH + b"?debug=1", content_type=JSON, x_user="me"), shows_requests=True)
+    [[task]] = engine.calls
+    assert task.payload.content_type == REQUEST
+    headers = {"content-type": JSON, "x-user": "me"}
+    assert unpack_request(task.payload.data) == (b"1", JSON, headers, "debug=1")
+
+
+def test_a_reference_is_fetched_and_what_comes_of_a_fetchers_bug_is_a_reply():
+    replies, engine = asked(
+        post(b'{"uri": "s3://b/k", "content_type": "image/png"}', content_type=REFERENCE),
+        post(b'{"uri": "s3://b/bug"}', content_type=REFERENCE),
+        post(b'{"url": 1}', content_type=REFERENCE),
+    )
+    assert [reply.status for reply in replies] == [200, 500, 422]
+    assert engine.payloads == [b"fetched"]
+
+
+def test_what_is_no_prediction_is_answered_at_once():
+    requests = [
+        Request(b"GET", b"/healthz", {}, b""),
+        Request(b"HEAD", b"/readyz?x", {}, b""),
+        Request(b"POST", b"/readyz", {}, b""),
+        Request(b"GET", PATH, {}, b""),
+        Request(b"GET", b"/\xff", {}, b""),
+        post(b"a=1", content_type="multipart/form-data; boundary=x"),
+        post(b"1", content_type=JSON, content_encoding="gzip"),
+        post(b"1", si_timeout="nan"),
+        post(b"1", origin="http://elsewhere", host="here:1"),
+        post(b"1", origin="http://here:1", host="here:1"),
+    ]
+    replies, _ = asked(*requests)
+    assert [reply.status for reply in replies] == [200, 200, 405, 405, 404, 415, 415, 400, 403, 200]
