@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import (
     Counted,
@@ -228,6 +229,19 @@ def test_a_final_state_is_final(state: str, event: Event) -> None:
     status = life(FINAL[state])
     assert status.state == state
     assert life([event], status, 100) == status.model_copy(update={"offset": 100})
+
+
+def test_what_cannot_be_assembled_is_a_failure_and_says_why() -> None:
+    said = FINALIZED.model_copy(update={"error": "no such bucket"})
+    status = life([*TO_ASSEMBLE, said])
+
+    assert (status.state, status.errors) == (State.COMPLETED_WITH_FAILURES, ("no such bucket",))
+
+
+def test_what_is_to_be_assembled_stays_with_the_job() -> None:
+    wanted = Assemble(separator="line", output="s3://b/out", base="s3://b/in/")
+
+    assert life([SUBMITTED.model_copy(update={"assemble": wanted}), *TO_ASSEMBLE[1:]]).assemble == wanted
 
 
 def test_finalized_keeps_where_the_manifest_is() -> None:
