@@ -65,7 +65,7 @@ guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by han
 
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
-	$(COMPILE) --all-extras -c requirements/dev.txt -o requirements/demo.txt
+	$(COMPILE) --extra torch --extra local --extra examples -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
 	for lock in base demo dev; do \
 	  grep -v '^# Made by' requirements/$$lock.txt > requirements/new && \
