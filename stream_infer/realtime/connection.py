@@ -23,7 +23,7 @@ _HEAD_BYTES = 64 * 1024
 # Requests that are sent before the last one is answered are rare; this many are read ahead.
 _PIPELINED = 4
 _LINGER_S = 1.0
-# What one read takes, of any connection: it is parsed at once.
+# What one read takes, of any connection: it is parsed at once, and a process has one loop that serves.
 _BUFFER = memoryview(bytearray(256 * 1024))
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

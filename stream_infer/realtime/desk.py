@@ -11,6 +11,7 @@ import itertools
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -68,7 +69,8 @@ class Desk:
         self._is_closed = False
         self._is_ending = False
         self._is_draining = False
-        self._refusal: Problem | None = replies.loading(engine.predictor_name)
+        # Made anew for each: an exception that is raised again keeps the frames of all times.
+        self._refusal: Callable[[], Problem] | None = partial(replies.loading, engine.predictor_name)
 
     @property
     def in_flight(self) -> int:
@@ -80,8 +82,10 @@ class Desk:
         """Why this replica should be asked nothing at the moment; None: it should."""
         if self._is_ending:
             return replies.draining()
-        if self._refusal is not None or self._state is State.READY:
-            return self._refusal
+        if self._refusal is not None:
+            return self._refusal()
+        if self._state is State.READY:
+            return None
         return replies.unavailable(f"The predictor's process is being replaced: {self._engine.readiness.reason}")
 
     def start(self) -> None:
@@ -97,7 +101,7 @@ class Desk:
         if self._is_draining:
             raise replies.draining()
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal()
         if len(self._waiting) >= self._bounds.items:
             raise replies.full(f"{len(self._waiting)} items")
         if self._waiting and self._bytes + size > self._bounds.bytes:
@@ -245,8 +249,8 @@ class Desk:
         if self._state is State.READY:
             self._refusal = None
         elif self._state is State.UNAVAILABLE:
-            self._refusal = replies.unavailable(readiness.reason)
-            self.give_up(self._refusal)
+            self._refusal = partial(replies.unavailable, readiness.reason)
+            self.give_up(self._refusal())
         self._on_change(self._state)
 
     def _watch(self, child: socket.socket | None) -> None:

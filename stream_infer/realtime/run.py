@@ -29,7 +29,7 @@ from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
 _LOG = structlog.get_logger(__name__)
 SETTING = "apis[].realtime.listen"
 _ENGINE_END_S = 2.0
-_LAST_WORDS_S = 0.1
+_LAST_WORDS_S = 1.0
 _LOOK_S = 0.02
 # The search for cycles took up to 10 ms of a request's time; a request makes none, and what starts a role stays.
 _COLLECTED_EVERY = (100_000, 20, 20)
@@ -137,7 +137,10 @@ class _Role:
             _LOG.warning("cut_short", items=desk.in_flight)
             desk.give_up(replies.cut_short())
         # What has just been written leaves before its connection is aborted.
-        await asyncio.sleep(_LAST_WORDS_S)
+        for _ in range(int(_LAST_WORDS_S / _LOOK_S)):
+            if not server.is_open:
+                break
+            await asyncio.sleep(_LOOK_S)
 
 
 class _Notes:

@@ -40,6 +40,11 @@ class Server:
             for connection in list(self._connections):
                 connection.abort()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is any connection."""
+        return bool(self._connections)
+
     def announce_end(self) -> None:
         """From now on each answer is the last of its connection."""
         self._is_ending = True
