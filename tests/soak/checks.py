@@ -101,7 +101,10 @@ def _bearing(item: Item) -> tuple[object, ...]:
 
 
 def check_strangers(truth: Truth, found: Evidence) -> Iterator[Finding]:
-    """Nothing came out that did not go in."""
+    """Nothing came out that did not go in, and no job's hook was asked for twice."""
+    for (job_id, generation), times in found.hooks.items():
+        if times > 1:
+            yield Finding(OTHER, f"the hook of job {job_id} was asked for {times} times in generation {generation}")
     for place in (found.published, found.results, found.dead):
         for item_id in place:
             if item_id not in truth.items and place[item_id]:

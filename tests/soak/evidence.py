@@ -1,7 +1,7 @@
 """What is there when all is over: topics read `read_committed`, objects by manifest, calls, logs. Judges nothing."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,10 +57,11 @@ class Evidence:
     """`statuses` are a job's rows in their order, `recorded` the committed manifest records by their objects' keys.
 
     Keys of objects are below the store. `lines` are what predictors printed, by the jobs in whose logs it is. `retries`
-    are in the order in which they were written.
+    are in the order in which they were written. `hooks`: how often each job's was asked for, in each generation.
     """
 
     published: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
+    hooks: Counter[tuple[str | None, int]] = field(default_factory=Counter)
     retries: dict[str, list[Retry]] = field(default_factory=lambda: defaultdict(list))
     results: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
     dead: dict[str, list[DeadLetter]] = field(default_factory=lambda: defaultdict(list))
@@ -86,7 +87,10 @@ def gather(settings: Settings, access: S3Access, folder: Path, lags: Mapping[str
     found = Evidence(lags=dict(lags))
     for message in _all(settings, names.items):
         item = read_item(message)
-        found.published[item.item_id].append(item)
+        if item.control is None:
+            found.published[item.item_id].append(item)
+        else:
+            found.hooks[item.job_id, item.generation] += 1
     _gather_retries(settings, names, found)
     for message in _all(settings, names.results):
         item = read_item(message)
