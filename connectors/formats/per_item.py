@@ -23,6 +23,7 @@ from stream_infer.records import JSON, REFERENCE
 _LARGEST_INLINE = 4096
 _LONGEST_STEM = 120
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_TYPE = re.compile(r"[!-~]([ -~]{0,198}[!-~])?")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 _EXTENSIONS = {
     JSON: ".json",
@@ -51,7 +52,7 @@ class PerItem(PlainFormat):
         for line in lines:
             result = read_result(line.data)
             name = name_of(result, line.ordinal)
-            yield ItemObject(name, result.output, result.content_type, result.copied_from)
+            yield ItemObject(name, result.output, _header(result.content_type), result.copied_from)
 
     def decode(self, data: bytes, items: Folder) -> Iterator[bytes]:
         """Outputs that are not in the list are read one by one; what came by reference stays the address of it."""
@@ -83,6 +84,11 @@ def _extension(content_type: str) -> str:
     if kind.endswith("+json"):
         return ".json"
     return _EXTENSIONS.get(kind) or mimetypes.guess_extension(kind, strict=False) or ".bin"
+
+
+def _header(content_type: str) -> str:
+    """Of an object in S3 the type is a header, which whoever made the output need not have known."""
+    return content_type if _TYPE.fullmatch(content_type) else "application/octet-stream"
 
 
 def _digest(text: str) -> str:

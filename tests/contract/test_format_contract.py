@@ -366,6 +366,15 @@ def test_an_items_object_holds_its_output_and_nothing_else():
     assert found["item-9.png"].copied_from == "s3://b/_payloads/results/t-0-9"
 
 
+@pytest.mark.parametrize("content_type", ["x/\u20ac", "a/b\r\nX-Evil: 1", " ", "x" * 300, "image/png "])
+def test_a_type_that_no_header_can_hold_is_that_of_any_bytes(content_type):
+    item = line(0, b"\x89", "image/png")
+    result = read_result(item.data)._replace(content_type=content_type)
+
+    [found] = FORMATS["per-item"].items(PackedLines([Line(0, 0, line_of(result))]))
+    assert (found.content_type, found.data) == ("application/octet-stream", b"\x89")
+
+
 def test_the_list_of_items_holds_small_outputs_and_names_of_all(tmp_path):
     listed = [json.loads(one) for one in FORMATS["per-item"].encode(PackedLines(LINES)).splitlines()]
 
