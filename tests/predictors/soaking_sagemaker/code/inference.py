@@ -9,6 +9,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from soaking import Soaking
 
+from stream_infer.errors import UndecodableItem
+
 
 def model_fn(model_dir):
     return Soaking(json.loads(os.environ["SOAKING"]))
@@ -16,7 +18,10 @@ def model_fn(model_dir):
 
 def input_fn(body, content_type):
     assert content_type == "application/json"
-    return json.loads(body)
+    try:
+        return json.loads(body)
+    except ValueError as error:  # without this it would be tried again, as whatever a function raises
+        raise UndecodableItem(str(error)) from None
 
 
 def predict_fn(item, model):
