@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,9 @@ _READERS = 4
 _BATCHES_AHEAD = 8
 _FEWEST_AHEAD = 1024
 _CLOSE_S = 10.0
+# Of Python's threads. Each call that reads a file lets go of the lock, and waits as long for it as another thread is
+# busy: measured with 50,000 texts of 45 bytes and a null model, 12,700 files/s with Python's own 5 ms, 20,100 with this.
+_TURN_S = 0.0005
 
 
 class Folder(Protocol):
@@ -158,6 +162,8 @@ class Session:
         wish.on_change = engine.wake
         _LOG.info("batch_begins", directory=batch.directory, results=str(batch.places.results), done=self.progress.done)
         patience = 0.0
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN_S)
         try:
             engine.start()
             reader.start()
@@ -170,6 +176,7 @@ class Session:
         finally:
             reader.stop()
             engine.close(patience)
+            sys.setswitchinterval(before)
             progress = self.progress
             _LOG.info("batch_ends", succeeded=progress.succeeded, failed=progress.failed, seconds=progress.seconds)
 
