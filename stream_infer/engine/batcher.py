@@ -54,11 +54,12 @@ class Batcher:
                 closed.append([task])
                 continue
             size = len(task.payload.data)
-            key: _Key = task.scope
-            most = max_size if task.scope is None else task.scope.limit(max_size)
+            key: _Key
+            key = scope = task.scope
+            most = max_size if scope is None else scope.limit(max_size)
             if length_of is not None:
                 length = length_of(task.payload)
-                key = (task.scope, length.bit_length())
+                key = (scope, length.bit_length())
             batch = open_.get(key)
             if batch is not None and (batch.size + size > max_bytes or (length and self._is_dear(batch, length))):
                 closed.append(open_.pop(key).tasks)
