@@ -36,7 +36,7 @@ _BATCHES_AHEAD = 8
 _FEWEST_AHEAD = 1024
 _CLOSE_S = 10.0
 # Of Python's threads. Each call that reads a file lets go of the lock, and waits as long for it as another thread is
-# busy: measured with 50,000 texts of 45 bytes and a null model, 12,700 files/s with Python's own 5 ms, 20,100 with this.
+# busy: measured with 50,000 texts of 45 bytes and a null model, 12,700 a second at Python's own 5 ms, 20,100 at this.
 _TURN_S = 0.0005
 
 
@@ -102,7 +102,7 @@ class Progress:
 
 
 class Session:
-    """Opens in its constructor's place: `with Session.open(batch) as session: session.run(...)`."""
+    """Opened by `open`, run once; what it holds is closed by the ExitStack that `open` is given."""
 
     def __init__(self, batch: Batch, results: LinesFile, errors: LinesFile, naming: Naming) -> None:
         self._batch = batch
