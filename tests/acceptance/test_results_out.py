@@ -34,8 +34,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def up(folder: Path) -> Iterator[UpProcess]:
     echo = {"name": "echo", "predictor": predictor("behaving.py:Echo"), "partitions": 2}
     doubling = {"name": "doubling", "predictor": predictor("doubling.py:Doubling"), "partitions": 2}
+    drawing = {"name": "drawing", "predictor": predictor("drawing.py:Drawing"), "partitions": 2}
+    drawing["results"] = {"format": "per-item"}
     fetch = {"allowed_directories": [str(folder)]}
-    with up_in(folder, write_config(folder, apis=[echo, doubling], fetch=fetch)) as process:
+    with up_in(folder, write_config(folder, apis=[echo, doubling, drawing], fetch=fetch)) as process:
         process.wait_until_ready()
         yield process
         assert process.interrupt() == 0, process.text()
@@ -101,6 +103,21 @@ def test_others_read_the_objects_themselves(up: UpProcess, folder: Path) -> None
     assert sorted(json.loads(file.read_text())["x"] for file in each) == list(range(60))
     manifest = json.loads(files(folder, job, "manifest.json")[0].read_text())
     assert len(manifest["objects"]) <= 4, "as long as for any other format"
+
+
+def test_outputs_are_files_of_their_own_type_whatever_their_size(up: UpProcess, folder: Path) -> None:
+    """One of them is too large for a message, and comes by reference."""
+    sizes = [10, 2_500_000, 30]
+    job = json.loads(command(folder, "submit", "drawing", *map(str, sizes), "--wait", "--output", "json"))
+
+    each = files(folder, job, "items/*")
+    assert [file.name.rpartition("-")[2] for file in each] == ["0.png", "1.png", "2.png"]
+    assert [file.read_bytes() for file in each] == [b"\x89PNG" + b"." * size for size in sizes]
+    shown = results(folder, job)
+    assert [line["content_type"] for line in shown] == [
+        "image/png", "application/vnd.stream-infer.ref+json", "image/png",
+    ]  # fmt: skip
+    assert shown[1]["output"] == {"uri": each[1].as_uri(), "content_type": "image/png"}
 
 
 def test_the_predictor_gets_what_the_filter_leaves_and_results_have_what_was_asked_for(
