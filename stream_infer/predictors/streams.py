@@ -1,8 +1,8 @@
 """A CPU's cores beside each other, each at a slice of its own of a batch, instead of all of them at each layer of it.
 
 At each layer the threads of one call wait for the slowest of them, so what others take of one core is lost on all; and
-the tensors of a slice fit into the caches. Measured on 2 cores, EfficientNet-Lite0, batches of 32: 91 images/s where
-the whole batch at once made 87, and 84 beside 73 while other processes took a tenth of each core.
+the tensors of a slice fit into the caches. Measured on 2 cores, EfficientNet-Lite0 and its decoding, batches of 32: 70
+images/s where the whole batch at once made 63, and 71 beside 60 while other processes took a twentieth of each core.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
-# Measured as above: slices of 16 were slower than the whole (70), those of 8 and 4 about alike, 4 the better one beside
-# others.
+# Measured as above: 2, 4 and 8 about alike while nobody else was there, 4 the best one beside others.
 _SLICE = 4
 
 
