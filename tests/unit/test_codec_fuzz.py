@@ -115,7 +115,7 @@ def test_a_row_is_refused_or_everybody_can_work_with_it(value, event):
     assert decode_status(encode_status(again)) == again
     is_timed_out(row, time.time())
     step_of(row)
-    assert allowance(FlowPolicy(10.0, 64), row, 5, [row, row]) >= 0
+    assert allowance(FlowPolicy(10.0, 64), row, 5, [row, row], row.rate) >= 0
     to_json(job_body(KnownJob(JOB, row), "file:///x"))
     checked_key(f"{row.api}/{row.job_id}/manifest.json")
 
