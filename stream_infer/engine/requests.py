@@ -26,9 +26,10 @@ def unpack_request(data: bytes) -> tuple[bytes, str, dict[str, str], str]:
     try:
         (length,) = _LENGTH.unpack_from(data)
         end = _LENGTH.size + length
-        content_type, headers, query = orjson.loads(data[_LENGTH.size : end])
+        head = orjson.loads(data[_LENGTH.size : end])
     except (struct.error, ValueError) as error:
         raise UndecodableItem(f"the item is no packed request: {error}") from None
-    if not (isinstance(content_type, str) and isinstance(headers, dict) and isinstance(query, str)):
-        raise UndecodableItem("the item is no packed request: its head says something else")
-    return data[end:], content_type, headers, query
+    match head:
+        case [str(content_type), dict(headers), str(query)]:
+            return data[end:], content_type, headers, query
+    raise UndecodableItem("the item is no packed request: its head says something else")

@@ -216,4 +216,4 @@ def test_an_item_for_which_the_kernel_kills_three_times_though_it_is_alone_is_re
 def test_a_predictor_that_fills_its_container_while_loading_is_unavailable(in_container):
     told, _ = in_container({"base": 250}, [1], until="unavailable")
     assert told["outcomes"] == {}
-    assert any("had filled the container's memory" in reason for reason in told["reasons"])
+    assert any("had filled the container's memory" in reason for reason in told["reasons"]), told["reasons"]

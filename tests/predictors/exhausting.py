@@ -77,16 +77,21 @@ class Touching(Limited):
 
 
 class ToTheBrim:
-    """Takes as many MiB as an item says and touches every page, in steps, until somebody ends it."""
+    """Takes as many MiB as an item says, or its config, and touches every page, in steps, until somebody ends it."""
 
     def __init__(self, config):
-        self.base = bytearray(b"x") * (config.get("base", 0) * MIB)
+        self.base = _take(config.get("base", 0))
 
     def predict(self, items):
-        held = []
-        for item in items:
-            for _ in range(item):
-                held.append(bytearray(b"x") * MIB)
-                time.sleep(0.002)
-        print("held", len(held), "MiB", file=sys.stderr)
+        held = [_take(item) for item in items]
+        print("held", sum(map(len, held)), "MiB", file=sys.stderr)
         return items
+
+
+def _take(mebibytes):
+    """In steps: who looks at the memory now and then is to see it grow."""
+    taken = []
+    for _ in range(mebibytes):
+        taken.append(bytearray(b"x") * MIB)
+        time.sleep(0.002)
+    return taken
