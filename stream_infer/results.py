@@ -5,8 +5,9 @@ Said of an API in the configuration, and of a job where it is submitted; what a 
 
 from __future__ import annotations
 
+from base64 import b64decode
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -76,3 +77,15 @@ class Results(_Said):
     def is_shaping(self) -> bool:
         """Whether anything is done to an item's input or output."""
         return self.joined is not None or self.input_filter is not None or self.output_filter is not None
+
+
+def unpacked(output: Any, content_type: str | None) -> bytes | None:
+    """The bytes that an output in a line of results stands for: one that cannot be JSON is {"base64", "content_type"},
+    its type being the line's. None: it is what it says, also where a predictor's own answer looks alike."""
+    match output:
+        case {"base64": str(text), "content_type": str(kind), **rest} if kind == content_type and not rest:
+            try:
+                return b64decode(text, validate=True)
+            except ValueError:
+                return None
+    return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from typing import Any, NamedTuple
 
 import orjson
 
 from stream_infer.records import JSON, REFERENCE
+from stream_infer.results import unpacked
 
 _OUTPUT = b'"output":'
 
@@ -37,9 +38,8 @@ def read_result(line: bytes) -> Result:
         return Result(named, JSON, text, is_json=True)
     if said == REFERENCE and isinstance(output, dict) and isinstance(output.get("uri"), str):
         return Result(named, str(output.get("content_type", JSON)), text, is_json=False, copied_from=output["uri"])
-    if isinstance(output, dict) and output.keys() == {"base64", "content_type"}:
-        return Result(named, said, b64decode(output["base64"]), is_json=False)
-    return Result(named, said, text, is_json=True)
+    packed = unpacked(output, said)
+    return Result(named, said, text, is_json=True) if packed is None else Result(named, said, packed, is_json=False)
 
 
 def line_of(result: Result) -> bytes:

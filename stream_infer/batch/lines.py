@@ -21,6 +21,8 @@ from stream_infer.records import JSON, Failure, Output
 # What both begin with; the text between the quotes is JSON, escapes and all.
 _HEAD = re.compile(rb'\{"time":"[^"]*","filepath":("(?:[^"\\]|\\.)*")')
 _OURS = (b'"time"', b'"filepath"')
+BEGINNING = b'{"time":"'
+"""Of every line, so also of one that was not written to its end."""
 
 
 class NotOurs(Exception):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
-from stream_infer.batch.lines import NotOurs, path_in
+from stream_infer.batch.lines import BEGINNING, NotOurs, path_in
 from stream_infer.errors import ServiceUnavailable, UsageError
 
 _BLOCK = 64 * 1024
@@ -46,7 +46,7 @@ class LinesFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Opens it, or makes it; a last line that was not written to its end is cut off.
+        """Opens it, or makes it; nothing of it changes before `scan` has shown whose it is.
 
         Raises UsageError where another process writes to it, or where it cannot be written.
         """
@@ -60,16 +60,21 @@ class LinesFile:
         except BlockingIOError:
             file.close()
             raise UsageError(f"{path} is being written by another run: let it end, or give another --output") from None
-        _cut_half_line(file)
         return cls(path, file)
 
     def scan(self, key_of: Callable[[str], bytes]) -> None:
-        """Counts the lines and finds the stretches. Raises UsageError for a line that no batch has written."""
+        """Counts the lines and finds the stretches; a last one that was not written to its end is cut off.
+
+        Raises UsageError for a line, or a beginning of one, that no batch has written, and changes nothing then.
+        """
         self.count, self.stretches = 0, []
         start = at = 0
         last = b""
+        end = _end_of_lines(self._file)
+        self._check_beginning(os.pread(self._file.fileno(), len(BEGINNING), end))
         with self.path.open("rb") as lines:
-            for line in lines:
+            while at < end:
+                line = lines.readline()
                 key = self._key(line, key_of)
                 if key <= last and self.count:
                     self.stretches.append(_Stretch(start, at))
@@ -79,6 +84,7 @@ class LinesFile:
                 self.count += 1
         if at > start:
             self.stretches.append(_Stretch(start, at))
+        self._file.truncate(end)
 
     def keys(self, stretch: _Stretch, window: int, key_of: Callable[[str], bytes]) -> Iterator[bytes]:
         """The files of one stretch; holds `window` bytes of it, or a line."""
@@ -113,6 +119,13 @@ class LinesFile:
             self.path.unlink(missing_ok=True)
         self._file.close()
 
+    def _check_beginning(self, half: bytes) -> None:
+        if not BEGINNING.startswith(half):
+            raise UsageError(
+                f"{self.path} ends in what this batch has not written: {half!r}. "
+                "Give another --output, or --overwrite to begin anew"
+            )
+
     def _key(self, line: bytes, key_of: Callable[[str], bytes]) -> bytes:
         try:
             return key_of(path_in(line))
@@ -140,15 +153,13 @@ def undone(files: Iterable[bytes], done: Iterator[bytes]) -> Iterator[bytes]:
             yield key
 
 
-def _cut_half_line(file: BinaryIO) -> None:
-    end = file.seek(0, os.SEEK_END)
-    at = end
+def _end_of_lines(file: BinaryIO) -> int:
+    """Behind the last line end; 0 where there is none."""
+    at = file.seek(0, os.SEEK_END)
     while at > 0:
         size = min(_BLOCK, at)
         newline = os.pread(file.fileno(), size, at - size).rfind(b"\n")
         if newline >= 0:
-            at += newline + 1 - size
-            break
+            return at - size + newline + 1
         at -= size
-    if at != end:
-        file.truncate(at)
+    return 0

@@ -59,8 +59,8 @@ class CortexBatches:
 
     def load(self, job: Job | None) -> None:
         job = job or _JOBLESS
-        if job.id in self._refused:
-            raise self._refused[job.id]
+        if (refused := self._refused.get(job.id)) is not None:
+            raise JobRefused(str(refused)) from refused.__cause__
         if job.id in self._instances:
             self._instances.move_to_end(job.id)
             return
@@ -101,7 +101,8 @@ class CortexBatches:
             refused.__cause__ = error
             if len(self._refused) >= _MOST_REFUSED:
                 self._refused.clear()
-            self._refused[job.id] = refused
+            if job is not _JOBLESS:  # a halted API tries items without a job until what their instance needs is back
+                self._refused[job.id] = refused
             raise refused from error
 
     def _make(self, job: Job) -> Any:

@@ -204,7 +204,10 @@ class Connection(asyncio.BufferedProtocol):
         """Ends a connection on which nothing has come for too long."""
         if self._is_busy:
             return
-        if self._is_reading and now - self._since > self._limits.read_s:
+        if self._is_over:
+            if now - self._since > self._limits.read_s:  # its client does not take the last answer
+                self.abort()
+        elif self._is_reading and now - self._since > self._limits.read_s:
             detail = f"The request was not there within {self._limits.read_s:g} s."
             self._refuse(Problem(ProblemKind.REQUEST_TIMEOUT, detail))
         elif not self._is_reading and now - self._since > self._limits.idle_s:

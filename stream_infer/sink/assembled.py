@@ -8,7 +8,6 @@ missing. Nothing is held but what is being written.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,7 +20,8 @@ from stream_infer.headers import ordinal_of
 from stream_infer.jobs.assembling import ENDING, Assemble, key_of, object_of
 from stream_infer.jobs.manifest import Assembled
 from stream_infer.jobs.merge import blocks
-from stream_infer.records import JSON
+from stream_infer.records import JSON, REFERENCE
+from stream_infer.results import unpacked
 
 log = structlog.get_logger(__name__)
 
@@ -173,17 +173,18 @@ def _outcomes(lines: Iterable[bytes], wanted: Wanted) -> Iterator[_Outcome]:
 
 def _output(line: bytes, value: dict[str, Any], wanted: Wanted) -> tuple[bytes | None, str]:
     """As the predictor gave it, byte for byte but for line ends in JSON. None where its payload is gone."""
-    output = value["output"]
-    if isinstance(output, dict):
-        if output.keys() == {"base64", "content_type"} and isinstance(output["base64"], str):
-            return b64decode(output["base64"]), str(output["content_type"])
-        if output.keys() == {"uri", "content_type"} and isinstance(output["uri"], str):
+    output, said = value["output"], value.get("content_type")
+    packed = unpacked(output, said)
+    if packed is not None:
+        return packed, str(said)
+    match output:
+        case {"uri": str(uri), "content_type": str(kind)} if said == REFERENCE:
             try:
-                data = wanted.referenced(output["uri"])
-            except KeyError:
+                data = wanted.referenced(uri)
+            except (KeyError, ValueError):  # gone, or no place of ours: a predictor may answer whatever it likes
                 return None, JSON
             if data is not None:
-                return data, str(output["content_type"])
+                return data, kind
     start = orjson.dumps({name: part for name, part in value.items() if name != "output"})[:-1] + b',"output":'
     if line.startswith(start):
         return line.rstrip()[len(start) : -1], JSON

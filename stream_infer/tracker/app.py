@@ -84,13 +84,17 @@ def _is_not_about_keepalive(record: logging.LogRecord) -> bool:
 def leave_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A loop's exception handler that passes over what nobody waits for.
 
-    A fenced producer of aiokafka fails futures that nobody awaits, too; the fencing is told where one is awaited. And
-    a loop that was closed still holds tasks of Faust's and aiokafka's, which end with the process; those that are
-    cancelled before that may fail with anything.
+    A fenced producer of aiokafka fails futures that nobody awaits, too; the fencing is told where one is awaited. So
+    does a connection that breaks, with what the system says of it: those of its requests that were given up. And a loop
+    that was closed still holds tasks of Faust's and aiokafka's, which end with the process; those that are cancelled
+    before that may fail with anything.
     """
     error = context.get("exception")
-    is_cancelled = str(context.get("message")).endswith("during asyncio.run() shutdown")
-    if type(error).__module__.startswith("aiokafka.") or is_cancelled or (error is None and loop.is_closed()):
+    message = str(context.get("message"))
+    is_cancelled = message.endswith("during asyncio.run() shutdown")
+    is_given_up = message.startswith("Future exception") and isinstance(error, ConnectionError)
+    is_known = type(error).__module__.startswith("aiokafka.") or is_given_up or is_cancelled
+    if is_known or (error is None and loop.is_closed()):
         LOG.debug("left unawaited: %s", error or context.get("message"))
     else:
         loop.default_exception_handler(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import traceback
@@ -74,8 +75,9 @@ class ShapeStage:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """What has not begun is not done."""
-        while not self._tasks.empty():
-            self._tasks.get()
+        with contextlib.suppress(queue.Empty):  # the thread takes, too: to ask whether it is empty says nothing
+            while True:
+                self._tasks.get_nowait()
         self._tasks.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout_s)

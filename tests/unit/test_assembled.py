@@ -14,7 +14,7 @@ from stream_infer.jobs.assembling import Assemble, base_of, base_of_first, is_al
 from stream_infer.jobs.manifest import Assembled, Kind, ManifestRecord
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
-from stream_infer.records import Failure, Item, Message, Position
+from stream_infer.records import REFERENCE, Failure, Item, Message, Position
 from stream_infer.settings import Settings
 from stream_infer.sink.assembled import Wanted, assemble_objects
 from stream_infer.sink.outputs import Outputs
@@ -124,12 +124,33 @@ def test_a_file_that_is_named_twice_is_written_as_often():
     assert assembled([*lines(b"1", b"2"), *lines(b"1", b"2", first=2)]) == ({"a.csv.out": b"1\n2\n"}, (2, 0))
 
 
+@pytest.mark.parametrize("kind", [JSON, f"{JSON}; charset=utf-8"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"base64": "a", "content_type": "x"},
+        {"base64": "YQ==", "content_type": CSV},
+        {"uri": "s3://store/../x", "content_type": CSV},
+    ],
+)
+def test_an_answer_that_looks_like_what_we_write_of_one_is_still_the_predictors(kind, answer):
+    def referenced(uri):
+        raise ValueError(f"{uri} is no key")
+
+    outcomes = [result(0, f"{BASE}a", json.dumps(answer).encode(), kind), result(1, f"{BASE}b")]
+
+    assert assembled(outcomes, separator="none", referenced=referenced) == (
+        {"a.out": json.dumps(answer).encode(), "b.out": b"1"},
+        (2, 0),
+    )
+
+
 def test_what_lies_in_the_store_is_brought_and_its_object_left_out_where_it_is_gone():
     def referenced(uri):
         return {"s3://store/_payloads/results/x": b"large"}[uri] if "store" in uri else None
 
     def reference(ordinal, uri):
-        return result(ordinal, f"{BASE}{ordinal}", json.dumps({"uri": uri, "content_type": CSV}).encode())
+        return result(ordinal, f"{BASE}{ordinal}", json.dumps({"uri": uri, "content_type": CSV}).encode(), REFERENCE)
 
     outcomes = [
         reference(0, "s3://store/_payloads/results/x"),

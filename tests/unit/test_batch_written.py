@@ -50,11 +50,12 @@ def test_a_half_written_last_line_is_cut_off(tmp_path):
 @pytest.mark.parametrize("kept", [0, 1, 70_000, 200_000])
 def test_a_half_line_of_any_length_is_cut_off(tmp_path, kept):
     path = tmp_path / "results.jsonl"
-    path.write_bytes(b"x" * kept + b"\n" + b"y" * 150_000)
+    line = result("x" * (kept + 1))
+    path.write_bytes(line + result("y" * 150_000)[:-1])
 
-    LinesFile.open(path).close()
+    opened(path).close()
 
-    assert path.read_bytes() == b"x" * kept + b"\n"
+    assert path.read_bytes() == line
 
 
 def test_a_file_without_a_whole_line_is_empty_then(tmp_path):
@@ -110,6 +111,21 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path, line,
         file.scan(KEY_OF)
     file.close()
     assert path.read_bytes() == result("a") + line
+
+
+@pytest.mark.parametrize("kept", ["", "a"])
+@pytest.mark.parametrize("end", [b'{"precious": "settings"}', b"notes", b'{"time"}', b"\0" * 100_000])
+def test_an_end_that_is_no_half_line_of_ours_is_refused_and_left_alone(tmp_path, kept, end):
+    path = tmp_path / "settings.json"
+    there = b"".join(result(name) for name in kept) + end
+    path.write_bytes(there)
+    file = LinesFile.open(path)
+
+    with pytest.raises(UsageError, match="ends in what this batch has not written"):
+        file.scan(KEY_OF)
+
+    file.close()
+    assert path.read_bytes() == there
 
 
 def test_a_file_without_a_line_goes_unless_it_stays(tmp_path):

@@ -122,6 +122,19 @@ def test_what_is_cancelled_at_the_end_may_fail_with_anything(caplog: pytest.LogC
     loop.close()
 
 
+def test_a_request_that_was_given_up_may_fail_with_its_connection_and_a_task_may_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.new_event_loop()
+    leave_unawaited(loop, {"message": "Future exception was never retrieved", "exception": ConnectionResetError()})
+    assert caplog.records == []
+
+    leave_unawaited(loop, {"message": "Task exception was never retrieved", "exception": ConnectionResetError()})
+    leave_unawaited(loop, {"message": "Future exception was never retrieved", "exception": ValueError()})
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    loop.close()
+
+
 async def take_over(_partitions: frozenset[int]) -> None:
     """Nothing is taken over."""
 
