@@ -147,13 +147,8 @@ class NativePredictor(_Settings):
         return self.target
 
 
-class TorchvisionPredictor(_Settings):
-    """A torchvision classification model by name; `weights` is a file, or the name of torchvision's own."""
-
-    type: Literal["torchvision"] = "torchvision"
-    model: str
-    weights: str = "DEFAULT"
-    config: dict[str, Any] = Field(default_factory=dict)
+class _Adapted(_Settings):
+    """A predictor whose type says how it works, where a class of the user's own is asked."""
 
     @property
     def on_job_complete(self) -> bool:
@@ -167,18 +162,26 @@ class TorchvisionPredictor(_Settings):
     def sees_requests(self) -> bool:
         return False
 
+
+class TorchvisionPredictor(_Adapted):
+    """A torchvision classification model by name; `weights` is a file, or the name of torchvision's own."""
+
+    type: Literal["torchvision"] = "torchvision"
+    model: str
+    weights: str = "DEFAULT"
+    config: dict[str, Any] = Field(default_factory=dict)
+
     @property
     def shown_as(self) -> str:
         return self.model
 
 
-class CortexPredictor(_Settings):
+class CortexPredictor(_Adapted):
     """A predictor as it was written for Cortex: `path` is its file, below the folder `project` that it runs in.
 
     `kind`: what Cortex calls BatchAPI, RealtimeAPI and AsyncAPI. A batch predictor has an instance for each job, of
-    which `instances` are kept at a time. `batch_size` is that of jobs that name none; another kind
-    is called with lists of as many payloads where it is set. `python_path` is searched for
-    imports, `env` set in its process.
+    which `instances` are kept at a time. `batch_size` is that of jobs that name none; another kind is called with lists
+    of as many payloads where it is set. `python_path` is searched for imports, `env` set in its process.
     """
 
     type: Literal["cortex"] = "cortex"
@@ -209,7 +212,7 @@ class CortexPredictor(_Settings):
         return self.path
 
 
-class SageMakerPredictor(_Settings):
+class SageMakerPredictor(_Adapted):
     """A model as SageMaker's PyTorch container serves it: `model` is a model.tar.gz, or a folder of what is in one.
 
     `program` is the entry point in its code/ folder; `accept` the type of the answer to an item that asks for none;
@@ -221,18 +224,6 @@ class SageMakerPredictor(_Settings):
     program: str | None = Field(default=None, min_length=1)
     accept: str | None = Field(default=None, min_length=1)
     env: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def on_job_complete(self) -> bool:
-        return False
-
-    @property
-    def is_job_scoped(self) -> bool:
-        return False
-
-    @property
-    def sees_requests(self) -> bool:
-        return False
 
     @property
     def shown_as(self) -> str:

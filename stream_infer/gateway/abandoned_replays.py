@@ -6,16 +6,14 @@ Whoever asks for it again before goes on with it; see `replay.py`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 
 import structlog
 from aiohttp import web
 
-from stream_infer.errors import StreamInferError
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.services import Services
+from stream_infer.gateway.watching import looking
 from stream_infer.jobs.replays import ReplayMark, read_replays
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of
@@ -35,19 +33,8 @@ class AbandonedReplays:
 
     async def watched(self, _app: web.Application) -> AsyncIterator[None]:
         """For as long as the application runs."""
-        watching = asyncio.create_task(self._watch())
-        yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self._look()
-            except StreamInferError as error:
-                _log.warning("abandoned_replays_wait", error=str(error))
+        async with looking(self._look, LOOK_EVERY_S, "abandoned_replays_wait"):
+            yield
 
     async def _look(self) -> None:
         for known in await self._services.board.all():

@@ -6,15 +6,13 @@ as the job is remembered (`jobs.retention`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import structlog
 from aiohttp import web
 
-from stream_infer.errors import StreamInferError
 from stream_infer.gateway.services import Services
+from stream_infer.gateway.watching import looking
 from stream_infer.uploads import UPLOADS, is_left_over, upload_of
 
 LOOK_EVERY_S = 3600.0
@@ -27,19 +25,8 @@ class UnusedUploads:
 
     async def watched(self, _app: web.Application) -> AsyncIterator[None]:
         """For as long as the application runs."""
-        watching = asyncio.create_task(self._watch())
-        yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.remove()
-            except StreamInferError as error:
-                _log.warning("unused_uploads_wait", error=str(error))
+        async with looking(self.remove, LOOK_EVERY_S, "unused_uploads_wait"):
+            yield
 
     async def remove(self) -> None:
         """All that there are now. Raises ServiceUnavailable."""

@@ -57,10 +57,20 @@ def import_file(place: str, directory: Path, target: str) -> ModuleType:
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.py")], 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise PredictorUnavailable(f"predictor {target}: there is no file {path}{hint}")
-    # Its neighbours can be imported, as if it were run as a script.
-    sys.path.insert(0, str(path.parent))
+    try:
+        return run_file(path, path.parent, "predictor")
+    except (Exception, SystemExit) as error:
+        raise PredictorUnavailable(_import_failed(target, error)) from error
+
+
+def run_file(path: Path, neighbours: Path, prefix: str) -> ModuleType:
+    """The module that the file is, what lies in `neighbours` importable, as if it were run as a script there.
+
+    Raises what it raises. Where another module has its name, it is called `prefix`_name.
+    """
+    sys.path.insert(0, str(neighbours))
     taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names
-    name = f"predictor_{path.stem}" if taken else path.stem
+    name = f"{prefix}_{path.stem}" if taken else path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec, path
     assert spec.loader, path
@@ -68,9 +78,9 @@ def import_file(place: str, directory: Path, target: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException:
         del sys.modules[name]
-        raise PredictorUnavailable(_import_failed(target, error)) from error
+        raise
     return module
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 import sys
@@ -14,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.predictors.finding import said
+from stream_infer.predictors.finding import run_file, said
 
 CODE = "code"
 _REQUIREMENTS = "requirements.txt"
@@ -123,23 +122,12 @@ def import_program(model_dir: Path, program: str, *, is_required: bool) -> Modul
         if is_required:
             raise PredictorUnavailable(f"the entry point {program} is not there: looked for {path}")
         return None
-    sys.path.insert(0, str(code))
-    taken = path.stem in sys.modules or path.stem in sys.stdlib_module_names
-    name = f"sagemaker_{path.stem}" if taken else path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec, path
-    assert spec.loader, path
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        return run_file(path, code, "sagemaker")
     except ModuleNotFoundError as error:
-        del sys.modules[name]
         raise PredictorUnavailable(_missing(path, code / _REQUIREMENTS, error)) from error
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
         raise PredictorUnavailable(f"{path} cannot be imported: {said(error)}") from error
-    return module
 
 
 def unmet_requirements(model_dir: Path) -> list[str]:
