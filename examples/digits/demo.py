@@ -49,7 +49,7 @@ def objects(packed: Packed) -> Iterator[str]:
     """Where images and manifest lie: a bucket of a real S3 server, or, without one, the folder itself."""
     names = sorted(packed.labels)
     if not VERSITYGW.exists():
-        print(f"no S3 server ({VERSITYGW} is not there, `make setup` builds it): a directory stands for it")
+        print(f"no S3 server ({VERSITYGW} is not there, `make versitygw` builds it): a directory stands for it")
         (FOLDER / "objects" / "manifest.json").write_bytes(manifest_of(f"{packed.images.as_uri()}/", names))
         yield packed.images.parent.as_uri()
         return
