@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 
 from stream_infer.gateway.services import SourceReader
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
-from stream_infer.jobs.assembling import Assemble, base_of, base_of_first, is_allowed
+from stream_infer.jobs.assembling import Assemble, allowed_place, base_of, base_of_first
 from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.results import ResultFormat, Results
 
@@ -20,7 +20,7 @@ def check_assembly(spec: JobSpec, results: Results | None, allowed: Sequence[str
     if spec.item_list is not None:
         raise _refused("/assemble", "an object is assembled for each object of the source, and an item_list has none")
     output = spec.assemble.output
-    if output is not None and not is_allowed(output, allowed):
+    if output is not None and allowed_place(output, allowed) is None:
         listed = ", ".join(allowed) or "none"
         detail = (
             f"{output[:200]} is below none of the allowed outputs ({listed}): add it to sink.allowed_outputs in "

@@ -71,9 +71,10 @@ def _above(uri: str) -> str:
     return f"{scheme}{mark}{rest.rpartition('/')[0] or rest}/"
 
 
-def is_allowed(output: str, allowed: Sequence[str]) -> bool:
-    """Whether `output` is one of `allowed` or lies below one."""
+def allowed_place(output: str, allowed: Sequence[str]) -> str | None:
+    """Which of `allowed` it is that `output` is or lies below."""
     path = output.rstrip("/")
     if not {".", ".."}.isdisjoint(path.split("/")):
-        return False
-    return any(path == start or path.startswith(f"{start}/") for start in (place.rstrip("/") for place in allowed))
+        return None
+    starts = ((place, place.rstrip("/")) for place in allowed)
+    return next((place for place, start in starts if path == start or path.startswith(f"{start}/")), None)

@@ -28,6 +28,12 @@ class Task:
     def name(self) -> tuple[str, int, Step]:
         return (self.status.job_id, self.status.generation, self.step)
 
+    @property
+    def output(self) -> str | None:
+        """The place that it writes to, where that is none of the store's own."""
+        assemble = self.status.assemble
+        return assemble.output if self.step is Step.ASSEMBLE and assemble is not None else None
+
 
 def step_of(status: JobStatus) -> Step | None:
     """What is to be done for a job that stands so. One that was reopened is not complete: `_SUCCESS` has to go."""

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -14,12 +13,13 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition, Polled
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import Settings
-from stream_infer.sink.backlog import Backlog, Task
+from stream_infer.sink.attempts import Attempt
+from stream_infer.sink.backlog import Backlog
 from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.lanes import Lanes
 from stream_infer.sink.outputs import Outputs
 from stream_infer.sink.producers import start_producer
 from stream_infer.sink.steps import Steps
@@ -33,24 +33,13 @@ _POLL_WORKING_S = 0.02
 _POLL_RECORDS = 500
 
 
-@dataclass(slots=True, eq=False)
-class Working:
-    """A step in the pool. Its records are committed only while `backlog` is still the partition's own."""
-
-    partition: Partition
-    backlog: Backlog
-    task: Task
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    future: Future[list[OutgoingRecord]] = field(default_factory=Future)
-
-
 class Owned:
     """The backlogs of the partitions that are ours; told of each rebalance on the polling thread, inside `poll`."""
 
     def __init__(self, linger_s: float) -> None:
         self.backlogs: dict[Partition, Backlog] = {}
         self.rewinding: set[Partition] = set()
-        self.working: list[Working] = []
+        self.attempts: list[Attempt] = []
         self.was_assigned = False
         self._linger_s = linger_s
 
@@ -75,10 +64,10 @@ class Owned:
 
     def drop_stale(self) -> None:
         """Cancels the steps whose partition has gone, or whose job has moved on."""
-        for working in self.working:
-            if self.backlogs.get(working.partition) is not working.backlog or not working.backlog.current(working.task):
-                working.cancelled.set()
-        self.working = [working for working in self.working if not working.cancelled.is_set()]
+        for attempt in self.attempts:
+            if self.backlogs.get(attempt.partition) is not attempt.backlog or not attempt.backlog.current(attempt.task):
+                attempt.cancelled.set()
+        self.attempts = [attempt for attempt in self.attempts if not attempt.cancelled.is_set()]
 
 
 class Finalizer:
@@ -90,7 +79,7 @@ class Finalizer:
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
         self._steps = Steps(settings, store, outputs)
-        self._pool = DaemonPool(JOBS_AT_A_TIME, "finalize")
+        self._lanes = Lanes(JOBS_AT_A_TIME, "finalize", settings.sink.allowed_outputs)
         self._backoff = Backoff()
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
@@ -104,7 +93,7 @@ class Finalizer:
             self._steps.check()
             self._serve(stop, on_ready)
         finally:
-            self._pool.close(0.0)
+            self._lanes.close()
 
     def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         kafka = self._settings.kafka
@@ -124,11 +113,11 @@ class Finalizer:
 
     def _step(self) -> None:
         try:
-            self._take(self._consumer.poll(_POLL_RECORDS, _POLL_WORKING_S if self._owned.working else _POLL_S))
+            self._take(self._consumer.poll(_POLL_RECORDS, _POLL_WORKING_S if self._is_trying() else _POLL_S))
             if time.monotonic() < self._backoff.not_before:
                 return
             self._settle()
-            self._begin()
+            self._go_on()
             self._commit()
         except TransactionAborted as error:
             self._wait(error)
@@ -157,34 +146,39 @@ class Finalizer:
             self._consumer.seek(self._consumer.committed(list(self._owned.rewinding)))
             self._owned.rewinding.clear()
 
-    def _begin(self) -> None:
-        now = time.monotonic()
-        for partition, backlog in self._owned.backlogs.items():
-            begun = {working.task.name for working in self._owned.working if working.backlog is backlog}
-            for task in backlog.tasks(now):
-                if task.name not in begun:
-                    self._submit(Working(partition, backlog, task))
+    def _is_trying(self) -> bool:
+        return any(attempt.is_trying for attempt in self._owned.attempts)
 
-    def _submit(self, working: Working) -> None:
-        working.future = self._pool.submit(self._steps.take, working.task, working.cancelled)
-        self._owned.working.append(working)
+    def _go_on(self) -> None:
+        """Begins what is asked for, and tries again what has waited for it long enough."""
+        now, attempts = time.monotonic(), self._owned.attempts
+        for partition, backlog in self._owned.backlogs.items():
+            begun = {attempt.task.name for attempt in attempts if attempt.backlog is backlog}
+            new = (task for task in backlog.tasks(now) if task.name not in begun)
+            attempts.extend([Attempt(partition, backlog, task, now) for task in new])
+        for attempt in attempts:
+            attempt.go_on(self._start, now)
+
+    def _start(self, attempt: Attempt) -> Future[list[OutgoingRecord]]:
+        task = attempt.task
+        return self._lanes.of(task.output).submit(self._steps.take, task, attempt.cancelled, attempt.began_at)
 
     def _commit(self) -> None:
         """One transaction for each step that is done, then one for all places where nothing was asked for.
 
         The snapshot of the membership comes before a poll, the check of what is still ours behind it; see writer.py.
         """
-        done = [working for working in self._owned.working if working.future.done()]
         now = time.monotonic()
+        done = [attempt for attempt in self._owned.attempts if attempt.is_over(now)]
         if self._producer is None or not (done or self._idle(now)):
             return
         membership = self._consumer.membership()
         if not self._consumer.is_member():
             return
         self._take(self._consumer.poll(_POLL_RECORDS, 0))
-        for working in done:
-            if working in self._owned.working:
-                self._finish(self._producer, working, membership)
+        for attempt in done:
+            if attempt in self._owned.attempts:
+                self._finish(self._producer, attempt, membership)
         idle = self._idle(now)
         if idle:
             self._producer.transact([], idle, membership)
@@ -192,15 +186,14 @@ class Finalizer:
                 self._owned.backlogs[partition].committed(position, now)
         self._backoff.worked()
 
-    def _finish(self, producer: TransactionalProducer, working: Working, membership: Membership) -> None:
-        records = working.future.result()
-        position = working.backlog.position_without(working.task)
+    def _finish(self, producer: TransactionalProducer, attempt: Attempt, membership: Membership) -> None:
+        task, backlog = attempt.task, attempt.backlog
+        position = backlog.position_without(task)
         assert position is not None
-        producer.transact(records, {working.partition: position}, membership)
-        working.backlog.finished(working.task, time.monotonic())
-        self._owned.working.remove(working)
-        status = working.task.status
-        log.info("step_done", step=working.task.step.value, job_id=status.job_id, generation=status.generation)
+        producer.transact(attempt.records(), {attempt.partition: position}, membership)
+        backlog.finished(task, time.monotonic())
+        self._owned.attempts.remove(attempt)
+        log.info("step_done", step=task.step.value, job_id=task.status.job_id, generation=task.status.generation)
 
     def _idle(self, now: float) -> dict[Partition, int]:
         places = ((partition, backlog.idle_position(now)) for partition, backlog in self._owned.backlogs.items())

@@ -7,24 +7,19 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
-import structlog
-
 from stream_infer.errors import ConfigError
-from stream_infer.jobs.assembling import FOLDER, is_allowed
+from stream_infer.jobs.assembling import FOLDER, allowed_place
 from stream_infer.jobs.manifest import Assembled, ManifestRecord, job_folder
 from stream_infer.jobs.merge import merge_objects
 from stream_infer.jobs.status import JobStatus
 from stream_infer.jobs.stored_results import StoredResults
-from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.sink.assembled import Wanted, assemble_objects
 from stream_infer.sink.assembly import Check
-from stream_infer.sink.backoff import Backoff
+from stream_infer.sink.lanes import Lanes
 from stream_infer.sink.puts import AT_A_TIME, OutputUnavailable, Puts
 from stream_infer.topics import Topics
-
-log = structlog.get_logger(__name__)
 
 OpenOutput: TypeAlias = Callable[[str], Store]
 """The store at s3://bucket/prefix or file:///directory. Raises ConfigError."""
@@ -45,16 +40,18 @@ class Outputs:
         self._settings = settings
         self._store = store
         self._open = open_output
-        self._pool = DaemonPool(AT_A_TIME, "assemble")
+        self._lanes = Lanes(AT_A_TIME, "assemble", settings.sink.allowed_outputs)
         self.formats = formats
         self._results = StoredResults(store, formats)
 
     def make(
-        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check
+        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, began_at: float
     ) -> tuple[Assembled | None, str | None]:
         """What was assembled of the job's objects, and why it was not, for good.
 
-        None of both where it wants nothing. Raises Abandoned, and ServiceUnavailable where the store is away.
+        None of both where it wants nothing. `began_at`: since when, in monotonic seconds, its place has been tried.
+        Raises Abandoned, ServiceUnavailable where the store is away, and OutputUnavailable where the place is, which is
+        to be tried again.
         """
         if status.assemble is None:
             return None, None
@@ -63,27 +60,17 @@ class Outputs:
             folder = job_folder(status.api, status.job_id) + FOLDER
             made = self._assemble(status, records, check, self._store, folder)
             return made.model_copy(update={"output": self._store.uri(folder)}), None
-        if not is_allowed(output, self._settings.sink.allowed_outputs):
+        if allowed_place(output, self._settings.sink.allowed_outputs) is None:
             return None, f"nothing is assembled at {output}: it is not below one of sink.allowed_outputs any more"
-        return self._make_elsewhere(status, records, check, output)
-
-    def _make_elsewhere(
-        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, output: str
-    ) -> tuple[Assembled | None, str | None]:
-        backoff, until = Backoff(), time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                made = self._assemble(status, records, check, self._open(output), "")
-                return made.model_copy(update={"output": output}), None
-            except ConfigError as error:
-                return None, f"nothing is assembled at {output}: {error}"
-            except OutputUnavailable as error:
-                now = time.monotonic()
-                if now >= until:
-                    return None, f"not all is assembled at {output}, after {PATIENCE_S:.0f} s of trying: {error}"
-                delay = backoff.failed(now)
-                log.warning("output_unavailable", job_id=status.job_id, error=str(error), retry_in_s=delay)
-                check(delay)
+        try:
+            made = self._assemble(status, records, check, self._open(output), "")
+            return made.model_copy(update={"output": output}), None
+        except ConfigError as error:
+            return None, f"nothing is assembled at {output}: {error}"
+        except OutputUnavailable as error:
+            if time.monotonic() < began_at + PATIENCE_S:
+                raise
+            return None, f"not all is assembled at {output}, after {PATIENCE_S:.0f} s of trying: {error}"
 
     def _assemble(
         self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, target: Store, folder: str
@@ -93,7 +80,7 @@ class Outputs:
         wanted = Wanted(
             status.job_id, status.assemble, status.ends_early is not None, lambda uri: self._referenced(status.api, uri)
         )
-        puts = Puts(target, folder, self._pool, check, is_own=target is self._store)
+        puts = Puts(target, folder, self._lanes.of(status.assemble.output), check, is_own=target is self._store)
         try:
             made = assemble_objects(merge_objects(records, self._results.lines), wanted, puts.put)
             puts.settle()

@@ -7,9 +7,6 @@ import threading
 import time
 from collections.abc import Sequence
 
-import structlog
-
-from stream_infer.errors import ServiceUnavailable
 from stream_infer.headers import item_headers
 from stream_infer.jobs.events import Event, HookEnded, HookPublished, encode_event
 from stream_infer.jobs.manifest import Assembled, ManifestRecord
@@ -22,12 +19,9 @@ from stream_infer.settings import Settings
 from stream_infer.sink.agreeing import agreeing
 from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
 from stream_infer.sink.backlog import Step, Task
-from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.manifests import Manifests
 from stream_infer.sink.outputs import Outputs
 from stream_infer.topics import Topics
-
-log = structlog.get_logger(__name__)
 
 
 class Steps:
@@ -39,34 +33,36 @@ class Steps:
         self._topics = Topics(settings.kafka.topic_prefix)
         self._manifests = Manifests(settings)
         self._outputs = outputs
-        self._do = {Step.UNSEAL: self._unseal, Step.HOOK: self._publish_hook, Step.ASSEMBLE: self._assemble}
 
     def check(self) -> None:
         """Raises TopicMismatch or ServiceUnavailable."""
         self._manifests.check()
 
-    def take(self, task: Task, cancelled: threading.Event) -> list[OutgoingRecord]:
-        """Blocks while the store or Kafka cannot be reached. Raises Abandoned once `cancelled`."""
-        status, backoff = task.status, Backoff()
+    def take(self, task: Task, cancelled: threading.Event, began_at: float) -> list[OutgoingRecord]:
+        """One try. `began_at`: when the first one was begun, in monotonic seconds.
+
+        Raises Abandoned once `cancelled`; ServiceUnavailable or OutputUnavailable where it is to be tried again.
+        """
+        status = task.status
 
         def check(seconds: float = 0.0) -> None:
             if cancelled.wait(seconds):
                 raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
 
-        while True:
-            try:
-                return self._do[task.step](status, check)
-            except ServiceUnavailable as error:
-                delay = backoff.failed(0.0)
-                log.warning("finalizing_waits", job_id=status.job_id, error=str(error), retry_in_s=delay)
-                check(delay)
+        match task.step:
+            case Step.UNSEAL:
+                return self._unseal(status)
+            case Step.HOOK:
+                return self._publish_hook(status)
+            case Step.ASSEMBLE:
+                return self._assemble(status, check, began_at)
 
-    def _unseal(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
+    def _unseal(self, status: JobStatus) -> list[OutgoingRecord]:
         """A reader that finds `_SUCCESS` takes the job for complete: while it runs again there must be none."""
         unseal(self._store, status)
         return []
 
-    def _publish_hook(self, status: JobStatus, _check: Check) -> list[OutgoingRecord]:
+    def _publish_hook(self, status: JobStatus) -> list[OutgoingRecord]:
         """The control record and the word of it. Counted nowhere; its lag wakes an API that stands at zero."""
         unseal(self._store, status)
         if self._settings.api(status.api) is None:
@@ -83,11 +79,11 @@ class Steps:
         event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
         return [control, self._progress(event)]
 
-    def _assemble(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
+    def _assemble(self, status: JobStatus, check: Check, began_at: float) -> list[OutgoingRecord]:
         errors: list[str] = []
 
         def assembled(left: Sequence[ManifestRecord]) -> Assembled | None:
-            made, error = self._outputs.make(status, left, check)
+            made, error = self._outputs.make(status, left, check, began_at)
             errors.extend([] if error is None else [error])
             return made
 

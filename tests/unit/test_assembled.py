@@ -1,6 +1,7 @@
 """KEY.out: which objects of a job's source get one, what stands in it, and what it is called."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,15 @@ from connectors.stores import DirectoryStore
 from stream_infer.dead_letters import DeadLetter, Writer
 from stream_infer.errors import ServiceUnavailable, Stage
 from stream_infer.headers import item_id_of, result_headers
-from stream_infer.jobs.assembling import Assemble, base_of, base_of_first, is_allowed, key_of, object_of
+from stream_infer.jobs.assembling import Assemble, allowed_place, base_of, base_of_first, key_of, object_of
 from stream_infer.jobs.manifest import Assembled, Kind, ManifestRecord
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
 from stream_infer.records import REFERENCE, Failure, Item, Message, Position
 from stream_infer.settings import Settings
 from stream_infer.sink.assembled import Wanted, assemble_objects
-from stream_infer.sink.outputs import Outputs
+from stream_infer.sink.outputs import PATIENCE_S, Outputs
+from stream_infer.sink.puts import OutputUnavailable
 from tests.support.memory_store import MemoryStore
 
 BASE = "s3://in/data/"
@@ -203,11 +205,11 @@ def test_a_source_names_its_object_and_the_place_in_it():
 
 def test_outputs_may_lie_only_below_what_is_allowed():
     allowed = ["s3://b/out/", "file:///data"]
-    assert is_allowed("s3://b/out", allowed)
-    assert is_allowed("s3://b/out/deep/", allowed)
-    assert is_allowed("file:///data/x", allowed)
+    assert allowed_place("s3://b/out", allowed) == "s3://b/out/"
+    assert allowed_place("s3://b/out/deep/", allowed) == "s3://b/out/"
+    assert allowed_place("file:///data/x", allowed) == "file:///data"
     for place in ("s3://b/outside", "s3://b", "file:///database", "s3://b/out/../x", "s3://b/out/."):
-        assert not is_allowed(place, allowed)
+        assert allowed_place(place, allowed) is None
 
 
 STATUS = JobStatus(job_id="j", api="echo", state=State.FINALIZING, phase=Phase.ASSEMBLE)
@@ -234,9 +236,10 @@ def stored(store, outcomes):
     return records
 
 
-def make(store, status, records, open_output=None, allowed=()):
+def make(store, status, records, open_output=None, allowed=(), began_at=None):
     settings = Settings(sink={"allowed_outputs": list(allowed)})
-    return Outputs(settings, store, open_output or pytest.fail).make(status, records, lambda s=0.0: None)
+    outputs = Outputs(settings, store, open_output or pytest.fail)
+    return outputs.make(status, records, lambda s=0.0: None, time.monotonic() if began_at is None else began_at)
 
 
 def test_a_job_that_wants_nothing_assembled_gets_nothing():
@@ -272,7 +275,7 @@ def test_a_place_of_its_owners_is_written_to_and_nothing_else_of_it_is_touched(t
     assert "is not below one of sink.allowed_outputs any more" in fault
 
 
-def test_a_place_that_stays_away_does_not_keep_its_job_from_ending(monkeypatch):
+def test_a_place_that_is_away_is_tried_again_and_does_not_keep_its_job_from_ending_for_ever():
     class Away(MemoryStore):
         def put(self, key, data, content_type=""):
             raise ServiceUnavailable("there is no such bucket")
@@ -280,10 +283,11 @@ def test_a_place_that_stays_away_does_not_keep_its_job_from_ending(monkeypatch):
     store = MemoryStore()
     records = stored(store, lines(b"1"))
     status = STATUS.model_copy(update={"assemble": Assemble(output="s3://b/out", base=BASE)})
-    clock = iter(range(0, 10_000, 400))
-    monkeypatch.setattr("stream_infer.sink.outputs.time.monotonic", lambda: next(clock))
 
-    made, fault = make(store, status, records, lambda uri: Away(), ["s3://b"])
+    with pytest.raises(OutputUnavailable, match="there is no such bucket"):
+        make(store, status, records, lambda uri: Away(), ["s3://b"])
+    long_ago = time.monotonic() - PATIENCE_S
+    made, fault = make(store, status, records, lambda uri: Away(), ["s3://b"], long_ago)
 
     assert made is None
     assert fault == "not all is assembled at s3://b/out, after 900 s of trying: there is no such bucket"
