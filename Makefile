@@ -42,7 +42,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
-# ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=, PREDICTOR=: docs/soak.md says what they mean.
+# ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
 soak: $(VENV)/.dev versitygw toxiproxy ## poison and faults for some ten minutes, and every item counted
 	@$(PY) -m tests.soak
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tests.soak.apis import BATCH, WORKERS
 from tests.soak.evidence import Call, Evidence, Retry
 from tests.soak.injection import RECOVERS_WITHIN_S, Injected
 from tests.soak.items import DELAYS, OF_KIND, RETRY_AFTER_S, SPOILING, End, Kind, Planned
-from tests.soak.plan import BATCH, WORKERS
 from tests.soak.roles import Life
 from tests.soak.truth import MISJUDGED, OTHER, Finding, Truth, said
 

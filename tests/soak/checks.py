@@ -26,6 +26,7 @@ def check_all(truth: Truth, found: Evidence) -> list[Finding]:
         *check_delays(truth, found),
         *check_strangers(truth, found),
         *check_jobs(truth, found),
+        *check_hooks(truth, found),
         *check_objects(truth, found),
         *check_job_logs(truth, found),
         *check_lags(found),
@@ -144,6 +145,23 @@ def check_jobs(truth: Truth, found: Evidence) -> Iterator[Finding]:
             yield Finding(OTHER, f"job {name} is {status.state}, not {expected}, with {told}, errors {status.errors}")
         yield from _check_history(name, found, job_id, generations=1 + bool(reopened))
         yield from _check_skipped(items.values(), found, found.statuses[job_id])
+
+
+def check_hooks(truth: Truth, found: Evidence) -> Iterator[Finding]:
+    """Where a predictor has an `on_job_complete`, each job that ends in order asks for it, in each of its generations.
+
+    It runs then: once, or again where its worker was hurt before it could say so.
+    """
+    for job_id, name in truth.jobs.items():
+        mine = [(item_id, item) for item_id, item in truth.items.items() if item.source.name == name]
+        source = mine[0][1].source
+        generations = 1 + any(item_id in truth.replayed for item_id, _ in mine)
+        asked = sum(found.hooks[job_id, generation] for generation in range(1, 1 + generations))
+        wanted_times = generations if source.api.hooks and not source.is_cut_short else 0
+        if asked != wanted_times:
+            yield Finding(OTHER, f"the hook of job {name} was asked for {asked} times, not {wanted_times}")
+        elif found.completed[job_id] < wanted_times:
+            yield Finding(OTHER, f"the hook of job {name} ran {found.completed[job_id]} times, not {wanted_times}")
 
 
 def _final_state(source: Source, remaining: int) -> State:

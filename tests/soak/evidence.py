@@ -17,9 +17,8 @@ from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.groups import group_lag
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import REFERENCE, Item, Message
-from stream_infer.settings import Settings
+from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import ApiTopics, Topics, group_specs, retry_tiers
-from tests.soak.faults import API
 
 READ_WITHIN_S = 300.0
 
@@ -57,11 +56,13 @@ class Evidence:
     """`statuses` are a job's rows in their order, `recorded` the committed manifest records by their objects' keys.
 
     Keys of objects are below the store. `lines` are what predictors printed, by the jobs in whose logs it is. `retries`
-    are in the order in which they were written. `hooks`: how often each job's was asked for, in each generation.
+    are in the order in which they were written. `hooks`: how often each job's was asked for, in each generation;
+    `completed`: how often it has run in all.
     """
 
     published: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
     hooks: Counter[tuple[str | None, int]] = field(default_factory=Counter)
+    completed: Counter[str] = field(default_factory=Counter)
     retries: dict[str, list[Retry]] = field(default_factory=lambda: defaultdict(list))
     results: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
     dead: dict[str, list[DeadLetter]] = field(default_factory=lambda: defaultdict(list))
@@ -83,21 +84,9 @@ class Evidence:
 def gather(settings: Settings, access: S3Access, folder: Path, lags: Mapping[str, int]) -> Evidence:
     """Reads everything. Raises what reading raises: then there is nothing to judge."""
     topics = Topics(settings.kafka.topic_prefix)
-    names = topics.api(API)
     found = Evidence(lags=dict(lags))
-    for message in _all(settings, names.items):
-        item = read_item(message)
-        if item.control is None:
-            found.published[item.item_id].append(item)
-        else:
-            found.hooks[item.job_id, item.generation] += 1
-    _gather_retries(settings, names, found)
-    for message in _all(settings, names.results):
-        item = read_item(message)
-        found.results[item.item_id].append(item)
-    for message in _all(settings, names.dlq):
-        letter = read_dead_letter(message)
-        found.dead[letter.item.item_id].append(letter)
+    for api in settings.apis:
+        _gather_api(settings, api, topics.api(api.name), found)
     for message in sorted(_all(settings, topics.status), key=lambda message: message.position):
         if message.key is not None and message.value is not None:
             found.statuses[message.key.decode()].append(decode_status(message.value))
@@ -111,16 +100,29 @@ def gather(settings: Settings, access: S3Access, folder: Path, lags: Mapping[str
             found.lines[line.job_id].add(line.line)
     _gather_objects(settings, access, found)
     found.calls = read_calls(folder / "calls")
+    found.completed = Counter({file.name: file.stat().st_size for file in (folder / "completed").iterdir()})
     found.logs = {file.stem: file.read_text(errors="replace") for file in (folder / "roles").glob("*.log")}
     return found
 
 
-def _gather_retries(settings: Settings, names: ApiTopics, found: Evidence) -> None:
-    for tier in range(1, 1 + retry_tiers(settings.apis[0])):
+def _gather_api(settings: Settings, api: ApiSettings, names: ApiTopics, found: Evidence) -> None:
+    for message in _all(settings, names.items):
+        item = read_item(message)
+        if item.control is None:
+            found.published[item.item_id].append(item)
+        else:
+            found.hooks[item.job_id, item.generation] += 1
+    for tier in range(1, 1 + retry_tiers(api)):
         for message in _all(settings, names.retry(tier)):
             item = read_item(message)
             retry = Retry(tier, item.attempt, item.not_before or 0.0, message.timestamp_ms / 1000)
             found.retries[item.item_id].append(retry)
+    for message in _all(settings, names.results):
+        item = read_item(message)
+        found.results[item.item_id].append(item)
+    for message in _all(settings, names.dlq):
+        letter = read_dead_letter(message)
+        found.dead[letter.item.item_id].append(letter)
     for retries in found.retries.values():
         retries.sort(key=lambda retry: retry.written)
 
@@ -130,8 +132,8 @@ def _gather_objects(settings: Settings, access: S3Access, found: Evidence) -> No
     keys = [entry.key for entry in store.list("")]
     found.objects = {key: store.get(key) for key in keys if not key.startswith("_payloads/")}
     found.objects |= {key: b"" for key in keys if key.startswith("_payloads/")}
-    for job_id in found.statuses:
-        manifest = found.objects.get(job_folder(API, job_id) + MANIFEST_NAME)
+    for job_id, rows in found.statuses.items():
+        manifest = found.objects.get(job_folder(rows[-1].api, job_id) + MANIFEST_NAME)
         if manifest is not None:
             found.manifests[job_id] = JobManifest.model_validate_json(manifest)
     root = settings.store.rstrip("/") + "/"

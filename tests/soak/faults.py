@@ -10,14 +10,13 @@ from functools import partial
 from random import Random
 
 from stream_infer.local.supervision import RoleKind
+from tests.soak.apis import APIS
 from tests.soak.claims import BROKERS, NETWORK, STORE, Claims
 from tests.soak.cluster import Cluster, Node, in_parallel
-from tests.soak.plan import WORKERS
-from tests.soak.roles import Supervisor, wait_until
+from tests.soak.roles import Supervisor, wait_until, worker_name
 from tests.soak.store import StoreServer
 from tests.support.toxiproxy import Latency, LimitData, Proxy, ResetPeer, Timeout, Toxic
 
-API = "soak"
 READY_WITHIN_S = 60.0
 
 
@@ -85,12 +84,13 @@ def kill_predictor(arena: Arena, chance: Random) -> Harm:
     return Harm(name, at)
 
 
-def worker_joins(arena: Arena, _chance: Random) -> Harm:
+def worker_joins(arena: Arena, chance: Random) -> Harm:
     """One more for a while; it leaves in order."""
-    name = f"{RoleKind.WORKER.value}-{WORKERS}"
+    api = chance.choice(APIS)
+    name = worker_name(api, api.workers)
     with arena.claims.hold(name):
         since = time.time()
-        arena.supervisor.add(RoleKind.WORKER, WORKERS, "--api", API, "--slot", str(WORKERS))
+        arena.supervisor.add_worker(api, api.workers)
         wait_until(lambda: arena.supervisor.is_ready(name, since), READY_WITHIN_S)
         time.sleep(2 * _moment(arena))
         arena.supervisor.retire(name)
@@ -100,11 +100,10 @@ def worker_joins(arena: Arena, _chance: Random) -> Harm:
 def worker_leaves(arena: Arena, chance: Random) -> Harm:
     """TERM, and back after a moment."""
     with _one_that_serves(RoleKind.WORKER, arena, chance) as name:
-        number = int(name.rpartition("-")[2])
         arena.supervisor.retire(name)
         time.sleep(_moment(arena))
         at = time.time()
-        arena.supervisor.add(RoleKind.WORKER, number, "--api", API, "--slot", str(number))
+        arena.supervisor.bring_back(name)
     return Harm(name, at, (name,))
 
 

@@ -16,7 +16,8 @@ from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import JSON, REFERENCE, OutgoingRecord
 from stream_infer.settings import Settings
-from tests.soak.faults import API
+from stream_infer.topics import Topics
+from tests.soak.apis import APIS
 from tests.soak.items import Form, Kind, Planned, Source
 from tests.soak.store import BUCKET, StoreServer
 
@@ -53,6 +54,7 @@ class Feed:
 
     def __init__(self, settings: Settings, folder: Path, store: StoreServer, gateway: str) -> None:
         self._settings = settings
+        self._topics = Topics(settings.kafka.topic_prefix)
         self._folder = folder
         self._store = store
         self._gateway = gateway
@@ -64,7 +66,7 @@ class Feed:
     def start(self, drawn: Mapping[str, Sequence[Planned]], seed: int, span: float) -> None:
         sources = [items[0].source for items in drawn.values() if items]
         jobs = [source for source in sources if source.is_job]
-        stream = [item for source in sources if not source.is_job for item in drawn[source.name]]
+        stream = _by_turns([drawn[source.name] for source in sources if not source.is_job])
         self._prepare(drawn)
         self._begin("jobs", lambda: self._submit_all(jobs, drawn, seed, span))
         self._begin("stream", lambda: self._produce(stream, span))
@@ -126,7 +128,7 @@ class Feed:
     def submit(self, source: Source, items: Sequence[Planned], seed: int) -> str:
         """One job; its id. Blocks until the gateway has taken it."""
         key = f"soak-{seed}-{source.name}"
-        job = self._ask("POST", f"/v1/apis/{API}/jobs", self._spec(source, items), key)
+        job = self._ask("POST", f"/v1/apis/{source.api.name}/jobs", self._spec(source, items), key)
         self.jobs[source.name] = str(job["job_id"])
         return self.jobs[source.name]
 
@@ -195,15 +197,14 @@ class Feed:
                     raise
 
     def _published(self) -> set[bytes | None]:
-        reader = TopicReader(self._settings.kafka, self._topic)
-        try:
-            return {dict(message.headers).get(Header.ITEM_ID.value) for message in reader.read_to_end()}
-        finally:
-            reader.close()
-
-    @property
-    def _topic(self) -> str:
-        return f"{self._settings.kafka.topic_prefix}.{API}.items"
+        found: set[bytes | None] = set()
+        for api in APIS:
+            reader = TopicReader(self._settings.kafka, self._topics.api(api.name).items)
+            try:
+                found |= {dict(message.headers).get(Header.ITEM_ID.value) for message in reader.read_to_end()}
+            finally:
+                reader.close()
+        return found
 
     def _record(self, item: Planned) -> OutgoingRecord:
         by_reference = item.kind in (Kind.REFERENCE, Kind.MISSING)
@@ -214,7 +215,14 @@ class Feed:
             item_id=item.name,
             deadline=1.0 if item.kind is Kind.EXPIRED else None,
         )
-        return OutgoingRecord(self._topic, f"key-{item.ordinal % 50}".encode(), value, headers)
+        topic = self._topics.api(item.source.api.name).items
+        return OutgoingRecord(topic, f"key-{item.ordinal % 50}".encode(), value, headers)
+
+
+def _by_turns(lists: Sequence[Sequence[Planned]]) -> list[Planned]:
+    """Each list in its order, the longer ones more often, so that all end together."""
+    placed = [((at + 0.5) / len(mine), item) for mine in lists for at, item in enumerate(mine)]
+    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _write_file(path: Path, item: Planned) -> None:

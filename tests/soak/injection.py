@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
@@ -29,9 +29,9 @@ class Injected:
 
 
 class Injection:
-    """Injects on a thread of its own until closed. `groups` gives a watched role's group its name in Kafka."""
+    """Injects on a thread of its own until closed. `groups` are the names in Kafka of a watched role's groups."""
 
-    def __init__(self, arena: Arena, watch: Watch, groups: Mapping[str, str], chance: Random) -> None:
+    def __init__(self, arena: Arena, watch: Watch, groups: Mapping[str, Sequence[str]], chance: Random) -> None:
         self._arena = arena
         self._watch = watch
         self._groups = groups
@@ -118,7 +118,7 @@ class Injection:
         return Injected(fault.name, began, harm, recovered, standing=tuple(left))
 
     def _recovery(self, fault: Fault, harm: Harm, before: Sample | None) -> tuple[float | None, list[str]]:
-        groups = [self._groups[name] for name in fault.watched]
+        groups = [group for name in fault.watched for group in self._groups[name]]
         left = ["no answer of Kafka"]
         deadline = time.monotonic() + RECOVERS_WITHIN_S
         while before is not None and time.monotonic() < deadline:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from random import Random
 from typing import Any
 
+from tests.soak.apis import APIS, NATIVE, SoakedApi
+
 MAX_ATTEMPTS = 3
 DELAYS = (0.5, 1.0)
 """Of the retry tiers, in seconds."""
@@ -162,6 +164,7 @@ class Source:
     size: int
     stopped: bool = False
     broken: bool = False
+    api: SoakedApi = NATIVE
 
     @property
     def is_cut_short(self) -> bool:
@@ -215,24 +218,35 @@ def broken_items() -> list[Planned]:
 
 
 def sources(items: int) -> list[Source]:
-    """Jobs of different sizes, one of them stopped half-way, and a stream of items that belong to none."""
-    files = max(10, min(200, items // 50))
+    """Of each API: jobs of different sizes, one of them stopped half-way, and a stream of items that belong to none.
+
+    Their order is that in which the jobs are submitted: those of all APIs by turns.
+    """
+    by_api = [_sources_of(api, int(items * api.share)) for api in APIS]
+    return [source for turn in zip(*by_api, strict=True) for source in turn]
+
+
+def _sources_of(api: SoakedApi, items: int) -> list[Source]:
     shares = {"big": (Form.JSONL, 0.4), "middle": (Form.S3, 0.15), "small": (Form.INLINE, 0.05)}
-    jobs = [Source(name, form, max(5, int(items * share))) for name, (form, share) in shares.items()]
-    jobs.append(Source("stopped", Form.INLINE, max(150, items // 10), stopped=True))
-    jobs.append(Source("files", Form.DIRECTORY, files))
-    return [*jobs, Source("stream", Form.STREAM, max(20, items - sum(job.size for job in jobs)))]
+    jobs = [Source(api.prefix + name, form, max(5, int(items * of)), api=api) for name, (form, of) in shares.items()]
+    # Of a smaller one the workers have all at hand by the time it is stopped.
+    jobs.append(Source(f"{api.prefix}stopped", Form.INLINE, max(120, items // 10), stopped=True, api=api))
+    jobs.append(Source(f"{api.prefix}files", Form.DIRECTORY, max(10, min(200, items // 50)), api=api))
+    streamed = max(20, items - sum(job.size for job in jobs))
+    return [*jobs, Source(f"{api.prefix}stream", Form.STREAM, streamed, api=api)]
 
 
 def draw(seed: int, found: Sequence[Source]) -> dict[str, list[Planned]]:
-    """Every source's items in their order."""
+    """Every source's items in their order. Each API has every kind."""
     chance = Random(f"items {seed}")
-    total = sum(source.size for source in found)
     kinds: dict[str, list[Kind]] = {source.name: [] for source in found}
-    for species in SPECIES:
-        if species.on:
-            for name in _places(species, total, found, chance):
-                kinds[name].append(species.kind)
+    for api in APIS:
+        mine = [source for source in found if source.api is api]
+        total = sum(source.size for source in mine)
+        for species in SPECIES if mine else ():
+            if species.on:
+                for name in _places(species, total, mine, chance):
+                    kinds[name].append(species.kind)
     return {source.name: _fill(source, kinds[source.name], chance) for source in found}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from stream_infer.jobs.manifest import MANIFEST_NAME, SUCCESS_NAME, ManifestRecord, job_folder
 from tests.soak.evidence import Evidence
-from tests.soak.faults import API
 from tests.soak.truth import DOUBLED, LOST, MISJUDGED, OTHER, Finding, Truth
 
 
@@ -15,7 +14,8 @@ def check_objects(truth: Truth, found: Evidence) -> Iterator[Finding]:
     named: set[str] = set(found.recorded)
     yield from _check_records("the manifest topic", found, found.recorded.values())
     for job_id, name in truth.jobs.items():
-        folder = job_folder(API, job_id)
+        ids = [item_id for item_id, item in truth.items.items() if item.source.name == name]
+        folder = job_folder(truth.items[ids[0]].source.api.name, job_id)
         manifest = found.manifests.get(job_id)
         if manifest is None:
             yield Finding(OTHER, f"job {name} has no {MANIFEST_NAME}")
@@ -27,12 +27,11 @@ def check_objects(truth: Truth, found: Evidence) -> Iterator[Finding]:
             named.add(folder + SUCCESS_NAME)
             if folder + SUCCESS_NAME not in found.objects:
                 yield Finding(OTHER, f"job {name} has no {SUCCESS_NAME}")
-        ids = [item_id for item_id, item in truth.items.items() if item.source.name == name]
         yield from _compare(f"job {name}", truth, found, ids, keys, trimmed=True)
     stream = [key for key in found.objects if key.startswith("stream/") and not key.startswith("stream/_pending/")]
     named |= set(stream) | set(found.stored)
     ids = [item_id for item_id, item in truth.items.items() if not item.source.is_job]
-    yield from _compare("the stream", truth, found, ids, stream)
+    yield from _compare("the streams", truth, found, ids, stream)
     orphans = sorted(set(found.objects) - named)
     if orphans:
         yield Finding(OTHER, f"{len(orphans)} objects that nothing names: {orphans[:5]}")

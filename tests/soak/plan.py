@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-WORKERS = 3
-BATCH = 8
+from tests.soak.apis import SoakedApi
+
 WINDOW = 40
 """First attempts that a worker's breaker looks back on."""
 
@@ -19,7 +19,6 @@ class Plan:
     most. `every`: the next fault comes so long after the last one began, recovered or not; None: once the system has
     recovered and a moment has passed, so that the time to recover is that fault's own. `busy`: no fault begins once
     this share of the items has ended, since one that hits an idle system shows little; None: all `faults` do.
-    `predictor`: its type, whose adapter stands between the engine and what misbehaves.
     """
 
     seed: int
@@ -32,16 +31,14 @@ class Plan:
     session_timeout: float = 6.0
     patience: float = 180.0
     busy: float | None = 0.9
-    predictor: str = "native"
 
-    @property
-    def pause(self) -> float:
-        """What the predictor takes for one item."""
-        return min(0.2, self.duration * WORKERS / self.items)
+    def pause(self, api: SoakedApi) -> float:
+        """What the API's predictor takes for one item."""
+        return min(0.2, self.duration * api.workers / (self.items * api.share))
 
 
 def plan_of(environ: Mapping[str, str] = os.environ) -> Plan:
-    """ITEMS, SEED, DURATION, FAULTS, BROKERS, EVERY, ONLY (names of faults, by comma) and PREDICTOR."""
+    """ITEMS, SEED, DURATION, FAULTS, BROKERS, EVERY and ONLY (names of faults, by comma)."""
     seed = int(environ.get("SEED") or Random().randrange(10**8))
     every = environ.get("EVERY")
     return Plan(
@@ -51,7 +48,6 @@ def plan_of(environ: Mapping[str, str] = os.environ) -> Plan:
         faults=int(environ.get("FAULTS") or 1_000),
         brokers=int(environ.get("BROKERS") or 3),
         every=float(every) if every else None,
-        predictor=environ.get("PREDICTOR") or "native",
         only=tuple(name for name in (environ.get("ONLY") or "").split(",") if name),
     )
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_infer.dead_letters import read_dead_letter
+from stream_infer.dead_letters import DeadLetter, read_dead_letter
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.local.supervision import RoleKind
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
-from tests.soak.faults import API
+from tests.soak.apis import APIS, SoakedApi
 from tests.soak.feed import Refused, ask
 from tests.soak.items import CURED_FILE, Planned
 from tests.soak.roles import Supervisor, wait_until
@@ -28,33 +28,40 @@ ASK_AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """Dead letters of one owner: those of a job, or of none where `job_id` is None."""
+    """Dead letters of one owner: those of a job, or of none of an API's where `job_id` is None."""
 
+    api: str
     job_id: str | None
     refs: tuple[str, ...]
     items: tuple[str, ...]
 
     @property
     def path(self) -> str:
-        return f"/v1/jobs/{self.job_id}/dlq/replay" if self.job_id else f"/v1/apis/{API}/dlq/replay"
+        return f"/v1/jobs/{self.job_id}/dlq/replay" if self.job_id else f"/v1/apis/{self.api}/dlq/replay"
 
 
 def choose(
     settings: Settings, truth: Mapping[str, Planned], jobs: Mapping[str, str], names: Sequence[str]
 ) -> list[Letters]:
-    """The dead letters of the sources `names`, whose ids are in `jobs` where they are jobs."""
-    reader = TopicReader(settings.kafka, Topics(settings.kafka.topic_prefix).api(API).dlq)
+    """The dead letters of the sources `names` of each API, whose ids are in `jobs` where they are jobs."""
+    chosen = []
+    for api in APIS:
+        letters = _dead_letters(settings, api)
+        for name in [api.prefix + name for name in names]:
+            mine = [one for one in letters if one.item.item_id in truth and truth[one.item.item_id].source.name == name]
+            refs = tuple(f"{one.position.partition}-{one.position.offset}" for one in mine[:MOST])
+            if refs:
+                ids = tuple(one.item.item_id for one in mine[:MOST])
+                chosen.append(Letters(api.name, jobs.get(name), refs, ids))
+    return chosen
+
+
+def _dead_letters(settings: Settings, api: SoakedApi) -> list[DeadLetter]:
+    reader = TopicReader(settings.kafka, Topics(settings.kafka.topic_prefix).api(api.name).dlq)
     try:
-        letters = [read_dead_letter(message) for message in reader.read_to_end()]
+        return [read_dead_letter(message) for message in reader.read_to_end()]
     finally:
         reader.close()
-    chosen = []
-    for name in names:
-        mine = [one for one in letters if one.item.item_id in truth and truth[one.item.item_id].source.name == name]
-        refs = tuple(f"{one.position.partition}-{one.position.offset}" for one in mine[:MOST])
-        if refs:
-            chosen.append(Letters(jobs.get(name), refs, tuple(one.item.item_id for one in mine[:MOST])))
-    return chosen
 
 
 def replay(letters: Sequence[Letters], folder: Path, gateway: str, supervisor: Supervisor, tally: Tally) -> list[str]:

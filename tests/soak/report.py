@@ -108,8 +108,8 @@ def _faults(outcome: Outcome) -> list[str]:
 
 
 def _processes(outcome: Outcome) -> list[str]:
-    lines = [f"{'process':<18}{'most MiB':>10}{'growth':>8}"]
-    lines += [f"{name:<18}{one.highest / MIB:>10.0f}{one.growth:>8.2f}" for name, one in outcome.memory.items()]
+    lines = [f"{'process':<24}{'most MiB':>10}{'growth':>8}"]
+    lines += [f"{name:<24}{one.highest / MIB:>10.0f}{one.growth:>8.2f}" for name, one in outcome.memory.items()]
     lines += [f"ended by itself and was started again: {name}, {count}x" for name, count in outcome.own_ends.items()]
     again, suspects = outcome.recomputed, outcome.suspects
     return [

@@ -13,6 +13,7 @@ import psutil
 
 from stream_infer.local.leashed import LeashedProcess
 from stream_infer.local.supervision import BAD_CONFIG, Restart, RestartPolicy, RoleKind, after_death, stop_deadline
+from tests.soak.apis import SoakedApi
 
 ROOT = Path(__file__).parents[2]
 LOOK_EVERY_S = 0.1
@@ -80,10 +81,19 @@ class Supervisor:
         self.seen_pids: set[int] = set()
         self.given_up: list[str] = []
 
-    def add(self, kind: RoleKind, number: int, *arguments: str) -> None:
-        name = f"{kind.value}-{number}"
+    def add(self, kind: RoleKind, name: str, *arguments: str) -> None:
+        """One that was retired comes back."""
         with self._lock:
-            role = self._roles.setdefault(name, Role(kind, name, arguments))
+            self._roles.setdefault(name, Role(kind, name, arguments))
+            self.bring_back(name)
+
+    def add_worker(self, api: SoakedApi, slot: int) -> None:
+        self.add(RoleKind.WORKER, worker_name(api, slot), "--api", api.name, "--slot", str(slot))
+
+    def bring_back(self, name: str) -> None:
+        """One that was retired is to run again."""
+        with self._lock:
+            role = self._roles[name]
             role.wanted, role.start_at = True, 0.0
 
     def start(self) -> None:
@@ -224,6 +234,11 @@ class Supervisor:
         rss = resident(pid)
         if rss is not None:
             self.measures.append(Measured(now, name, pid, rss))
+
+
+def worker_name(api: SoakedApi, slot: int) -> str:
+    """What the supervisor calls the API's worker on that slot."""
+    return f"{RoleKind.WORKER.value}-{api.prefix}{slot}"
 
 
 def resident(pid: int) -> int | None:

@@ -17,7 +17,7 @@ from stream_infer.topics import Topics, retry_tiers
 from tests.soak import attempts, health, items
 from tests.soak.checks import check_all
 from tests.soak.evidence import Evidence, gather, lags_of
-from tests.soak.faults import API, FAULTS, SINK, TRACK, WORK
+from tests.soak.faults import FAULTS, SINK, TRACK, WORK
 from tests.soak.feed import Feed
 from tests.soak.injection import Injected, Injection
 from tests.soak.plan import Plan, schedule
@@ -72,12 +72,18 @@ class Run:
         outcome.items = [item for mine in self._drawn.values() for item in mine]
         settings = system.settings
         topics = Topics(settings.kafka.topic_prefix)
-        names = topics.api(API)
-        tiers = [names.retry(tier) for tier in range(1, 1 + retry_tiers(settings.apis[0]))]
-        groups = {WORK: names.worker_group, SINK: topics.sink_group, TRACK: topics.tracker_group}
-        read = {WORK: [names.items, *tiers], SINK: [names.results, names.dlq], TRACK: [topics.progress]}
-        self._watch = Watch(system.arena.cluster.direct, {groups[name]: read[name] for name in groups})
-        self._tally = Tally(system.arena.cluster.direct, [names.results, names.dlq], topics.status)
+        names = [topics.api(api.name) for api in settings.apis]
+        ends = [topic for one in names for topic in (one.results, one.dlq)]
+        read = {topics.sink_group: ends, topics.tracker_group: [topics.progress]}
+        for api, one in zip(settings.apis, names, strict=True):
+            read[one.worker_group] = [one.items, *(one.retry(tier) for tier in range(1, 1 + retry_tiers(api)))]
+        groups = {
+            WORK: [one.worker_group for one in names],
+            SINK: [topics.sink_group],
+            TRACK: [topics.tracker_group],
+        }
+        self._watch = Watch(system.arena.cluster.direct, read)
+        self._tally = Tally(system.arena.cluster.direct, ends, topics.status)
         self._feed = Feed(settings, system.folder, system.arena.store, system.gateway)
         self._injection = Injection(system.arena, self._watch, groups, Random(f"injection {plan.seed}"))
         self._replayed: list[str] = []

@@ -16,9 +16,10 @@ from stream_infer.local.free_ports import find_free
 from stream_infer.local.supervision import RoleKind
 from stream_infer.settings import Settings
 from tests.soak import items
+from tests.soak.apis import APIS, SoakedApi
 from tests.soak.cluster import cluster_in
-from tests.soak.faults import API, Arena
-from tests.soak.plan import BATCH, WINDOW, WORKERS, Plan
+from tests.soak.faults import Arena
+from tests.soak.plan import WINDOW, Plan
 from tests.soak.roles import Supervisor, all_ready, wait_until
 from tests.soak.store import BUCKET, StoreServer, store_in
 from tests.support.settings import PREDICTORS, predictor
@@ -26,6 +27,8 @@ from tests.support.toxiproxy import Toxiproxy
 
 PREFIX = "soak"
 READY_WITHIN_S = 90.0
+CREW = {RoleKind.SINK: 2, RoleKind.INTAKE: 2, RoleKind.TRACKER: 2, RoleKind.GATEWAY: 1}
+"""Beside the workers."""
 
 Say = Callable[[str], None]
 
@@ -43,7 +46,7 @@ class System:
 @contextmanager
 def system_in(folder: Path, plan: Plan, say: Say) -> Iterator[System]:
     """Kafka, S3, the proxies and all roles, each of its own process; ready."""
-    for name in ("calls", "attempts", "roles", "state"):
+    for name in ("calls", "attempts", "completed", "roles", "state"):
         (folder / name).mkdir()
     with ExitStack() as stack:
         toxiproxy = stack.enter_context(Toxiproxy.start(folder))
@@ -55,10 +58,12 @@ def system_in(folder: Path, plan: Plan, say: Say) -> Iterator[System]:
         apply(settings)
         supervisor = Supervisor(config, folder / "roles", store.behind.environment())
         stack.callback(supervisor.kill)
-        for kind, count in _crew().items():
+        for kind, count in CREW.items():
             for number in range(count):
-                own = ("--api", API, "--slot", str(number)) if kind is RoleKind.WORKER else ()
-                supervisor.add(kind, number, *own)
+                supervisor.add(kind, f"{kind.value}-{number}")
+        for api in APIS:
+            for slot in range(api.workers):
+                supervisor.add_worker(api, slot)
         supervisor.start()
         names = [name for kind in RoleKind for name in supervisor.names(kind)]
         if not wait_until(lambda: all_ready(supervisor, names), READY_WITHIN_S):
@@ -71,25 +76,7 @@ def system_in(folder: Path, plan: Plan, say: Say) -> Iterator[System]:
         yield System(settings, arena, folder, f"http://127.0.0.1:{port}")
 
 
-def _crew() -> dict[RoleKind, int]:
-    return {RoleKind.WORKER: WORKERS, RoleKind.SINK: 2, RoleKind.INTAKE: 2, RoleKind.TRACKER: 2, RoleKind.GATEWAY: 1}
-
-
 def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
-    api = {
-        "name": API,
-        "partitions": 6,
-        "predictor": _predictor(folder, plan),
-        # A model of SageMaker's is asked record by record, and writes down each: so each is a call.
-        "batching": {
-            "max_batch_size": 1 if plan.predictor == "sagemaker" else BATCH,
-            "call_timeout": 2.0 + BATCH * plan.pause,
-            "load_timeout": 60,
-        },
-        "workers": {"min": WORKERS, "max": WORKERS + 1},
-        "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": list(items.DELAYS)},
-        "breaker": {"window": WINDOW},
-    }
     config: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": bootstrap,
@@ -104,23 +91,39 @@ def _write_config(folder: Path, plan: Plan, bootstrap: str, port: int) -> Path:
         "fetch": {"allowed_directories": [str(folder)], "allowed_s3_prefixes": [f"s3://{BUCKET}/input"]},
         "limits": {"payload_bytes": 256 * 1024},
         "sink": {"flush_age": 1.0, "eof_linger": 0.3},
-        "apis": [api],
+        "apis": [_api(api, folder, plan) for api in APIS],
     }
     file = folder / "stream-infer.yaml"
     file.write_text(yaml.safe_dump(config))
     return file
 
 
-def _predictor(folder: Path, plan: Plan) -> dict[str, Any]:
+def _api(api: SoakedApi, folder: Path, plan: Plan) -> dict[str, Any]:
+    return {
+        "name": api.name,
+        "partitions": 6,
+        "predictor": _predictor(api, folder, plan),
+        "batching": {
+            "max_batch_size": api.batch,
+            "call_timeout": 2.0 + api.batch * plan.pause(api),
+            "load_timeout": 60,
+        },
+        "workers": {"min": api.workers, "max": api.workers + 1},
+        "retry": {"max_attempts": items.MAX_ATTEMPTS, "delays": list(items.DELAYS)},
+        "breaker": {"window": WINDOW},
+    }
+
+
+def _predictor(api: SoakedApi, folder: Path, plan: Plan) -> dict[str, Any]:
     config = {
-        "pause": plan.pause,
+        "pause": plan.pause(api),
         "folder": str(folder),
         "retry_after": items.RETRY_AFTER_S,
         "mark_every": items.MARK_EVERY,
     }
-    if plan.predictor == "cortex":
+    if api.type == "cortex":
         return {"type": "cortex", "path": str(PREDICTORS / "soaking_cortex.py"), "config": config, "instances": 16}
-    if plan.predictor == "sagemaker":
+    if api.type == "sagemaker":
         env = {"SOAKING": json.dumps(config)}
         return {"type": "sagemaker", "model": str(PREDICTORS / "soaking_sagemaker"), "env": env}
     return predictor("soaking.py:Soaking", **config)

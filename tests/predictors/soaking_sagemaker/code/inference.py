@@ -1,4 +1,4 @@
-"""The model of `make soak PREDICTOR=sagemaker`: the same deeds, by functions as SageMaker's users write them."""
+"""The model of `make soak`'s API of SageMaker's: the same deeds, by functions as SageMaker's users write them."""
 
 import json
 import os
