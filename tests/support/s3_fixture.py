@@ -1,5 +1,6 @@
 """Real S3 servers: versitygw, which checks secrets, checksums and conditions, and moto, which needs no Go."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -34,6 +35,8 @@ class S3Server:
     secret_key: str
     bucket: str = ""
     region: str = "us-east-1"
+    # Where it has a second account: what makes one.
+    admin: tuple[str, ...] = ()
 
     def client(self) -> Any:
         """A boto3 client that fails at once instead of retrying."""
@@ -45,6 +48,30 @@ class S3Server:
             region_name=self.region,
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, s3={"addressing_style": "path"}),
         )
+
+    def denying(self, prefix: str) -> "S3Server":
+        """The server as an account sees it that may list the bucket and read it, but for what is below `prefix`.
+
+        moto has one account, which may do everything: there it is the same server.
+        """
+        if not self.admin:
+            return self
+        name = f"reader-{uuid.uuid4().hex[:8]}"
+        subprocess.run([*self.admin, "create-user", "-a", name, "-s", name, "-r", "user"], check=True, timeout=30)
+        client, bucket = self.client(), f"arn:aws:s3:::{self.bucket}"
+        rules = [
+            ("Allow", "s3:ListBucket", bucket),
+            ("Allow", "s3:GetObject", f"{bucket}/*"),
+            ("Deny", "s3:GetObject", f"{bucket}/{prefix}*"),
+        ]
+        statements = [
+            {"Effect": effect, "Principal": {"AWS": [name]}, "Action": [action], "Resource": [resource]}
+            for effect, action, resource in rules
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        client.put_bucket_policy(Bucket=self.bucket, Policy=policy)
+        client.close()
+        return replace(self, access_key=name, secret_key=name, admin=())
 
     def environment(self) -> dict[str, str]:
         """What a process needs in its environment to find this server with boto3's own rules."""
@@ -63,8 +90,12 @@ def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     [port] = find_free(1)
     server = S3Server(f"http://127.0.0.1:{port}", "test-access-key", "test-secret-key")
     if request.param == "versitygw":
-        (folder / "data").mkdir()
-        command = [str(_versitygw()), "--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
+        for name in ("data", "accounts"):
+            (folder / name).mkdir()
+        binary, accounts = str(_versitygw()), str(folder / "accounts")
+        command = [binary, "--port", f"127.0.0.1:{port}", "--iam-dir", accounts, "posix", str(folder / "data")]
+        root = ("-a", server.access_key, "-s", server.secret_key, "-er", server.endpoint_url)
+        server = replace(server, admin=(binary, "admin", *root))
     else:
         command = [sys.executable, "-m", "moto.server", "-p", str(port)]
     keys = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
@@ -76,11 +107,15 @@ def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def s3(s3_server: S3Server) -> S3Server:
     """A real S3 server with an empty bucket of this test's own. The test runs once a server."""
+    return with_new_bucket(s3_server)
+
+
+def with_new_bucket(server: S3Server) -> S3Server:
     bucket = f"test-{uuid.uuid4().hex[:12]}"
-    client = s3_server.client()
+    client = server.client()
     client.create_bucket(Bucket=bucket)
     client.close()
-    return replace(s3_server, bucket=bucket)
+    return replace(server, bucket=bucket)
 
 
 def _versitygw() -> Path:
