@@ -38,12 +38,15 @@ class Sizes:
 
 
 class Gated:
-    """Is at an item "wait" until the file `config["gate"]` is there; answers with the number of items of the call."""
+    """Is at an item "wait" until the file `config["gate"]` is there, and says so; answers with the number of items of
+    the call."""
 
     def __init__(self, config):
         self.gate = Path(config["gate"])
 
     def predict(self, items):
+        if "wait" in items:
+            print("at the gate", flush=True)
         while "wait" in items and not self.gate.exists():
             time.sleep(0.005)
         return [len(items)] * len(items)
