@@ -1,22 +1,24 @@
 """`stream-infer batch` from the shell: killed, interrupted, and run on real models."""
 
-import contextlib
 import json
 import os
-import pty
 import random
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.mlruns import make_mlruns
 from tests.support.processes import survivors
+from tests.support.s3_fixture import S3Server
+from tests.support.terminal import on_a_terminal
 
 ROOT = Path(__file__).parents[2]
 WORDS = ROOT / "tests" / "predictors" / "words.py"
@@ -38,8 +40,10 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "stream_infer", "batch", *arguments]
 
 
-def run(folder: Path, *arguments: str, within_s: float = WITHIN_S) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def run(
+    folder: Path, *arguments: str, within_s: float = WITHIN_S, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=within_s, check=False
     )
@@ -170,24 +174,10 @@ def test_everything_that_a_run_has_made_lies_beside_its_results(tmp_path: Path) 
 
 def test_a_terminal_shows_a_bar(tmp_path: Path) -> None:
     write_texts(tmp_path / "texts", 40)
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        command(f"{WORDS}:Words", "texts", "pause=0.3", "--batch-size", "10"),
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # its end is an error to the terminal
-        while chunk := os.read(ours, 65536):
-            shown += chunk
-    os.close(ours)
-
-    assert process.wait(WITHIN_S) == 0
-    counts = [int(count) for count in re.findall(rb"(\d+)/40", shown)]
+    arguments = (f"{WORDS}:Words", "texts", "pause=0.3", "--batch-size", "10")
+    with on_a_terminal("batch", *arguments, cwd=tmp_path, environment={"PYTHONPATH": str(ROOT)}) as terminal:
+        assert terminal.process.wait(WITHIN_S) == 0
+    counts = [int(count) for count in re.findall(r"(\d+)/40", terminal.text())]
     assert counts == sorted(counts)
     assert len(set(counts)) > 2
     assert counts[-1] == 40
@@ -249,6 +239,65 @@ def test_a_sagemaker_model_and_a_cortex_one_of_a_configuration_file(tmp_path: Pa
     assert [(line["words"], line["model"]) for line in lines(tmp_path / "results.jsonl")] == [(3, "net")] * 3
     assert refused.returncode == 2
     assert "stream-infer submit jobs --dir texts" in refused.stderr
+
+
+# Says where its model lay and what was in it.
+READING = """
+from pathlib import Path
+class Model:
+    def __init__(self, config):
+        path = Path(config["model"])
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        self.model = {file.name: file.read_text() for file in files}
+    def predict(self, items):
+        return [{"text": item, "model": self.model} for item in items]
+"""
+
+
+def models_of(folder: Path, uri: str, **environment: str) -> list[Any]:
+    """What each file's line says of the model, in one run into a file of its own."""
+    name = f"{len(list(folder.glob('*.jsonl')))}.jsonl"
+    done = run(folder, "reading.py:Model", "texts", "--model", uri, "--output", name, environment=environment)
+    assert done.returncode == 0, done.stderr
+    return [line["model"] for line in lines(folder / name)]
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Path:
+    write_texts(tmp_path / "texts", 3)
+    (tmp_path / "reading.py").write_text(READING)
+    return tmp_path
+
+
+def test_a_model_comes_out_of_s3_as_a_file_or_a_folder_and_what_is_not_there_is_said(
+    reading: Path, s3: S3Server
+) -> None:
+    client = s3.client()
+    for key, data in {"net.txt": b"weights", "net/a.txt": b"first", "net/b.txt": b"second"}.items():
+        client.put_object(Bucket=s3.bucket, Key=f"models/{key}", Body=data)
+    at = f"s3://{s3.bucket}/models"
+
+    assert models_of(reading, f"{at}/net.txt", **s3.environment()) == [{"net.txt": "weights"}] * 3
+    assert models_of(reading, f"{at}/net/", **s3.environment()) == [{"a.txt": "first", "b.txt": "second"}] * 3
+    gone = run(reading, "reading.py:Model", "texts", "--model", f"{at}/none.txt", environment=s3.environment())
+    assert gone.returncode == 2
+    assert f"{at}/none.txt cannot be fetched: there is no such object" in " ".join(gone.stderr.split())
+    assert "Traceback" not in gone.stderr
+
+
+def test_a_model_comes_out_of_an_mlflow_runs_folder_and_by_mlflows_client(reading: Path, tmp_path_factory) -> None:
+    runs = make_mlruns(reading)
+    files = {"MLmodel": "flavors: {}", "net.pt": "weights"}
+
+    # Here is an mlruns folder; elsewhere its client is asked.
+    assert models_of(reading, f"runs:/{runs.run}/model") == [files] * 3
+    [artefacts] = runs.folder.glob(f"*/{runs.run}/artifacts/model")
+    assert models_of(reading, str(artefacts.relative_to(reading) / "net.pt")) == [{"net.pt": "weights"}] * 3
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("texts", "reading.py"):
+        (reading / name).rename(elsewhere / name)
+    fetched = models_of(elsewhere, "models:/net@champion", **runs.environment())
+    assert [{name: model[name] for name in files} for model in fetched] == [files] * 3  # MLflow adds one of its own
 
 
 def test_the_sentiment_of_reviews(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Models out of MLflow: by its folder's layout alone, and by its real client."""
 
-import os
 import shutil
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -12,45 +10,13 @@ import pytest
 from connectors.models import fetch_model
 from connectors.models import mlflow as models_mlflow
 from stream_infer.errors import PredictorUnavailable
-
-# Its file store, deprecated there, needs no database beside mlflow-skinny. In a process of its own: it sets up logging.
-MAKE = """
-import sys
-from pathlib import Path
-from mlflow.tracking import MlflowClient
-
-store, here = sys.argv[1], Path(sys.argv[2])
-client = MlflowClient(tracking_uri=store)
-run = client.create_run(client.create_experiment("nets"))
-(here / "net.pt").write_text("weights")
-(here / "MLmodel").write_text("flavors: {}")
-client.log_artifact(run.info.run_id, str(here / "net.pt"), "model")
-client.log_artifact(run.info.run_id, str(here / "MLmodel"), "model")
-client.set_terminated(run.info.run_id)
-client.create_registered_model("net")
-for _ in range(2):
-    client.create_model_version("net", source=f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
-client.set_registered_model_alias("net", "champion", "1")
-print(run.info.run_id)
-"""
+from tests.support.mlruns import MlRuns, make_mlruns
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> MlRuns:
     """An mlruns folder as MLflow makes it, with one run and two versions of a model, and the run's id."""
-    pytest.importorskip("mlflow")
-    folder = tmp_path_factory.mktemp("mlflow")
-    (folder / "here").mkdir()
-    made = subprocess.run(
-        [sys.executable, "-c", MAKE, (folder / "mlruns").as_uri(), str(folder / "here")],
-        env={**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert made.returncode == 0, made.stderr
-    return folder / "mlruns", made.stdout.split()[-1]
+    return make_mlruns(tmp_path_factory.mktemp("mlflow"))
 
 
 @pytest.fixture
@@ -107,13 +73,12 @@ def test_what_is_not_there_is_said(uri, said, store, no_client, tmp_path):
 @pytest.fixture
 def by_client(store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Asks the real client of a store that is not known to be a folder, as it asks a server."""
-    mlruns, run = store
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlruns.as_uri())
+    for name, value in store.environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own deprecations
-        yield run
+        yield store.run
 
 
 def test_the_client_copies_what_it_is_asked_for_once(by_client, store, tmp_path):
