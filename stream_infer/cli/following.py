@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -14,6 +15,7 @@ from stream_infer.cli.job_tables import ended, progress_line
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import JobBody
 
+T = TypeVar("T")
 POLL_S = 0.5
 LINE_EVERY_S = 2.0
 PATIENCE_S = 60.0
@@ -42,24 +44,35 @@ def follow(client: GatewayClient, job_id: str, console: Console) -> JobBody:
 def observations(
     look: Callable[[], JobBody], sleep: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic
 ) -> Iterator[JobBody]:
-    """The job twice a second, the last time in its final state.
+    """The job twice a second, the last time in its final state. Raises ServiceUnavailable as `looks` does."""
+    for job in looks(look, POLL_S, sleep, now):
+        yield job
+        if job.is_final:
+            return
 
-    A gateway that is away for less than a minute is waited for: the job goes on without it. Then ServiceUnavailable.
+
+def looks(
+    look: Callable[[], T],
+    every_s: float,
+    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
+) -> Iterator[T]:
+    """What `look` finds, every so many seconds.
+
+    A gateway that is away for less than a minute is waited for: jobs go on without it. Then ServiceUnavailable.
     """
     away_since: float | None = None
     while True:
         try:
-            job = look()
+            found = look()
         except ServiceUnavailable:
             away_since = now() if away_since is None else away_since
             if now() - away_since > PATIENCE_S:
                 raise
         else:
             away_since = None
-            yield job
-            if job.is_final:
-                return
-        sleep(POLL_S)
+            yield found
+        sleep(every_s)
 
 
 def _follow_live(client: GatewayClient, job_id: str, console: Console) -> JobBody:

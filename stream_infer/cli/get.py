@@ -113,13 +113,15 @@ def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableT
 
 
 def _watch(look: Callable[[], RenderableType]) -> None:
-    """Until Ctrl-C."""
+    """Until Ctrl-C. A gateway that is not there at first is an error at once, one that goes away is waited for."""
     from rich.live import Live
+
+    from stream_infer.cli.following import looks
 
     try:
         with Live(look(), auto_refresh=False) as live:
-            while True:
-                time.sleep(WATCH_EVERY_S)
-                live.update(look(), refresh=True)
+            time.sleep(WATCH_EVERY_S)
+            for shown in looks(look, WATCH_EVERY_S):
+                live.update(shown, refresh=True)
     except KeyboardInterrupt:
         return
