@@ -13,6 +13,7 @@ from stream_infer.settings import (
     CortexPredictor,
     NativePredictor,
     PredictorSettings,
+    RetrySettings,
     SageMakerPredictor,
     TorchvisionPredictor,
 )
@@ -49,7 +50,9 @@ def _cortex(predictor: CortexPredictor) -> PredictorSpec:
     return PredictorSpec("cortex", predictor.path, predictor.config, directory=directory, options=options)
 
 
-def engine_policy(batching: BatchingSettings) -> EnginePolicy:
+def engine_policy(batching: BatchingSettings, retry: RetrySettings | None = None) -> EnginePolicy:
+    """`retry`: of a worker, for a job's instance that cannot be made at once."""
+    retry = retry or RetrySettings(max_attempts=1)
     return EnginePolicy(
         max_batch_size=LARGEST_FOUND if batching.max_batch_size == AUTO else batching.max_batch_size,
         finds_batch_size=batching.max_batch_size == AUTO,
@@ -59,6 +62,8 @@ def engine_policy(batching: BatchingSettings) -> EnginePolicy:
         max_wait_s=batching.max_wait_ms / 1000,
         call_timeout_s=batching.call_timeout,
         load_timeout_s=batching.load_timeout,
+        load_attempts=retry.max_attempts,
+        load_delays_s=tuple(retry.delays),
         preprocess_threads=batching.preprocess_threads,
     )
 

@@ -14,6 +14,7 @@ from stream_infer.engine.cap import BatchCap
 from stream_infer.engine.dispatch import Dispatch
 from stream_infer.engine.isolation import Call, Died, Ending, Exhausted, Miscounted, Raised, judge
 from stream_infer.engine.journal import Journal
+from stream_infer.engine.loads import Loads
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import AlikeAnswers, Answer, Task, size_of, tokens_of, without
 from stream_infer.engine.wire import ToParent, read_failure, read_rejected, read_seconds
@@ -26,6 +27,7 @@ class Court:
 
     def __init__(self, policy: EnginePolicy, journal: Journal | None) -> None:
         self.dispatch = Dispatch(policy)
+        self.loads = Loads(policy)
         self.cap = BatchCap(policy.max_batch_size, policy.oom_cap_s)
         self.in_flight = 0
         self.in_flight_bytes = 0
@@ -53,8 +55,16 @@ class Court:
         return {token for call in self.dispatch.in_child() for token in tokens_of(call.tasks)}
 
     def next_call(self, now: float) -> Call | None:
-        """The call to be handed to the child now, if there is one; the journal knows it already."""
+        """The call to be handed to the child now, if there is one; the journal knows it already.
+
+        One of a job that has no instance, and is to have none yet, is answered instead.
+        """
         call = self.dispatch.take(now, self.cap.current(now))
+        while call is not None and (refusal := self.loads.refusal(call, now)) is not None:
+            self.dispatch.refuse(call)
+            self.answers += [Answer(task.token, refusal) for task in call.tasks]
+            self.settle(call.tasks)
+            call = self.dispatch.take(now, self.cap.current(now))
         if call is not None and self._journal:
             self._journal.begun(call.id, tokens_of(call.tasks), alone=call.suspect)
         return call
@@ -66,6 +76,8 @@ class Court:
         """
         kind, call_id, *rest = message
         if kind in (ToParent.PREPARES, ToParent.BEGINS):
+            if kind == ToParent.BEGINS and (begun := self.dispatch.call(call_id)).loading_since is not None:
+                self.loads.succeed(begun)
             self.dispatch.begin(call_id, now)
             return False
         if kind == ToParent.LOADS:
@@ -124,16 +136,21 @@ class Court:
         self._disowned &= self.tokens_in_child()
 
     def _judge(self, call: Call, ending: Ending, now: float) -> None:
+        verdict = self.loads.judge(call, ending, now)
+        if verdict is None:
+            self._mind_memory(call, ending, now)
+            verdict = judge(call, ending)
+        self.dispatch.again(verdict)
+        self.answers += verdict.answers
+        open_tasks = {token for tasks in verdict.again for token in tokens_of(tasks)}
+        self.settle([task for task in call.tasks if task.token not in open_tasks])
+
+    def _mind_memory(self, call: Call, ending: Ending, now: float) -> None:
         match ending:
             case Exhausted():
                 self._adjust_cap(call, ending.failure.message, now)
             case Died(killed=True):
                 self._adjust_cap(call, f"the predictor's process {ending.how}", now)
-        verdict = judge(call, ending)
-        self.dispatch.again(verdict)
-        self.answers += verdict.answers
-        open_tasks = {token for tasks in verdict.again for token in tokens_of(tasks)}
-        self.settle([task for task in call.tasks if task.token not in open_tasks])
 
     def _adjust_cap(self, call: Call, reason: str, now: float) -> None:
         size = len(call.tasks)

@@ -28,11 +28,10 @@ _WEIGHT = 0.2
 
 @dataclass(slots=True)
 class _Handed:
-    """`begun`: it may be to blame for whatever happens. `loads`: an instance for its job is being made for it."""
+    """`begun`: it may be to blame for whatever happens."""
 
     call: Call
     begun: bool = False
-    loads: bool = False
 
 
 class Dispatch:
@@ -108,17 +107,23 @@ class Dispatch:
             call.tasks = call.tasks[: int(cap)]
         return call
 
+    def refuse(self, call: Call) -> None:
+        """The call that was taken last is not handed to the child after all: it is answered already."""
+        del self._handed[call.id]
+        if not self._handed:
+            self._clock = math.inf
+
     def begin(self, call_id: int, now: float) -> None:
         """The child has announced that it prepares the call, or predicts it: from here on it is a suspect."""
         handed = self._handed[call_id]
-        handed.begun, handed.loads = True, False
+        handed.begun, handed.call.loading_since = True, None
         if handed is self._first():
             self._clock = now
 
     def load(self, call_id: int, now: float) -> None:
         """The child has announced that it makes an instance for the call's job, which may take as long as loading."""
         self.begin(call_id, now)
-        self._handed[call_id].loads = True
+        self._handed[call_id].call.loading_since = now
 
     def finish(self, call_id: int, now: float) -> Call:
         """The call has been answered, well or badly. KeyError: it is not in the child."""
@@ -167,8 +172,7 @@ class Dispatch:
 
     def timeout_of(self, call: Call) -> float:
         """How long the call may take, in seconds, for what it is at."""
-        handed = self._handed.get(call.id)
-        if handed is not None and handed.loads:
+        if call.loading_since is not None:
             return self._policy.load_timeout_s
         return self._policy.call_timeout_s if not call.is_hook else self._policy.hook_timeout_s
 
@@ -206,6 +210,7 @@ class Dispatch:
 
     def _wait_again(self, calls: Sequence[Call]) -> None:
         for call in reversed(calls):
+            call.loading_since = None
             (self._suspects if call.suspect else self._waiting).appendleft(call)
         self._handed.clear()
         self._clock = math.inf

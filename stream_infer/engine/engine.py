@@ -154,6 +154,7 @@ class Engine:
 
     def forget_job(self, job_id: str) -> None:
         """A job has ended, whoever has called its hook: a job-scoped predictor may let its instance go."""
+        self._court.loads.forget(job_id)
         if self._keeper.host is not None and self._keeper.ready:
             self._keeper.host.send((ToChild.FORGET.value, job_id))
 
@@ -247,7 +248,8 @@ class Engine:
         """Hands over, waits, takes in, hands over again. True: somebody called `wake`."""
         now = self._clock()
         self._hand_over(now, is_all=not waiting_upstream)
-        woken = self._wait(max(0.0, min(wait_s, self._next_due() - now, _LONGEST_WAIT_S)))
+        wait_s = 0.0 if self._court.answers else min(wait_s, self._next_due() - now, _LONGEST_WAIT_S)
+        woken = self._wait(max(0.0, wait_s))
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
         self._take_in(now)
@@ -317,12 +319,16 @@ class Engine:
                 return
 
     def _check(self, now: float) -> None:
+        running = self._dispatch.running()
+        if running is not None and running.loading_since is not None:  # its silence has `load_timeout_s`
+            self._keeper.excuse(now)
         death = self._keeper.check(now)
         if death:
             self._bury(death, None, now)
         elif self._keeper.ready and (overrun := self._dispatch.overrun(now)):
             limit = self._dispatch.timeout_of(overrun)
-            death = self._keeper.kill(f"hung for {limit:g} s, its deadline for one call", now)
+            what = "one call" if overrun.loading_since is None else "loading"
+            death = self._keeper.kill(f"hung for {limit:g} s, its deadline for {what},", now)
             if death:
                 self._bury(death, overrun, now)
         elif self._guard and self._keeper.host and (used := self._guard.check(now)):

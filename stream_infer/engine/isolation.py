@@ -41,7 +41,8 @@ class Call:
     `solo`: alone, to see whether it fits into memory then. `miscounted`: what was wrong with the outputs of the
     micro-batch that this call is a part of. `whole`: the size of the one that ran out of memory first. `deaths`: how
     often a child was killed with it alone in it. `lost`: how often one ended that should have taken it up next.
-    `since`: when it began to wait for the child; what is called again waits since ever.
+    `since`: when it began to wait for the child; what is called again waits since ever. `loading_since`: when the child
+    began to make an instance for its job, until it has.
     """
 
     id: int
@@ -53,6 +54,15 @@ class Call:
     deaths: int = 0
     lost: int = 0
     since: float = -math.inf
+    loading_since: float | None = None
+
+    @property
+    def job_id(self) -> str | None:
+        """Of the job whose instance it is for; None: of none."""
+        if isinstance(self.tasks, AlikeTasks):
+            return None
+        first = self.tasks[0]
+        return first.hook if first.scope is None else first.scope.job_id
 
     @property
     def alone(self) -> bool:

@@ -180,6 +180,10 @@ class Keeper:
         self.readiness = Readiness(State.LOADING, reason)
         self.start(now)
 
+    def excuse(self, now: float) -> None:
+        """The child may be silent now: somebody else minds how long."""
+        self._heard = now
+
     def prove(self) -> None:
         """The child has answered: earlier failures do not count any more."""
         self._failures = 0

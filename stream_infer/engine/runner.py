@@ -27,7 +27,7 @@ from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
 from stream_infer.engine.failures import describe
 from stream_infer.engine.scoped import ScopedCalls
 from stream_infer.engine.wire import ToChild, ToParent, pack_failure, read_job
-from stream_infer.errors import Stage
+from stream_infer.errors import JobRefused, Stage
 from stream_infer.predictors.finding import full_name, said
 from stream_infer.predictors.protocol import Batch, Job, Predictor, Raised
 from stream_infer.records import JSON
@@ -193,7 +193,9 @@ class Runner:
         if ailment is Ailment.OUT_OF_MEMORY:
             call.let_go()
             relieve(error)
-        kind = ToParent.EXHAUSTED if ailment else ToParent.RAISED
+        # A job whose instance fits nowhere has no smaller micro-batch that would.
+        is_exhausted = ailment is not None and not isinstance(error, JobRefused)
+        kind = ToParent.EXHAUSTED if is_exhausted else ToParent.RAISED
         return (kind.value, call.id, pack_failure(describe(error, stage)), call.rejected)
 
     def _give_up(self, error: BaseException) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from stream_infer.engine.wire import ToParent, read_job
 from stream_infer.predictors.protocol import Batch, Job, JobScoped, Predictor
@@ -14,7 +14,7 @@ class ScopedCalls:
 
     def __init__(self, predictor: Predictor, say: Callable[[tuple[Any, ...]], None]) -> None:
         self._predict: Callable[[Any], Any] = predictor.predict
-        self._scoped = cast("JobScoped", predictor) if hasattr(predictor, "predict_batch") else None
+        self._scoped = predictor if isinstance(predictor, JobScoped) else None
         self._say = say
 
     def read(self, batch: tuple[str, bytes | None] | None) -> Batch | None:

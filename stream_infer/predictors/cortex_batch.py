@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stream_infer.engine.diagnosis import Ailment, diagnose, relieve
-from stream_infer.errors import JobRefused, PredictorUnavailable, RetryableError
+from stream_infer.errors import JobRefused, PredictorUnavailable
 from stream_infer.predictors.cortex_code import NoMetrics, Taking, find_method
 from stream_infer.predictors.finding import said
-from stream_infer.predictors.protocol import Batch, Job
+from stream_infer.predictors.protocol import Batch, Job, JobScoped
 
 _PREDICT = ("handle_batch", "predict")
 _HOOK = ("handle_on_job_complete", "on_job_complete")
@@ -28,12 +28,11 @@ _CONSTRUCTED_WITH = ("config", "job_spec", "metrics_client")
 # Cortex gives a batch predictor that asks for them None for what only a request has.
 _CALLED_WITH = ("payload", "batch_id", "query_params", "headers")
 _JOBLESS = Job("jobless", {})
-_MOST_REFUSED = 1000
 
 log = logging.getLogger("cortex")
 
 
-class CortexBatches:
+class CortexBatches(JobScoped):
     """Instances of one class by job; of the jobs used last `instances` are kept. See predictors/protocol.py."""
 
     on_job_complete: Callable[[Job], None] | None
@@ -50,17 +49,13 @@ class CortexBatches:
         self._constructor = Taking(cls, _CONSTRUCTED_WITH, f"the constructor of {what}")
         self._call = Taking(getattr(cls, predict), _CALLED_WITH, f"{predict} of {what}", skipped=1)
         self._instances: OrderedDict[str, Any] = OrderedDict()
-        self._refused: dict[str, JobRefused] = {}
         self.on_job_complete = None if hook is None else self._complete
 
     def holds(self, job: Job | None) -> bool:
-        job_id = (job or _JOBLESS).id
-        return job_id in self._instances or job_id in self._refused
+        return (job or _JOBLESS).id in self._instances
 
     def load(self, job: Job | None) -> None:
         job = job or _JOBLESS
-        if (refused := self._refused.get(job.id)) is not None:
-            raise JobRefused(str(refused)) from refused.__cause__
         if job.id in self._instances:
             self._instances.move_to_end(job.id)
             return
@@ -80,7 +75,6 @@ class CortexBatches:
 
     def forget(self, job_id: str) -> None:
         self._instances.pop(job_id, None)
-        self._refused.pop(job_id, None)
 
     def _complete(self, job: Job) -> None:
         """The instance is kept until the hook has succeeded: it may be tried again, with the state it has."""
@@ -91,19 +85,13 @@ class CortexBatches:
     def _construct(self, job: Job) -> Any:
         try:
             return self._make(job)
-        except RetryableError:
-            raise
         except (Exception, SystemExit) as error:
             if diagnose(error) is Ailment.OUT_OF_MEMORY and self._instances:
                 self._make_room(error, job)
                 return self._construct(job)
-            refused = JobRefused(f"job {job.id} cannot be served: the constructor of {self._what} raised {said(error)}")
-            refused.__cause__ = error
-            if len(self._refused) >= _MOST_REFUSED:
-                self._refused.clear()
-            if job is not _JOBLESS:  # a halted API tries items without a job until what their instance needs is back
-                self._refused[job.id] = refused
-            raise refused from error
+            raise JobRefused(
+                f"job {job.id} cannot be served: the constructor of {self._what} raised {said(error)}"
+            ) from error
 
     def _make(self, job: Job) -> Any:
         config = merged(self._config, job.config)

@@ -34,6 +34,19 @@ _CALLED_WITH = ("payload", "query_params", "headers", "request_id", "batch_id")
 _TOLD_AFTER = ("response", "payload", "query_params", "headers")
 
 
+class Headers(dict[str, str]):
+    """A request's headers. Their names are in lower case, and are found in any."""
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
+
+
 class Answering(Protocol):
     """One generation's way to answer a request."""
 
@@ -74,7 +87,7 @@ def _arguments(item: Any) -> dict[str, Any]:
     return {
         "payload": asked.payload,
         "query_params": dict(parse_qsl(asked.query, keep_blank_values=True)),
-        "headers": dict(asked.headers),
+        "headers": Headers(asked.headers),
         "request_id": str(uuid.uuid4()),
         "batch_id": None,
     }

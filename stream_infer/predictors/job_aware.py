@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from stream_infer.errors import PredictorUnavailable
-from stream_infer.predictors.protocol import Batch, Job
+from stream_infer.predictors.protocol import Batch, Job, JobScoped
 
 _OPTIONAL = ("decode", "preprocess", "collate", "warmup", "example", "on_job_complete")
 
 
-class JobAware:
+class JobAware(JobScoped):
     """A JobScoped predictor (see protocol.py) of one instance for all jobs. What else the class has, it has as well."""
 
     def __init__(self, predictor: Any) -> None:

@@ -13,6 +13,7 @@ Where an item's failure is to be named more precisely than by any exception, `st
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -89,29 +90,35 @@ class Batch:
     job: Job | None
 
 
-class JobScoped(Protocol):
-    """A predictor that has an instance for each job, and so never sees two jobs' items in one call.
+class JobScoped(ABC):
+    """An adapter that has an instance for each job, and so never sees two jobs' items in one call.
 
-    `predict` is for items that come without any of this, as those of a folder do.
+    `predict` is for items that come without any of this, as those of a folder do. To be inherited, not found by its
+    methods' names: a class of a user's may well have a `predict_batch` that means something else.
     """
 
+    @abstractmethod
     def predict(self, items: Any) -> Sequence[Any]: ...
 
+    @abstractmethod
     def holds(self, job: Job | None) -> bool:
-        """Whether the job's instance is there, or has turned out impossible to have."""
+        """Whether the job's instance is there."""
         ...
 
+    @abstractmethod
     def load(self, job: Job | None) -> None:
         """Makes the job's instance, which may take as long as loading a predictor does.
 
-        Raises JobRefused where its constructor failed: at once, where it had failed before.
+        Raises JobRefused where its constructor failed. Whether it is tried again is the engine's business.
         """
         ...
 
+    @abstractmethod
     def predict_batch(self, items: Sequence[Any], batch: Batch) -> Sequence[Any]:
         """As `predict`, with the instance of the batch's job, which `load` has made."""
         ...
 
+    @abstractmethod
     def forget(self, job_id: str) -> None:
         """The job has ended, here or elsewhere: its instance is not needed any more."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stream_infer.engine.task import AlikeAnswers, Answer, Answers, Task
 from stream_infer.engine.wire import pack_job
 from stream_infer.errors import Stage
-from stream_infer.jobs.events import Event, Failed, HookEnded
+from stream_infer.jobs.events import Event, Failed, Hindered, HookEnded
 from stream_infer.predictors.protocol import Job
 from stream_infer.records import Failure, Item, Output, Payload
 from stream_infer.shaping.shaping import Shaping
@@ -44,6 +44,7 @@ class Outcomes:
         self._breaker_ratio = breaker_ratio
         self._chance = chance
         self._events: list[Event] = []
+        self._told: dict[str, tuple[int, str]] = {}
         self.policy = policy
 
     def events(self) -> list[Event]:
@@ -53,7 +54,10 @@ class Outcomes:
 
     def ended_jobs(self) -> set[str]:
         """Jobs that have ended since the last call, of those that the predictor may have an instance for."""
-        return self._jobs.ended.take()
+        ended = self._jobs.ended.take()
+        for job_id in ended:
+            self._told.pop(job_id, None)
+        return ended
 
     def take(self, answer: Answer, now: float, *, is_serving: bool) -> Task | None:
         """Ends the item, or sends it on its detour; a hook that failed may come back as a task. `now` since the epoch.
@@ -79,7 +83,8 @@ class Outcomes:
             self._waiting.hold(entry, self._jobs.is_skipping)
             return None
         if outcome.of_job and item is not None and item.job_id is not None and not entry.jobless:
-            self._fail_job(item.job_id, item.generation, outcome, now)
+            tell = self._fail_job if outcome.final else self._hinder_job
+            tell(item.job_id, item.generation, outcome, now)
         elif item is not None and entry.failure is not None:
             self._note(item, entry, outcome)
         self.fail(entry, outcome, now)
@@ -91,6 +96,13 @@ class Outcomes:
             return
         self._events.append(Failed(job_id=job_id, generation=generation, at=now, error=failure.message))
         self._jobs.fail(job_id, generation)
+
+    def _hinder_job(self, job_id: str, generation: int, failure: Failure, now: float) -> None:
+        """Its items wait for another attempt at what all of them need. Said once for each reason."""
+        if self._told.get(job_id) != (told := (generation, failure.message)):
+            self._told[job_id] = told
+            reason = f"{failure.message}; it is tried again"
+            self._events.append(Hindered(job_id=job_id, generation=generation, at=now, reason=reason))
 
     def _succeed(self, entry: Entry, output: Output) -> None:
         self._ledger.resize(entry, entry.let_go_of_payload() + len(output.value or b""))

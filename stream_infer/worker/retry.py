@@ -49,6 +49,8 @@ def decide(failure: Failure, item: Item, policy: RetryPolicy, *, now: float, cha
     """Another attempt, or the failure that ends the item. `chance` is uniform in 0 to 1."""
     if failure.final or policy.tiers == 0:
         return failure
+    if failure.of_job:
+        return _wait_for_job(failure, item, policy, now=now, chance=chance)
     tier = min(item.attempt, policy.tiers)
     delay = policy.delay(tier)
     wish = failure.retry_after or 0.0
@@ -58,6 +60,15 @@ def decide(failure: Failure, item: Item, policy: RetryPolicy, *, now: float, cha
         return failure
     retried = Retried(tier, item.attempt + 1, now + delay * (1 + JITTER * chance), item.retry_since)
     return _in_time(retried, failure, item)
+
+
+def _wait_for_job(failure: Failure, item: Item, policy: RetryPolicy, *, now: float, chance: float) -> Retried | Failure:
+    """The attempts are its job's, and are counted elsewhere: none of them is the item's, nor is the time they take.
+
+    One that comes before its job's next attempt is sent back again: no wait is longer than what `when_due` takes.
+    """
+    delay = max(policy.delay(1) * (1 + JITTER * chance), min(failure.retry_after or 0.0, policy.max_wait))
+    return _in_time(Retried(1, item.attempt, now + delay, item.retry_since), failure, item)
 
 
 def _put_off(

@@ -107,7 +107,7 @@ def _open(
     journal = _journal(settings, api, held, ledger)
     closing.callback(journal.close)
     in_child = InChild(journal, ledger, lines.now_in_child)
-    engine = Engine(predictor, engine_policy(api.batching), on_line=lines, journal=in_child)
+    engine = Engine(predictor, engine_policy(api.batching, api.retry), on_line=lines, journal=in_child)
     closing.callback(engine.close, _SHUTDOWN_S)
     engine.start()
     check_topics(settings)

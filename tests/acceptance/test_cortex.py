@@ -108,7 +108,11 @@ def test_a_batch_api_serves_its_user_as_cortex_did(up_with: Any, s3: S3Server, m
     for name in ("a", "b", "c"):
         client.put_object(Bucket=s3.bucket, Key=f"in/{name}.txt", Body=b"x")
     client.put_object(Bucket=s3.bucket, Key="in/values.json", Body=b"1\n2\n3\n4\n5\n")
-    up, gateway = up_with(CORTEX_YAML, STREAM_INFER__FETCH__ALLOWED_S3_PREFIXES=f"[s3://{s3.bucket}/in]")
+    up, gateway = up_with(
+        CORTEX_YAML,
+        STREAM_INFER__FETCH__ALLOWED_S3_PREFIXES=f"[s3://{s3.bucket}/in]",
+        STREAM_INFER__APIS__IRIS__RETRY__DELAYS="[0.5, 1.0]",
+    )
     endpoint, dest = f"{gateway}/iris", f"s3://{s3.bucket}/out"
     assert "iris.compute (line 7) is ignored" in up.text()
 
@@ -190,6 +194,44 @@ def test_a_batch_api_serves_its_user_as_cortex_did(up_with: Any, s3: S3Server, m
     ours = requests.get(f"{gateway}/v1/jobs/{job_id}", timeout=60).json()
     assert ours["state"] == "failed"
     assert "'dest_s3_dir' field was not provided" in " ".join(ours["errors"])
+
+
+@pytest.mark.timeout(300)
+def test_a_constructor_that_fails_is_the_jobs_fault_and_one_that_fails_once_is_nobodys(
+    up_with: Any, project: Path
+) -> None:
+    up, gateway = up_with(
+        CORTEX_YAML,
+        STREAM_INFER__APIS__STATEFUL__WORKERS__MAX="1",
+        STREAM_INFER__APIS__STATEFUL__RETRY__DELAYS="[0.5, 1.0]",
+        STREAM_INFER__APIS__STATEFUL__BATCHING__LOAD_TIMEOUT="15",
+    )
+    endpoint = f"{gateway}/stateful"
+    items = {"items": list(range(20)), "batch_size": 4}
+
+    def ends(config: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        job_id = submit(endpoint, {"workers": 1, "item_list": items, "config": config}).json()["job_id"]
+        status = wait_until_final(endpoint, job_id, up)["status"]
+        ours: dict[str, Any] = requests.get(f"{gateway}/v1/jobs/{job_id}", timeout=60).json()
+        return ours, status
+
+    for how in ({"refuses": True}, {"dies": "segfault"}):
+        job, status = ends({"once": str(project.parent / f"passing {next(iter(how))}"), **how})
+        assert (status, job["counts"]["succeeded"]) == ("succeeded", 20), up.text()
+
+    for how, said in (
+        ({"refuses": True}, "raised ValueError: no such model (3 times)"),
+        ({"dies": "exit"}, "exited with status 3 while it made its instance (3 times)"),
+        ({"takes": 3600}, "hung for 15 s, its deadline for loading, while it made its instance"),
+    ):
+        job, _ = ends(how)
+        assert job["state"] == "failed", up.text()
+        assert said in " ".join(job["errors"])
+        assert job["counts"]["succeeded"] == 0
+
+    # The worker and its other jobs are none the worse.
+    job, status = ends({})
+    assert (status, job["counts"]["succeeded"]) == ("succeeded", 20), up.text()
 
 
 @pytest.mark.timeout(300)

@@ -155,6 +155,106 @@ def test_a_job_whose_instance_cannot_be_made_fails_as_a_job_and_others_do_not(en
     assert isinstance(served, Output)
 
 
+@pytest.mark.parametrize(
+    ("how", "said"), [("abort", "was killed by SIGABRT"), ("exit", "exited with status 3"), ("segfault", "SIGSEGV")]
+)
+def test_a_constructor_that_takes_the_process_down_fails_its_job_and_none_of_its_items(engine_of, lines, how, said):
+    engine = engine_of()
+    before = tasks(Job("good", {}, batch_size=2), 1)
+    engine.submit_many(before)
+    collect(engine, before)
+    bad = tasks(Job("bad", {"dies": how}, batch_size=2), *range(8))
+    good = tasks(Job("good", {}, batch_size=2), 1, 2)
+
+    engine.submit_many([*bad, *good])
+    *refused, one, two = collect(engine, [*bad, *good])
+
+    [failure] = set(refused)
+    assert (failure.of_job, failure.final) == (True, True)
+    assert failure.exception.endswith(".PredictorCrashed")
+    assert failure.message.startswith("job bad cannot be served: the predictor's process ")
+    assert said in failure.message
+    assert isinstance(one, Output) and isinstance(two, Output)
+    assert lines.count("making one for bad") == 1, "one death, not one for each item"
+
+
+def test_a_constructor_that_takes_the_process_down_is_tried_as_often_as_is_allowed(engine_of, lines):
+    engine = engine_of(load_attempts=2, load_delays_s=(0.3,))
+    bad = Job("bad", {"dies": "exit"}, batch_size=2)
+    first = tasks(bad, 1, 2)
+    engine.submit_many(first)
+    [failure] = set(collect(engine, first))
+    assert (failure.of_job, failure.retryable, failure.final) == (True, True, False)
+    assert 0 < failure.retry_after <= 0.3
+
+    early = tasks(bad, 3)
+    engine.submit_many(early)
+    assert collect(engine, early)[0].retryable
+    time.sleep(0.4)
+    engine.submit_many(first)
+    [failure] = set(collect(engine, first))
+
+    assert (failure.of_job, failure.final) == (True, True)
+    assert failure.message.endswith("exited with status 3 while it made its instance (2 times)")
+    assert lines.count("making one for bad") == 2
+
+
+@pytest.mark.parametrize("how", [{"refuses": True}, {"dies": "segfault"}], ids=["raises", "dies"])
+def test_a_constructor_that_fails_once_serves_its_job_at_the_next_attempt(engine_of, tmp_path, how):
+    engine = engine_of(load_attempts=3, load_delays_s=(0.2,))
+    job = Job("late", {"once": str(tmp_path / "tried"), **how}, batch_size=2)
+    given = tasks(job, 1, 2, 3)
+
+    engine.submit_many(given)
+    assert {outcome.retryable for outcome in collect(engine, given)} == {True}
+    time.sleep(0.3)
+    engine.submit_many(given)
+
+    assert [outcome[0] for outcome in values(collect(engine, given))] == ["late"] * 3
+
+
+def test_a_constructor_that_hangs_fails_its_job_at_once_and_others_are_served(engine_of, lines):
+    engine = engine_of(load_timeout_s=6.0, call_timeout_s=20.0, load_attempts=3)
+    hanging = tasks(Job("hanging", {"takes": 3600}, batch_size=2), *range(6))
+    good = tasks(Job("good", {}, batch_size=2), 1, 2)
+
+    engine.submit_many([*hanging, *good])
+    *refused, one, two = collect(engine, [*hanging, *good])
+
+    [failure] = set(refused)
+    assert (failure.of_job, failure.final) == (True, True)
+    assert failure.exception.endswith(".PredictorTimedOut")
+    assert failure.message == (
+        "job hanging cannot be served: the predictor's process hung for 6 s, its deadline for loading, while it made "
+        "its instance"
+    )
+    assert "stateful.py" in failure.stacktrace, "where it hung"
+    assert isinstance(one, Output) and isinstance(two, Output)
+    assert lines.count("making one for hanging") == 1
+
+
+def test_a_constructor_that_keeps_the_gil_has_as_long_as_any_other(engine_of):
+    engine = engine_of(heartbeat_timeout_s=1.0, load_timeout_s=20.0)
+    given = tasks(Job("greedy", {"keeps_gil": 2.5}, batch_size=2), 1)
+
+    engine.submit_many(given)
+
+    assert isinstance(collect(engine, given)[0], Output)
+
+
+def test_a_hook_whose_instance_cannot_be_made_fails_and_leaves_the_process_to_others(engine_of):
+    engine = engine_of()
+    for _ in range(2):
+        token = next(TOKENS)
+        hook = Task(token, Payload(pack_job(Job("gone", {"dies": "exit"}))), hook="gone")
+        engine.submit(hook)
+        [failure] = collect(engine, [hook])
+        assert "while it made its instance" in failure.message
+    given = tasks(Job("good", {}, batch_size=2), 1)
+    engine.submit_many(given)
+    assert isinstance(collect(engine, given)[0], Output)
+
+
 def test_only_so_many_instances_are_kept_and_a_forgotten_one_makes_room(engine_of, lines):
     engine = engine_of(instances=1)
     for job_id in ("a", "b", "a"):

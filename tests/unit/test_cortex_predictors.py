@@ -11,7 +11,7 @@ from stream_infer.predictors.cortex_batch import job_spec, merged, outputs_of
 from stream_infer.predictors.cortex_requests import plain
 from stream_infer.predictors.finding import full_name
 from stream_infer.predictors.loader import load
-from stream_infer.predictors.protocol import Batch, Job, Raised
+from stream_infer.predictors.protocol import Batch, Job, Raised, Request
 from stream_infer.predictors.spec import PredictorSpec
 
 JOB = Job("job-1", {"dest": "s3://b/k"}, api="a", workers=2, batch_size=2, items=5, submitted_at=0.0)
@@ -168,7 +168,7 @@ def test_a_job_that_has_ended_elsewhere_is_forgotten(spec):
     assert not predictor.holds(JOB)
 
 
-def test_a_job_whose_instance_cannot_be_made_is_refused_for_good_with_what_was_raised(spec):
+def test_a_job_whose_instance_cannot_be_made_is_refused_each_time_with_what_was_raised(spec):
     predictor = load(spec(STATEFUL))
     bad = Job("bad", {"refuse": True})
 
@@ -176,7 +176,7 @@ def test_a_job_whose_instance_cannot_be_made_is_refused_for_good_with_what_was_r
         with pytest.raises(JobRefused, match=r"job bad cannot be served: .*ValueError: 'dest_s3_dir'") as caught:
             predictor.load(bad)
         assert isinstance(caught.value.__cause__, ValueError)
-    assert predictor.holds(bad)
+    assert not predictor.holds(bad)
     assert batches(predictor, JOB, 1) == [1]
 
 
@@ -314,6 +314,20 @@ def test_server_side_batching_gives_lists(spec):
     predictor = load(spec(code, kind="realtime", in_lists=True))
 
     assert predictor.predict([{"url": "dog"}, {"url": "cat"}]) == ["dog", "cat"]
+
+
+def test_a_header_is_found_by_its_name_in_any_case(spec):
+    code = (
+        "class PythonPredictor:\n    def predict(self, headers, query_params):\n"
+        "        assert headers == {'x-user': 'Ann'} and dict(headers) == {'x-user': 'Ann'}\n"
+        "        assert 'X-USER' in headers and 'x-none' not in headers and headers.get('X-None', 1) == 1\n"
+        "        return [headers['X-User'], headers.get('x-User'), query_params]\n"
+    )
+    predictor = load(spec(code, kind="realtime"))
+
+    [answer] = predictor.predict([Request({}, "application/json", {"x-user": "Ann"}, "a=1&b=&a=2")])
+
+    assert answer == ["Ann", "Ann", {"a": "2", "b": ""}]
 
 
 def test_one_bad_request_fails_alone(spec):

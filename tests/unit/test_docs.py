@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from stream_infer.cli.app import app
-from stream_infer.configuration import load_settings
+from stream_infer.configuration import cortex_keys, load_settings
 from stream_infer.gateway.openapi import openapi_document
 from stream_infer.settings import MIB, Settings
 
@@ -165,6 +165,21 @@ def test_every_configuration_shown_whole_is_one(name, tmp_path):
 
             assert load_settings(file, {}).apis, fence["text"]
             assert set(yaml.safe_load(fence["text"])) <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("end", "tables"),
+    [
+        ("ignored", [cortex_keys.IGNORED_OF_API, cortex_keys.IGNORED_OF_PREDICTOR]),
+        ("refused", [cortex_keys.REFUSED_OF_API, cortex_keys.REFUSED_OF_PREDICTOR, cortex_keys.REFUSED_KINDS]),
+    ],
+)
+def test_what_becomes_of_each_key_of_cortex_stands_on_its_page(end, tables):
+    page = (ROOT / "docs/coming-from-cortex.md").read_text()
+    rows = [row.group(1) for row in re.finditer(rf"^\| ([^|]+) \| {end} \|", page, re.MULTILINE)]
+    named = {name.removeprefix("….") for row in rows for name in re.findall(r"`(?:kind: )?([^`]+)`", row)}
+
+    assert {key for table in tables for key in table} <= named
 
 
 def test_the_http_page_names_every_path_and_no_other():

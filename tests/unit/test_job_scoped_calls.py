@@ -11,14 +11,14 @@ from stream_infer.engine.runner import Runner
 from stream_infer.engine.task import Scope, Task
 from stream_infer.engine.wire import ToChild, ToParent, pack_job, read_failure, read_job
 from stream_infer.errors import JobRefused
-from stream_infer.predictors.protocol import Job
+from stream_infer.predictors.protocol import Job, JobScoped
 from stream_infer.records import JSON, Payload
 
 JOB = Job("job-1", {"big": 10**30}, api="a", workers=2, batch_size=3, items=7, submitted_at=1.5)
 POLICY = EnginePolicy(max_batch_size=100, call_timeout_s=10, load_timeout_s=300)
 
 
-class Scoped:
+class Scoped(JobScoped):
     """Sums its batches, for each job. A job named `refused` cannot have an instance."""
 
     def __init__(self):
@@ -140,6 +140,37 @@ def test_a_forgotten_job_has_no_instance_any_more():
     runner.admit((ToChild.FORGET, "job-1"))()
 
     assert model.sums == {}
+
+
+class BatchesOfItsOwn:
+    """A native class that knows no jobs; what it calls predict_batch is its own affair."""
+
+    def __init__(self):
+        self.done = []
+
+    def predict(self, items):
+        return [self.predict_batch(items)] * len(items)
+
+    def predict_batch(self, rows):
+        return sum(rows)
+
+    def on_job_complete(self, job):
+        self.done.append(job.id)
+
+
+def test_a_class_with_a_predict_batch_of_its_own_is_not_taken_for_job_scoped():
+    model, said = BatchesOfItsOwn(), []
+    runner = Runner(model, 1, said.append)
+
+    runner.admit(call_of(1, None, 4, 5))()
+    runner.admit((ToChild.HOOK, 2, pack_job(JOB)))()
+    runner.admit((ToChild.FORGET, "job-1"))()
+
+    assert model.done == ["job-1"]
+    assert [message[:3] for message in said if message[0] == ToParent.DONE] == [
+        (ToParent.DONE, 1, [b"9", b"9"]),
+        (ToParent.DONE, 2, [None]),
+    ]
 
 
 def test_items_without_a_job_have_an_instance_too():

@@ -29,6 +29,10 @@ def busy(retry_after):
     return Failure(Stage.FETCH, "x.Busy", "busy", retryable=True, retry_after=retry_after)
 
 
+def of_job(retry_after):
+    return Failure(Stage.PREDICT, "x.Timeout", "away", retryable=True, retry_after=retry_after, of_job=True)
+
+
 @pytest.mark.parametrize(
     ("failure", "tried", "chance", "expected"),
     [
@@ -40,6 +44,11 @@ def busy(retry_after):
         pytest.param(busy(2.0), item(), 0.0, Retried(1, 2, NOW + 5), id="a short wish costs an attempt as any other"),
         pytest.param(busy(60.0), item(), 0.0, Retried(1, 1, NOW + 60, NOW), id="a long wish costs no attempt"),
         pytest.param(busy(60.0), item(3), 0.0, Retried(2, 3, NOW + 60, NOW), id="not even the last one"),
+        pytest.param(
+            of_job(30.0), item(3), 0.0, Retried(1, 3, NOW + 30), id="what is the job's costs the item nothing"
+        ),
+        pytest.param(of_job(1.0), item(), 1.0, Retried(1, 1, NOW + 6), id="and comes again after the first delay"),
+        pytest.param(of_job(1e9), item(), 0.0, Retried(1, 1, NOW + 3600), id="and after max_wait at the latest"),
         pytest.param(
             busy(60.0), item(retry_since=NOW - 3540), 0.0, Retried(1, 1, NOW + 60, NOW - 3540), id="up to max_wait"
         ),

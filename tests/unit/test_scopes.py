@@ -1,11 +1,13 @@
 """A worker of a predictor with an instance for each job: what its items share a call with, and how a job fails."""
 
+from dataclasses import replace
+
 import pytest
 
 from stream_infer.engine.wire import read_job
 from stream_infer.errors import Stage
-from stream_infer.headers import item_headers, item_id_of
-from stream_infer.jobs.events import Counted, Failed, HookEnded
+from stream_infer.headers import Header, item_headers, item_id_of
+from stream_infer.jobs.events import Counted, Failed, Hindered, HookEnded
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import JobStatus, Phase, State
 from stream_infer.records import Control, Failure, Output
@@ -13,6 +15,7 @@ from stream_infer.worker.known_jobs import EndedJobs
 from tests.support.worker_bench import TOPICS, WorkerBench
 
 REFUSED = Failure(Stage.PREDICT, "KeyError", "job j cannot be served", "", final=True, of_job=True)
+NOT_YET = replace(REFUSED, final=False, retryable=True, retry_after=7.0)
 
 
 def job(job_id, **changes):
@@ -25,7 +28,8 @@ def running(job_id):
 
 @pytest.fixture
 def bench():
-    bench = WorkerBench(lambda data: REFUSED if data == b"refused" else Output(data), scoped=True)
+    outcomes = {b"refused": REFUSED, b"not yet": NOT_YET}
+    bench = WorkerBench(lambda data: outcomes.get(data) or Output(data), scoped=True)
     for job_id, size in (("j", 3), ("k", None), ("huge", 1000)):
         bench.views.jobs[job_id] = job(job_id, batch_size=size, config={"of": job_id}, workers=2, items=9)
         bench.views.status[job_id] = running(job_id)
@@ -97,6 +101,20 @@ def test_a_job_whose_instance_cannot_be_made_fails_once_and_its_rest_is_skipped(
     deltas = [event.delta for event in bench.events() if isinstance(event, Counted)]
     assert (sum(delta.rejected for delta in deltas), sum(delta.skipped for delta in deltas)) == (2, 2)
     assert len(bench.values(TOPICS.dlq)) == 2
+    assert bench.circuit.is_serving
+
+
+def test_a_job_whose_instance_is_to_be_made_once_more_goes_on_and_its_items_wait_without_losing_an_attempt(bench):
+    feed(bench, "j", *range(50), value=b"not yet")
+    bench.run()
+
+    waiting = [dict(record.headers) for record in bench.written(TOPICS.retry(1))]
+    assert [headers[Header.ITEM_ID.value].decode() for headers in waiting] == [item_id_of("j", n) for n in range(50)]
+    assert {headers[Header.ATTEMPT.value] for headers in waiting} == {b"1"}
+    assert bench.values(TOPICS.dlq) == []
+    assert not [event for event in bench.events() if isinstance(event, Failed)]
+    [hindered] = [event for event in bench.events() if isinstance(event, Hindered)]
+    assert (hindered.job_id, hindered.reason) == ("j", "job j cannot be served; it is tried again")
     assert bench.circuit.is_serving
 
 

@@ -1,0 +1,140 @@
+"""Instances that could not be made for their jobs: the fault is the job's, not its items'. Pure: time is passed in.
+
+    a constructor raises, or takes the process down    after a delay another attempt; the last one fails the job
+    it is not done within `load_timeout_s`             fails the job: each further one would keep all others waiting
+    memory runs out                                    at once again, in a process that has no other job's instance
+
+Meanwhile the job's items go back without a call, and other jobs' are predicted.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from stream_infer.engine.isolation import (
+    DEATHS_ALONE,
+    Call,
+    Died,
+    Ending,
+    Exhausted,
+    OutOfMemory,
+    PredictorCrashed,
+    PredictorTimedOut,
+    Raised,
+    Verdict,
+)
+from stream_infer.engine.policy import EnginePolicy
+from stream_infer.engine.task import Answer
+from stream_infer.errors import ItemError, Stage
+from stream_infer.predictors.finding import full_name
+from stream_infer.records import Failure
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """`attempts` have failed, the last one with `failure`; the next one is not to begin before `until`."""
+
+    attempts: int
+    until: float
+    failure: Failure
+
+
+class Loads:
+    """The jobs whose instance could not be made. The job None is that of items without one, which nobody can fail."""
+
+    def __init__(self, policy: EnginePolicy) -> None:
+        self._most = policy.load_attempts
+        self._delays = policy.load_delays_s
+        self._failed: dict[str | None, _Failed] = {}
+        self._deaths: Counter[str | None] = Counter()
+
+    def judge(self, call: Call, ending: Ending, now: float) -> Verdict | None:
+        """What to do about the tasks of a call that ended while its job's instance was made. None: it was not."""
+        if call.loading_since is None:
+            return None
+        match ending:
+            case Raised() if ending.failure.of_job:
+                failure = self._fail(call, ending.failure, now)
+            case Died(timed_out=True):
+                failure = self._fail(call, _died(call, ending, PredictorTimedOut), now, most=1)
+            case Died(killed=False):
+                failure = self._fail(call, _died(call, ending, PredictorCrashed), now)
+            case Died() | Exhausted():
+                job_id = call.job_id
+                self._deaths[job_id] += 1
+                if self._deaths[job_id] < DEATHS_ALONE:
+                    return Verdict(
+                        [], [call.tasks], call.suspect, True, call.miscounted, call.whole, deaths=call.deaths
+                    )
+                failure = self._fail(call, _full(call, ending, self._deaths.pop(job_id)), now, most=1)
+            case _:
+                return None
+        return Verdict([Answer(task.token, failure) for task in call.tasks])
+
+    def refusal(self, call: Call, now: float) -> Failure | None:
+        """Why the call is not to be made now. A hook is: its caller counts its attempts."""
+        if not self._failed or call.is_hook:
+            return None
+        failed = self._failed.get(call.job_id)
+        return None if failed is None or now >= failed.until else _until(failed, now)
+
+    def succeed(self, call: Call) -> None:
+        """The call's job has its instance."""
+        self.forget(call.job_id)
+
+    def forget(self, job_id: str | None) -> None:
+        self._failed.pop(job_id, None)
+        self._deaths.pop(job_id, None)
+
+    def _fail(self, call: Call, failure: Failure, now: float, most: int | None = None) -> Failure:
+        """Counts an attempt, of which there are `most`; what the call's items are answered with."""
+        assert call.loading_since is not None
+        if call.is_hook:
+            return failure
+        job_id, before = call.job_id, self._failed.get(call.job_id)
+        if before is not None and call.loading_since < before.until:  # it was in the child when that one failed
+            return _until(before, now)
+        attempts = 1 + (0 if before is None else before.attempts)
+        wait = max(self._delays[min(attempts, len(self._delays)) - 1], failure.retry_after or 0.0)
+        if job_id is None:  # its items have attempts of their own, and a breaker
+            failed = _Failed(attempts, now + wait, replace(failure, final=False, retry_after=None, of_job=False))
+        elif attempts >= (most or self._most):
+            times = f" ({attempts} times)" if attempts > 1 else ""
+            ended = replace(failure, message=failure.message + times, retryable=False, final=True, retry_after=None)
+            failed = _Failed(attempts, math.inf, ended)
+        else:
+            failed = _Failed(attempts, now + wait, replace(failure, retryable=True, final=False))
+            log.warning("%s; attempt %d of %d follows in %.1f s", failure.message, attempts + 1, self._most, wait)
+        self._failed[job_id] = failed
+        return _until(failed, now)
+
+
+def _until(failed: _Failed, now: float) -> Failure:
+    """Its items' failure, which says when they may come again."""
+    if not failed.failure.retryable:
+        return failed.failure
+    return replace(failed.failure, retry_after=max(0.0, failed.until - now))
+
+
+def _died(call: Call, ending: Died, kind: type[ItemError]) -> Failure:
+    return _of_job(call, kind, f"the predictor's process {ending.how} while it made its instance", ending.stderr)
+
+
+def _full(call: Call, ending: Died | Exhausted, deaths: int) -> Failure:
+    if isinstance(ending, Exhausted):
+        said, stack = ending.failure.message, ending.failure.stacktrace
+    else:
+        said, stack = f"the predictor's process {ending.how}", ending.stderr
+    return _of_job(call, OutOfMemory, f"{said} while it made its instance, {deaths} times", stack)
+
+
+def _of_job(call: Call, kind: type[ItemError], message: str, stack: str) -> Failure:
+    whose = "what belongs to no job" if call.job_id is None else f"job {call.job_id}"
+    return Failure(
+        Stage.PREDICT, full_name(kind), f"{whose} cannot be served: {message}", stack, final=True, of_job=True
+    )
