@@ -3,19 +3,22 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import requests
 
 from stream_infer.local.free_ports import find_free
+from tests.support.ports import free_neighbours
 from tests.support.s3_fixture import S3Server
+from tests.support.terminal import Terminal, on_a_terminal
 from tests.support.up_process import UpProcess, up_in, wait_for
 
 PROJECT = Path(__file__).parents[1] / "predictors" / "cortex"
@@ -38,6 +41,12 @@ HOTDOG_YAML = """\
 - kind: api
   name: hotdog
   predictor: {path: hotdog.py, metadata: {kinds: {dog.jpg: hotdog, cat.jpg: not hotdog}}}
+- kind: RealtimeAPI
+  name: menu
+  predictor: {type: python, path: menu.py, config: {kinds: {dog.jpg: hotdog, cat.jpg: not hotdog}}}
+- kind: RealtimeAPI
+  name: kitchen
+  handler: {type: python, path: kitchen.py, config: {kinds: {dog.jpg: hotdog, cat.jpg: not hotdog}}}
 """
 FINAL = {
     "succeeded", "completed_with_failures", "worker_error", "enqueue_failed", "stopped", "timed_out",
@@ -196,6 +205,25 @@ def test_a_batch_api_serves_its_user_as_cortex_did(up_with: Any, s3: S3Server, m
     assert "'dest_s3_dir' field was not provided" in " ".join(ours["errors"])
 
 
+@pytest.fixture
+def watching() -> Iterator[Any]:
+    """`get API --watch` on a terminal of its own."""
+    with contextlib.ExitStack() as closing:
+        yield lambda api, gateway: closing.enter_context(on_a_terminal("get", api, "--watch", "--gateway", gateway))
+
+
+class Shown(NamedTuple):
+    """A job's line in `get --watch`, at some moment."""
+
+    state: str
+    ended: int
+
+
+def shown(terminal: Terminal, job_id: str) -> list[Shown]:
+    found = re.findall(rf"{job_id} +stateful +(\w+) +(\d+)/\d+", terminal.text())
+    return [Shown(state, int(ended)) for state, ended in found]
+
+
 @pytest.mark.timeout(300)
 def test_a_constructor_that_fails_is_the_jobs_fault_and_one_that_fails_once_is_nobodys(
     up_with: Any, project: Path
@@ -235,10 +263,18 @@ def test_a_constructor_that_fails_is_the_jobs_fault_and_one_that_fails_once_is_n
 
 
 @pytest.mark.timeout(300)
-def test_a_job_can_be_stopped_and_two_jobs_keep_their_states_apart(up_with: Any) -> None:
+def test_a_job_can_be_stopped_two_jobs_keep_their_states_apart_and_get_shows_it_as_it_goes(
+    up_with: Any, watching: Any
+) -> None:
     # One worker: where another one comes, it gets a share of the partitions, and with it of the jobs.
     up, gateway = up_with(CORTEX_YAML, STREAM_INFER__APIS__STATEFUL__WORKERS__MAX="1")
     endpoint = f"{gateway}/stateful"
+    watched = watching("stateful", gateway)
+    wait_for(lambda: "no jobs yet" in watched.text(), 30.0, watched.text)
+    for column in ("status", "up-to-date", "available", "requested", "last update", "avg latency"):
+        assert column in watched.text()
+    assert endpoint in watched.text()
+    wait_for(lambda: api_line("idle", 0, 0, 0).search(watched.text()), 30.0, watched.text)  # at zero
     items = {"items": [[n] for n in range(40)], "batch_size": 4}
     job_ids = [
         submit(endpoint, {"workers": 1, "item_list": items, "config": {"says": name}}).json()["job_id"]
@@ -253,14 +289,27 @@ def test_a_job_can_be_stopped_and_two_jobs_keep_their_states_apart(up_with: Any)
         assert len({output[2] for output in seen}) == 10
         assert {len(output[3]) for output in seen} == {4}
         wait_for(lambda text=f"{job_id} is complete after 40 items, as {name}": text in up.text(), 10.0, up.text)
+        wait_for(lambda job_id=job_id: ("succeeded", 40) in shown(watched, job_id), 10.0, watched.text)
+        counts = [line.ended for line in shown(watched, job_id)]
+        assert counts == sorted(counts), "none ever falls"
+    wait_for(lambda: api_line("live", 1, 1, 1).search(watched.text()), 10.0, watched.text)
 
     # One that has not been made yet can be stopped, too.
     slow = submit(endpoint, {"workers": 1, "item_list": items, "config": {"takes": 120}}).json()["job_id"]
     wait_for(lambda: requests.get(f"{gateway}/v1/jobs/{slow}", timeout=60).json()["counts"]["waiting"], 60.0, up.text)
     assert status_of(endpoint, slow) in ("enqueuing", "running")
+    wait_for(lambda: shown(watched, slow), 30.0, watched.text)
     stopped = requests.delete(endpoint, params={"jobID": slow}, timeout=60)
     assert (stopped.status_code, stopped.json()) == (200, {"message": f"stopped job {slow}"})
     assert status_of(endpoint, slow) == "stopped"
+    wait_for(lambda: shown(watched, slow)[-1].state in ("stopping", "stopped"), 10.0, watched.text)
+    before = shown(watched, slow)[0]
+    assert (before.state in ("validating", "enqueuing", "running"), before.ended) == (True, 0)
+    assert watched.interrupt() == 0, watched.text()
+
+
+def api_line(status: str, up_to_date: int, available: int, requested: int) -> "re.Pattern[str]":
+    return re.compile(rf"stateful +{status} +{up_to_date} +{available} +{requested} ")
 
 
 def status_of(endpoint: str, job_id: str) -> str:
@@ -270,19 +319,32 @@ def status_of(endpoint: str, job_id: str) -> str:
 
 
 @pytest.mark.timeout(200)
-def test_the_first_generations_realtime_api_answers_hotdog(up_with: Any) -> None:
-    [port] = find_free(1)
-    up, gateway = up_with(HOTDOG_YAML, STREAM_INFER__APIS__HOTDOG__REALTIME__LISTEN=f"127.0.0.1:{port}")
-    picture = {"url": "https://example.com/dog.jpg"}
+def test_a_realtime_api_of_every_generation_answers_hotdog(up_with: Any) -> None:
+    names = ("hotdog", "menu", "kitchen")  # functions; a class; a Handler
+    first = free_neighbours(len(names))
+    listening = {
+        f"STREAM_INFER__APIS__{name.upper()}__REALTIME__LISTEN": f"127.0.0.1:{port}"
+        for port, name in enumerate(names, first)
+    }
+    up, gateway = up_with(HOTDOG_YAML, **listening)
+    dog, cat = ({"url": f"https://example.com/{name}.jpg"} for name in ("dog", "cat"))
 
-    def ask(path: str, body: Any = picture) -> requests.Response:
-        return requests.post(f"{gateway}/{path}", json=body, timeout=60)
+    def ask(path: str, body: Any = dog, **more: Any) -> requests.Response:
+        return requests.post(f"{gateway}/{path}", json=body, timeout=60, **more)
 
-    wait_for(lambda: ask("food/hotdog").status_code == 200, 60.0, up.text)
-    assert ask("food/hotdog").text == '"hotdog"'
-    assert ask("hotdog").json() == "hotdog"
-    assert ask("hotdog", {"url": "https://example.com/cat.jpg"}).json() == "not hotdog"
-    bad = ask("food/hotdog", {"link": 1})
-    assert bad.status_code == 500, bad.text
-    assert "url" in bad.json()["message"]
+    for name in names:
+        wait_for(lambda name=name: ask(f"food/{name}").status_code == 200, 60.0, up.text)
+        assert ask(f"food/{name}").text == '"hotdog"'
+        assert ask(name).json() == "hotdog"
+        assert ask(name, cat).json() == "not hotdog"
+        bad = ask(f"food/{name}", {"link": 1})
+        assert bad.status_code == 500, bad.text
+        assert "url" in bad.json()["message"]
     assert ask("food/nothing").status_code == 404
+
+    # What of a request its predictor asks for reaches it; and bytes go both ways.
+    assert ask("food/menu", params={"lang": "de"}).json() == {"kind": "hotdog", "lang": "de"}
+    assert ask("food/kitchen", headers={"X-Table": "7"}).json() == {"kind": "hotdog", "for": "7"}
+    raw = {"Content-Type": "application/octet-stream"}
+    turned = requests.post(f"{gateway}/food/kitchen", data=b"\x01\x02\xff", headers=raw, timeout=60)
+    assert (turned.content, turned.headers["content-type"]) == (b"\xff\x02\x01", "application/octet-stream")
