@@ -113,8 +113,8 @@ class Feed:
 
     def _file_of(self, item: Planned) -> Path:
         """In a directory's order, which is its names', items come in the order of their ordinals."""
-        folder = self._folder / item.source.name if item.source.form is Form.DIRECTORY else self._folder / "references"
-        return folder / f"{item.ordinal:08d}.json"
+        folder = self._folder if item.source.form is Form.DIRECTORY else self._folder / "references"
+        return folder / item.source.name / f"{item.ordinal:08d}.json"
 
     def _submit_all(
         self, jobs: Sequence[Source], drawn: Mapping[str, Sequence[Planned]], seed: int, span: float
@@ -227,7 +227,7 @@ def _by_turns(lists: Sequence[Sequence[Planned]]) -> list[Planned]:
 
 def _write_file(path: Path, item: Planned) -> None:
     """A link that leads nowhere is listed, and is not there when it is read."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if item.kind is Kind.MISSING:
         path.symlink_to(path.with_name("nowhere"))
     else:
