@@ -1,21 +1,26 @@
 """A model.tar.gz in S3, transform jobs by prefix and by manifest from the shell, and boto3 as SageMaker's client."""
 
+import gzip
 import io
 import json
 import subprocess
 import sys
 import tarfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
+import requests
+import torch
 
 from examples.digits.packing import Packed, manifest_of, pack
-from tests.support.s3_fixture import S3Server
-from tests.support.up_process import UpProcess, up_in, write_config
+from tests.support.s3_fixture import S3Server, with_new_bucket
+from tests.support.up_process import UpProcess, up_in, wait_for, write_config
 
 ENOUGH = 0.94
 PATIENCE_S = 120.0
@@ -31,6 +36,24 @@ def predict_fn(rows, model):
 def output_fn(sums, accept):
     return "".join(f"{one}\\n" for one in sums), accept
 """
+# One function in place of three.
+SPELLING = b"""
+def model_fn(model_dir):
+    return str.upper
+def transform_fn(model, body, content_type, accept):
+    return (f"{content_type} {model(body.decode())[:9]}").encode(), accept
+"""
+WAITING = b"""
+import os, time
+def model_fn(model_dir):
+    return None
+def transform_fn(model, body, content_type, accept):
+    if body == b"wait":
+        print("at the gate", flush=True)
+        while not os.path.exists(os.environ["GATE"]):
+            time.sleep(0.005)
+    return body, accept
+"""
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +64,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
 class Cloud:
     """A bucket with the models, the images and a manifest, and `up` beside it."""
 
-    def __init__(self, s3: S3Server, up: UpProcess, gateway: str) -> None:
-        self.s3, self.up, self.gateway = s3, up, gateway
+    def __init__(self, s3: S3Server, up: UpProcess, gateway: str, gate: Path) -> None:
+        self.s3, self.up, self.gateway, self.gate = s3, up, gateway, gate
         self.client = s3.client()
+        self.sagemaker = boto3.client("sagemaker", endpoint_url=gateway)
 
     def shell(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "stream_infer", *arguments, "--gateway", self.gateway]
@@ -63,41 +87,77 @@ class Cloud:
 
 
 def tar_of(**files: bytes) -> bytes:
+    """`code__inference_py` is code/inference.py."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
         for name, content in files.items():
-            info = tarfile.TarInfo(name.replace("__", "/") + ".py")
+            info = tarfile.TarInfo(".".join(name.replace("__", "/").rsplit("_", 1)))
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return data.getvalue()
 
 
-@pytest.fixture
-def cloud(s3: S3Server, packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    for name, value in s3.environment().items():
-        monkeypatch.setenv(name, value)
-    client, bucket = s3.client(), s3.bucket
-    client.put_object(Bucket=bucket, Key="models/digits/model.tar.gz", Body=packed.model.read_bytes())
-    client.put_object(Bucket=bucket, Key="models/adding/model.tar.gz", Body=tar_of(code__inference=ADDING))
+class Tripling(torch.nn.Module):
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows * 3
+
+
+def torchscript() -> bytes:
+    data = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated by torch, and what the container loads
+        torch.jit.save(torch.jit.script(Tripling()), data)
+    return data.getvalue()
+
+
+def api(s3: S3Server, name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "predictor": {
+            "type": "sagemaker",
+            "model": f"s3://{s3.bucket}/models/{name}/model.tar.gz",
+            "env": more.pop("env", {}),
+        },
+        "partitions": 2,
+        "batching": {"max_batch_size": 64},
+        "retry": {"max_attempts": 1},
+        "workers": {"min": 0, "max": 2, "idle_seconds": 2},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def cloud(s3_server: S3Server, packed: Packed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One of each S3 server for all tests here."""
+    s3, folder = with_new_bucket(s3_server), tmp_path_factory.mktemp("cloud")
+    models = {
+        "digits": packed.model.read_bytes(),
+        "adding": tar_of(code__inference_py=ADDING),
+        "net": tar_of(model_pt=torchscript()),
+        "spelling": tar_of(code__inference_py=SPELLING),
+        "waiting": tar_of(code__inference_py=WAITING),
+    }
     apis = [
-        {
-            "name": name,
-            "predictor": {"type": "sagemaker", "model": f"s3://{bucket}/models/{name}/model.tar.gz"},
-            "partitions": 2,
-            "batching": {"max_batch_size": 64},
-            "retry": {"max_attempts": 1},
-            "workers": {"min": 1, "max": 1},
-        }
-        for name in ("digits", "adding")
+        api(s3, "digits", workers={"min": 1, "max": 1}),
+        api(s3, "adding", workers={"min": 1, "max": 1}),
+        api(s3, "net"),
+        api(s3, "spelling"),
+        api(s3, "waiting", partitions=1, batching={"max_batch_size": 1}, env={"GATE": str(folder / "gate")}),
     ]
     config = write_config(
-        tmp_path,
+        folder,
         apis=apis,
-        fetch={"allowed_s3_prefixes": [f"s3://{bucket}/in"]},
-        sink={"allowed_outputs": [f"s3://{bucket}/out"], "flush_age": 1.0},
+        fetch={"allowed_s3_prefixes": [f"s3://{s3.bucket}/in"]},
+        sink={"allowed_outputs": [f"s3://{s3.bucket}/out"], "flush_age": 1.0},
     )
-    with up_in(tmp_path, config) as up:
-        yield Cloud(s3, up, up.wait_until_ready()["gateway"])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in s3.environment().items():
+            monkeypatch.setenv(name, value)
+        client = s3.client()
+        for name, archive in models.items():
+            client.put_object(Bucket=s3.bucket, Key=f"models/{name}/model.tar.gz", Body=archive)
+        with up_in(folder, config) as up:
+            yield Cloud(s3, up, up.wait_until_ready()["gateway"], folder / "gate")
 
 
 def accuracy(objects: dict[str, bytes], labels: dict[str, int]) -> float:
@@ -128,7 +188,7 @@ def test_a_thousand_digits_by_prefix_and_by_manifest(cloud: Cloud, packed: Packe
     assert objects["0000.png.out"].endswith(b"}\n")
 
     # and by manifest, with boto3 as SageMaker's own users have it
-    sagemaker = boto3.client("sagemaker", endpoint_url=cloud.gateway)
+    sagemaker = cloud.sagemaker
     made = sagemaker.create_transform_job(
         TransformJobName="by-manifest",
         ModelName="digits",
@@ -179,7 +239,7 @@ def test_lines_are_joined_filtered_and_assembled_and_a_bad_one_leaves_its_object
         "a.csv.out": b"id1,3\nid2,7\n",
         "deep/b.csv.out": b"".join(b"id%d,%d\n" % (n, n + 1) for n in range(500)),
     }
-    sagemaker = boto3.client("sagemaker", endpoint_url=cloud.gateway)
+    sagemaker = cloud.sagemaker
     described = sagemaker.describe_transform_job(TransformJobName="rows")
     assert described["TransformJobStatus"] == "Failed"
     assert "1 of 504 records failed" in described["FailureReason"]
@@ -188,3 +248,114 @@ def test_lines_are_joined_filtered_and_assembled_and_a_bad_one_leaves_its_object
     assert "rows are added" in logs
     failed = cloud.shell("dlq", "ls", "rows").stdout
     assert "ValueError" in failed
+
+
+def transform(cloud: Cloud, api: str, prefix: str, output: str, *options: str, code: int = 0) -> dict[str, bytes]:
+    """Its objects below `output`, by their keys."""
+    ran = cloud.shell(
+        "transform", api, "--input", cloud.uri(prefix), "--output", cloud.uri(output), *options, "--wait"
+    )  # fmt: skip
+    assert ran.returncode == code, ran.stdout + ran.stderr + cloud.up.text()
+    return cloud.objects(output + "/")
+
+
+def npy(array: Any) -> bytes:
+    data = io.BytesIO()
+    np.save(data, array)
+    return data.getvalue()
+
+
+@pytest.mark.timeout(300)
+def test_a_model_without_code_has_the_containers_functions_of_npy_csv_and_json(cloud: Cloud) -> None:
+    # Given a TorchScript model alone, two arrays, and rows that are packed though their names do not say so
+    arrays = {"a.npy": np.array([[1.5, 2.0], [3.0, 4.0]], np.float32), "deep/b.npy": np.arange(3, dtype=np.float64)}
+    for name, array in arrays.items():
+        cloud.put(f"in/arrays/{name}", npy(array))
+    cloud.put("in/packed/a", gzip.compress(b"1,2\n3,4.5\n"))
+    cloud.put("in/packed/b", gzip.compress(b"5,6\n"))
+
+    # NPY in and out: shape and type are kept
+    npys = transform(
+        cloud, "net", "in/arrays/", "out/arrays", "--content-type", "application/x-npy", "--accept", "application/x-npy"
+    )
+    assert npys.keys() == {f"{name}.out" for name in arrays}
+    for name, array in arrays.items():
+        answer = np.load(io.BytesIO(npys[f"{name}.out"]), allow_pickle=False)
+        np.testing.assert_array_equal(answer, array * 3)
+
+    # CSV in, JSON out, of each line of what Gzip packed
+    rows = transform(
+        cloud, "net", "in/packed/", "out/packed", "--content-type", "text/csv", "--accept", "application/json",
+        "--compression", "Gzip", "--split-type", "Line", "--assemble-with", "Line",
+    )  # fmt: skip
+    assert rows == {"a.out": b"[3.0, 6.0]\n[9.0, 13.5]\n", "b.out": b"[15.0, 18.0]\n"}
+
+
+@pytest.mark.timeout(300)
+def test_a_transform_fn_gets_what_fits_and_as_many_workers_as_transforms_may_run(cloud: Cloud) -> None:
+    cloud.put("in/texts/a.txt", b"small")
+    cloud.put("in/texts/b.txt", b"x" * (1 << 20))
+    cloud.put("in/texts/c.txt", b"y" * ((1 << 20) + 1))
+    body = {
+        "TransformJobName": "spelled",
+        "ModelName": "spelling",
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": cloud.uri("in/texts/")}},
+            "ContentType": "text/plain",
+        },
+        "TransformOutput": {"S3OutputPath": cloud.uri("out/texts"), "Accept": "text/plain"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        "MaxPayloadInMB": 1,
+        "MaxConcurrentTransforms": 2,
+    }
+
+    # When it is submitted over HTTP, in SageMaker's words
+    made = requests.post(f"{cloud.gateway}/v1/apis/spelling/transform-jobs", json=body, timeout=PATIENCE_S)
+    assert made.status_code == 200, made.text
+    described = described_at_its_end(cloud.sagemaker, "spelled")
+
+    # Then what has a byte too many has failed, and says which limit to raise
+    assert (described["MaxPayloadInMB"], described["MaxConcurrentTransforms"]) == (1, 2)
+    assert described["TransformJobStatus"] == "Failed"
+    assert "1 of 3 records failed" in described["FailureReason"]
+    assert cloud.objects("out/texts/") == {
+        "a.txt.out": b"text/plain SMALL",
+        "b.txt.out": b"text/plain XXXXXXXXX",
+    }
+    said = cloud.shell("dlq", "ls", "spelled").stdout
+    assert "c.txt" in said
+    assert "raise MaxPayloadInMB" in " ".join(said.split())
+    assert "spelling: 0 → 2 workers (1 job under way that wants 2" in cloud.up.text()
+
+
+@pytest.mark.timeout(300)
+def test_a_transform_job_is_stopped_by_boto3_and_what_was_whole_is_there(cloud: Cloud) -> None:
+    # Given a job of which one object is done, and another has begun
+    cloud.put("in/lines/a", b"one\ntwo\n")
+    cloud.put("in/lines/b", b"three\nwait\n" + b"more\n" * 20)
+    cloud.sagemaker.create_transform_job(
+        TransformJobName="endless",
+        ModelName="waiting",
+        TransformInput={
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": cloud.uri("in/lines/")}},
+            "ContentType": "text/plain",
+            "SplitType": "Line",
+        },
+        TransformOutput={"S3OutputPath": cloud.uri("out/lines"), "AssembleWith": "Line", "Accept": "text/plain"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    wait_for(lambda: "at the gate" in cloud.up.text(), PATIENCE_S, cloud.up.text)
+    describe = cloud.sagemaker.describe_transform_job
+    assert describe(TransformJobName="endless")["TransformJobStatus"] == "InProgress"
+
+    # When it is stopped, and the record that had begun ends
+    cloud.sagemaker.stop_transform_job(TransformJobName="endless")
+    assert describe(TransformJobName="endless")["TransformJobStatus"] == "Stopping"
+    cloud.gate.touch()
+
+    # Then nothing more is begun, and no object is there in part
+    stopped = described_at_its_end(cloud.sagemaker, "endless")
+    assert (stopped["TransformJobStatus"], stopped.get("FailureReason")) == ("Stopped", None)
+    counts = requests.get(f"{cloud.gateway}/v1/jobs/endless", timeout=PATIENCE_S).json()["counts"]
+    assert (counts["succeeded"], counts["succeeded"] + counts["skipped"]) == (4, counts["enqueued"])
+    assert cloud.objects("out/lines/") == {"a.out": b"one\ntwo\n"}
