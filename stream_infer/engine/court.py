@@ -18,6 +18,7 @@ from stream_infer.engine.loads import Loads
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import AlikeAnswers, Answer, Task, size_of, tokens_of, without
 from stream_infer.engine.wire import ToParent, read_failure, read_rejected, read_seconds
+from stream_infer.records import Failure
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ class Court:
         if verdict is None:
             self._mind_memory(call, ending, now)
             verdict = judge(call, ending)
+        elif verdict.answers and isinstance(failure := verdict.answers[0].outcome, Failure):
+            log.warning("%s%s", failure.message, "" if failure.final else "; it is tried again later")
         self.dispatch.again(verdict)
         self.answers += verdict.answers
         open_tasks = {token for tasks in verdict.again for token in tokens_of(tasks)}

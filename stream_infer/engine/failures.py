@@ -22,8 +22,10 @@ def describe(error: BaseException, stage: Stage, *, returned: bool = False) -> F
     if isinstance(error, JobRefused):
         cause = error.__cause__ or error
         said = presentable(str(error), MESSAGE_LIMIT).decode()
-        wish = read_seconds(getattr(cause, "retry_after", None)) if isinstance(cause, RetryableError) else None
-        return Failure(stage, full_name(cause), said, format_stack(cause), retry_after=wish, final=True, of_job=True)
+        # Without jobs, as in a folder's run, `retryable` counts; with them the engine decides (see loads.py).
+        away = isinstance(cause, RetryableError)
+        wish = read_seconds(getattr(cause, "retry_after", None)) if away else None
+        return Failure(stage, full_name(cause), said, format_stack(cause), away, wish, final=True, of_job=True)
     if isinstance(error, ItemError) and error.stage is not ItemError.stage:
         stage = error.stage
     retryable = isinstance(error, RetryableError)

@@ -9,7 +9,6 @@ Meanwhile the job's items go back without a call, and other jobs' are predicted.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -31,8 +30,6 @@ from stream_infer.engine.task import Answer
 from stream_infer.errors import ItemError, Stage
 from stream_infer.predictors.finding import full_name
 from stream_infer.records import Failure
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +99,13 @@ class Loads:
         attempts = 1 + (0 if before is None else before.attempts)
         wait = max(self._delays[min(attempts, len(self._delays)) - 1], failure.retry_after or 0.0)
         if job_id is None:  # its items have attempts of their own, and a breaker
-            failed = _Failed(attempts, now + wait, replace(failure, final=False, retry_after=None, of_job=False))
+            failed = _Failed(attempts, now + wait, replace(failure, final=False, of_job=False))
         elif attempts >= (most or self._most):
             times = f" ({attempts} times)" if attempts > 1 else ""
             ended = replace(failure, message=failure.message + times, retryable=False, final=True, retry_after=None)
             failed = _Failed(attempts, math.inf, ended)
         else:
             failed = _Failed(attempts, now + wait, replace(failure, retryable=True, final=False))
-            log.warning("%s; attempt %d of %d follows in %.1f s", failure.message, attempts + 1, self._most, wait)
         self._failed[job_id] = failed
         return _until(failed, now)
 

@@ -223,6 +223,18 @@ def test_items_without_a_job_have_attempts_of_their_own_and_the_instance_is_trie
         assert bench.only() == failure
 
 
+def test_items_without_a_job_wait_for_a_service_that_is_away_as_for_any():
+    bench = Bench()
+    bench.add(job=None)
+    bench.raises(bench.load(0.0), 0.0, refused(RetryableError("503", retry_after=90)))
+    bench.take()
+
+    bench.add(job=None)
+    assert bench.court.next_call(30.0) is None
+    failure = bench.only()
+    assert (failure.of_job, failure.final, failure.retryable, failure.retry_after) == (False, False, True, 60.0)
+
+
 def test_a_hook_that_finds_no_instance_fails_alone_and_may_be_called_again_at_once():
     bench = Bench(EnginePolicy())
     for now in (0.0, 0.1):
