@@ -23,7 +23,7 @@ _NAMED = ("item_id", "custom_id", "source", "object", "content_type")
 def links_of(records: Sequence[ManifestRecord], results: StoredResults, seconds: int, now: float) -> Iterator[bytes]:
     """A line of JSON for each object, in the order of the items; where each item has one, for each item.
 
-    `now` is seconds since the epoch. Raises a Problem where the store has no links.
+    `now` is seconds since the epoch. Raises a Problem where the store has no links, or ServiceUnavailable.
     """
     store = results.store
     until = datetime.fromtimestamp(now + seconds, UTC).isoformat(timespec="seconds")
@@ -31,7 +31,7 @@ def links_of(records: Sequence[ManifestRecord], results: StoredResults, seconds:
         store.link("x", seconds)
     except NoLinks as error:
         raise Problem(ProblemKind.NO_LINKS, str(error)) from None
-    plain = sorted((record for record in records if not results.lists_items(record)), key=_order)
+    plain = sorted((record for record in results.as_left(records) if not results.lists_items(record)), key=_order)
     listing = [record for record in records if results.lists_items(record)]
     return _lines(plain, merge_objects(listing, results.listed), store, seconds, until)
 
@@ -44,9 +44,7 @@ def _lines(
         yield _line(named, store.link(record.key, seconds), until)
     for line in listed:
         entry = orjson.loads(line)
-        named = {
-            name: entry[name] for name in ("item_id", "custom_id", "source", "object", "content_type") if name in entry
-        }
+        named = {name: entry[name] for name in _NAMED if name in entry}
         yield _line(named, store.link(entry["object"], seconds), until)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from stream_infer.errors import ServiceUnavailable, StreamInferError
-from stream_infer.jobs.manifest import ManifestRecord, job_folder
+from stream_infer.jobs.manifest import MANIFEST_NAME, JobManifest, ManifestRecord, job_folder
 from stream_infer.ports import Formats, ObjectFormat, Store
 
 ITEMS = "items/"
@@ -53,6 +53,20 @@ class StoredResults:
             raise self._gone(f"an item's object, {error.args[0]}") from None
         except ValueError as error:
             raise StreamInferError(f"{self.store.uri(record.key)} cannot be read: {error}") from error
+
+    def as_left(self, records: Sequence[ManifestRecord]) -> Sequence[ManifestRecord]:
+        """The objects of a job as they lie there: those that were made to agree when it ended were put anew, and
+        only `manifest.json` says what they are since. Raises ServiceUnavailable.
+        """
+        if all(record.shape is None for record in records):
+            return records
+        name = job_folder(records[0].api, records[0].job_id) + MANIFEST_NAME
+        try:
+            manifest = JobManifest.model_validate_json(self.store.get(name))
+        except (KeyError, ValueError):  # it has not ended, or somebody else has written there
+            return records
+        left = {found.key: found for found in manifest.objects}
+        return [left.get(record.key, record) for record in records]
 
     def lists_items(self, record: ManifestRecord) -> bool:
         """Whether each item in it has an object of its own."""

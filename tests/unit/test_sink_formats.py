@@ -14,10 +14,11 @@ from stream_infer.headers import item_headers, item_id_of, result_headers
 from stream_infer.http.problems import Problem
 from stream_infer.jobs.manifest import Kind, ManifestRecord
 from stream_infer.jobs.merge import merge_objects
+from stream_infer.jobs.status import JobStatus
 from stream_infer.jobs.stored_results import StoredResults
 from stream_infer.records import JSON, REFERENCE, Item, Message
 from stream_infer.sink.agreeing import agreeing
-from stream_infer.sink.assembly import orphans
+from stream_infer.sink.assembly import job_manifest, orphans
 from stream_infer.sink.buffers import Closed
 from stream_infer.sink.flush import FlushPlan, Outlet, Stored, manifest_record, plan_flush
 from stream_infer.sink.names import Destination, read_name
@@ -266,6 +267,26 @@ def test_objects_that_disagree_are_put_anew_under_their_keys_when_the_job_ends()
     before = dict(store.objects)
     assert agreed(store, committed) == left, "a step may be taken again"
     assert store.objects == before
+
+
+def test_links_tell_the_sizes_of_objects_that_were_put_anew() -> None:
+    store = Linking()
+    plans = [plan_of(message(n, value, "parquet")) for n, value in enumerate((b'{"a": 1}', b'{"a": [1]}'))]
+    committed = [record for plan in plans for record in records(plan, put(plan, store))]
+
+    def told() -> list[int]:
+        return [json.loads(line)["bytes"] for line in links_of(committed, StoredResults(store, FORMATS), 60, 0.0)]
+
+    def lying() -> list[int]:
+        return [len(store.get(record.key)) for record in committed]
+
+    assert told() == lying()
+
+    status = JobStatus(job_id="j", api="echo")
+    manifest = job_manifest(status, agreed(store, committed))
+    assert told() != lying()
+    store.put("echo/j/manifest.json", manifest.model_dump_json().encode())
+    assert told() == lying()
 
 
 def test_objects_that_agree_stay_as_they_are() -> None:
