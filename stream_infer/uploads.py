@@ -1,9 +1,12 @@
-"""Files that clients send to the gateway, as they lie in the store: parts of one size, and a note when all are there.
+"""What clients send to the gateway, as it lies in the store: files in parts of one size, with a note when all are
+there, and the items of a request.
 
     _submissions/uploads/{id}/000000, 000001, …     the parts
     _submissions/uploads/{id}/upload.json           written last; without it the upload never came to its end
+    _submissions/{job}-{id}.jsonl                   the items, one a line
 
-They are read part by part, and an object store gives an object whole: so memory is constant on both sides. No I/O here.
+Files are read part by part, and an object store gives an object whole: so memory is constant on both sides. No I/O
+here.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-UPLOADS: Final = "_submissions/uploads/"
+SUBMISSIONS: Final = "_submissions/"
+UPLOADS: Final = f"{SUBMISSIONS}uploads/"
 PART_BYTES: Final = 8 * 1024 * 1024
 # Nobody has named it in a job for so long: nobody will.
 UNUSED_FOR_S: Final = 86400.0
@@ -24,6 +28,7 @@ _LONGEST_NAME = 80
 _ID = r"\d{10}-[0-9a-f]{8}-[0-9a-f]{16}"
 _URI = re.compile(rf"upload:({_ID})/([A-Za-z0-9._-]{{1,{_LONGEST_NAME}}})", re.ASCII)
 _KEY = re.compile(rf"{re.escape(UPLOADS)}({_ID})/", re.ASCII)
+_ITEMS = re.compile(rf"{re.escape(SUBMISSIONS)}[^/]+-({_ID})\.jsonl", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,18 @@ def new_upload(name: str, owner: str, now: float) -> Upload:
     Of `name`, a client's, what may stand in an address is kept.
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name.rpartition("/")[2])[-_LONGEST_NAME:]
-    return Upload(f"{int(now):010}-{_mark(owner)}-{secrets.token_hex(8)}", plain or "upload")
+    return Upload(_new_id(owner, now), plain or "upload")
+
+
+def items_key(job_id: str, owner: str, now: float) -> str:
+    """Where the items of a request are kept: each time another place. `owner` and `now` as for `new_upload`."""
+    return f"{SUBMISSIONS}{job_id}-{_new_id(owner, now)}.jsonl"
+
+
+def submission_id(key: str) -> str | None:
+    """The id of what lies at `key`: of an upload, or of a request's items; None for what is neither."""
+    match = _KEY.match(key) or _ITEMS.fullmatch(key)
+    return None if match is None else match[1]
 
 
 def upload_of(uri: str) -> Upload | None:
@@ -80,12 +96,16 @@ def upload_of(uri: str) -> Upload | None:
 
 
 def is_left_over(key: str, owner: str, used: frozenset[str], now: float) -> bool:
-    """Whether the object `key` is of an upload of `owner` that no job names, by ids `used`, and none will."""
-    match = _KEY.match(key)
-    if match is None or match[1] in used:
+    """Whether the object `key` is of `owner`, and of no job that is remembered, by the ids `used`, nor will be."""
+    found = submission_id(key)
+    if found is None or found in used:
         return False
-    began, mark, _ = match[1].split("-")
+    began, mark, _ = found.split("-")
     return mark == _mark(owner) and now - float(began) > UNUSED_FOR_S
+
+
+def _new_id(owner: str, now: float) -> str:
+    return f"{int(now):010}-{_mark(owner)}-{secrets.token_hex(8)}"
 
 
 def _mark(owner: str) -> str:

@@ -12,6 +12,7 @@ import structlog
 
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
+from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.address import Address, listen_address
@@ -95,8 +96,10 @@ async def _services(
         await asyncio.to_thread(board.start)
         await asyncio.to_thread(writer.start)
         topics = Topics(kafka.topic_prefix)
-        members = GroupMembers(kafka)
-        yield Services(settings, topics, store, board, writer, publisher, blocking, read_source, formats, members)
+        claims, members = Claims(kafka), GroupMembers(kafka)
+        yield Services(
+            settings, topics, store, board, writer, claims, publisher, blocking, read_source, formats, members
+        )
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)

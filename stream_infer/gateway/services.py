@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from stream_infer.gateway.board import JobBoard, KnownJob
+from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.workforce import Members
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
@@ -41,6 +42,7 @@ class Services:
     store: Store
     board: JobBoard
     writer: EventWriter
+    claims: Claims
     publisher: Publisher
     blocking: DaemonPool
     read_source: SourceReader | None = None

@@ -117,15 +117,10 @@ def _check_readable(pointer: str, line: bytes) -> None:
         raise Problem(ProblemKind.INVALID_REQUEST, f"{pointer}: {detail}", errors=[error]) from None
 
 
-def submission_key(job_id: str) -> str:
-    """Where the inline items of a job are kept in the store."""
-    return f"_submissions/{job_id}.jsonl"
-
-
 def job_of(
     spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: str, words: dict[str, Any] | None = None
 ) -> Job:
-    """What `{p}.jobs` keeps; `at` in seconds since the epoch."""
+    """What `{p}.jobs` keeps, but for where the inline items lie; `at` in seconds since the epoch."""
     wish = spec.wished_batch_size
     return Job(
         job_id=job_id,
@@ -140,7 +135,6 @@ def job_of(
         items=None if spec.item_list is None else len(spec.item_list.items),
         assemble=spec.assemble,
         words=words,
-        submission=submission_key(job_id) if spec.item_list is not None else None,
         request_hash=digest,
         **placed_sources(spec),
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
+import random
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from stream_infer.errors import ServiceUnavailable
+from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.gateway.board import KnownJob, is_ending
+from stream_infer.gateway.claims import Write
 from stream_infer.gateway.dry_run import Listing
 from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
@@ -22,10 +23,11 @@ from stream_infer.jobs.events import StopRequested, encode_event
 from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import ApiSettings
-from stream_infer.uploads import upload_of
+from stream_infer.uploads import items_key, upload_of
 
 STOP_WAIT_S = 10.0
 PREVIEWED = 10
+_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
 _log = structlog.get_logger(__name__)
 
 
@@ -46,8 +48,6 @@ class Submissions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        # One submission at a time under one id: the second finds the first one's job.
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def read(self, api: ApiSettings, value: Any, digest: str, words: dict[str, Any] | None = None) -> Asked:
         """`value` is the JSON of a job's spec. Up to 32 MiB take a while: call it on a thread of the pool."""
@@ -64,38 +64,68 @@ class Submissions:
             raise Problem(ProblemKind.SOURCE_REFUSED, detail)
 
     async def submit(self, asked: Asked, job_id: str, advice: str) -> KnownJob:
-        """Items first, then the job in one transaction: whoever sees the job finds its items.
+        """Under an id that nobody else can have come to.
 
         `advice`: what to do where nobody knows whether Kafka has taken it.
+        """
+        job = await self._prepared(asked, job_id)
+        return await self._write(job, asked.api, advice, self._services.writer.write)
+
+    async def submit_once(self, asked: Asked, job_id: str, advice: str) -> tuple[KnownJob, bool]:
+        """The job of that id, and whether it was there before: then it may be of another submission, see its
+        `request_hash`. Who comes first has the id, also where several come to several replicas at the same time.
+        """
+        board, claims = self._services.board, self._services.claims
+        earlier = await board.find(job_id)
+        if earlier is not None:
+            return earlier, True
+        job = await self._prepared(asked, job_id)
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                async with claims.held(job_id) as write:
+                    earlier = await board.find(job_id)
+                    if earlier is not None:
+                        return earlier, True
+                    return await self._write(job, asked.api, advice, write), False
+            except Fenced:
+                if pause_s is None:
+                    raise
+                # At random, or two might go on fencing each other.
+                await asyncio.sleep(pause_s * random.random())  # noqa: S311 - a pause, no secret
+        raise AssertionError("the last try returns or raises")
+
+    async def _prepared(self, asked: Asked, job_id: str) -> Job:
+        """The job, its inline items in the store: whoever sees the job finds them. Each try has an object of its own,
+        so that none can change what another one's job has.
         """
         services = self._services
         job = self.job_of(asked, job_id)
         if (assemble := job.assemble) is not None:
             based = await services.block(lambda: with_base(assemble, job, services.read_source))
             job = job.model_copy(update={"assemble": based})
-        records = submission_records(job, asked.api, services.topics)
-        if job.submission is not None:
-            key, data = job.submission, b"\n".join([*asked.lines, b""])
-            await services.block(lambda: services.store.put(key, data, "application/x-ndjson"))
+        if asked.spec.item_list is None:
+            return job
+        key = items_key(job_id, services.settings.kafka.topic_prefix, job.submitted_at)
+        job = job.model_copy(update={"submission": key})
+        submission_records(job, asked.api, services.topics)  # refused before anything is written
+        data = b"\n".join([*asked.lines, b""])
+        await services.block(lambda: services.store.put(key, data, "application/x-ndjson"))
+        return job
+
+    async def _write(self, job: Job, api: ApiSettings, advice: str, write: Write) -> KnownJob:
+        """In one transaction."""
+        services = self._services
         try:
-            await services.writer.write(records)
+            await write(submission_records(job, api, services.topics))
         except ServiceUnavailable as error:
             unknown = ServiceUnavailable(f"{sentence(error)} {advice}")
-            raise problem_of(unknown).with_members(job_id=job_id) from error
-        _log.info("submitted", job_id=job_id, api=job.api, inline_items=len(asked.lines))
+            raise problem_of(unknown).with_members(job_id=job.job_id) from error
+        _log.info("submitted", job_id=job.job_id, api=job.api, inline_items=job.items or 0)
         await services.board.catch_up()
-        known = services.board.peek(job_id)
+        known = services.board.peek(job.job_id)
         if known is None:
-            raise ServiceUnavailable(f"job {job_id} is written and cannot be read back yet")
+            raise ServiceUnavailable(f"job {job.job_id} is written and cannot be read back yet")
         return known
-
-    async def submit_once(self, asked: Asked, job_id: str, advice: str) -> tuple[KnownJob, bool]:
-        """The job of that id, and whether it was there before: then it may be of another submission, see its
-        `request_hash`."""
-        lock = self._locks.setdefault(job_id, asyncio.Lock())
-        async with lock:
-            earlier = await self._services.board.find(job_id)
-            return (await self.submit(asked, job_id, advice), False) if earlier is None else (earlier, True)
 
     def listing(self, asked: Asked, limit: int) -> Listing:
         """The first `limit` items that it would enqueue."""

@@ -1,7 +1,8 @@
-"""Uploads that no job names any more: they go a day after they began, or when the last such job is forgotten.
+"""Uploads and inline items that no job names any more: they go a day after they came, or when the last such job is
+forgotten.
 
-Every gateway looks once an hour; removing what another one removes too does no harm. A job's own upload stays as long
-as the job is remembered (`jobs.retention`).
+Every gateway looks once an hour; removing what another one removes too does no harm. What a job's items were stays as
+long as the job is remembered (`jobs.retention`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from aiohttp import web
 
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.watching import looking
-from stream_infer.uploads import UPLOADS, is_left_over, upload_of
+from stream_infer.jobs.spec import Job
+from stream_infer.uploads import SUBMISSIONS, is_left_over, submission_id, upload_of
 
 LOOK_EVERY_S = 3600.0
 _log = structlog.get_logger(__name__)
@@ -30,8 +32,7 @@ class UnusedUploads:
 
     async def remove(self) -> None:
         """All that there are now. Raises ServiceUnavailable."""
-        uris = [known.job.file_uri or "" for known in await self._services.board.all()]
-        used = frozenset(upload.id for upload in map(upload_of, uris) if upload is not None)
+        used = frozenset(found for known in await self._services.board.all() if (found := _sent_with(known.job)))
         removed = await self._services.block(lambda: self._remove(used))
         if removed:
             _log.info("unused_uploads_removed", objects=removed)
@@ -39,7 +40,13 @@ class UnusedUploads:
     def _remove(self, used: frozenset[str]) -> int:
         store, owner = self._services.store, self._services.settings.kafka.topic_prefix
         now = self._services.clock()
-        keys = [found.key for found in store.list(UPLOADS) if is_left_over(found.key, owner, used, now)]
+        keys = [found.key for found in store.list(SUBMISSIONS) if is_left_over(found.key, owner, used, now)]
         for key in keys:
             store.delete(key)
         return len(keys)
+
+
+def _sent_with(job: Job) -> str | None:
+    """The id of what its items are read from, where that was sent here."""
+    upload = upload_of(job.file_uri or "")
+    return submission_id(job.submission or "") if upload is None else upload.id

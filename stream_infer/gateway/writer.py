@@ -17,6 +17,8 @@ from stream_infer.settings import KafkaSettings
 
 WRITE_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
+_UNCONFIRMED = f"did not confirm the write within {WRITE_TIMEOUT_S:.0f} s, so it may still be recorded."
+_UNCLAIMED = f"did not let this gateway write under the id within {WRITE_TIMEOUT_S:.0f} s."
 _log = structlog.get_logger(__name__)
 
 
@@ -36,19 +38,27 @@ class EventWriter:
         self._thread.start()
         self._submit(self._initialised).result()
 
+    async def claim(self) -> None:
+        """In place of `start`, where others have the same id: fences them. Raises ServiceUnavailable or Fenced."""
+        self._thread.start()
+        await self._in_time(self._submit(self._initialised), _UNCLAIMED)
+
     async def write(self, records: Sequence[OutgoingRecord]) -> None:
         """Commits all of `records` or none. Raises ServiceUnavailable, TransactionAborted or Fenced.
 
         At the timeout what waits for its turn is withdrawn; only a write that had begun may still come true.
         """
-        written = self._submit(lambda: self._write(records))
+        await self._in_time(self._submit(lambda: self._write(records)), _UNCONFIRMED)
+
+    async def write_alone(self, records: Sequence[OutgoingRecord]) -> None:
+        """As `write`, but raises Fenced where another has claimed the id since `claim`."""
+        await self._in_time(self._submit(lambda: self._write_alone(records)), _UNCONFIRMED)
+
+    async def _in_time(self, asked: Future[None], late: str) -> None:
         try:
-            await asyncio.wait_for(asyncio.wrap_future(written), WRITE_TIMEOUT_S)
+            await asyncio.wait_for(asyncio.wrap_future(asked), WRITE_TIMEOUT_S)
         except TimeoutError:
-            raise ServiceUnavailable(
-                f"Kafka at {self._kafka.bootstrap} did not confirm the write within {WRITE_TIMEOUT_S:.0f} s, "
-                "so it may still be recorded."
-            ) from None
+            raise ServiceUnavailable(f"Kafka at {self._kafka.bootstrap} {late}") from None
 
     def close(self) -> None:
         """Waits 2 s for the write that has begun; what it leaves open is aborted by the slot's next producer."""
@@ -86,6 +96,14 @@ class EventWriter:
             if isinstance(error, Fenced):
                 self._discard()
             self._initialised().transact(records, {})
+
+    def _write_alone(self, records: Sequence[OutgoingRecord]) -> None:
+        assert self._producer is not None, "it was claimed"
+        try:
+            self._producer.transact(records, {})
+        except TransactionAborted as error:
+            _log.warning("write_repeated", reason=str(error))
+            self._producer.transact(records, {})
 
     def _initialised(self) -> TransactionalProducer:
         if self._producer is None:

@@ -103,6 +103,40 @@ def test_two_submissions_at_once_under_one_key_are_one_job(harness: GatewayHarne
     assert len(harness.events(ids[0])) == 1
 
 
+def test_of_two_submissions_at_once_to_two_replicas_under_one_key_the_first_has_it_as_it_was_asked(
+    harness: GatewayHarness, client: HttpClient
+) -> None:
+    """Each looks whether there is such a job before the other one's is there, if nothing keeps them apart."""
+    rounds = 12
+    with harness.gateway() as second, urllib3.PoolManager(retries=False, timeout=60) as pool:
+        for number in range(rounds):
+            both = threading.Barrier(2, timeout=30)
+            answers: dict[int, tuple[int, Any]] = {}
+
+            def submit(body: int, url: str, key: str, both: threading.Barrier = both, answers: Any = answers) -> None:
+                headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+                both.wait()
+                answer = pool.request(
+                    "POST", f"{url}/v1/apis/echo/jobs", body=json.dumps(inline(body)).encode(), headers=headers
+                )
+                answers[body] = (answer.status, answer.json())
+
+            threads = [
+                threading.Thread(target=submit, args=(body, url, f"race-{number}"))
+                for body, url in enumerate((client.url, second.url))
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+            assert sorted(status for status, _ in answers.values()) == [202, 422], answers
+            [(winner, job_id)] = [(body, told["job_id"]) for body, (status, told) in answers.items() if status == 202]
+            [written] = [m.value for m in harness.read(harness.topics.jobs) if m.key == job_id.encode()]
+            assert harness.store.get(decode_job(written or b"").submission or "") == b"%d\n" % winner
+            assert len(harness.events(job_id)) == 1
+
+
 def test_a_client_sees_its_own_writes_at_once_on_another_replica(harness: GatewayHarness, client: HttpClient) -> None:
     with harness.gateway() as second:
         for number in range(5):

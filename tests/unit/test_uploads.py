@@ -7,7 +7,7 @@ from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.jobs.sources import JsonlFile, Manifest
 from stream_infer.jobs.spec import Job
 from stream_infer.settings import Settings
-from stream_infer.uploads import UNUSED_FOR_S, new_upload, upload_of
+from stream_infer.uploads import UNUSED_FOR_S, items_key, new_upload, upload_of
 from tests.support.memory_store import MemoryStore
 
 NOW = 1_700_000_000.0
@@ -40,12 +40,15 @@ def test_what_no_job_names_is_removed_a_day_later_and_what_is_another_ones_never
     for upload in (unused, *kept):
         store.put(upload.part(0), b"")
         store.put(upload.note, b"")
-    store.put("_submissions/job-1.jsonl", b"")
+    forgotten, lost = items_key("job-1", "mine", old), items_key("c", "mine", old)
+    of_job, new, of_others = items_key("c", "mine", old), items_key("d", "mine", NOW), items_key("job-1", "others", old)
+    for key in (forgotten, lost, of_job, new, of_others, "_submissions/by-hand.jsonl"):
+        store.put(key, b"")
     store.put("_submissions/uploads/by-hand/000000", b"")
     jobs = [
         Job(job_id="a", api="echo", submitted_at=NOW, jsonl=JsonlFile(uri=in_a_job.uri)),
         Job(job_id="b", api="echo", submitted_at=NOW, manifest=Manifest(uri=in_a_manifest.uri)),
-        Job(job_id="c", api="echo", submitted_at=NOW, submission="_submissions/c.jsonl"),
+        Job(job_id="c", api="echo", submitted_at=NOW, submission=of_job),
     ]
 
     async def every_job() -> Any:
@@ -62,4 +65,5 @@ def test_what_no_job_names_is_removed_a_day_later_and_what_is_another_ones_never
 
     names = {upload.id for upload in kept} | {"by-hand"}
     assert {key.split("/")[2] for key in store.objects if "/uploads/" in key} == names
-    assert "_submissions/job-1.jsonl" in store.objects
+    left = {key for key in store.objects if "/uploads/" not in key}
+    assert left == {of_job, new, of_others, "_submissions/by-hand.jsonl"}
