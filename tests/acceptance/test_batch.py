@@ -1,5 +1,6 @@
 """`stream-infer batch` from the shell: killed, interrupted, and run on real models."""
 
+import io
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -239,6 +241,26 @@ def test_a_sagemaker_model_and_a_cortex_one_of_a_configuration_file(tmp_path: Pa
     assert [(line["words"], line["model"]) for line in lines(tmp_path / "results.jsonl")] == [(3, "net")] * 3
     assert refused.returncode == 2
     assert "stream-infer submit jobs --dir texts" in refused.stderr
+
+
+def test_an_archive_that_leads_outside_of_itself_is_refused_and_nothing_of_it_is_there(tmp_path: Path) -> None:
+    write_texts(tmp_path / "texts", 1)
+    code = b"def transform_fn(model, body, content_type, accept): return body, accept\n"
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        for name in ("code/inference.py", "../../outside.py"):
+            member = tarfile.TarInfo(name)
+            member.size = len(code)
+            tar.addfile(member, io.BytesIO(code))
+    (tmp_path / "stream-infer.yaml").write_text(
+        "state_dir: state\napis:\n  - {name: net, predictor: {type: sagemaker, model: model.tar.gz}}\n"
+    )
+
+    refused = run(tmp_path, "net", "texts")
+
+    assert refused.returncode == 2
+    assert "'../../outside.py' lies outside of the archive's own folder" in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+    assert [path.name for path in tmp_path.rglob("*.py")] == []
 
 
 # Says where its model lay and what was in it.
