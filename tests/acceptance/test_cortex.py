@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -305,6 +306,12 @@ def test_a_job_can_be_stopped_two_jobs_keep_their_states_apart_and_get_shows_it_
     wait_for(lambda: shown(watched, slow)[-1].state in ("stopping", "stopped"), 10.0, watched.text)
     before = shown(watched, slow)[0]
     assert (before.state in ("validating", "enqueuing", "running"), before.ended) == (True, 0)
+
+    # A gateway that is away for a moment does not end the watching.
+    os.kill(up.wait_until_ready()["pids"]["gateway"], signal.SIGKILL)
+    wait_for(lambda: "gateway is ready again" in up.text(), 60.0, up.text)
+    before_it = len(watched.text())
+    wait_for(lambda: len(watched.text()) > before_it, 30.0, watched.text)
     assert watched.interrupt() == 0, watched.text()
 
 
