@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from collections.abc import Callable
 
 OCTETS = "application/octet-stream"
 # What servers and S3 say of an object whose writer said nothing.
@@ -20,9 +21,21 @@ _BY_NAME.add_type("text/markdown", ".md")
 
 
 def content_type_of(name: str, *, given: str | None = None, told: str | None = None) -> str:
-    """The reference's own (`given`), else what the place says (`told`), else what the name's ending suggests."""
-    if given:
-        return given
+    """The reference's own (`given`), else what the place says (`told`), else what the name's ending suggests.
+
+    `given` may be parameters alone, "; max-bytes=1": they are added to what is said otherwise.
+    """
+    return typed(given, lambda: _said_or_guessed(name, told))
+
+
+def typed(given: str | None, otherwise: Callable[[], str]) -> str:
+    """`given`; what is said `otherwise`, where it is nothing or parameters alone, which are then added."""
+    if not given:
+        return otherwise()
+    return f"{otherwise()}{given}" if given.startswith(";") else given
+
+
+def _said_or_guessed(name: str, told: str | None) -> str:
     if (said := media_type(told or "")) not in _UNSAID:
         return said
     guessed, encoding = _BY_NAME.guess_type(name.rpartition("/")[2], strict=False)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import orjson
 
-from connectors.content_types import content_type_of
+from connectors.content_types import content_type_of, typed
 from connectors.policy import FetchPolicy
 from connectors.s3_clients import S3Clients
 from connectors.sources.jsonl import lines_of, reading, unpacked
@@ -58,7 +58,7 @@ class LineItems:
     max_line_bytes: int = MAX_LINE_BYTES
 
     def items(self, placed: Placed, after: str | None, opener: Opener) -> Iterator[SourceItem]:
-        kind = self.content_type or _type_of_lines(placed.uri)
+        kind = typed(self.content_type, lambda: _type_of_lines(placed.uri))
         file = opener.file(placed.uri)
         unpacks = self.unpacks or placed.uri.endswith(".gz")
         for line in lines_of(file, after, unpacks=unpacks, max_line_bytes=self.max_line_bytes):

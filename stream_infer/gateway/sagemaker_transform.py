@@ -111,24 +111,19 @@ def _source(asked: CreateTransformJob, api: ApiSettings) -> dict[str, Any]:
 
 
 def _content_type(asked: CreateTransformJob, api: ApiSettings) -> str | None:
-    """Of each item, with what a predictor of SageMaker's is to know of the request and its answer."""
+    """Of each item, with what a predictor of SageMaker's is to know of the request and its answer. Where the job says
+    no type it is that alone, and added to the type that S3 or the name says."""
     given, accept = asked.TransformInput.ContentType, asked.TransformOutput.Accept or None
     if not isinstance(api.predictor, SageMakerPredictor):
         if accept not in (None, JSON, "*/*"):
             detail = f"a {api.predictor.type} predictor chooses the type of its outputs itself, which is mostly {JSON}"
             raise _refused("/TransformOutput/Accept", detail)
         return given or None
-    joins = asked.BatchStrategy == "MultiRecord"
-    if not given:
-        if accept is not None or joins or "MaxPayloadInMB" in asked.model_fields_set:
-            detail = "it is needed where Accept, MaxPayloadInMB or BatchStrategy MultiRecord are given"
-            raise _refused("/TransformInput/ContentType", detail)
-        return None
-    limit = asked.MaxPayloadInMB * MIB or None
-    kind = str(TransformType(given, accept, joins, limit))
+    joins, limit = asked.BatchStrategy == "MultiRecord", asked.MaxPayloadInMB * MIB or None
+    kind = str(TransformType(given or "", accept, joins, limit))
     if len(kind) > _LONGEST_TYPE:
         raise _refused("/TransformOutput/Accept", f"with ContentType it has more than {_LONGEST_TYPE} characters")
-    return kind
+    return kind or None
 
 
 def _workers(asked: CreateTransformJob, api: ApiSettings) -> int | None:

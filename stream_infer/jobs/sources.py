@@ -62,12 +62,15 @@ class _Whole(SpecPart):
     """What becomes of an object.
 
     `split` none: the object is the item, and its bytes are what the predictor gets; line: each line of it is one.
-    `compression` gzip: it is unpacked before. `content_type`: what the items are; without one its name and S3 say it.
+    `compression` gzip: it is unpacked before. `content_type`: what the items are; without one its name and S3 say it,
+    and one that begins with `;` is added to that.
     """
 
     split: Literal["none", "line"] = "none"
     compression: Literal["none", "gzip"] = "none"
-    content_type: str | None = Field(default=None, pattern=r"^[\w.+-]+/[\w.+-]+(\s*;[ -~]*)?$", max_length=200)
+    content_type: str | None = Field(
+        default=None, pattern=r"^([\w.+-]+/[\w.+-]+(\s*;[ -~]*)?|;[ -~]*)$", max_length=200
+    )
 
 
 class S3Prefix(_Whole):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.content_types import content_type_of
+from connectors.content_types import content_type_of, typed
 from connectors.policy import FetchPolicy
 from connectors.retry_after import retry_after_s
 from connectors.uris import RefusedPlace, S3Place, path_of, redacted, s3_place_of, scheme_of
@@ -95,6 +95,8 @@ def test_a_policy_with_a_relative_directory_or_a_malformed_prefix_is_a_config_er
         ("a", None, "nonsense", "application/octet-stream"),
         ("a", None, "text/plain\r\nx: y", "application/octet-stream"),
         ("a", None, 'text/plain; a=b; Charset="UTF-16"', "text/plain; charset=utf-16"),
+        ("a.jpg", "; max-bytes=1", "image/png", "image/png; max-bytes=1"),
+        ("a.jpg", "; max-bytes=1", None, "image/jpeg; max-bytes=1"),
     ],
 )
 def test_the_content_type_is_given_or_told_or_guessed_from_the_name(name, given, told, content_type):
@@ -117,3 +119,9 @@ def test_the_content_type_is_given_or_told_or_guessed_from_the_name(name, given,
 )
 def test_retry_after_is_seconds_or_a_date(header, seconds):
     assert retry_after_s(header, now=1000.0) == seconds
+
+
+def test_a_line_has_the_type_of_its_name_and_the_parameters_that_are_given():
+    assert typed("; batch=lines", lambda: "text/csv") == "text/csv; batch=lines"
+    assert typed("text/x", pytest.fail) == "text/x"
+    assert typed(None, lambda: "text/csv") == "text/csv"

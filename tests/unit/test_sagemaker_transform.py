@@ -1,12 +1,14 @@
 """CreateTransformJob in our words, field by field; and a job in DescribeTransformJob's."""
 
 import json
+from dataclasses import replace
 
 import boto3
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from connectors.content_types import content_type_of
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.sagemaker_request import CreateTransformJob
 from stream_infer.gateway.sagemaker_transform import description, ignored_in, spec_of
@@ -110,6 +112,30 @@ def test_a_payload_of_0_mb_has_no_limit():
 
 
 @pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({}, TransformType("", max_bytes=6 * MIB)),
+        ({"MaxPayloadInMB": 1}, TransformType("", max_bytes=MIB)),
+        ({"TransformOutput__Accept": "text/csv"}, TransformType("", "text/csv", max_bytes=6 * MIB)),
+        (
+            {"BatchStrategy": "MultiRecord", "TransformInput__SplitType": "Line"},
+            TransformType("", joins_lines=True, max_bytes=6 * MIB),
+        ),
+        ({"MaxPayloadInMB": 0}, None),
+    ],
+)
+def test_without_a_content_type_what_is_said_of_the_request_is_added_to_the_type_that_is_found(changed, kind):
+    made = spec(**changed, TransformInput__ContentType=None)
+    read_spec(made, SETTINGS, API)
+    said = made["s3_prefix"].get("content_type")
+
+    assert said == (None if kind is None else str(kind))
+    if kind is not None:
+        found = content_type_of("a.png", given=said)
+        assert read_transform_type(found) == replace(kind, content_type="image/png")
+
+
+@pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"ModelName": "cats"}, "/ModelName: 'cats' is not this API"),
@@ -124,8 +150,6 @@ def test_a_payload_of_0_mb_has_no_limit():
         ({"Environment": {"A": "2"}}, "/Environment/A: the model is loaded once"),
         ({"BatchStrategy": "MultiRecord"}, "it needs SplitType Line"),
         ({"TransformResources__InstanceCount": 5}, "workers.max of API 'digits' is 4"),
-        ({"TransformInput__ContentType": None, "TransformOutput__Accept": "text/csv"}, "/ContentType: it is needed"),
-        ({"TransformInput__ContentType": None, "MaxPayloadInMB": 1}, "/ContentType: it is needed"),
         ({"TransformOutput__Accept": "a/b" * 80}, "more than 200 characters"),
         ({"DataProcessing": {"InputFilter": "$["}}, "/results/input_filter: '$[' is no JSONPath"),
         ({"TransformJobName": "a_b"}, "/TransformJobName"),
