@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import closing
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 T = TypeVar("T")
+
+
+class Assemble(StrEnum):
+    NONE = "none"
+    LINE = "line"
 
 
 def _source(name: str, metavar: str, text: str) -> Any:
@@ -76,6 +82,20 @@ def submit(
         int | None,
         typer.Option(min=1, metavar="N", help="How many workers the job wants; no more than the API's workers.max."),
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Items a call at most, where the predictor has an instance for each job."
+        ),
+    ] = None,
+    assemble: Annotated[
+        Assemble | None,
+        typer.Option(help="One KEY.out of results for each object of the source; line: each output ends a line."),
+    ] = None,
+    assemble_at: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="Where these lie: below one of sink.allowed_outputs, else with the job."),
+    ] = None,
     result_format: Annotated[
         ResultFormat | None, typer.Option("--format", help="How results lie in the store; else as the API says.")
     ] = None,
@@ -101,6 +121,7 @@ def submit(
     gzip: Annotated[bool, typer.Option("--gzip", help="Objects are unpacked.")] = False,
 ) -> None:
     """Submit a job. With --wait, exit 0 means that every item succeeded, 1 that not all did."""
+    from stream_infer.cli.given import given, output_place
     from stream_infer.cli.job_source import Choice, config_of, lines_that_allow, source_of
 
     spec: dict[str, Any] = source_of(
@@ -121,15 +142,22 @@ def submit(
             content_type=content_type,
         )
     )
-    spec["config"] = config_of(config or [])
-    if timeout is not None:
-        spec["timeout"] = timeout
-    if workers is not None:
-        spec["workers"] = workers
     joined = None if join_input is None else "input" if join_input else "none"
-    results = {"format": result_format, "join": joined, "input_filter": input_filter, "output_filter": output_filter}
-    if said := {name: value for name, value in results.items() if value is not None}:
-        spec["results"] = said
+    place = None if assemble_at is None else output_place(assemble_at)
+    spec |= {"config": config_of(config or [])} | given(
+        {
+            "timeout": timeout,
+            "workers": workers,
+            "batch_size": batch_size,
+            "assemble": {"separator": assemble and assemble.value, "output": place},
+            "results": {
+                "format": result_format,
+                "join": joined,
+                "input_filter": input_filter,
+                "output_filter": output_filter,
+            },
+        }
+    )
     with closing(gateway_client(ctx, gateway)) as client:
         try:
             if dry_run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.given import given
 from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
 
@@ -127,7 +127,7 @@ def transform(
         "TransformResources": None if instances is None else {"InstanceType": "local", "InstanceCount": instances},
     }
     with closing(gateway_client(ctx, gateway)) as client:
-        client.transform(api, _given(body))
+        client.transform(api, given(body))
         _show(client, body["TransformJobName"], output, is_waited_for=wait)
 
 
@@ -136,13 +136,6 @@ def _name(api: str) -> str:
     now = time.time()
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime(now)) + f"-{int(now * 1000) % 1000:03d}"
     return f"{api[: _LONGEST_NAME - len(stamp) - 1].rstrip('-')}-{stamp}"
-
-
-def _given(value: Any) -> Any:
-    """Without what is None."""
-    if not isinstance(value, Mapping):
-        return value
-    return {name: _given(part) for name, part in value.items() if part is not None}
 
 
 def _show(client: GatewayClient, name: str, output: str, *, is_waited_for: bool) -> None:

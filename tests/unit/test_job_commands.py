@@ -11,7 +11,7 @@ import typer.main
 import yaml
 from rich.console import Console
 
-from stream_infer.cli.app import app
+from stream_infer.cli.app import app, main
 from stream_infer.cli.client import GatewayClient, UnknownJob, error_of
 from stream_infer.cli.following import PATIENCE_S, LinePace, observations
 from stream_infer.cli.job_source import Choice, config_of, item_of, lines_that_allow, local_file, source_of
@@ -113,6 +113,42 @@ def test_items_are_json_or_plain_text_but_never_broken_json() -> None:
     assert config_of(["top=3", "name=x", 'a={"b": [1]}', "e="]) == {"top": 3, "name": "x", "a": {"b": [1]}, "e": ""}
     with pytest.raises(UsageError, match="KEY=VALUE"):
         config_of(["top"])
+
+
+def sent(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
+    """The spec that `submit` asks the gateway for."""
+    asked: list[dict[str, Any]] = []
+
+    def keep(_client: GatewayClient, _api: str, spec: dict[str, Any], _key: str) -> JobBody:
+        asked.append(spec)
+        return job()
+
+    monkeypatch.setattr(GatewayClient, "submit", keep)
+    with pytest.raises(SystemExit) as ended:
+        main(["submit", "echo", *arguments, "--gateway", "http://127.0.0.1:1"])
+    assert ended.value.code == 0
+    [spec] = asked
+    JobSpec.model_validate(spec)
+    return spec
+
+
+def test_what_is_said_of_a_job_is_in_its_spec_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = {"s3_prefix": {"uri": "s3://b/in/", "includes": [], "excludes": []}}
+    prefix = ("--s3-prefix", "s3://b/in/")
+
+    assert sent(monkeypatch, *prefix) == source | {"config": {}}
+    assert sent(monkeypatch, *prefix, "--batch-size", "16", "--workers", "2", "--timeout", "9") == source | {
+        "config": {}, "batch_size": 16, "workers": 2, "timeout": 9.0,
+    }  # fmt: skip
+    assert sent(monkeypatch, *prefix, "--assemble", "line")["assemble"] == {"separator": "line"}
+    assert sent(monkeypatch, *prefix, "--assemble-at", "s3://b/out")["assemble"] == {"output": "s3://b/out"}
+    assert sent(monkeypatch, *prefix, "--assemble", "none", "--assemble-at", "out")["assemble"] == {
+        "separator": "none", "output": f"{tmp_path.as_uri()}/out",
+    }  # fmt: skip
+    assert sent(monkeypatch, *prefix, "--no-join", "--format", "parquet")["results"] == {
+        "format": "parquet", "join": "none",
+    }  # fmt: skip
 
 
 def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
