@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from examples.image_classifier.pictures import PICTURES
-from stream_infer.settings import TorchvisionPredictor
+from stream_infer.predictor_settings import TorchvisionPredictor
 
 BATCH = 32
 THREADS = 2

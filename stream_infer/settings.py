@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from stream_infer.predictor_settings import CortexPredictor, PredictorSettings, SettingsPart
 from stream_infer.results import Results
 
 MIB = 1024 * 1024
@@ -19,11 +20,7 @@ _LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SecuritySettings(_Settings):
+class SecuritySettings(SettingsPart):
     """TLS and SASL towards Kafka, used by every role."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -33,7 +30,7 @@ class SecuritySettings(_Settings):
     ca_file: Path | None = None
 
 
-class KafkaSettings(_Settings):
+class KafkaSettings(SettingsPart):
     """Without `bootstrap_servers` `up` starts a local broker, and every other command finds it; else localhost:9092."""
 
     bootstrap_servers: str | None = None
@@ -48,7 +45,7 @@ class KafkaSettings(_Settings):
         return self.bootstrap_servers or "localhost:9092"
 
 
-class FetchSettings(_Settings):
+class FetchSettings(SettingsPart):
     """What a worker may read by reference. Nothing on this machine or in S3 unless it is listed here."""
 
     allowed_directories: list[Path] = Field(default_factory=list)
@@ -59,7 +56,7 @@ class FetchSettings(_Settings):
     concurrency: int = Field(default=32, ge=1)
 
 
-class LimitSettings(_Settings):
+class LimitSettings(SettingsPart):
     """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message.
 
     `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time.
@@ -72,25 +69,25 @@ class LimitSettings(_Settings):
     uploads: int = Field(default=4, ge=1)
 
 
-class GatewaySettings(_Settings):
+class GatewaySettings(SettingsPart):
     listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
 
 
-class JobsSettings(_Settings):
+class JobsSettings(SettingsPart):
     """`partitions` of the job-keyed topics can never change; `retention` is how long a job is remembered."""
 
     partitions: int = Field(default=4, ge=1)
     retention: float = Field(default=30 * 86400.0, gt=0)
 
 
-class IntakeSettings(_Settings):
+class IntakeSettings(SettingsPart):
     """`ahead_seconds` of work may wait in the topic; a transaction publishes at most `chunk_items`."""
 
     ahead_seconds: float = Field(default=10.0, gt=0)
     chunk_items: int = Field(default=1000, ge=1)
 
 
-class SinkSettings(_Settings):
+class SinkSettings(SettingsPart):
     """A flush happens at `flush_bytes`, at `flush_age`, or `eof_linger` after the first record once all is read.
 
     `allowed_outputs`: where jobs may have objects assembled, beside their own folders in the store.
@@ -102,7 +99,7 @@ class SinkSettings(_Settings):
     allowed_outputs: list[Annotated[str, Field(pattern=r"^(s3|file)://")]] = Field(default_factory=list)
 
 
-class ModelsSettings(_Settings):
+class ModelsSettings(SettingsPart):
     """How models that lie elsewhere come to this machine: below `state_dir`, where they are kept.
 
     `tracking_uri`: where MLflow keeps its runs and models: a folder, or http(s)://…, sqlite:///…
@@ -110,129 +107,6 @@ class ModelsSettings(_Settings):
 
     max_bytes: int = Field(default=10 * 1024 * MIB, gt=0)
     tracking_uri: str | None = Field(default=None, min_length=1)
-
-
-class NativePredictor(_Settings):
-    """A class of the user's own: `path/to/file.py:Class`, or `package.module:Class`.
-
-    `model`: a file or folder, or where one is to be fetched from; the class finds its path in `config["model"]`.
-    `job_scoped`: each call has items of one job alone, and is `predict(items, job)`.
-    """
-
-    type: Literal["native"] = "native"
-    target: str = Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")
-    model: str | None = Field(default=None, min_length=1)
-    config: dict[str, Any] = Field(default_factory=dict)
-    on_job_complete: bool = False
-    job_scoped: bool = False
-
-    @model_validator(mode="after")
-    def _one_model(self) -> NativePredictor:
-        if self.model is not None and "model" in self.config:
-            raise ValueError("config.model and model are both set: the class finds the path of model in config.model")
-        return self
-
-    @property
-    def is_job_scoped(self) -> bool:
-        """Whether no micro-batch mixes jobs, and the predictor is told whose items it gets."""
-        return self.job_scoped
-
-    @property
-    def sees_requests(self) -> bool:
-        """Whether a realtime request's headers and query travel to it beside the payload."""
-        return False
-
-    @property
-    def shown_as(self) -> str:
-        return self.target
-
-
-class _Adapted(_Settings):
-    """A predictor whose type says how it works, where a class of the user's own is asked."""
-
-    @property
-    def on_job_complete(self) -> bool:
-        return False
-
-    @property
-    def is_job_scoped(self) -> bool:
-        return False
-
-    @property
-    def sees_requests(self) -> bool:
-        return False
-
-
-class TorchvisionPredictor(_Adapted):
-    """A torchvision classification model by name; `weights` is a file, or the name of torchvision's own."""
-
-    type: Literal["torchvision"] = "torchvision"
-    model: str
-    weights: str = "DEFAULT"
-    config: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def shown_as(self) -> str:
-        return self.model
-
-
-class CortexPredictor(_Adapted):
-    """A predictor as it was written for Cortex: `path` is its file, below the folder `project` that it runs in.
-
-    `kind`: what Cortex calls BatchAPI, RealtimeAPI and AsyncAPI. A batch predictor has an instance for each job, of
-    which `instances` are kept at a time. `batch_size` is that of jobs that name none; another kind is called with lists
-    of as many payloads where it is set. `python_path` is searched for imports, `env` set in its process.
-    """
-
-    type: Literal["cortex"] = "cortex"
-    path: str = Field(pattern=r"\.py$")
-    kind: Literal["batch", "realtime", "async"] = "batch"
-    config: dict[str, Any] = Field(default_factory=dict)
-    batch_size: int | None = Field(default=None, ge=1)
-    instances: int = Field(default=4, ge=1)
-    project: Path | None = None
-    python_path: Path | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def is_job_scoped(self) -> bool:
-        return self.kind == "batch"
-
-    @property
-    def on_job_complete(self) -> bool:
-        """Whether its class has such a method is known where it is loaded: a job without one has nothing to do then."""
-        return self.is_job_scoped
-
-    @property
-    def sees_requests(self) -> bool:
-        return self.kind == "realtime"
-
-    @property
-    def shown_as(self) -> str:
-        return self.path
-
-
-class SageMakerPredictor(_Adapted):
-    """A model as SageMaker's PyTorch container serves it: `model` is a model.tar.gz, or a folder of what is in one.
-
-    `program` is the entry point in its code/ folder; `accept` the type of the answer to an item that asks for none;
-    `env` is set in its process.
-    """
-
-    type: Literal["sagemaker"] = "sagemaker"
-    model: str = Field(min_length=1)
-    program: str | None = Field(default=None, min_length=1)
-    accept: str | None = Field(default=None, min_length=1)
-    env: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def shown_as(self) -> str:
-        return self.model
-
-
-PredictorSettings = Annotated[
-    NativePredictor | TorchvisionPredictor | CortexPredictor | SageMakerPredictor, Field(discriminator="type")
-]
 
 
 AUTO: Final = "auto"
@@ -246,7 +120,7 @@ def _batch_size(value: object) -> object:
     raise ValueError(f"{value!r} is neither a whole number from 1 on nor {AUTO}")
 
 
-class BatchingSettings(_Settings):
+class BatchingSettings(SettingsPart):
     """When a micro-batch closes, and how long one call of the predictor and its loading may take."""
 
     max_batch_size: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], BeforeValidator(_batch_size)] = 32
@@ -270,7 +144,7 @@ class BatchingSettings(_Settings):
         return _PRESUMED_BATCH_SIZE if self.max_batch_size == AUTO else self.max_batch_size
 
 
-class WorkerSettings(_Settings):
+class WorkerSettings(SettingsPart):
     """`max_in_flight` items and `max_in_flight_bytes` bound what one worker has read and not committed.
 
     `idle_seconds` is for how long workers are kept that are not needed any more.
@@ -289,7 +163,7 @@ class WorkerSettings(_Settings):
         return self
 
 
-class RetrySettings(_Settings):
+class RetrySettings(SettingsPart):
     """`delays` of the tiers, in order; the last one serves all further ones. `max_wait` bounds all wishes."""
 
     max_attempts: int = Field(default=3, ge=1, le=10)
@@ -297,7 +171,7 @@ class RetrySettings(_Settings):
     max_wait: float = Field(default=3600.0, ge=0)
 
 
-class BreakerSettings(_Settings):
+class BreakerSettings(SettingsPart):
     """More than `max_ratio` of the last `window` first attempts failed in the predictor: is it the model or the items?
 
     1 switches it off.
@@ -307,7 +181,7 @@ class BreakerSettings(_Settings):
     window: int = Field(default=200, ge=1)
 
 
-class RealtimeSettings(_Settings):
+class RealtimeSettings(SettingsPart):
     """Requests answered over HTTP. Replica N of `replicas` listens on the port of `listen` plus N; `addresses` says
     where they are instead where that is not this machine.
 
@@ -336,7 +210,7 @@ class RealtimeSettings(_Settings):
         return self.addresses or [f"http://{listen}" for listen in own]
 
 
-class ApiSettings(_Settings):
+class ApiSettings(SettingsPart):
     """One named deployment: a predictor, its batching, its topics, its workers."""
 
     name: str = Field(pattern=_NAME)
@@ -367,7 +241,7 @@ class ApiSettings(_Settings):
         return self
 
 
-class Settings(_Settings):
+class Settings(SettingsPart):
     """The whole file. `store` is s3://bucket/prefix or file:///path; `state_dir` holds locks and the local broker."""
 
     kafka: KafkaSettings = KafkaSettings()

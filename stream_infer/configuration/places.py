@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from stream_infer.settings import (
-    ApiSettings,
+from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
     PredictorSettings,
     SageMakerPredictor,
-    Settings,
     TorchvisionPredictor,
 )
+from stream_infer.settings import ApiSettings, Settings
 
 _WEIGHT_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 

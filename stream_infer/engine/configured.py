@@ -6,17 +6,15 @@ import math
 
 from stream_infer.engine.cost import Length, bytes_of, length_of_field
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.settings import (
-    AUTO,
-    BatchingSettings,
+from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
     PredictorSettings,
-    RetrySettings,
     SageMakerPredictor,
     TorchvisionPredictor,
 )
+from stream_infer.predictors.spec import PredictorSpec
+from stream_infer.settings import AUTO, BatchingSettings, RetrySettings
 
 LARGEST_FOUND = 1024
 """Of a micro-batch whose size is found."""

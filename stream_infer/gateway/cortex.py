@@ -27,7 +27,8 @@ from stream_infer.gateway.submissions import Asked, Submissions
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, ProblemKind, answer_with_problems
 from stream_infer.http.requests import JSON_TYPE, flag, parse_body, read_query, require_content_type
-from stream_infer.settings import ApiSettings, CortexPredictor
+from stream_infer.predictor_settings import CortexPredictor
+from stream_infer.settings import ApiSettings
 
 # Not what the gateway has paths of its own below.
 _OWN = r"(?!(?:v1|batch|healthz|readyz|metrics)(?:/|$))"

@@ -13,9 +13,10 @@ from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.sagemaker_request import CreateTransformJob
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.status import Cause, JobStatus, State
+from stream_infer.predictor_settings import SageMakerPredictor
 from stream_infer.predictors.transform_type import TransformType
 from stream_infer.records import JSON
-from stream_infer.settings import MIB, ApiSettings, SageMakerPredictor
+from stream_infer.settings import MIB, ApiSettings
 
 LONGEST_REASON = 1024
 _LONGEST_TYPE = 200

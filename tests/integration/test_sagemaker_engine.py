@@ -12,9 +12,10 @@ from stream_infer.engine.engine import Engine
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task
 from stream_infer.errors import PredictorUnavailable, Stage
+from stream_infer.predictor_settings import SageMakerPredictor
 from stream_infer.predictors.transform_type import TransformType
 from stream_infer.records import Failure, Output, Payload
-from stream_infer.settings import SageMakerPredictor, Settings
+from stream_infer.settings import Settings
 
 PATIENCE_S = 30.0
 ADDING = b"""

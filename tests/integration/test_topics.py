@@ -8,8 +8,9 @@ from stream_infer.kafka import admin
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.producer import Publisher
 from stream_infer.kafka.topic_plan import Action
+from stream_infer.predictor_settings import NativePredictor
 from stream_infer.records import EndOfPartition, OutgoingRecord
-from stream_infer.settings import ApiSettings, JobsSettings, KafkaSettings, LimitSettings, NativePredictor, Settings
+from stream_infer.settings import ApiSettings, JobsSettings, KafkaSettings, LimitSettings, Settings
 from stream_infer.topics import Topics
 
 

@@ -17,8 +17,9 @@ from stream_infer.jobs.events import (
     decode_event,
 )
 from stream_infer.jobs.spec import decode_job
+from stream_infer.predictor_settings import NativePredictor
 from stream_infer.records import Position
-from stream_infer.settings import ApiSettings, NativePredictor, Settings
+from stream_infer.settings import ApiSettings, Settings
 from stream_infer.sink.leftovers import remove_leftovers
 from stream_infer.sink.names import read_name
 from stream_infer.topics import Topics

@@ -26,7 +26,8 @@ from stream_infer.jobs.merge import numbered_lines
 from stream_infer.jobs.replays import Replays, still_failed
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import decode_status
-from stream_infer.settings import ApiSettings, NativePredictor, Settings
+from stream_infer.predictor_settings import NativePredictor
+from stream_infer.settings import ApiSettings, Settings
 from stream_infer.sink.names import hour_of, read_name
 from stream_infer.sink.records import read_line
 from tests.support.items import message_at

@@ -15,7 +15,8 @@ from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.jobs.status import Cause, JobStatus, State
-from stream_infer.settings import ApiSettings, CortexPredictor, Settings
+from stream_infer.predictor_settings import CortexPredictor
+from stream_infer.settings import ApiSettings, Settings
 
 API = ApiSettings(name="iris", predictor=CortexPredictor(path="p.py"))
 JOB = Job(

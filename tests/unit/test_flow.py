@@ -7,7 +7,8 @@ import pytest
 from stream_infer.intake.flow import FlowPolicy, allowance, flow_policy
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.status import JobStatus, State
-from stream_infer.settings import ApiSettings, BatchingSettings, CortexPredictor, NativePredictor, WorkerSettings
+from stream_infer.predictor_settings import CortexPredictor, NativePredictor
+from stream_infer.settings import ApiSettings, BatchingSettings, WorkerSettings
 
 POLICY = FlowPolicy(ahead_s=10.0, floor=64)
 SCOPED = FlowPolicy(ahead_s=10.0, floor=64, least=64, step=32)

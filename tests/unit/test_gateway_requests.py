@@ -32,7 +32,8 @@ from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
 from stream_infer.jobs.sources import Directory
 from stream_infer.jobs.spec import JobSpec
-from stream_infer.settings import ApiSettings, FetchSettings, NativePredictor, Settings, WorkerSettings
+from stream_infer.predictor_settings import NativePredictor
+from stream_infer.settings import ApiSettings, FetchSettings, Settings, WorkerSettings
 
 API = ApiSettings(name="cats", predictor=NativePredictor(target="m:M"), workers=WorkerSettings(max=4))
 

@@ -7,8 +7,9 @@ import pytest
 from connectors.formats import object_formats
 from stream_infer.gateway.submission import check_format, job_of, read_spec
 from stream_infer.http.problems import Problem
+from stream_infer.predictor_settings import NativePredictor
 from stream_infer.results import Results
-from stream_infer.settings import ApiSettings, NativePredictor, Settings
+from stream_infer.settings import ApiSettings, Settings
 
 API = ApiSettings(name="a", predictor=NativePredictor(target="m:M"), results=Results(join="input"))
 

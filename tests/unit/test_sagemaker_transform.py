@@ -18,8 +18,9 @@ from stream_infer.http.problems import Problem
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import Cause, JobStatus, State
+from stream_infer.predictor_settings import NativePredictor, SageMakerPredictor
 from stream_infer.predictors.transform_type import TransformType, read_transform_type
-from stream_infer.settings import MIB, ApiSettings, NativePredictor, SageMakerPredictor, Settings, WorkerSettings
+from stream_infer.settings import MIB, ApiSettings, Settings, WorkerSettings
 
 PREDICTOR = SageMakerPredictor(model="/m.tar.gz", env={"A": "1"})
 API = ApiSettings(name="digits", predictor=PREDICTOR, workers=WorkerSettings(max=4))

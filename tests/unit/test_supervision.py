@@ -14,7 +14,8 @@ from stream_infer.local.supervision import (
     stop_deadline,
     worker_range,
 )
-from stream_infer.settings import ApiSettings, NativePredictor, WorkerSettings
+from stream_infer.predictor_settings import NativePredictor
+from stream_infer.settings import ApiSettings, WorkerSettings
 
 POLICY = RestartPolicy(first=0.5, longest=8.0, healthy_after=30.0, loop_after=3)
 

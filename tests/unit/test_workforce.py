@@ -12,7 +12,8 @@ from stream_infer.gateway.workforce import Workers, workforce
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import HinderedRole, JobStatus, State
-from stream_infer.settings import ApiSettings, NativePredictor, WorkerSettings
+from stream_infer.predictor_settings import NativePredictor
+from stream_infer.settings import ApiSettings, WorkerSettings
 from stream_infer.topics import Topics
 
 API = ApiSettings(name="iris", predictor=NativePredictor(target="m:M"), workers=WorkerSettings(min=0, max=4))
