@@ -10,8 +10,9 @@ from typing import Protocol
 
 import structlog
 
+from stream_infer.alike import Alike, read_alike
 from stream_infer.engine.task import AlikeTasks, Task
-from stream_infer.headers import ORDINARY_REST, REST, Alike, read_alike, read_item
+from stream_infer.headers import ORDINARY_REST, REST, read_item
 from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Failure, Item, Payload, Run, new_tuple
 from stream_infer.topics import ApiTopics

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from stream_infer.headers import Alike, read_item, size_of_headers
+from stream_infer.alike import Alike
+from stream_infer.headers import read_item, size_of_headers
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import JSON, Failure, Item, Output, Payload, Run
 from stream_infer.shaping.shaping import Shaping

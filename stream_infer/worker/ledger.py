@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
+from stream_infer.alike import Alike
 from stream_infer.engine.task import AlikeAnswers, Answer
-from stream_infer.headers import Alike
 from stream_infer.records import Failure, Item, Output, Position, Run
 from stream_infer.worker.held import NOTHING, Ended, Entry, Nothing, Part, Partition, Prefix, Stretch
 from stream_infer.worker.open_items import OpenItems

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_infer.alike import read_alike
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.gateway.originals import again, original_of, without_errors
@@ -17,7 +18,6 @@ from stream_infer.headers import (
     Header,
     _read_any_item,
     item_headers,
-    read_alike,
     read_item,
     result_headers,
     retry_headers,

@@ -13,9 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from stream_infer.alike import read_alike
 from stream_infer.engine.task import AlikeAnswers
 from stream_infer.errors import Stage
-from stream_infer.headers import item_headers, read_alike
+from stream_infer.headers import item_headers
 from stream_infer.jobs.events import HookEnded
 from stream_infer.records import JSON, Control, Failure, Output, Position, Run
 from stream_infer.worker.held import NOTHING, SKIPPED, Entry, Part, Prefix, Stretch

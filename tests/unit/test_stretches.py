@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_infer.alike import read_alike
 from stream_infer.engine.task import AlikeAnswers
-from stream_infer.headers import read_alike
 from stream_infer.records import JSON, Message, Output, Run
 from stream_infer.worker.held import Entry, Prefix, Stretch
 from stream_infer.worker.ledger import Ledger
