@@ -24,7 +24,7 @@ from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import new_job_id, request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
-from stream_infer.http.json_text import to_json
+from stream_infer.http.answers import answer
 from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, ProblemKind, answer_with_problems
 from stream_infer.http.requests import JSON_TYPE, flag, parse_body, read_query, require_content_type
 from stream_infer.predictor_settings import CortexPredictor
@@ -88,17 +88,17 @@ class CortexResource:
             return web.Response(text="\n".join([*await self._files(asked), _PASSED]))
         job_id = new_job_id()
         known = await self._submissions.submit(asked, job_id, f"GET /{api.name}?jobID={job_id} tells.")
-        return _json(job_body(api, known.job))
+        return answer(job_body(api, known.job))
 
     async def look(self, request: web.Request) -> web.Response:
         known = await self._job(request)
         api = self._api(request)
         endpoint = str(request.url.origin() / api.name)
-        return _json(job_status_body(api, known, endpoint, self._services.clock()))
+        return answer(job_status_body(api, known, endpoint, self._services.clock()))
 
     async def stop(self, request: web.Request) -> web.Response:
         known = await self._submissions.stop(await self._job(request))
-        return _json({"message": f"stopped job {known.job.job_id}"})
+        return answer({"message": f"stopped job {known.job.job_id}"})
 
     async def _job(self, request: web.Request) -> KnownJob:
         """That of the query or, as older clients have it, of the path."""
@@ -130,7 +130,7 @@ class CortexResource:
     def _as_cortex(self, handler: Handler) -> Handler:
         """For an API that there is; what is none is no path of this gateway."""
 
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def handle(request: web.Request) -> web.StreamResponse:
             if self._services.settings.api(request.match_info["api"]) is None:
                 raise web.HTTPNotFound
             response = await answer_with_problems(request, handler)
@@ -138,15 +138,10 @@ class CortexResource:
                 return _in_words_of_cortex(response)
             return response
 
-        return answer
+        return handle
 
 
 def _in_words_of_cortex(problem: web.Response) -> web.Response:
     assert isinstance(problem.body, bytes)
-    body = to_json(error_body(json.loads(problem.body)))
     kept = {name: value for name, value in problem.headers.items() if name in ("Allow", "Accept", "Retry-After")}
-    return web.Response(status=problem.status, body=body, content_type=JSON_TYPE, headers=kept)
-
-
-def _json(body: dict[str, object]) -> web.Response:
-    return web.Response(body=to_json(body), content_type=JSON_TYPE)
+    return answer(error_body(json.loads(problem.body)), status=problem.status, headers=kept)

@@ -15,9 +15,10 @@ from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.job_lines import Found, JobLines, read_page
 from stream_infer.gateway.representations import log_line_body
 from stream_infer.gateway.services import Services
+from stream_infer.http.answers import answer
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import Problem, ProblemKind
-from stream_infer.http.requests import JSON_TYPE, flag, integer, read_query
+from stream_infer.http.requests import flag, integer, read_query
 from stream_infer.pool import DaemonPool
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class LogsResource:
         if not follows:
             settings = self._services.settings
             page = await self._services.block(lambda: read_page(settings, known.job, after, limit))
-            return web.Response(body=to_json(page), content_type=JSON_TYPE)
+            return answer(page)
         if "limit" in query:
             raise Problem(ProblemKind.INVALID_QUERY, "limit is for pages; a stream ends with its job.")
         if "Last-Event-ID" in request.headers:  # sent by a browser that connects again

@@ -37,8 +37,7 @@ from stream_infer.gateway.representations import (
 from stream_infer.gateway.sagemaker_openapi import transform_paths
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.uploads import UPLOADED_TYPES
-from stream_infer.http.answers import HealthBody
-from stream_infer.http.json_text import to_json
+from stream_infer.http.answers import HealthBody, answer
 from stream_infer.http.problems import ProblemDocument
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
@@ -57,7 +56,7 @@ class OpenApiResource:
         return [web.get("/openapi.json", self.get)]
 
     async def get(self, _request: web.Request) -> web.Response:
-        return web.Response(body=to_json(openapi_document()), content_type=JSON_TYPE)
+        return answer(openapi_document())
 
 
 @cache

@@ -18,7 +18,7 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
 from stream_infer.gateway.validation import validate
-from stream_infer.http.json_text import to_json
+from stream_infer.http.answers import answer
 from stream_infer.http.problems import Problem, ProblemKind, problem_of
 from stream_infer.http.requests import JSON_TYPE, parse_body, read_query, require_content_type
 from stream_infer.settings import ApiSettings
@@ -52,16 +52,16 @@ class SageMakerResource:
         read_query(request, ())
         require_content_type(request, (JSON_TYPE, AWS_TYPE))
         data = await request.read()
-        return _json(await self._create(api, data, await self._services.block(lambda: parse_body(data))))
+        return answer(await self._create(api, data, await self._services.block(lambda: parse_body(data))))
 
     async def describe(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        return _json(description(await self._job(request.match_info["name"], request.match_info["api"])))
+        return answer(description(await self._job(request.match_info["name"], request.match_info["api"])))
 
     async def stop(self, request: web.Request) -> web.Response:
         read_query(request, ())
         known = await self._job(request.match_info["name"], request.match_info["api"])
-        return _json(description(await self._submissions.stop(known)))
+        return answer(description(await self._submissions.stop(known)))
 
     async def act(self, request: web.Request) -> web.Response:
         """One action of SageMaker's protocol; its errors are what its clients understand."""
@@ -78,7 +78,7 @@ class SageMakerResource:
             value = parse_body(data)
             if not isinstance(value, dict):
                 raise Problem(ProblemKind.INVALID_REQUEST, "the body is no JSON object")
-            return _json(await action(data, value), AWS_TYPE)
+            return answer(await action(data, value), content_type=AWS_TYPE)
         except Problem as problem:
             return _aws_error(problem)
         except StreamInferError as error:
@@ -117,10 +117,6 @@ class SageMakerResource:
         return known
 
 
-def _json(value: dict[str, Any], content_type: str = JSON_TYPE) -> web.Response:
-    return web.Response(body=to_json(value), content_type=content_type)
-
-
 def _aws_error(problem: Problem) -> web.Response:
     """AWS's clients know four hundreds by their type alone."""
     match problem.kind:
@@ -134,4 +130,4 @@ def _aws_error(problem: Problem) -> web.Response:
             kind, status = "ValidationException", 400
     body = {"__type": kind, "message": problem.document.detail}
     headers = {"x-amzn-ErrorType": kind}
-    return web.Response(status=status, body=to_json(body), content_type=AWS_TYPE, headers=headers)
+    return answer(body, status=status, headers=headers, content_type=AWS_TYPE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
@@ -17,5 +18,11 @@ class HealthBody(BaseModel):
     status: Literal["ok", "ready"]
 
 
-def answer(body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=to_json(body), content_type=JSON_TYPE, headers=headers)
+def answer(
+    body: BaseModel | Mapping[str, Any],
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    content_type: str = JSON_TYPE,
+) -> web.Response:
+    return web.Response(status=status, body=to_json(body), content_type=content_type, headers=headers)
