@@ -100,7 +100,8 @@ def _print_overview(client: GatewayClient, api: str | None, limit: int, output: 
 def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableType:
     from rich.console import Group
 
-    from stream_infer.cli.job_tables import api_table, job_table
+    from stream_infer.cli.api_tables import api_table, replica_table
+    from stream_infer.cli.job_tables import job_table
 
     apis = [body for body in client.apis() if api in (None, body.name)]
     page = client.jobs(api=api, limit=limit)
@@ -109,6 +110,8 @@ def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableT
     parts: list[RenderableType] = [api_table(apis, time.time()), ""]
     if api is not None:
         parts += [f"endpoint: {client.url}/{api}", ""]
+        replicas = [replica for body in apis for replica in body.replicas]
+        parts += [replica_table(replicas), ""] if replicas else []
     return Group(*parts, jobs, more)
 
 

@@ -1,4 +1,4 @@
-"""Jobs, APIs, results and dead letters as a person reads them. Pure: from bodies to text and tables."""
+"""Jobs, results and dead letters as a person reads them. Pure: from bodies to text and tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from stream_infer.cli.job_lines import plain as line_text
 from stream_infer.dead_letters import ErrorHeader, Writer
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
-from stream_infer.gateway.representations import ApiBody, ApiStatus, JobBody
+from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
 
 STYLES = {
@@ -26,8 +26,6 @@ STYLES = {
     State.TIMED_OUT: "red",
     State.FAILED: "red",
 }
-
-API_STYLES = {ApiStatus.LIVE: "green", ApiStatus.HINDERED: "red", ApiStatus.UNKNOWN: "yellow"}
 
 # Of a dead letter's headers these are facts with a row of their own.
 _SHOWN_BY_NAME = frozenset(ErrorHeader) - {ErrorHeader.CLASS_NAME}
@@ -92,7 +90,7 @@ def duration(seconds: float) -> str:
 
 
 def job_table(jobs: Sequence[JobBody]) -> Table:
-    table = _table("job!", "api", "state", "items>", "failed>", "skipped>", "items/s>", "left>", "submitted!")
+    table = table_of("job!", "api", "state", "items>", "failed>", "skipped>", "items/s>", "left>", "submitted!")
     for job in jobs:
         left = eta(job)
         size = f"{job.counts.enqueued:,}" + ("" if job.is_enqueued else "+")
@@ -143,45 +141,9 @@ def job_details(job: JobBody) -> Table:
     return table
 
 
-def api_table(apis: Sequence[ApiBody], now: float) -> Table:
-    """`now` in seconds since the epoch."""
-    table = _table(
-        "api!", "status!", "up-to-date>", "available>", "requested>", "last update>", "avg latency>", "active jobs>",
-        "waiting>", "items/s>", "predictor",
-    )  # fmt: skip
-    for api in apis:
-        table.add_row(
-            plain(api.name),
-            Text(str(api.status), API_STYLES.get(api.status, "cyan")),
-            "?" if api.up_to_date is None else f"{api.up_to_date}",
-            "?" if api.available is None else f"{api.available}",
-            f"{api.requested}",
-            duration(now - api.updated_at),
-            "" if api.avg_latency is None else latency(api.avg_latency),
-            f"{api.active_jobs:,}",
-            f"{api.waiting_items:,}",
-            f"{api.rate:,.0f}" if api.rate else "",
-            plain(f"{api.predictor.get('type', '')} {_short_target(api.predictor.get('target', ''))}"),
-        )
-    return table
-
-
-def latency(seconds: float) -> str:
-    """To three digits: 1.23 s, 45.6 ms, 789 us."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if seconds * factor >= 1 or unit == "us":
-            return f"{seconds * factor:.3g} {unit}"
-    raise AssertionError
-
-
-def _short_target(target: str) -> str:
-    """Of a file its name."""
-    return target.rpartition("/")[2] if target.startswith("/") else target
-
-
 def result_table(lines: Iterable[bytes]) -> Table:
     """A result, or a failed item, a row."""
-    table = _table("item", "source", "output")
+    table = table_of("item", "source", "output")
     for line in lines:
         value = json.loads(line)
         error = value.get("error")
@@ -192,7 +154,7 @@ def result_table(lines: Iterable[bytes]) -> Table:
 
 
 def group_table(letters: DeadLetterList) -> Table:
-    table = _table("stage", "exception", "count>", "when!", "such as!", "message")
+    table = table_of("stage", "exception", "count>", "when!", "such as!", "message")
     for group in letters.groups:
         table.add_row(
             plain(group.stage), plain(group.exception), f"{group.count:,}", _span(group), group.example,
@@ -207,7 +169,7 @@ def _span(group: DeadLetterGroup) -> str:
 
 
 def dead_letter_table(letters: DeadLetterList) -> Table:
-    table = _table("ref!", "when!", "item", "source", "stage", "exception", "message")
+    table = table_of("ref!", "when!", "item", "source", "stage", "exception", "message")
     for letter in letters.dead_letters:
         table.add_row(
             letter.ref,
@@ -290,7 +252,7 @@ def _short_time(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%m-%d %H:%M")
 
 
-def _table(*columns: str) -> Table:
+def table_of(*columns: str) -> Table:
     """Columns by name; one that ends in '>' is flush right, and neither it nor one that ends in '!' is ever broken."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -127,6 +127,16 @@ class ApiStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ReplicaBody(_Body):
+    """A realtime replica as this gateway sees it: `in_flight` requests of this gateway's are with it, and `reason` is
+    why it is not ready."""
+
+    url: str
+    is_ready: bool
+    in_flight: int
+    reason: str | None = None
+
+
 class ApiBody(_Body):
     """An API. `active_jobs` have not reached a final state; `rate` is the sum of theirs, in items per second.
 
@@ -148,6 +158,7 @@ class ApiBody(_Body):
     max_attempts: int
     partitions: int
     workers: dict[str, int]
+    replicas: list[ReplicaBody] = []
     topics: dict[str, str]
     active_jobs: int
     waiting_items: int
@@ -283,6 +294,10 @@ def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob], force: W
         max_attempts=api.retry.max_attempts,
         partitions=api.partitions,
         workers={"min": api.workers.min, "max": api.workers.max},
+        replicas=[
+            ReplicaBody(url=one.url, is_ready=one.is_ready, in_flight=one.outstanding, reason=one.reason or None)
+            for one in force.replicas
+        ],
         topics={"items": topics.items, "results": topics.results, "dlq": topics.dlq},
         active_jobs=len(active),
         waiting_items=sum(status.counts.waiting for status in active),

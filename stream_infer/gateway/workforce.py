@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from stream_infer.errors import StreamInferError
-from stream_infer.gateway.replicas import Replicas
+from stream_infer.gateway.replicas import Replica, Replicas
 from stream_infer.gateway.representations import ApiStatus
 from stream_infer.settings import ApiSettings
 from stream_infer.topics import Topics
@@ -40,6 +40,7 @@ class Workforce:
     up_to_date: int | None
     avg_latency: float | None
     status: ApiStatus
+    replicas: Sequence[Replica] = ()
 
 
 class Workers:
@@ -83,12 +84,12 @@ def workforce(
     ready = sum(replica.is_ready for replica in all_replicas)
     latency = _seconds_per_item(jobs) if replicas is None or replicas.mean_s is None else replicas.mean_s
     if client_ids is None:
-        return Workforce(requested, None, None, latency, ApiStatus.UNKNOWN)
+        return Workforce(requested, None, None, latency, ApiStatus.UNKNOWN, all_replicas)
     current = sum(client_id.endswith(f"@{api.version}") for client_id in client_ids)
     available = len(client_ids) + ready
     is_hindered = any(known.status.hindrances for known in active)
     status = _status(requested, available, is_hindered=is_hindered)
-    return Workforce(requested, available, current + ready, latency, status)
+    return Workforce(requested, available, current + ready, latency, status, all_replicas)
 
 
 def _status(requested: int, available: int, *, is_hindered: bool) -> ApiStatus:

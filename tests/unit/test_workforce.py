@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from stream_infer.cli.job_tables import api_table, latency
+from stream_infer.cli.api_tables import api_table, latency, replica_table
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.replicas import Replicas
@@ -117,3 +117,23 @@ def test_get_shows_what_cortexs_shows():
     for name in ("status", "up-to-date", "available", "requested", "last update", "avg latency", "active jobs"):
         assert name in heads
     assert row.split() == ["iris", "live", "1", "2", "2", "1:05", "1", "0", "native", "m:M"]
+
+
+def test_the_replicas_of_an_api_are_shown_each_with_why_it_is_not_ready():
+    some = replicas(True, False)
+    some.all[0].outstanding = 3
+    force = workforce(API, [], some, [])
+    body = api_body(API, Topics("p").api("iris"), [], force, updated_at=1000.0)
+
+    assert [(one.url, one.is_ready, one.in_flight, one.reason) for one in body.replicas] == [
+        ("http://h:0", True, 3, None),
+        ("http://h:1", False, 0, "loading"),
+    ]
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(replica_table(body.replicas))
+    assert [line.split() for line in shown.get().splitlines()] == [
+        ["replica", "ready", "in", "flight"],
+        ["http://h:0", "yes", "3"],
+        ["http://h:1", "no", "0", "loading"],
+    ]
