@@ -144,7 +144,7 @@ def test_any_http_client_is_answered_told_when_to_come_again_and_waited_for_at_t
         held = asking(gates)
         wait_for(lambda: up.text().count(AT_THE_GATE) == 3, PATIENCE_S, up.text)
         up.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: "stopping 1/" in up.text(), PATIENCE_S, up.text)
+        wait_for(lambda: "stopping [stream_infer.gateway.run]" in up.text(), PATIENCE_S, up.text)
         assert not held.done()
         gate.touch()
         assert (held.result().status_code, held.result().json()) == (200, 1)
