@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from connectors.content_types import content_type_of
+from connectors.fetchers.signed import Body, NoBody, SignedReads
 from connectors.policy import FetchPolicy
 from connectors.s3 import S3Access, S3Error, S3Fault, s3_client, s3_errors
 from connectors.uris import RefusedPlace, S3Place, redacted, s3_place_of
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _CHUNK_BYTES = 1024 * 1024
+_SIGNED_S = 300
 _PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
 
 
 class S3Fetcher:
-    """Reads objects with boto3 in threads of its own. Repeating is left to the retry tiers, but for one quick try.
+    """Reads objects by signed URLs, and by boto3 in threads what those do not bring: its errors are the ones told.
 
-    Credentials that S3 does not accept are nobody's fault among the items: they raise RetryableError.
+    A bucket that only boto3 could read is left to it from then on. Repeating is left to the retry tiers, but for one
+    quick try. Credentials that S3 does not accept are nobody's fault among the items: they raise RetryableError.
     """
 
     def __init__(self, policy: FetchPolicy, endpoint_url: str | None = None) -> None:
@@ -39,6 +42,8 @@ class S3Fetcher:
         )
         self._client: S3Client | None = None
         self._making = threading.Lock()
+        self._signed = SignedReads(policy.concurrency, self._access.connect_timeout_s)
+        self._only_by_boto: set[str] = set()
         self._threads = ThreadPoolExecutor(policy.concurrency, thread_name_prefix="fetch-s3")
         self._free = asyncio.Semaphore(policy.concurrency)
 
@@ -49,35 +54,62 @@ class S3Fetcher:
             self._policy.check_s3(place)
         except RefusedPlace as error:
             raise RefusedItem(str(error)) from None
-        loop = asyncio.get_running_loop()
         try:
             async with self._free, asyncio.timeout(self._policy.timeout_s):
-                data, told = await loop.run_in_executor(self._threads, self._read, place)
+                body = await self._read(place)
         except TimeoutError:
             raise RetryableError(
                 f"{redacted(place.uri)} did not arrive within {self._policy.timeout_s:g} s (fetch.timeout)"
             ) from None
         except S3Error as error:
             raise _translated(error, place) from error
-        return Payload(data, content_type_of(place.key, given=reference.content_type, told=told))
+        if body.size > self._policy.max_bytes:
+            raise RefusedItem(
+                f"{redacted(place.uri)} has {body.size} bytes, the limit is {self._policy.max_bytes}: "
+                "raise fetch.max_bytes or make the object smaller"
+            )
+        return Payload(body.data, content_type_of(place.key, given=reference.content_type, told=body.content_type))
 
     async def close(self) -> None:
         """Does not wait for a read that hangs."""
+        await self._signed.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
+
+    async def _read(self, place: S3Place) -> Body:
+        """Raises S3Error."""
+        loop = asyncio.get_running_loop()
+        found = None
+        if place.bucket not in self._only_by_boto:
+            # In a thread: credentials that are about to end are exchanged for new ones there.
+            url = await loop.run_in_executor(self._threads, self._url, place)
+            found = await self._signed.read(url, self._policy.max_bytes)
+            if isinstance(found, Body):
+                return found
+        body = await loop.run_in_executor(self._threads, self._read_by_boto, place)
+        if isinstance(found, NoBody) and found.may_last:
+            self._only_by_boto.add(place.bucket)
+        return body
 
     def _connected(self) -> S3Client:
         """Made when first needed: most deployments fetch nothing from S3, and boto3's setup takes its time."""
         with self._making:
             if self._client is None:
                 try:
-                    self._client = s3_client(self._access)
+                    # boto3's own choice for signed URLs is the older signature, which most servers refuse.
+                    self._client = s3_client(self._access, signature="s3v4")
                 except ConfigError as error:
                     raise S3Error(S3Fault.SETUP, str(error)) from error
             return self._client
 
-    def _read(self, place: S3Place) -> tuple[bytes, str]:
+    def _url(self, place: S3Place) -> str:
+        client = self._connected()
+        params = {"Bucket": place.bucket, "Key": place.key}
+        with s3_errors():
+            return client.generate_presigned_url("get_object", Params=params, ExpiresIn=_SIGNED_S)
+
+    def _read_by_boto(self, place: S3Place) -> Body:
         limit = self._policy.max_bytes
         client = self._connected()
         with s3_errors():
@@ -90,12 +122,7 @@ class S3Fetcher:
                 while size <= limit and read <= limit and (chunk := body.read(_CHUNK_BYTES)):
                     chunks.append(chunk)
                     read += len(chunk)
-        if max(size, read) > limit:
-            raise RefusedItem(
-                f"{redacted(place.uri)} has {max(size, read)} bytes, the limit is {limit}: "
-                "raise fetch.max_bytes or make the object smaller"
-            )
-        return b"".join(chunks), answer.get("ContentType", "")
+        return Body(b"".join(chunks), max(size, read), answer.get("ContentType", ""))
 
 
 def _translated(error: S3Error, place: S3Place) -> ItemError | RetryableError:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from connectors.fetchers import addresses, open_fetcher
 from connectors.fetchers.by_scheme import FetcherByScheme
 from connectors.fetchers.http import HttpFetcher
+from connectors.fetchers.s3 import S3Fetcher
 from connectors.policy import FetchPolicy
 from stream_infer.errors import RefusedItem, RetryableError
 from stream_infer.ports import Reference
@@ -469,3 +470,65 @@ def test_credentials_that_s3_refuses_are_no_fault_of_the_item(bucket, monkeypatc
 
     with pytest.raises(RetryableError, match="credentials"):
         fetched(s3_policy(bucket), f"s3://{bucket}/in/typed")
+
+
+@asynccontextmanager
+async def s3_that_answers_signed_urls(status):
+    """An S3 that answers signed URLs with `status` and boto3's own requests with an object; and who asked it."""
+    asked = []
+
+    async def answer(request):
+        asked.append("signed URL" if "X-Amz-Signature" in request.query else "boto3")
+        return web.Response(status=status) if asked[-1] == "signed URL" else web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/{key:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+    finally:
+        await runner.cleanup()
+
+
+def who_is_asked_for_two_objects(status, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    async def run():
+        async with s3_that_answers_signed_urls(status) as (url, asked):
+            fetcher = open_fetcher(FetchPolicy(allowed_s3_prefixes=("s3://b",), timeout_s=5), url)
+            try:
+                for key in ("1", "2"):
+                    assert await fetcher.fetch(Reference(f"s3://b/{key}")) == Payload(b"{}", "application/json")
+            finally:
+                await fetcher.close()
+            return asked
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 403])
+def test_a_bucket_that_only_boto3_can_read_is_left_to_it(status, monkeypatch):
+    assert who_is_asked_for_two_objects(status, monkeypatch) == ["signed URL", "boto3", "boto3"]
+
+
+def test_an_ill_s3_is_asked_once_more_and_its_bucket_is_read_by_signed_urls_again(monkeypatch):
+    assert who_is_asked_for_two_objects(503, monkeypatch) == ["signed URL", "boto3"] * 2
+
+
+def test_an_object_of_the_store_is_read_with_one_request(bucket, monkeypatch):
+    """Else boto3 would hide that signed URLs do not work."""
+    monkeypatch.setattr(S3Fetcher, "_read_by_boto", None)
+    assert fetched(s3_policy(bucket), f"s3://{bucket}/in/ü 1.png") == Payload(b"png", "image/png")
+
+
+def test_credentials_that_are_missing_are_no_fault_of_the_item(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(RetryableError, match="cannot be used as it is set up"):
+        fetched(FetchPolicy(allowed_s3_prefixes=("s3://b",), timeout_s=5), "s3://b/x")
