@@ -78,12 +78,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--count", type=int, help="of the files; all of them by default")
     parser.add_argument("--tuned", action="store_true")
     options = parser.parse_args()
     if options.tuned:
         keep_large_blocks()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-    files = sorted(options.folder.glob("*.jpg"))
+    files = sorted(options.folder.glob("*.jpg"))[: options.count]
     model = LITE0 if options.tuned else LITE0.model_copy(update={"config": {**LITE0.config, "streams": 1}})
     classifier = TorchvisionClassifier.from_spec(predictor_spec(model))
     classifier.warmup()

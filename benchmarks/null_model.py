@@ -22,7 +22,7 @@ from benchmarks.load import JsonLoad, Load
 from benchmarks.report import Summary, median_and_spread, ratio, table
 
 SIZES = (100, 1_000, 100_000)
-ITEMS = 400_000
+ITEMS = 200_000
 _WARM_UP = 100_000
 _MOST_BYTES = 2_000_000_000
 

@@ -22,6 +22,7 @@ from stream_infer.topics import Topics
 CATCH_UP_TIMEOUT_S = 5.0
 # Every answer waits for it. Measured: a list takes 12 ms instead of 52 at the views' own 50 ms, for 0.6 % of a core.
 _LOOK_EVERY_S = 0.01
+_HOLD_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,15 @@ class JobBoard:
         self._version = 0
         self._order = _Order(0, ())
         key_of = attrgetter("job_id")
-        self._jobs = CompactedView(
-            kafka, topics.jobs, decode_job, self._on_job, key_of=key_of, look_every_s=_LOOK_EVERY_S
-        )
-        self._statuses = CompactedView(
-            kafka, topics.status, decode_status, self._on_status, key_of=key_of, look_every_s=_LOOK_EVERY_S
-        )
+        hurry = {"look_every_s": _LOOK_EVERY_S, "hold_s": _HOLD_S}
+        self._jobs = CompactedView(kafka, topics.jobs, decode_job, self._on_job, key_of=key_of, **hurry)
+        self._statuses = CompactedView(kafka, topics.status, decode_status, self._on_status, key_of=key_of, **hurry)
 
     def start(self) -> None:
         """Blocks until both are read. Raises TopicMismatch or ServiceUnavailable."""
-        self._jobs.start()
+        self._jobs.begin()
         self._statuses.start()
+        self._jobs.start()
 
     def close(self) -> None:
         self._jobs.close()

