@@ -292,7 +292,7 @@ class TestCompactedView:
         opened = []
 
         def open_view(on_change=None, decode=bytes.decode):
-            view = CompactedView(settings.kafka, topic, decode, on_change)
+            view = CompactedView(settings.kafka, topic, decode, on_change, hold_s=0.05)  # as the gateway's
             opened.append(view)
             view.start(20)
             return view
