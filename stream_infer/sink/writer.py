@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
 from types import MappingProxyType
 
 import structlog
@@ -21,12 +19,12 @@ from stream_infer.settings import MIB, Settings
 from stream_infer.sink.awaited import AwaitedJobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
-from stream_infer.sink.leftovers import remove_leftovers
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
 from stream_infer.sink.producers import start_producer
 from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
+from stream_infer.sink.settling import Settling
 from stream_infer.sink.share import Share, Shares
 from stream_infer.sink.upload import Upload
 from stream_infer.topics import Topics
@@ -70,7 +68,7 @@ class Writer:
         self._pool = DaemonPool(UPLOADS, "upload")
         self._notes = ServedNotes(store, self._pool)
         self._backoff = Backoff()
-        self._settling = Backoff()
+        self._settling = Settling(self._shares, store, self._pool)
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
 
@@ -136,40 +134,9 @@ class Writer:
                 share.buffer.add(destination, line, now)
 
     def _settle(self) -> None:
-        """For each new or rewound partition: stand where the group stands, remove what lies in the store behind it."""
         if self._producer is None:
             self._producer = start_producer(self._settings.kafka, self._transactional_id)
-        unsettled = [share for share in self._shares.owned.values() if not share.is_settled]
-        if not unsettled:
-            return
-        for share in unsettled:
-            if share.settling is not None and share.settling.done():
-                self._end_settling(share, share.settling)
-        begin = [share for share in unsettled if not share.is_settled and share.settling is None]
-        if not begin or time.monotonic() < self._settling.not_before:
-            return
-        committed = self._consumer.committed([share.partition for share in begin])
-        for share in begin:
-            offset = committed.get(share.partition)
-            if offset is None:
-                continue  # poll tells of it
-            if share.is_rewinding:
-                self._consumer.seek({share.partition: offset})
-                share.is_rewinding = False
-            share.buffer.committed(offset)
-            is_ours = partial(self._shares.owns, share, share.rewound)
-            share.settling = self._pool.submit(remove_leftovers, self._store, share.partition, offset, is_ours)
-
-    def _end_settling(self, share: Share, settling: Future[None]) -> None:
-        share.settling = None
-        try:
-            settling.result()
-            share.is_settled = True
-            self._settling.worked()
-        except ServiceUnavailable as error:
-            if time.monotonic() >= self._settling.not_before:  # one outage is one failure, however many see it
-                delay = self._settling.failed(time.monotonic())
-                log.warning("store_unavailable", error=str(error), retry_in_s=delay)
+        self._settling.advance(self._consumer)
 
     def _advance(self, *, draining: bool) -> None:
         """Closes what is due, and moves the uploads on."""

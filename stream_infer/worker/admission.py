@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from itertools import chain
 from typing import Protocol
-
-import structlog
 
 from stream_infer.alike import Alike, read_alike
 from stream_infer.engine.task import AlikeTasks, Task
@@ -27,10 +24,8 @@ from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.shapings import Shapings, joined_instead_of
 from stream_infer.worker.triage import DEADLINE_PASSED, Moment, RunHook, Wait, WaitUntil, triage
+from stream_infer.worker.unknown_jobs import UnknownJobs
 from stream_infer.worker.waiting import Waiting
-
-_LOG = structlog.get_logger(__name__)
-
 
 # Of a stretch, in items and in bytes of payload. Fewer are held one by one: each stretch has a price of its own.
 _SHORTEST, _LONGEST, _LARGEST = 8, 1024, 256 * 1024
@@ -74,7 +69,7 @@ class Admission:
         self._suspects = suspects
         self._gate = gate
         self._scopes = scopes
-        self._unknown: list[tuple[Future[None], list[Entry]]] = []
+        self._unknown = UnknownJobs(jobs, ledger)
         self._tiers: dict[str, int | None] = {}
         self._ended_early: dict[Partition, int] = {}
 
@@ -105,8 +100,7 @@ class Admission:
                 elif not self._route(entry, tasks, moment):
                     unknown.append(entry)
             begun.append(tasks)
-        if unknown:
-            self._unknown.append((self._jobs.catch_up(), unknown))
+        self._unknown.add(unknown)
         return begun
 
     def _admit_alike(self, run: Run, alike: Alike) -> list[Sequence[Task]]:
@@ -138,7 +132,8 @@ class Admission:
 
     def advance(self, now: float) -> list[Task]:
         """What has become ready since: payloads that were fetched, items that are due or whose job is known now."""
-        tasks = self._judge_unknown(now)
+        tasks: list[Task] = []
+        self._judge(self._unknown.take(), tasks, now)
         self._judge(self._waiting.due(now), tasks, now)
         ending = self._jobs.ending.take()
         if ending:
@@ -209,23 +204,6 @@ class Admission:
                 if other.item is not None:
                     self._ledger.finish(other.token, again(other.item, tier))
         self._ended_early.clear()
-
-    def _judge_unknown(self, now: float) -> list[Task]:
-        tasks: list[Task] = []
-        still: list[tuple[Future[None], list[Entry]]] = []
-        for current, entries in self._unknown:
-            held = [entry for entry in entries if self._ledger.get(entry.token) is not None]
-            if not current.done():
-                still.append((current, held))
-            elif current.exception() is not None:
-                _LOG.warning("jobs_unknown", items=len(held), reason=str(current.exception()))
-                still.append((self._jobs.catch_up(), held))
-            else:
-                moment = Moment(now, jobs_are_current=True, is_serving=self._gate.is_serving)
-                for entry in held:
-                    self._route(entry, tasks, moment)
-        self._unknown = still
-        return tasks
 
     def _route(self, entry: Entry, tasks: list[Task], moment: Moment) -> bool:
         """Sends the entry where it belongs; False where it has to wait for its job."""
