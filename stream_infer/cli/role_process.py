@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ import typer
 
 from stream_infer.cli.context import ConfigFile, Invocation, invocation_of
 from stream_infer.errors import PredictorUnavailable, UsageError
+from stream_infer.nearest import did_you_mean
 from stream_infer.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def chosen_api(settings: Settings, name: str | None) -> ApiSettings:
         raise UsageError(f"the role serves one API: name one of {', '.join(names) or '(the file defines none)'}")
     found = settings.api(name)
     if found is None:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
-        raise UsageError(f"the configuration has no API {name!r}; {hint}")
+        hint = did_you_mean(name, names, f"; there are {', '.join(names) or 'none'}")
+        raise UsageError(f"the configuration has no API {name!r}{hint}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from stream_infer.configuration.schema import Shape, child, known_keys, resolved, root, tags
 from stream_infer.configuration.yaml_text import KeyPath
+from stream_infer.nearest import did_you_mean
 
 _SHOWN = 60
 _SECRET = ("password", "secret", "token", "api_key")
@@ -116,21 +116,13 @@ def _named(path: KeyPath, values: Any) -> str:
 
 def _nearest_key(key: str, holder: Shape) -> str:
     known = known_keys(holder)
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1)
-    if near:
-        return f"; did you mean {near[0]}?"
     inside = [name for name in known if key in known_keys(resolved(child(holder, name), None))]
-    if inside:
-        return f"; did you mean {inside[0]}.{key}?"
-    return f"; there are {', '.join(known)}" if known else ""
+    otherwise = f"; did you mean {inside[0]}.{key}?" if inside else f"; there are {', '.join(known)}" if known else ""
+    return did_you_mean(key, known, otherwise)
 
 
 def _choice(given: object, choices: Sequence[str]) -> str:
-    by_lower = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(str(given).lower(), by_lower, 1)
-    if near:
-        return f"; did you mean {by_lower[near[0]]}?"
-    return f": use {' or '.join(choices)}"
+    return did_you_mean(str(given), choices, f": use {' or '.join(choices)}")
 
 
 def _shown(path: KeyPath, given: object) -> str:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from stream_infer.configuration.cortex_keys import (
     Reasons,
 )
 from stream_infer.configuration.yaml_text import Document, KeyPath
+from stream_infer.nearest import did_you_mean
 
 _KINDS: Final = {
     None: "realtime",
@@ -189,5 +189,4 @@ class _Reading:
 
 
 def _nearest(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, 1)
-    return f"; did you mean {near[0]}?" if near else f": known are {', '.join(known)}"
+    return did_you_mean(given, known, f": known are {', '.join(known)}")

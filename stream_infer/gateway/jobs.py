@@ -13,7 +13,7 @@ from stream_infer.gateway.streams import send_lines
 from stream_infer.gateway.submission import ANONYMOUS, job_id_of, new_job_id, request_hash
 from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
 from stream_infer.http.answers import answer
-from stream_infer.http.problems import Problem, ProblemKind, nearest
+from stream_infer.http.problems import Problem, ProblemKind, hint
 from stream_infer.http.requests import (
     IDEMPOTENCY_KEY,
     JSON_TYPE,
@@ -140,5 +140,5 @@ def _state(text: str | None) -> State | None:
         return State(text)
     except ValueError:
         known = [state.value for state in State]
-        detail = f"state={text[:40]!r} is no state.{nearest(text, known)} States: {', '.join(known)}."
+        detail = f"state={text[:40]!r} is no state.{hint(text, known)} States: {', '.join(known)}."
         raise Problem(ProblemKind.INVALID_QUERY, detail) from None

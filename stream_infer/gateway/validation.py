@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stream_infer.http.problems import FieldError, Problem, ProblemKind, nearest
+from stream_infer.http.problems import FieldError, Problem, ProblemKind, hint
 
 ERRORS_SHOWN = 20
 M = TypeVar("M", bound=BaseModel)
@@ -42,7 +42,7 @@ def _detail(entry: Any, model: type[BaseModel]) -> str:
     location = entry["loc"]
     if entry["type"] == "extra_forbidden" and location:
         known = known_keys(model, location[:-1])
-        return f"unknown key.{nearest(str(location[-1]), known)} Known keys: {', '.join(known)}"
+        return f"unknown key.{hint(str(location[-1]), known)} Known keys: {', '.join(known)}"
     message = str(entry["msg"]).removeprefix("Value error, ")
     given = entry["input"]
     shown = f"; got {given!r}"[:80] if isinstance(given, str | int | float | bool | None) else ""

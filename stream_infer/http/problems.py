@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -22,6 +21,7 @@ from stream_infer.errors import (
     TransactionAborted,
 )
 from stream_infer.http.json_text import to_json
+from stream_infer.nearest import nearest
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -141,15 +141,15 @@ class Problem(Exception):
         return web.Response(status=self.status, body=self.body(), content_type=CONTENT_TYPE, headers=headers)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
     """ " Did you mean 'x'?" where one of `known` is near, or nothing."""
-    near = get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    return "" if near is None else f" Did you mean {near!r}?"
 
 
 def unknown_api(name: str, known: Sequence[str]) -> Problem:
     listed = ", ".join(known) or "none is configured: add one under apis in stream-infer.yaml"
-    detail = f"No API is named {name[:100]!r}.{nearest(name, known)} Known APIs: {listed}."
+    detail = f"No API is named {name[:100]!r}.{hint(name, known)} Known APIs: {listed}."
     return Problem(ProblemKind.UNKNOWN_API, detail, known=list(known))
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from stream_infer.http.json_text import MalformedJson, parse_json
-from stream_infer.http.problems import Problem, ProblemKind, nearest
+from stream_infer.http.problems import Problem, ProblemKind, hint
 
 JSON_TYPE = "application/json"
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -55,7 +55,7 @@ def read_query(request: web.Request, known: Collection[str]) -> dict[str, str]:
     for name in request.query:
         if name not in known:
             listed = f"Known parameters: {', '.join(known)}." if known else "This path takes none."
-            detail = f"The parameter {name[:100]!r} is unknown.{nearest(name, known)} {listed}"
+            detail = f"The parameter {name[:100]!r} is unknown.{hint(name, known)} {listed}"
             raise Problem(ProblemKind.INVALID_QUERY, detail)
         if len(request.query.getall(name)) > 1:
             raise Problem(ProblemKind.INVALID_QUERY, f"The parameter {name!r} is given more than once.")

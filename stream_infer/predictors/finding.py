@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from stream_infer.errors import PredictorUnavailable
+from stream_infer.nearest import did_you_mean
 
 
 def full_name(thing: object) -> str:
@@ -54,9 +54,8 @@ def import_file(place: str, directory: Path, target: str) -> ModuleType:
     """The module that a file is, seen from `directory`. Raises PredictorUnavailable, which names `target`."""
     path = (directory / place).resolve()
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.py")], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise PredictorUnavailable(f"predictor {target}: there is no file {path}{hint}")
+        near = did_you_mean(path.name, [other.name for other in path.parent.glob("*.py")])
+        raise PredictorUnavailable(f"predictor {target}: there is no file {path}{near}")
     try:
         return run_file(path, path.parent, "predictor")
     except (Exception, SystemExit) as error:
@@ -98,8 +97,5 @@ def said(error: BaseException) -> str:
 def hint(holder: object, missing: str) -> str:
     """What `holder` has instead of `missing`, to stand behind a complaint; empty where there is nothing to say."""
     names = [name for name in dir(holder) if not name.startswith("_")]
-    near = difflib.get_close_matches(missing, names, 1, cutoff=0.5)
-    if near:
-        return f"; did you mean {near[0]}?"
     classes = [name for name in names if inspect.isclass(getattr(holder, name, None))]
-    return f"; its classes are {', '.join(classes)}" if classes else ""
+    return did_you_mean(missing, names, f"; its classes are {', '.join(classes)}" if classes else "", alike=0.5)

@@ -27,6 +27,7 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 
 from stream_infer.errors import PredictorUnavailable
+from stream_infer.nearest import did_you_mean
 from stream_infer.predictors import pictures
 from stream_infer.predictors.device import INTERPOLATIONS, Batch, Collator, Frame, find_decoder
 from stream_infer.predictors.finding import find
@@ -77,9 +78,8 @@ class ClassifierConfig:
         known = [field.name for field in dataclasses.fields(cls)]
         for key in config:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
-                raise PredictorUnavailable(f"the torchvision predictor's config has no {key!r}: {hint}")
+                hint = did_you_mean(key, known, f"; it takes {', '.join(known)}")
+                raise PredictorUnavailable(f"the torchvision predictor's config has no {key!r}{hint}")
         return cls(**config)
 
 

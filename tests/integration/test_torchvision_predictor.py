@@ -107,7 +107,7 @@ def test_a_model_of_torchvisions_own_takes_weights_and_labels_from_files(tmp_pat
             r"no weights at .*absent\.pth; torchvision's own are called IMAGENET",
         ),
         ({"target": "alexnet", "weights": "package://no_such_package/x.pth"}, "there is no package 'no_such_package'"),
-        ({"target": "alexnet", "config": {"topk": 3}}, "has no 'topk': did you mean top_k"),
+        ({"target": "alexnet", "config": {"topk": 3}}, "has no 'topk'; did you mean top_k"),
         ({"target": "alexnet", "config": {"labels": "absent.txt"}}, "no file of labels"),
         ({"target": "alexnet", "config": {"interpolation": "nearly"}}, "use bilinear or bicubic"),
         ({"target": "alexnet", "config": {"precision": "half"}}, "precision 'half' is unknown: use auto, float32, bfl"),

@@ -29,7 +29,7 @@ from stream_infer.gateway.submission import job_id_of, read_spec, request_hash
 from stream_infer.gateway.validation import json_pointer
 from stream_infer.http.address import Address, listen_address
 from stream_infer.http.json_text import MalformedJson, parse_json, to_json
-from stream_infer.http.problems import Problem, ProblemKind, nearest, problem_of, unknown_api
+from stream_infer.http.problems import Problem, ProblemKind, hint, problem_of, unknown_api
 from stream_infer.jobs.sources import Directory
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.predictor_settings import NativePredictor
@@ -221,8 +221,8 @@ def test_a_payload_is_shown_as_well_as_it_can_be() -> None:
 
 
 def test_hints_are_given_only_where_something_is_near() -> None:
-    assert nearest("runing", ["running", "stopped"]) == " Did you mean 'running'?"
-    assert nearest("xyz", ["running"]) == ""
+    assert hint("runing", ["running", "stopped"]) == " Did you mean 'running'?"
+    assert hint("xyz", ["running"]) == ""
     assert "add one under apis" in str(unknown_api("x", []))
 
 
