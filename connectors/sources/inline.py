@@ -10,7 +10,7 @@ from stream_infer.ports import SourceItem, Store
 
 
 class InlineSource:
-    """Reads the object `key` of `store`, for example `_submissions/{job}.jsonl`. The gateway limits its size."""
+    """Reads the object `key` of `store`, for example `_submissions/{job}-….jsonl`. The gateway limits its size."""
 
     def __init__(self, store: Store, key: str) -> None:
         self._lines = JsonlSource(StoredFile(store, key))
