@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_infer.cli.job_tables import duration, plain, table_of
-from stream_infer.gateway.representations import ApiBody, ApiStatus, ReplicaBody
+from stream_infer.gateway.api_bodies import ApiBody, ApiStatus, ReplicaBody
 
 _STYLES = {ApiStatus.LIVE: "green", ApiStatus.HINDERED: "red", ApiStatus.UNKNOWN: "yellow"}
 

@@ -16,15 +16,9 @@ from pydantic import BaseModel, ValidationError
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
+from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody
-from stream_infer.gateway.representations import (
-    ApiBody,
-    ApiList,
-    JobBody,
-    JobList,
-    LogPage,
-    UploadBody,
-)
+from stream_infer.gateway.representations import JobBody, JobList, LogPage, UploadBody
 from stream_infer.gateway.sagemaker_request import TransformJobMade
 
 CONNECT_TIMEOUT_S = 5.0

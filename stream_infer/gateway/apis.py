@@ -6,8 +6,8 @@ import asyncio
 
 from aiohttp import web
 
+from stream_infer.gateway.api_bodies import ApiBody, ApiList, api_body
 from stream_infer.gateway.predictions import Predictions
-from stream_infer.gateway.representations import ApiBody, ApiList, api_body
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.workforce import Workers, workforce
 from stream_infer.http.answers import answer

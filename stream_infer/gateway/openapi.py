@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex_openapi import cortex_paths
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
@@ -24,16 +25,7 @@ from stream_infer.gateway.openapi_parts import (
     timeout,
     whole,
 )
-from stream_infer.gateway.representations import (
-    ApiBody,
-    ApiList,
-    DryRunBody,
-    ItemsAccepted,
-    JobBody,
-    JobList,
-    LogPage,
-    UploadBody,
-)
+from stream_infer.gateway.representations import DryRunBody, ItemsAccepted, JobBody, JobList, LogPage, UploadBody
 from stream_infer.gateway.sagemaker_openapi import transform_paths
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.uploads import UPLOADED_TYPES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,19 +10,16 @@ from stream_infer.jobs.log_lines import LogLine, Scalar
 from stream_infer.jobs.sources import SOURCES
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
-from stream_infer.settings import ApiSettings
-from stream_infer.topics import ApiTopics
 
 if TYPE_CHECKING:  # clients read these bodies too, and need no Kafka for it
     from stream_infer.gateway.board import KnownJob
-    from stream_infer.gateway.workforce import Workforce
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class JobCounts(_Body):
+class JobCounts(Body):
     """Items. `waiting` = enqueued - succeeded - rejected - skipped; `reopened` were dead letters and run again."""
 
     enqueued: int = 0
@@ -34,7 +30,7 @@ class JobCounts(_Body):
     reopened: int = 0
 
 
-class JobLinks(_Body):
+class JobLinks(Body):
     """Paths of this gateway. DELETE `self` stops the job."""
 
     self: str
@@ -44,7 +40,7 @@ class JobLinks(_Body):
     logs: str
 
 
-class JobBody(_Body):
+class JobBody(Body):
     """A job. Times are in seconds since 1970, `rate` in items ended per second.
 
     `times` has one entry a state entered, such as `running_at`. `is_final`: nothing will change any more.
@@ -80,14 +76,14 @@ class JobBody(_Body):
     links: JobLinks
 
 
-class JobList(_Body):
+class JobList(Body):
     """The newest first. Where `has_more`, ask again with `after` = the last job's id."""
 
     jobs: list[JobBody]
     has_more: bool
 
 
-class DryRunBody(_Body):
+class DryRunBody(Body):
     """What a submission would enqueue. `items` is None where only reading the whole source could tell.
 
     `preview` has the first items: their value where they are given inline, else where they lie.
@@ -103,7 +99,7 @@ class DryRunBody(_Body):
     workers: int | None = None
 
 
-class UploadBody(_Body):
+class UploadBody(Body):
     """A file that was sent. A job names it by `uri`, in place of a file's address.
 
     Without a job that names it, it is removed `unused_for` seconds after it was sent; else with the last such job.
@@ -116,61 +112,7 @@ class UploadBody(_Body):
     unused_for: float
 
 
-class ApiStatus(StrEnum):
-    """LIVE: all that is requested is there. IDLE: nothing is, as nothing is to be done. STARTING: some is not there.
-    HINDERED: a job says what keeps it from going on. UNKNOWN: Kafka does not say who works."""
-
-    LIVE = "live"
-    IDLE = "idle"
-    STARTING = "starting"
-    HINDERED = "hindered"
-    UNKNOWN = "unknown"
-
-
-class ReplicaBody(_Body):
-    """A realtime replica as this gateway sees it: `in_flight` requests of this gateway's are with it, and `reason` is
-    why it is not ready."""
-
-    url: str
-    is_ready: bool
-    in_flight: int
-    reason: str | None = None
-
-
-class ApiBody(_Body):
-    """An API. `active_jobs` have not reached a final state; `rate` is the sum of theirs, in items per second.
-
-    Of its workers and realtime replicas so many are `requested`, by settings and jobs, and `available`; `up_to_date` of
-    these have the settings that this gateway has. None: Kafka does not say. `updated_at`: since when the gateway has
-    them. `avg_latency`, in seconds: of a request, over the last 100; without any, of an item of its newest jobs.
-    """
-
-    name: str
-    status: ApiStatus = ApiStatus.UNKNOWN
-    requested: int = 0
-    available: int | None = None
-    up_to_date: int | None = None
-    updated_at: float = 0.0
-    avg_latency: float | None = None
-    predictor: dict[str, str]
-    max_batch_size: int | Literal["auto"]
-    max_wait_ms: float
-    max_attempts: int
-    partitions: int
-    workers: dict[str, int]
-    replicas: list[ReplicaBody] = []
-    topics: dict[str, str]
-    active_jobs: int
-    waiting_items: int
-    rate: float
-    links: dict[str, str]
-
-
-class ApiList(_Body):
-    apis: list[ApiBody]
-
-
-class ItemsAccepted(_Body):
+class ItemsAccepted(Body):
     """Item n of the request, from 0, blank lines not counted, is called `{request_id}-{n}` from here on."""
 
     api_name: str
@@ -181,7 +123,7 @@ class ItemsAccepted(_Body):
     topic: str
 
 
-class LogLineBody(_Body):
+class LogLineBody(Body):
     """What a predictor printed, or an event of a role with its `fields`. `at` is in seconds since 1970."""
 
     at: float
@@ -194,7 +136,7 @@ class LogLineBody(_Body):
     item_id: str | None = None
 
 
-class LogPage(_Body):
+class LogPage(Body):
     """The oldest first. `next`: what to ask for as `after` to read on, at once where `has_more`, else later."""
 
     lines: list[LogLineBody]
@@ -274,33 +216,3 @@ def source_of(job: Job) -> dict[str, Any]:
         return {"item_list": {"submission": job.submission}}
     given = job.model_dump(include=set(SOURCES) & set(Job.model_fields), exclude_none=True)
     return {name: value for name, value in given.items() if value is not None}
-
-
-def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob], force: Workforce, updated_at: float) -> ApiBody:
-    """`jobs` are those of the API."""
-    active = [known.status for known in jobs if not known.status.state.is_final]
-    path = f"/v1/apis/{api.name}"
-    return ApiBody(
-        name=api.name,
-        status=force.status,
-        requested=force.requested,
-        available=force.available,
-        up_to_date=force.up_to_date,
-        updated_at=updated_at,
-        avg_latency=force.avg_latency,
-        predictor={"type": api.predictor.type, "target": api.predictor.shown_as},
-        max_batch_size=api.batching.max_batch_size,
-        max_wait_ms=api.batching.max_wait_ms,
-        max_attempts=api.retry.max_attempts,
-        partitions=api.partitions,
-        workers={"min": api.workers.min, "max": api.workers.max},
-        replicas=[
-            ReplicaBody(url=one.url, is_ready=one.is_ready, in_flight=one.outstanding, reason=one.reason or None)
-            for one in force.replicas
-        ],
-        topics={"items": topics.items, "results": topics.results, "dlq": topics.dlq},
-        active_jobs=len(active),
-        waiting_items=sum(status.counts.waiting for status in active),
-        rate=sum(status.rate for status in active if status.counts.waiting),
-        links={"self": path, "jobs": f"{path}/jobs", "items": f"{path}/items", "dlq": f"{path}/dlq"},
-    )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from stream_infer.errors import StreamInferError
+from stream_infer.gateway.api_bodies import ApiStatus
 from stream_infer.gateway.replicas import Replica, Replicas
-from stream_infer.gateway.representations import ApiStatus
 from stream_infer.settings import ApiSettings
 from stream_infer.topics import Topics
 
