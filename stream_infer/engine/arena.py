@@ -1,7 +1,8 @@
 """Memory that parent and child share: what the items of a call weigh is copied into it once, and read where it lies.
+Behind that, a mark: which call the child has begun, for when it is dead.
 
 Measured with 256 items of 100 KB: through the socket they were copied five times, which took the child longer than
-decoding them.
+decoding them. A message that a call begins woke the parent once more for every call, while the child had work to do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import struct
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +26,8 @@ SMALLEST = 1 << 16
 
 
 _LARGEST = 256 << 20
+_PAGE = mmap.ALLOCATIONGRANULARITY
+_MARK = struct.Struct("@Q")
 
 
 def open_arena(size: int) -> Arena | None:
@@ -41,9 +45,10 @@ class Arena:
     def __init__(self, size: int) -> None:
         """Raises OSError where there is none to be had."""
         self.fd = _open()
+        size = -(-size // _PAGE) * _PAGE
         try:
-            os.ftruncate(self.fd, size)
-            self._memory = mmap.mmap(self.fd, size)
+            os.ftruncate(self.fd, size + _PAGE)
+            self._memory = mmap.mmap(self.fd, size + _PAGE)
         except BaseException:
             os.close(self.fd)
             raise
@@ -68,6 +73,11 @@ class Arena:
         """The child has answered the call: it does not read there any more."""
         self._taken.pop(call_id, None)
 
+    def begun(self) -> int:
+        """The id of the call that the child has begun last, whether it lives or not; 0: it has begun none."""
+        call_id: int = _MARK.unpack_from(self._memory, self._size)[0]
+        return call_id
+
     def _find(self, total: int) -> int | None:
         """The first gap of so many bytes."""
         start = 0
@@ -83,11 +93,17 @@ class Arena:
 
 
 class SharedPayloads:
-    """The child's end, from which it only reads."""
+    """The child's end: payloads, which it only reads, and its mark."""
 
     def __init__(self, fd: int) -> None:
-        self._view = memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+        size = os.fstat(fd).st_size - _PAGE
+        self._view = memoryview(mmap.mmap(fd, size, access=mmap.ACCESS_READ))
+        self._mark = memoryview(mmap.mmap(fd, _PAGE, offset=size)).cast("Q")
         os.close(fd)
+
+    def begin(self, call_id: int) -> None:
+        """From here on the call may be to blame for whatever happens to this process. One store of eight bytes."""
+        self._mark[0] = call_id
 
     def payloads(self, placed: Placed) -> list[memoryview]:
         """Theirs until the call is answered: whoever keeps one copies it."""

@@ -75,26 +75,31 @@ class Batcher:
         return closed
 
     def add_alike(self, tasks: AlikeTasks, now: float) -> list[Sequence[Task]]:
-        """As `add`, many at a time."""
+        """As `add`, many at a time, whose columns are the batcher's own from now on."""
         if self._length is not None:
             return self.add(tasks, now)
         closed: list[Sequence[Task]] = []
         key = (tasks.content_type,)
-        while tasks:
+        left = len(tasks)
+        while left > 0:
             batch = self._open.get(key)
-            if batch is None:
-                batch = _Open(AlikeTasks([], [], tasks.content_type), 0, now + self._policy.max_wait_s)
-            assert isinstance(batch.tasks, AlikeTasks)
-            part = tasks[: max(1, self.max_size - len(batch.tasks))]
-            if batch.size + size_of(part) > self._policy.max_batch_bytes:
+            room = max(1, self.max_size - (0 if batch is None else len(batch.tasks)))
+            part = tasks if left <= room else tasks[:room]
+            size = size_of(part)
+            if (0 if batch is None else batch.size) + size > self._policy.max_batch_bytes:
                 return closed + self.add(tasks, now)
-            self._open[key] = batch
-            tasks = tasks[len(part) :]
-            batch.tasks.tokens.extend(part.tokens)
-            batch.tasks.payloads.extend(part.payloads)
-            batch.size += size_of(part)
+            if batch is None:
+                batch = self._open[key] = _Open(part, size, now + self._policy.max_wait_s)
+            else:
+                assert isinstance(batch.tasks, AlikeTasks)
+                batch.tasks.tokens.extend(part.tokens)
+                batch.tasks.payloads.extend(part.payloads)
+                batch.size += size
             if len(batch.tasks) >= self.max_size or batch.size >= self._policy.max_batch_bytes:
                 closed.append(self._open.pop(key).tasks)
+            left -= room
+            if left > 0:
+                tasks = tasks[room:]
         return closed
 
     def _is_dear(self, batch: _Open, length: int) -> bool:
@@ -103,10 +108,7 @@ class Batcher:
 
     def close_due(self, now: float) -> Sequence[Task] | None:
         """The micro-batch whose first task has waited longest, if that is `max_wait_s` or more."""
-        for key, batch in self._open.items():
-            if batch.due <= now:
-                return self._open.pop(key).tasks
-        return None
+        return self._open.pop(next(iter(self._open))).tasks if self.next_deadline() <= now else None
 
     def close_oldest(self) -> Sequence[Task] | None:
         """The micro-batch that was opened first, whatever its size: for a model with nothing to do.
@@ -144,4 +146,6 @@ class Batcher:
 
     def next_deadline(self) -> float:
         """When `close_due` will next have something; infinity while nothing is open."""
-        return min((batch.due for batch in self._open.values()), default=math.inf)
+        for batch in self._open.values():
+            return batch.due  # all may wait for the same time
+        return math.inf

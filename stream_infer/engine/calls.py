@@ -5,27 +5,29 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from stream_infer.engine.isolation import Call
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task, tokens_of
 from stream_infer.engine.wire import ToChild, read_failure
 from stream_infer.records import Output
 
+_CALL, _HOOK = ToChild.CALL.value, ToChild.HOOK.value
+
 
 def message_for(call: Call) -> tuple[Any, ...]:
     """The CALL or HOOK message: the content types as one string where all are alike, which they nearly always are."""
     tasks = call.tasks
     if isinstance(tasks, AlikeTasks):
-        return (ToChild.CALL.value, call.id, tasks.content_type, tasks.payloads, None)
+        return (_CALL, call.id, tasks.content_type, tasks.payloads, None)
     first = tasks[0]
     if first.hook is not None:
-        return (ToChild.HOOK.value, call.id, first.payload.data)
+        return (_HOOK, call.id, first.payload.data)
     payloads = [task.payload for task in tasks]
     types = [payload.content_type for payload in payloads]
     alike = types[0] if types.count(types[0]) == len(types) else types
     batch = None if first.scope is None else (batch_id(tasks), first.scope.job)
-    return (ToChild.CALL.value, call.id, alike, [payload.data for payload in payloads], batch)
+    return (_CALL, call.id, alike, [payload.data for payload in payloads], batch)
 
 
 def batch_id(tasks: Sequence[Task]) -> str:
@@ -42,10 +44,8 @@ def answers_to(
     tokens = tokens_of(call.tasks)
     if len(values) != len(tokens):
         raise ValueError(f"{len(values)} values for {len(tokens)} items")
-    if isinstance(types, str) and isinstance(call.tasks, AlikeTasks) and not rejected:
-        present = [value for value in values if value is not None]
-        if len(present) == len(values):
-            return AlikeAnswers(tokens, present, types)
+    if isinstance(types, str) and isinstance(call.tasks, AlikeTasks) and not rejected and None not in values:
+        return AlikeAnswers(tokens, cast("list[bytes]", values), types)
     kinds = [types] * len(values) if isinstance(types, str) else types
     answers = [Answer(token, Output(value, kind)) for token, value, kind in zip(tokens, values, kinds, strict=True)]
     for index, failure in rejected.items():

@@ -76,45 +76,46 @@ class Court:
         Raises whatever comes of a message that makes no sense; the call is then still in the child.
         """
         kind, call_id, *rest = message
-        if kind in (ToParent.PREPARES, ToParent.BEGINS):
-            if kind == ToParent.BEGINS and (begun := self.dispatch.call(call_id)).loading_since is not None:
-                self.loads.succeed(begun)
-            self.dispatch.begin(call_id, now)
-            return False
-        if kind == ToParent.LOADS:
-            self.dispatch.load(call_id, now)
+        if kind in (ToParent.PREPARES, ToParent.BEGINS, ToParent.LOADS):
+            self._note(kind, self.dispatch.call(call_id), now)
             return False
         call = self.dispatch.call(call_id)
-        match kind:
-            case ToParent.DONE:
-                *answer, seconds = rest
-                answered = answers_to(call, *answer)
-                if not call.is_hook:
-                    self.dispatch.took(read_seconds(seconds) or 0.0)
-                self.answers += [answered] if isinstance(answered, AlikeAnswers) else answered
-                self.settle(call.tasks)
-            case ToParent.RAISED:
-                failure, rejected = rest
-                self._judge(call, Raised(read_failure(failure), read_rejected(rejected)), now)
-            case ToParent.EXHAUSTED:
-                failure, rejected = rest
-                self._judge(call, Exhausted(read_failure(failure), read_rejected(rejected)), now)
-            case ToParent.MISCOUNTED:
-                returned, rejected = rest
-                ending = Miscounted(predictor, returned, read_rejected(rejected))
-                log.warning("predictor %s returned %s; finding out for which", predictor, returned)
-                self._judge(call, ending, now)
-            case _:
-                raise ValueError(f"kind {kind!r}")
+        if kind == ToParent.DONE:
+            values, types, rejected, seconds = rest
+            self._answer(call, answers_to(call, values, types, rejected))
+            if not call.is_hook:
+                self.dispatch.took(read_seconds(seconds) or 0.0)
+        else:
+            self._judge(call, _ending(kind, rest, predictor), now)
         self.dispatch.finish(call_id, now)
-        self._drop_disowned()
-        self._end_in_journal([call_id])
+        if self._disowned:
+            self._drop_disowned()
+        if self._journal:
+            self._journal.ended(call_id)
         return True
 
-    def lose(self, ending: Ending, only: Call | None, now: float) -> int:
-        """The child is gone, and that is how. Judges the calls to blame, `only` this one where given: how many."""
+    def _note(self, kind: ToParent, call: Call, now: float) -> None:
+        if kind == ToParent.LOADS:
+            self.dispatch.load(call.id, now)
+            return
+        if kind == ToParent.BEGINS and call.loading_since is not None:
+            self.loads.succeed(call)
+        self.dispatch.begin(call.id, now)
+
+    def _answer(self, call: Call, answers: list[Answer] | AlikeAnswers) -> None:
+        if isinstance(answers, AlikeAnswers):
+            self.answers.append(answers)
+        else:
+            self.answers += answers
+        self.settle(call.tasks)
+
+    def lose(self, ending: Ending, only: Call | None, now: float, begun: int = 0) -> int:
+        """The child is gone, and that is how. Judges the calls to blame, `only` this one where given: how many.
+
+        `begun`: the call that the child had marked last.
+        """
         handed = self.dispatch.handed()
-        blamed = self.dispatch.lose(only)
+        blamed = self.dispatch.lose(only, begun)
         for call in reversed(blamed):  # each goes to the front
             self._judge(call, ending, now)
         self._drop_disowned()
@@ -168,3 +169,19 @@ class Court:
         if self._journal:
             for call_id in call_ids:
                 self._journal.ended(call_id)
+
+
+def _ending(kind: object, rest: Sequence[Any], predictor: str) -> Raised | Exhausted | Miscounted:
+    """What a message says that is no answer. ValueError: it says nothing that is known."""
+    match kind:
+        case ToParent.RAISED:
+            failure, rejected = rest
+            return Raised(read_failure(failure), read_rejected(rejected))
+        case ToParent.EXHAUSTED:
+            failure, rejected = rest
+            return Exhausted(read_failure(failure), read_rejected(rejected))
+        case ToParent.MISCOUNTED:
+            returned, rejected = rest
+            log.warning("predictor %s returned %s; finding out for which", predictor, returned)
+            return Miscounted(predictor, returned, read_rejected(rejected))
+    raise ValueError(f"kind {kind!r}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from stream_infer.engine.isolation import Call, Verdict
 from stream_infer.engine.policy import EnginePolicy
-from stream_infer.engine.task import Task
+from stream_infer.engine.task import AlikeTasks, Task
 
 # Whoever kills an idle child from outside may hit one that is just getting a call, but hardly three times the same.
 _LOST_TOO_OFTEN = 3
@@ -56,6 +56,11 @@ class Dispatch:
         self._seconds += (max(seconds, _SHORTEST_S) - self._seconds) * _WEIGHT
 
     @property
+    def waits(self) -> bool:
+        """There is a call that is not in the child."""
+        return bool(self._waiting or self._suspects)
+
+    @property
     def idle(self) -> bool:
         """Nothing waits and the child has nothing to do."""
         return not (self._waiting or self._suspects or self._handed)
@@ -63,8 +68,10 @@ class Dispatch:
     @property
     def has_place(self) -> bool:
         """What is next, or would be, may be handed to the child now."""
+        if not self._handed:
+            return True
         queue = self._suspects or self._waiting
-        if self._handed and (self._first().call.alone or (queue and queue[0].alone)):
+        if self._first().call.alone or (queue and queue[0].alone):
             return False
         return len(self._handed) < self.depth
 
@@ -76,7 +83,7 @@ class Dispatch:
 
     def add(self, tasks: Sequence[Task], now: float = -math.inf) -> None:
         """Takes a micro-batch. A suspect is one of its own."""
-        suspect = tasks[0].suspect
+        suspect = not isinstance(tasks, AlikeTasks) and tasks[0].suspect
         (self._suspects if suspect else self._waiting).append(Call(next(self._ids), tasks, suspect, since=now))
 
     def add_before(self, tasks: Sequence[Task]) -> None:
@@ -97,9 +104,7 @@ class Dispatch:
 
     def _next(self, cap: float) -> Call | None:
         queue = self._suspects or self._waiting
-        if not queue or (self._handed and (queue[0].alone or self._first().call.alone)):
-            return None
-        if len(self._handed) >= self.depth:
+        if not queue or not self.has_place:
             return None
         call = queue.popleft()
         if len(call.tasks) > cap:
@@ -114,7 +119,10 @@ class Dispatch:
             self._clock = math.inf
 
     def begin(self, call_id: int, now: float) -> None:
-        """The child has announced that it prepares the call, or predicts it: from here on it is a suspect."""
+        """The child has announced that it prepares the call, or predicts it: from here on it is a suspect.
+
+        What needs no preparation begins where the call before it ended, and is marked in memory instead of announced.
+        """
         handed = self._handed[call_id]
         handed.begun, handed.call.loading_since = True, None
         if handed is self._first():
@@ -188,14 +196,16 @@ class Dispatch:
         """The ids of the calls in the child."""
         return list(self._handed)
 
-    def lose(self, only: Call | None) -> Sequence[Call]:
+    def lose(self, only: Call | None, begun: int = 0) -> Sequence[Call]:
         """The child is gone. Returns the calls that may have killed it; the others wait again, in their order.
 
-        Those are the ones it had begun; `only` this one, where it is known. A call that a child was lost with three
-        times before it could say that it begins is one of them, or the children would go on being lost with it.
+        Those are the ones it had begun, as it announced or, with the id `begun`, marked; `only` this one, where it is
+        known. A call that a child was lost with three times before it could say that it begins is one of them, or the
+        children would go on being lost with it.
         """
         lost = list(self._handed.values())
-        blamed = [handed.call for handed in lost if handed.begun and (only is None or handed.call is only)]
+        suspects = [handed.call for handed in lost if handed.begun or handed.call.id == begun]
+        blamed = [call for call in suspects if only is None or call is only]
         if lost and not blamed:
             first = lost[0].call
             first.lost += 1

@@ -285,16 +285,16 @@ class Engine:
         place for it, it stays open: what comes meanwhile may still join. Measured with objects that came one by one and
         a model on all cores: micro-batches had 5 items of 32 where they closed while the model was busy.
         """
-        host = self._keeper.host
+        host, batcher, dispatch = self._keeper.host, self._batcher, self._dispatch
         if host is None or not self._keeper.ready:
             return
-        while self._dispatch.has_place:
-            if self._batcher.next_deadline() <= min(now, self._dispatch.waits_since):
-                due = self._batcher.close_due(now)
+        while (batcher or dispatch.waits) and dispatch.has_place:
+            if batcher and batcher.next_deadline() <= min(now, dispatch.waits_since):
+                due = batcher.close_due(now)
                 assert due
-                self._dispatch.add_before(due)
-            elif is_all and self._dispatch.idle and (oldest := self._batcher.close_oldest()):
-                self._dispatch.add(oldest, now)
+                dispatch.add_before(due)
+            elif is_all and dispatch.idle and (oldest := batcher.close_oldest()):
+                dispatch.add(oldest, now)
             call = self._court.next_call(now)
             if call is None:
                 return
@@ -336,7 +336,7 @@ class Engine:
 
     def _bury(self, death: Death, overrun: Call | None, now: float) -> None:
         ending = Died(death.how, death.stderr, timed_out=overrun is not None, killed=death.killed)
-        self._keeper.replace(death, now, to_blame=self._court.lose(ending, overrun, now))
+        self._keeper.replace(death, now, to_blame=self._court.lose(ending, overrun, now, death.begun))
 
     def _make_room(self, used: str, now: float) -> None:
         """Ends the child before the kernel ends the container: as if the call that it is at had run out of memory."""
@@ -351,8 +351,9 @@ class Engine:
             self._keeper.replace(Death(how, death.stderr), now, to_blame=0)
             return
         message = f"the predictor's process {death.how}"
+        running = self._dispatch.running()
         ending = Exhausted(Failure(Stage.PREDICT, full_name(OutOfMemory), message, death.stderr))
-        self._keeper.replace(death, now, to_blame=self._court.lose(ending, self._dispatch.running(), now))
+        self._keeper.replace(death, now, to_blame=self._court.lose(ending, running, now, death.begun))
 
 
 def _unavailable(reason: str, detail: str) -> PredictorUnavailable:

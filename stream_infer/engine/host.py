@@ -34,7 +34,8 @@ _REAP_S = 1.0
 class Host:
     """One child process. `fault` says what is wrong with it, or with what it wrote, where something is.
 
-    `killed`, once it is reaped: SIGKILL has ended it, and that was somebody else.
+    Once it is reaped, `killed`: SIGKILL has ended it, and that was somebody else; `begun`: the call that it had marked
+    as begun last, or 0.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Host:
         self.sock = ours
         self.fault = ""
         self.killed = False
+        self.begun = 0
         self._ended = False
         self._reader = FrameReader(ours)
         self._outbox = Outbox(ours)
@@ -91,9 +93,15 @@ class Host:
 
     def receive(self) -> Iterator[tuple[Any, ...]]:
         """The messages that have come; a broken one ends the stream and sets `fault`."""
-        self._ended = self._process.poll() is not None
+        is_silent = True
         try:
-            yield from self._reader.read()
+            for message in self._reader.read():
+                is_silent = False
+                yield message
+            # Asked of the system only where nothing has come: it is a call for every answer else.
+            if is_silent and self._process.poll() is not None:
+                self._ended = True
+                yield from self._reader.read()
         except BrokenWire as error:
             self.fault = str(error)
 
@@ -121,6 +129,7 @@ class Host:
         tail = self._stderr.finish(_DUMP_S)
         self._outbox.close()
         if self._arena is not None:
+            self.begun = self._arena.begun()
             self._arena.close()
         if self.fault:
             return self.fault, tail

@@ -45,12 +45,13 @@ class Readiness:
 class Death:
     """How a child ended, in words that follow "the predictor's process", and the end of what it printed.
 
-    `killed`: by SIGKILL, and not by us.
+    `killed`: by SIGKILL, and not by us. `begun`: the id of the call that it had marked as begun last, or 0.
     """
 
     how: str
     stderr: str
     killed: bool = False
+    begun: int = 0
 
 
 class Keeper:
@@ -98,7 +99,9 @@ class Keeper:
         for message in self.host.receive():
             self._heard = now
             kind = message[0]
-            if kind == ToParent.READY:
+            if kind == ToParent.DONE:
+                calls.append(message)
+            elif kind == ToParent.READY:
                 self.readiness = Readiness(State.READY)
                 self._was_ready = True
                 _, self.predictor_name, found, seconds = message
@@ -148,7 +151,7 @@ class Keeper:
         """Ends the child at once. None: it was loading, and is no call's business."""
         assert self.host
         how, tail = self.host.reap()
-        death = Death(why or how, tail, killed=self.host.killed and not why)
+        death = Death(why or how, tail, killed=self.host.killed and not why, begun=self.host.begun)
         self.host = None
         if self.ready:
             self.readiness = Readiness(State.LOADING, f"the predictor's process {death.how}", tail)

@@ -53,7 +53,8 @@ class ToParent(IntEnum):
     """READY predictor's name, batch size that was found or None, seconds: module, constructor, warm-up.
     UNAVAILABLE message, traceback. BEAT. TRIES size of the call that is made next, before it is ready.
 
-    PREPARES id. LOADS id: an instance for its job is made first. BEGINS id.
+    PREPARES id. LOADS id: an instance for its job is made first. BEGINS id: of a call that needed either, or where the
+    child has no arena to mark it in.
     DONE id, values, content types, rejected, seconds that it took.
     RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
     EXHAUSTED id, failure, rejected: memory ran out. POISONED what happened: the process ends by itself.
@@ -84,28 +85,55 @@ def pack(message: tuple[Any, ...]) -> list[bytes]:
     return [header + body] if len(body) < _JOINED else [header, body]
 
 
-def receive(sock: socket.socket) -> tuple[Any, ...] | None:
-    """The next message, waiting for it; None when the other end is gone. For the child: it trusts its parent."""
-    header = _receive_exactly(sock, _HEADER.size)
-    if header is None:
-        return None
-    body = _receive_exactly(sock, _body_length(header))
-    if body is None:
-        return None
-    message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own
-    return message
+class MessageReader:
+    """Waits for messages. For the child: it trusts its parent. A small message takes one system call."""
 
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = memoryview(bytearray(_JOINED))
+        self._begin = self._end = 0
 
-def _receive_exactly(sock: socket.socket, length: int) -> bytearray | None:
-    data = bytearray(length)
-    view = memoryview(data)
-    while view:
-        # MSG_WAITALL: one system call without the GIL, however many pieces the body comes in.
-        count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
-        if count == 0:
+    def next(self) -> tuple[Any, ...] | None:
+        """None when the other end is gone. Raises BrokenWire."""
+        header = self._take(_HEADER.size)
+        body = None if header is None else self._take(_body_length(header))
+        if body is None:
             return None
-        view = view[count:]
-    return data
+        message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own
+        return message
+
+    def _take(self, length: int) -> memoryview | None:
+        """The next bytes, which stay until the call after this."""
+        if length > len(self._buffer):
+            return self._take_large(length)
+        if self._begin + length > len(self._buffer):
+            have = self._end - self._begin
+            self._buffer[:have] = bytes(self._buffer[self._begin : self._end])
+            self._begin, self._end = 0, have
+        while self._end - self._begin < length:
+            count = self._sock.recv_into(self._buffer[self._end :])
+            if count == 0:
+                return None
+            self._end += count
+        taken = self._buffer[self._begin : self._begin + length]
+        self._begin += length
+        if self._begin == self._end:
+            self._begin = self._end = 0
+        return taken
+
+    def _take_large(self, length: int) -> memoryview | None:
+        data = memoryview(bytearray(length))
+        have = self._end - self._begin
+        data[:have] = self._buffer[self._begin : self._end]
+        self._begin = self._end = 0
+        left = data[have:]
+        while left:
+            # MSG_WAITALL: one system call without the GIL, however many pieces the body comes in.
+            count = self._sock.recv_into(left, len(left), socket.MSG_WAITALL)
+            if count == 0:
+                return None
+            left = left[count:]
+        return data
 
 
 def _body_length(header: bytes | bytearray | memoryview) -> int:
@@ -133,8 +161,11 @@ class FrameReader:
             except ConnectionError:
                 chunk = b""
             self.ended = not chunk
-            self._buffer += chunk
-            yield from self._complete()
+            if not self._buffer and len(chunk) > _HEADER.size and _HEADER.size + _body_length(chunk) == len(chunk):
+                yield _load_plain(chunk[_HEADER.size :])  # one message, which it mostly is
+            else:
+                self._buffer += chunk
+                yield from self._complete()
             if len(chunk) < _CHUNK:
                 return  # that was all
 

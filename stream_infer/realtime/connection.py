@@ -249,6 +249,8 @@ class Connection(asyncio.BufferedProtocol):
 def _written(reply: Reply, *, goes_on: bool, is_head: bool) -> bytes:
     """The bytes of an answer."""
     head = _head(reply.status, reply.content_type)
+    if goes_on and not is_head and not reply.headers and reply.content_type is not None:  # nearly all
+        return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, _DATE.line(), len(reply.body), reply.body)
     rest = b"" if goes_on else b"connection: close\r\n"
     for name, value in reply.headers:
         rest += f"{name}: {value}\r\n".encode("latin-1")

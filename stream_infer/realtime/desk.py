@@ -1,7 +1,8 @@
 """The items that are in flight, between their askers and the engine. One thread: the event loop's, which is also the
 one that the engine is started and polled in, so that nothing crosses threads on an item's way.
 
-    admit, submit --the loop's turn ends--> engine.hand_over --the child's socket is readable--> engine.take -> reply
+    admit, submit --the loop's turn ends, or all wait--> engine.hand_over
+    the child's socket is readable--> engine.take -> reply
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -47,12 +48,15 @@ class _Waiting(NamedTuple):
 
 class Desk:
     """Made in the event loop. `on_change` is told when the engine's state changes; what it raises, or what an engine
-    raises that should raise nothing, is in `fault`, and then the desk stands still."""
+    raises that should raise nothing, is in `fault`, and then the desk stands still. `askers`: whoever might ask."""
 
-    def __init__(self, engine: Engine, bounds: Bounds, on_change: Callable[[State], None]) -> None:
+    def __init__(
+        self, engine: Engine, bounds: Bounds, on_change: Callable[[State], None], askers: Sized | None = None
+    ) -> None:
         self._engine = engine
         self._bounds = bounds
         self._on_change = on_change
+        self._askers = askers
         self._loop = asyncio.get_running_loop()
         self.fault: asyncio.Future[None] = self._loop.create_future()
         self._tokens = itertools.count(1)
@@ -116,7 +120,10 @@ class Desk:
     def submit(self, token: int, payload: Payload) -> None:
         """The payload of the place; dropped where nobody waits there any more."""
         self._submitted.append((token, payload))
-        if not self._turn_is_due:
+        if self._askers is not None and len(self._waiting) >= len(self._askers):
+            # Each of them waits for an answer: nobody is left whose item could join.
+            self._guarded(self._hand_in)
+        elif not self._turn_is_due:
             self._turn_is_due = True
             # Behind what else the loop has read in this turn: items that come together share a micro-batch.
             self._loop.call_soon(self._hand_in_soon)
@@ -272,6 +279,6 @@ class Desk:
 def _tasks(submitted: Sequence[tuple[int, Payload]]) -> Sequence[Task]:
     """In columns where all have one content type, which they nearly always have."""
     content_type = submitted[0][1].content_type
-    if all(payload.content_type == content_type for _, payload in submitted):
+    if len(submitted) == 1 or all(payload.content_type == content_type for _, payload in submitted):
         return AlikeTasks([token for token, _ in submitted], [payload.data for _, payload in submitted], content_type)
     return [Task(token, payload) for token, payload in submitted]

@@ -21,7 +21,7 @@ from stream_infer.ports import Fetcher
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.realtime import replies
 from stream_infer.realtime.answering import Answering, Terms
-from stream_infer.realtime.connection import ConnectionLimits
+from stream_infer.realtime.connection import Connection, ConnectionLimits
 from stream_infer.realtime.desk import Bounds, Desk
 from stream_infer.realtime.server import Server
 from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
@@ -87,7 +87,9 @@ class _Role:
     ) -> None:
         realtime = self._realtime
         note = _Notes(self._engine, on_ready, on_unavailable)
-        desk = Desk(self._engine, Bounds(realtime.max_in_flight, realtime.max_in_flight_bytes), note)
+        connections: set[Connection] = set()
+        bounds = Bounds(realtime.max_in_flight, realtime.max_in_flight_bytes)
+        desk = Desk(self._engine, bounds, note, connections)
         terms = Terms(
             self._api.name,
             realtime.timeout,
@@ -95,7 +97,7 @@ class _Role:
             shows_requests=self._api.predictor.sees_requests,
         )
         answering = Answering(terms, desk, self._fetcher)
-        server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes))
+        server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes), connections)
         try:
             async with server.listening(self._address) as url:
                 _LOG.info("listening", url=url, api=self._api.name)

@@ -15,10 +15,12 @@ _SWEEP_S = 5.0
 
 
 class Server:
-    def __init__(self, answers: Answers, limits: ConnectionLimits) -> None:
+    """`connections` holds those that are open."""
+
+    def __init__(self, answers: Answers, limits: ConnectionLimits, connections: set[Connection]) -> None:
         self._answers = answers
         self._limits = limits
-        self._connections: set[Connection] = set()
+        self._connections = connections
         self._server: asyncio.Server | None = None
         self._is_ending = False
 

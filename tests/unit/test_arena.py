@@ -74,3 +74,21 @@ def test_nobody_writes_where_an_unanswered_call_lies(steps: list[tuple[int, bool
                 assert [bytes(view) for view in child.payloads(placed)] == payloads
     finally:
         arena.close()
+
+
+def test_what_the_child_marks_is_seen_by_its_parent_though_payloads_fill_the_arena(arena: Arena) -> None:
+    child = child_of(arena)
+    assert arena.begun() == 0
+
+    child.begin(1 << 40)
+    arena.put(1, [b"\xff" * SIZE])
+
+    assert arena.begun() == 1 << 40
+
+
+def test_the_mark_lies_behind_an_arena_of_any_size() -> None:
+    arena = Arena(SMALLEST + 1)
+    child_of(arena).begin(7)
+    assert arena.put(1, [b"x" * (SMALLEST + 1)]) == (0, [SMALLEST + 1])
+    assert arena.begun() == 7
+    arena.close()

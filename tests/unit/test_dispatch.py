@@ -55,6 +55,17 @@ def test_a_hook_waits_until_all_before_it_is_answered_and_nothing_passes_it(disp
     assert tokens(dispatch.take(2.0)) == [2]
 
 
+def test_a_lost_child_accuses_the_call_that_it_had_marked_and_no_other(dispatch):
+    fill(dispatch, 2)
+    first, second = dispatch.take(0.0), dispatch.take(0.0)
+
+    assert dispatch.lose(None, begun=first.id) == [first]
+    assert tokens(dispatch.take(1.0)) == [1]
+    assert dispatch.lose(None, begun=first.id) == []  # that was another child's
+    assert dispatch.take(2.0) is second
+    assert dispatch.lose(second, begun=second.id) == [second]
+
+
 def test_the_deadline_counts_from_the_announcement_of_the_first_call(dispatch):
     fill(dispatch, 2)
     first, second = dispatch.take(0.0), dispatch.take(0.0)

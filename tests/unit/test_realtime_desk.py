@@ -26,14 +26,14 @@ class Asker:
         return reply.status
 
 
-def with_desk(scenario, **engine):
+def with_desk(scenario, askers=None, **engine):
     """Runs `scenario(desk, engine)` with a desk that is ready."""
 
     async def run():
         fake = FakeEngine()
         for name, value in engine.items():
             setattr(fake, name, value)
-        desk = Desk(fake, Bounds(4, 100), lambda _state: None)
+        desk = Desk(fake, Bounds(4, 100), lambda _state: None, askers)
         desk.start()
         try:
             await scenario(desk, fake)
@@ -71,6 +71,20 @@ def test_what_comes_in_one_turn_of_the_loop_goes_to_the_engine_together():
         assert desk.in_flight == 0
 
     with_desk(scenario, echoes=True)
+
+
+def test_once_all_who_might_ask_have_asked_nobody_is_waited_for():
+    async def scenario(desk, engine):
+        ask(desk, b"0")
+        assert engine.calls == []
+        ask(desk, b"1")
+        assert [len(call) for call in engine.calls] == [2]
+        await turns()
+        desk._turn()
+        assert [len(call) for call in engine.calls] == [2]
+        assert desk.in_flight == 0
+
+    with_desk(scenario, askers=range(2), echoes=True)
 
 
 def test_items_of_several_content_types_are_answered_too():
