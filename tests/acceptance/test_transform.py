@@ -53,7 +53,7 @@ def transform_fn(model, body, content_type, accept):
         while not os.path.exists(os.environ["GATE"]):
             time.sleep(0.005)
     if body == b"slow":
-        time.sleep(1)
+        time.sleep(0.05)
     return body, accept
 """
 
@@ -332,13 +332,9 @@ def test_a_transform_fn_gets_what_fits_and_as_many_workers_as_transforms_may_run
 
 @pytest.mark.timeout(300)
 def test_a_transform_job_is_stopped_by_boto3_and_what_was_whole_is_there(cloud: Cloud) -> None:
-    def counts() -> dict[str, int]:
-        job = requests.get(f"{cloud.gateway}/v1/jobs/endless", timeout=PATIENCE_S).json()
-        return dict(job["counts"])
-
     # Given a job of which one object is done, and another has begun
     cloud.put("in/lines/a", b"one\ntwo\n")
-    cloud.put("in/lines/b", b"three\nwait\n" + b"slow\n" * 20)
+    cloud.put("in/lines/b", b"three\nwait\n" + b"slow\n" * 2000)
     cloud.sagemaker.create_transform_job(
         TransformJobName="endless",
         ModelName="waiting",
@@ -351,7 +347,6 @@ def test_a_transform_job_is_stopped_by_boto3_and_what_was_whole_is_there(cloud: 
         TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
     )
     wait_for(lambda: "at the gate" in cloud.up.text(), PATIENCE_S, cloud.up.text)
-    wait_for(lambda: counts()["waiting"] >= 4, PATIENCE_S, cloud.up.text)
     describe = cloud.sagemaker.describe_transform_job
     assert describe(TransformJobName="endless")["TransformJobStatus"] == "InProgress"
 
@@ -360,11 +355,10 @@ def test_a_transform_job_is_stopped_by_boto3_and_what_was_whole_is_there(cloud: 
     assert describe(TransformJobName="endless")["TransformJobStatus"] == "Stopping"
     cloud.gate.touch()
 
-    # Then the rest is skipped as soon as the worker knows, and no object is there in part
+    # Then it ends with what the worker has been given by then, and no object is there in part
     stopped = described_at_its_end(cloud.sagemaker, "endless")
     assert (stopped["TransformJobStatus"], stopped.get("FailureReason")) == ("Stopped", None)
-    ended = counts()
-    assert ended["succeeded"] >= 4, "what had begun"
-    assert ended["skipped"] > 0
-    assert ended["succeeded"] + ended["skipped"] == ended["enqueued"]
+    counts = requests.get(f"{cloud.gateway}/v1/jobs/endless", timeout=PATIENCE_S).json()["counts"]
+    assert 4 <= counts["succeeded"] <= counts["enqueued"] < 2004
+    assert counts["succeeded"] + counts["skipped"] == counts["enqueued"]
     assert cloud.objects("out/lines/") == {"a.out": b"one\ntwo\n"}
