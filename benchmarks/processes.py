@@ -50,7 +50,7 @@ class Started:
 
 @contextmanager
 def started(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Started]:
-    """The process while it runs; ended in order, and killed where that takes long."""
+    """The process while it runs; ended in order, and killed where that takes long, with whatever it leaves behind."""
     told = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     told.pop("PYTHONDONTWRITEBYTECODE", None)
     process = LeashedProcess.start(command, output=log, grace_s=_GRACE_S, env=told)
@@ -58,6 +58,15 @@ def started(command: Sequence[str], log: Path, environment: Mapping[str, str] | 
         yield Started(process, log)
     finally:
         process.stop(_GRACE_S + 5)
+        _kill_session(process.session)
+
+
+def _kill_session(session: int) -> None:
+    """LitServe ends without its workers and its queue's manager, which would run beside whoever is measured next."""
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if os.getsid(process.pid) == session:
+                process.kill()
 
 
 def family(pid: int) -> list[psutil.Process]:

@@ -59,6 +59,11 @@ class LeashedProcess:
             raise ServiceUnavailable(f"{command[0]} cannot be started; {output} says why.")
         return cls(leash, int(pid))
 
+    @property
+    def session(self) -> int:
+        """The session of the program and of what it starts, the leash in it; what makes one of its own leaves it."""
+        return self._leash.pid
+
     def poll(self) -> int | None:
         """Its exit status (128 + n for signal n), or None while it runs. Never blocks."""
         return self._leash.poll()

@@ -1,5 +1,10 @@
-"""What the report and the guard make of what was measured."""
+"""What the report and the guard make of what was measured, and what is left of who was."""
 
+import sys
+import time
+from pathlib import Path
+
+import psutil
 import pytest
 
 from benchmarks import guard
@@ -7,6 +12,7 @@ from benchmarks.contest import Run
 from benchmarks.contestants import HANDWRITTEN_JOB_TX, HANDWRITTEN_TX, JOB_WORKER, QUIX, WORKER
 from benchmarks.null_model import NullResult
 from benchmarks.observer import Observer
+from benchmarks.processes import started
 from benchmarks.realtime import DIRECT, OURS, Load, RealtimeResult
 from benchmarks.report import Summary, ratio
 
@@ -83,3 +89,26 @@ def test_realtime_counts_the_better_way_to_set_a_peer_up_and_says_the_worst_case
         "p99_vs_mosec": 0.5,
     }
     assert "null model, 64 connections" in result.text()
+
+
+LEAVES_ITS_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], process_group=0)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_contestant_that_ends_without_its_children_leaves_none(tmp_path: Path):
+    log = tmp_path / "log"
+    with started([sys.executable, "-c", LEAVES_ITS_CHILD], log) as process:
+        while not log.read_text().endswith("\n"):
+            assert process.is_running()
+            time.sleep(0.01)
+        child = psutil.Process(int(log.read_text()))
+        assert child.is_running()
+
+    deadline = time.monotonic() + 5
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
