@@ -59,7 +59,7 @@ def ready(engine_of):
 
 
 def test_the_size_of_a_micro_batch_is_found_before_the_first_item(ready, lines):
-    engine = ready("tuned.py:Sleeper", max_batch_size=64, finds_batch_size=True)
+    engine = ready("tuned.py:Clocked", max_batch_size=64, finds_batch_size=True)
 
     assert engine.batch_size == 16
     sizes = ask(engine, list(range(40)))

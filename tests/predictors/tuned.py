@@ -5,17 +5,21 @@ import signal
 import time
 
 
-class Sleeper:
-    """Does up to 16 items in the time of one; answers with how many it was given."""
+class Clocked:
+    """Does up to 16 items in the time of one; answers with how many it was given.
+
+    By a clock of its own, which is what a call is timed with in here: a busy machine does not change what is found.
+    """
 
     def __init__(self, config):
-        pass
+        self.now = 0.0
+        time.perf_counter = lambda: self.now
 
     def example(self):
         return {"any": "item"}
 
     def predict(self, items):
-        time.sleep(0.02 * max(1, len(items) // 16))
+        self.now += 0.02 * max(1, len(items) / 16)
         return [len(items)] * len(items)
 
 
