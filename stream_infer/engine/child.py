@@ -26,6 +26,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from stream_infer.engine.arena import SharedPayloads
@@ -51,6 +52,8 @@ SWITCH_INTERVAL_S = 0.0005
 _MEMORY_FRACTION, _MEMORY_CHECK_S, _SHORT_FOR_S = 0.7, 0.05, 0.5
 # Measured: to give 1 GiB back and clear its pages anew takes 0.5 s.
 _KEPT_FOR_S = 60.0
+# /proc/self/oom_score_adj: thousandths of the memory that there is, added to what a process has.
+_MORE_READILY, _MOST_READILY = 200, 1000
 # sysexits.h: an input/output error, an internal software error.
 _CLOSED_BY_PREDICTOR = 74
 _READER_FAILED = 70
@@ -100,6 +103,7 @@ class Link:
 def main(fd: int, parent: int, payloads: int | None = None) -> None:
     """Loads the predictor and serves calls until it is told to stop."""
     _die_with(parent)
+    _fall_first()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
@@ -209,6 +213,14 @@ def _die_with(parent: int) -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before
         _leave()
+
+
+def _fall_first() -> None:
+    """Where memory runs out the kernel is to take this process, which is replaced and asked with less, and not its
+    parent: it may be the larger one while a model is still being loaded, and its end would be the container's."""
+    file = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):  # another system, or one that does not let us
+        file.write_text(str(min(_MOST_READILY, int(file.read_text()) + _MORE_READILY)))
 
 
 def _leave() -> NoReturn:

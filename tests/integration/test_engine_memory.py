@@ -193,6 +193,15 @@ def test_the_child_is_ended_before_its_container_is_full_and_only_what_does_not_
     assert killed == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a score of the Linux kernel's")
+def test_the_kernel_would_take_the_child_before_its_parent(engine_of):
+    engine = engine_of("ToTheBrim", {})
+    parent, child = (
+        int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (os.getpid(), engine._keeper.host.pid)
+    )
+    assert child == min(1000, parent + 200)
+
+
 def test_micro_batches_that_fill_the_container_are_halved(in_container):
     told, _ = in_container({}, [70, 70, 70, 70])
     assert told["outcomes"] == {str(token): "70" for token in range(4)}
