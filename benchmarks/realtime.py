@@ -34,16 +34,21 @@ OURS, DIRECT = "stream-infer", "direct call"
 _WARM_UP_S = 1.0
 _READY_S = 60.0
 _PEERS = Path(__file__).parent / "peers"
+_COLUMNS = ("requests/s", "p50 ms", "p99 ms", "clients' CPU", "errors", "lacks")
+# A worker that dies: mosec's server/runtime managers and LitServe's monitor end the server, unless there are others.
+_MICRO_BATCHES = "a bad item fails its whole micro-batch; a model that crashes ends the server"
+_ONE_AT_A_TIME = "micro-batches; a model that crashes ends the server"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`command` and `environment` of a port and a model; `path` is asked."""
+    """`command` and `environment` of a port and a model; `path` is asked. `lacks`: of what the replica does."""
 
     name: str
     path: str
     command: Callable[[int, str, Path], list[str]]
     environment: Callable[[int, str], Mapping[str, str]]
+    lacks: str = ""
 
     @property
     def family(self) -> str:
@@ -107,7 +112,7 @@ class RealtimeResult:
     def text(self) -> str:
         tables = [
             table(
-                [f"{model} model, {_shown(connections)}", "requests/s", "p50 ms", "p99 ms", "clients' CPU", "errors"],
+                [f"{model} model, {_shown(connections)}", *_COLUMNS],
                 [_row(name, loads) for name, loads in by_name.items()],
             )
             for model, by_connections in self.loads.items()
@@ -194,6 +199,7 @@ def _litserve(batch: int) -> Server:
         "/predict",
         lambda port, model, _: [str(PEERS_PYTHON), str(_PEERS / "litserve_app.py"), model, str(port), str(batch)],
         lambda _port, _model: {},
+        _lacks(batch),
     )
 
 
@@ -206,11 +212,16 @@ def _mosec(batch: int) -> Server:
             "--log-level", "error",
         ],
         lambda _port, model: {"BENCH_MODEL": model, "BENCH_BATCH": str(batch)},
+        _lacks(batch),
     )  # fmt: skip
 
 
 def _set_up(batch: int) -> str:
     return "micro-batches" if batch > 1 else "one at a time"
+
+
+def _lacks(batch: int) -> str:
+    return _MICRO_BATCHES if batch > 1 else _ONE_AT_A_TIME
 
 
 SERVERS = (
@@ -230,6 +241,7 @@ def _row(name: str, loads: Sequence[Load]) -> list[str]:
         median_and_spread([load.p99 for load in loads], 3),
         f"{100 * statistics.median(load.cpu for load in loads):.0f}%",
         str(sum(load.other for load in loads)),
+        next((server.lacks for server in SERVERS if server.name == name), ""),
     ]
 
 
