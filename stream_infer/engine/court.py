@@ -76,15 +76,15 @@ class Court:
         Raises whatever comes of a message that makes no sense; the call is then still in the child.
         """
         kind, call_id, *rest = message
-        if kind in (ToParent.PREPARES, ToParent.BEGINS, ToParent.LOADS):
-            self._note(kind, self.dispatch.call(call_id), now)
-            return False
         call = self.dispatch.call(call_id)
         if kind == ToParent.DONE:
             values, types, rejected, seconds = rest
             self._answer(call, answers_to(call, values, types, rejected))
             if not call.is_hook:
                 self.dispatch.took(read_seconds(seconds) or 0.0)
+        elif kind in (ToParent.PREPARES, ToParent.BEGINS, ToParent.LOADS):
+            self._note(kind, call, now)
+            return False
         else:
             self._judge(call, _ending(kind, rest, predictor), now)
         self.dispatch.finish(call_id, now)

@@ -22,6 +22,7 @@ _LOST_TOO_OFTEN = 3
 # The child is to have work for so long, since the parent may be busy meanwhile; in at most so many calls.
 _BUSY_S = 0.02
 _DEEPEST = 12
+_MOMENT_S = 0.0005
 _SHORTEST_S = 1e-6
 _WEIGHT = 0.2
 
@@ -54,6 +55,11 @@ class Dispatch:
     def took(self, seconds: float) -> None:
         """A call has taken the child so long."""
         self._seconds += (max(seconds, _SHORTEST_S) - self._seconds) * _WEIGHT
+
+    @property
+    def ends_soon(self) -> bool:
+        """The child is at a call, and they take it less than a moment."""
+        return self._seconds < _MOMENT_S and bool(self._handed)
 
     @property
     def waits(self) -> bool:

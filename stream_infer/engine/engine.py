@@ -213,6 +213,22 @@ class Engine:
         answers, self._court.answers = self._court.answers, []
         return answers
 
+    def take_soon(self) -> list[Answer | AlikeAnswers]:
+        """As `take`, for who has nothing else to do: where the child is about to answer, it is waited for right here.
+
+        Blocks for a millisecond at most. Measured: to be told by an event loop takes longer than a small model does.
+        Whether the child still lives is left to `take`.
+        """
+        host = self._keeper.host
+        if host is None or not self._dispatch.ends_soon:
+            return []
+        host.wait()
+        now = self._clock()
+        self._take_in(now)
+        self._hand_over(now, is_all=True)
+        answers, self._court.answers = self._court.answers, []
+        return answers
+
     def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         """The answers that have come. Blocks until there is one, until `wake`, or up to the timeout.
 

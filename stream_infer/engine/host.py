@@ -105,6 +105,10 @@ class Host:
         except BrokenWire as error:
             self.fault = str(error)
 
+    def wait(self) -> None:
+        """Blocks for a moment, until there is something to receive."""
+        self._reader.wait()
+
     def is_gone(self) -> bool:
         """It had ended before all it said was received, or can no longer be understood."""
         return self._reader.ended or self._ended or bool(self.fault)

@@ -31,6 +31,8 @@ _LARGEST = 1 << 33
 _CHUNK = 1 << 18
 # Below this, one copy is cheaper than a second system call and a second wake-up of the reader.
 _JOINED = 1 << 16
+# SO_RCVTIMEO: seconds, microseconds.
+_MOMENT = struct.pack("@ll", 0, 1000)
 
 
 class ToChild(IntEnum):
@@ -144,22 +146,28 @@ def _body_length(header: bytes | bytearray | memoryview) -> int:
 
 
 class FrameReader:
-    """Reads messages from a socket without blocking. For the parent: it takes nothing but plain values."""
+    """Reads messages from a socket; only `wait` blocks. For the parent: it takes nothing but plain values."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _MOMENT)
         self._buffer = bytearray()
+        self._ahead: bytes | None = None
         self.ended = False
+
+    def wait(self) -> None:
+        """Blocks for a millisecond at most, until there is something for `read`."""
+        if self._ahead is None:
+            self._ahead = self._receive(0)
 
     def read(self) -> Iterator[tuple[Any, ...]]:
         """The messages that have come. Sets `ended` at the end of the stream. Raises BrokenWire."""
         while not self.ended:
-            try:
-                chunk = self._sock.recv(_CHUNK, socket.MSG_DONTWAIT)
-            except BlockingIOError:
+            chunk, self._ahead = self._ahead, None
+            if chunk is None:
+                chunk = self._receive(socket.MSG_DONTWAIT)
+            if chunk is None:
                 return
-            except ConnectionError:
-                chunk = b""
             self.ended = not chunk
             if not self._buffer and len(chunk) > _HEADER.size and _HEADER.size + _body_length(chunk) == len(chunk):
                 yield _load_plain(chunk[_HEADER.size :])  # one message, which it mostly is
@@ -168,6 +176,15 @@ class FrameReader:
                 yield from self._complete()
             if len(chunk) < _CHUNK:
                 return  # that was all
+
+    def _receive(self, flags: int) -> bytes | None:
+        """What has come; nothing at the end of the stream; None: there is nothing yet."""
+        try:
+            return self._sock.recv(_CHUNK, flags)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            return b""
 
     def _complete(self) -> Iterator[tuple[Any, ...]]:
         while len(self._buffer) >= _HEADER.size:

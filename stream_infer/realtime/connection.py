@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import httptools
 
 from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.realtime.heads import Heads
 from stream_infer.realtime.messages import Asker, Reply, Request, problem_reply
 
 _HEAD_BYTES = 64 * 1024
@@ -47,12 +48,16 @@ class Answers(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """`connections` holds all that are open. Once `is_closing` each answer is the last of its connection."""
+    """`connections` holds all that are open, `heads` what their clients say each time. Once `is_closing` each answer is
+    the last of its connection."""
 
-    def __init__(self, answers: Answers, limits: ConnectionLimits, connections: set[Connection]) -> None:
+    def __init__(
+        self, answers: Answers, limits: ConnectionLimits, connections: set[Connection], heads: Heads | None = None
+    ) -> None:
         self._answers = answers
         self._limits = limits
         self._connections = connections
+        self._heads = heads or Heads()
         self._parser = httptools.HttpRequestParser(self)
         self._since = time.monotonic()
         self.is_closing = False
@@ -64,6 +69,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._whole: Request | None = None
         # Those that are read: the one that is being answered, and what came after it.
         self._is_busy = False
         self._token = 0
@@ -97,6 +103,10 @@ class Connection(asyncio.BufferedProtocol):
         """Takes what has come; keeps none of it but copies."""
         if self._is_over or self._refusal is not None:
             return
+        begins = not (self._is_reading or self._is_busy or self._queue or self._is_blocked)
+        if begins and (known := self._heads.find(data)) is not None:
+            self._answer(known, keeps_alive=True)
+            return
         if self._is_in_head:
             self._head_bytes += len(data)
         try:
@@ -112,6 +122,9 @@ class Connection(asyncio.BufferedProtocol):
             elif self._body_bytes > self._limits.body_bytes:
                 detail = f"The body is over limits.request_bytes ({self._limits.body_bytes} bytes)."
                 self._refuse(Problem(ProblemKind.TOO_LARGE, f"{detail} Refer to a large payload by its address."))
+            whole, self._whole = self._whole, None
+            if begins and whole is not None:
+                self._heads.keep(data, whole)
 
     def eof_received(self) -> bool:
         """A client may close its side once it has asked; what is in flight is answered."""
@@ -165,6 +178,7 @@ class Connection(asyncio.BufferedProtocol):
         keeps_alive = self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
         if self._parser.should_upgrade():  # it is answered as if it had not asked; what follows may be anything
             keeps_alive = False
+        self._whole = request if keeps_alive else None
         if self._is_busy or self._queue or self._is_blocked or self._is_over:
             self._queue.append((request, keeps_alive))
             if len(self._queue) >= _PIPELINED:

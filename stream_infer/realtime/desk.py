@@ -65,6 +65,7 @@ class Desk:
         self._submitted: list[tuple[int, Payload]] = []
         self._left: set[int] = set()
         self._turn_is_due = False
+        self._is_delivering = False
         self._ticks_fast = False
         self._timer: asyncio.TimerHandle | None = None
         self._watched: socket.socket | None = None
@@ -121,8 +122,8 @@ class Desk:
         """The payload of the place; dropped where nobody waits there any more."""
         self._submitted.append((token, payload))
         if self._askers is not None and len(self._waiting) >= len(self._askers):
-            # Each of them waits for an answer: nobody is left whose item could join.
-            self._guarded(self._hand_in)
+            # Each of them waits for an answer: nobody is left whose item could join, and nothing is left to do.
+            self._guarded(self._serve)
         elif not self._turn_is_due:
             self._turn_is_due = True
             # Behind what else the loop has read in this turn: items that come together share a micro-batch.
@@ -203,9 +204,19 @@ class Desk:
         if self._timer is None:
             self._set_timer()
 
+    def _serve(self) -> None:
+        self._hand_in()
+        if not self._is_delivering:  # who is answered may have asked again by that
+            self._pass_on(self._engine.take_soon())
+
     def _take(self) -> None:
-        for answer in self._engine.take():
+        self._pass_on(self._engine.take())
+
+    def _pass_on(self, answers: Sequence[Answer | AlikeAnswers]) -> None:
+        self._is_delivering = True
+        for answer in answers:
             self._deliver(answer)
+        self._is_delivering = False
         if self._engine.child_socket is not self._watched:
             self._watch(self._engine.child_socket)
         if self._engine.readiness.state is not self._state:

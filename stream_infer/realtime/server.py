@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from stream_infer.http.address import Address, cannot_listen
 from stream_infer.realtime.connection import Answers, Connection, ConnectionLimits
+from stream_infer.realtime.heads import Heads
 
 _BACKLOG = 1024
 _SWEEP_S = 5.0
@@ -21,6 +22,7 @@ class Server:
         self._answers = answers
         self._limits = limits
         self._connections = connections
+        self._heads = Heads()
         self._server: asyncio.Server | None = None
         self._is_ending = False
 
@@ -61,7 +63,7 @@ class Server:
             connection.close_if_idle()
 
     def _connect(self) -> Connection:
-        connection = Connection(self._answers, self._limits, self._connections)
+        connection = Connection(self._answers, self._limits, self._connections, self._heads)
         connection.is_closing = self._is_ending
         return connection
 

@@ -15,6 +15,7 @@ class FakeEngine:
         self.answers = []
         self.disowned = []
         self.echoes = False
+        self.is_quick = False
         self.breaks = None
 
     def start(self):
@@ -35,6 +36,9 @@ class FakeEngine:
             raise self.breaks
         answers, self.answers = self.answers, []
         return answers
+
+    def take_soon(self):
+        return self.take() if self.is_quick else []
 
     def disown(self, tokens=None):
         self.disowned.append(None if tokens is None else set(tokens))

@@ -1,4 +1,4 @@
-"""What the parent sends is what the child reads, however it comes."""
+"""What the parent sends is what the child reads, however it comes; and how the parent waits for what the child says."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.engine.wire import BrokenWire, MessageReader, pack
+from stream_infer.engine.wire import BrokenWire, FrameReader, MessageReader, pack
 
 # Around what the reader's buffer holds: a body, and a body with its header.
 SIZES = st.integers(0, 300) | st.integers(65_400, 65_600) | st.integers(100_000, 200_000)
@@ -57,3 +57,23 @@ def test_what_is_no_frame_is_a_broken_wire() -> None:
         theirs.sendall(b"\0" * 12)
         with pytest.raises(BrokenWire):
             MessageReader(ours).next()
+
+
+def test_the_parent_waits_for_a_moment_and_then_reads_what_came_meanwhile() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = FrameReader(ours)
+        reader.wait()
+        assert list(reader.read()) == []
+
+        theirs.sendall(b"".join(pack((1,))) + b"".join(pack((2,)))[:5])
+        reader.wait()
+        theirs.sendall(b"".join(pack((2,)))[5:])
+        reader.wait()  # it has something to read already
+        assert list(reader.read()) == [(1,)]
+        assert list(reader.read()) == [(2,)]
+
+        theirs.close()
+        reader.wait()
+        assert list(reader.read()) == []
+        assert reader.ended

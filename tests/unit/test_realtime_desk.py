@@ -87,6 +87,44 @@ def test_once_all_who_might_ask_have_asked_nobody_is_waited_for():
     with_desk(scenario, askers=range(2), echoes=True)
 
 
+def test_a_quick_model_is_waited_for_once_all_who_might_ask_have_asked():
+    async def scenario(desk, engine):
+        engine.is_quick = True
+        first, _ = ask(desk, b"0")
+        assert first.replies == []
+        second, _ = ask(desk, b"1")
+        assert (first.status, second.status) == (200, 200)
+        assert desk.in_flight == 0
+
+    with_desk(scenario, askers=range(2), echoes=True)
+
+
+def test_who_asks_again_when_answered_is_not_answered_within_that():
+    class Insatiable(Asker):
+        depth = 0
+
+        def reply(self, reply):
+            super().reply(reply)
+            assert self.depth == 0
+            self.depth += 1
+            if len(self.replies) < 3:
+                desk_of_it.submit(desk_of_it.admit(1, 5.0, self), Payload(b"1", JSON))
+            self.depth -= 1
+
+    async def scenario(desk, engine):
+        nonlocal desk_of_it
+        desk_of_it, asker = desk, Insatiable()
+        engine.is_quick = True
+        desk.submit(desk.admit(1, 5.0, asker), Payload(b"1", JSON))
+        for count in (1, 2, 3):
+            assert len(asker.replies) == count
+            desk._turn()
+        assert desk.in_flight == 0
+
+    desk_of_it = None
+    with_desk(scenario, askers=range(1), echoes=True)
+
+
 def test_items_of_several_content_types_are_answered_too():
     async def scenario(desk, engine):
         first, _ = ask(desk, b"1")
