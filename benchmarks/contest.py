@@ -43,8 +43,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a run takes place under, but for who runs. `members` processes share the work; somebody looks for results
-    every `look_every_s`."""
+    """What a run takes place under, but for who runs. `members` processes share the work, on this `core` where one is
+    given; somebody looks for results every `look_every_s`."""
 
     load: Callable[[Contestant], Load]
     api: Mapping[str, Any] = field(default_factory=lambda: NULL_API)
@@ -54,6 +54,7 @@ class Conditions:
     warm_up_items: int = WARM_UP_ITEMS
     slowest: float = _SLOWEST
     look_every_s: float = EVERY_S
+    core: int | None = None
 
 
 @contextmanager
@@ -73,7 +74,9 @@ def warm(
             first.release()
         members = [
             opened.enter_context(
-                started(contestant.command(lane), lane.folder / f"log.{number}", conditions.environment)
+                started(
+                    contestant.command(lane), lane.folder / f"log.{number}", conditions.environment, conditions.core
+                )
             )
             for number in range(conditions.members)
         ]

@@ -1,13 +1,17 @@
-"""Images a second of a real model through the worker, from files and from S3, beside loops that only run the model."""
+"""Images a second of a real model through the worker, from files and from S3, beside loops that only run the model.
+
+Twice: on all cores, where what the broker takes is the worker's loss; and on a core of the worker's own, as where the
+broker is another machine.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import pictures, s3_server
 from benchmarks.bench import Bench
@@ -15,9 +19,10 @@ from benchmarks.contest import Announce, Conditions, run_once
 from benchmarks.contestants import OURS
 from benchmarks.load import ReferenceLoad
 from benchmarks.observer import Unfinished
-from benchmarks.processes import started
+from benchmarks.processes import can_be_apart, kept_off, started
 from benchmarks.report import Summary, median_and_spread, ratio, table
 
+# Some 20 s of each: the first fetch and the last commit are a hundredth of that.
 # Some 20 s of each: the first fetch and the last commit are a hundredth of that.
 IMAGES = 1800
 FILES, S3 = "worker, files", "worker, S3 objects"
@@ -27,6 +32,8 @@ _WARM_UP = 2 * pictures.BATCH
 _SHARE = 3
 _SLOWEST = 2.0
 _LOOK_EVERY_S = 0.1
+# The core that is the worker's or a loop's own, while the broker, S3 and the benchmark have the others.
+_CORE = 0
 _LACKS = {
     FILES: "–",
     S3: "–",
@@ -35,25 +42,93 @@ _LACKS = {
     LOADER: "as above, but it reads; no results written, no commits, no isolation; a restart begins anew",
 }
 
+Rates: TypeAlias = dict[str, list[float]]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """Images a second, one figure a round."""
+    """Images a second, one figure a round: `shared` on all cores, which broker, S3 and the benchmark use too; `apart`
+    on one that is the worker's or the loop's own, empty where no process can be bound to a core."""
 
     images: int
-    rates: dict[str, list[float]]
+    shared: Rates
+    apart: Rates
 
     def summarise(self, summary: Summary) -> None:
-        summary.vs_model_limit = ratio(self.rates[FILES], self.rates[MEMORY])
+        summary.vs_model_limit_shared = ratio(self.shared[FILES], self.shared[MEMORY])
+        if self.apart:
+            summary.vs_model_limit = ratio(self.apart[FILES], self.apart[MEMORY])
+            summary.vs_model_limit_s3 = ratio(self.apart.get(S3, []), self.apart[MEMORY])
 
     def text(self) -> str:
-        rows = []
-        for name, rates in self.rates.items():
-            beside = ratio(rates, self.rates[MEMORY])
-            said = "–" if beside is None else f"{beside:.2f}"
-            rows.append([name, median_and_spread(rates, 1), said, _LACKS[name]])
-        head = f"EfficientNet-Lite0, {self.images:,} JPEGs"
-        return table([head, "images/s", "of the in-memory loop", "what it lacks"], rows)
+        tables = [_table("all cores, shared with the broker", self.images, self.shared)]
+        if self.apart:
+            tables.append(_table("one core of its own", self.images, self.apart))
+        return "\n\n".join(tables)
+
+
+def _table(where: str, images: int, rates: Rates) -> str:
+    rows = []
+    for name, found in rates.items():
+        beside = ratio(found, rates[MEMORY])
+        said = "–" if beside is None else f"{beside:.2f}"
+        rows.append([name, median_and_spread(found, 1), said, _LACKS[name]])
+    head = f"EfficientNet-Lite0, {images:,} JPEGs, {where}"
+    return table([head, "images/s", "of the in-memory loop", "what it lacks"], rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What the runs of both settings have in common. `bucket` None: there is no S3 server."""
+
+    bench: Bench
+    folder: Path
+    files: Sequence[Path]
+    bucket: s3_server.Bucket | None
+
+    def runners(self, core: int | None) -> dict[str, Callable[[], float]]:
+        """Each answers its images a second. On a `core` of its own half as many take as long."""
+        count = len(self.files) if core is None else len(self.files) // 2
+        few = max(1, count // _SHARE)
+        files = ReferenceLoad.of_files(self.files[:count])
+        allowed: dict[str, Any] = {"fetch": {"allowed_directories": [str(self.folder)]}}
+        runners = {FILES: lambda: self._worker(files, allowed, core)}
+        if self.bucket is not None:
+            objects = ReferenceLoad(self.bucket.uris[:count], "image/jpeg")
+            listed = {"fetch": {"allowed_s3_prefixes": [self.bucket.prefix]}}
+            runners[S3] = lambda: self._worker(objects, listed, core)
+        runners[MEMORY] = lambda: self._loop("memory", count, core, "--tuned")
+        if core is None:
+            runners[UNTUNED] = lambda: self._loop("memory", few, core)
+            runners[LOADER] = lambda: self._loop("dataloader", few, core)
+        return runners
+
+    def _worker(self, load: ReferenceLoad, changes: Mapping[str, Any], core: int | None) -> float:
+        conditions = Conditions(
+            lambda _: load,
+            api=pictures.api(threads=pictures.THREADS if core is None else 1),
+            changes=changes,
+            environment=None if self.bucket is None else self.bucket.environment,
+            warm_up_items=_WARM_UP,
+            slowest=_SLOWEST,
+            look_every_s=_LOOK_EVERY_S,
+            core=core,
+        )
+        return run_once(self.bench, OURS, conditions).rate
+
+    def _loop(self, kind: str, count: int, core: int | None, *tuned: str) -> float:
+        log = self.bench.folder / f"{kind}.log"
+        log.unlink(missing_ok=True)
+        threads = pictures.THREADS if core is None else 1
+        sizes = ["--count", str(count), "--batch", str(pictures.BATCH), "--threads", str(threads)]
+        command = [sys.executable, "-m", "benchmarks.model_loops", kind, "--folder", str(self.folder), *sizes, *tuned]
+        with started(command, log, core=core) as process:
+            process.wait()
+            lines = log.read_text().splitlines()
+            try:
+                return count / float(lines[-1])
+            except (IndexError, ValueError):
+                raise Unfinished(f"{kind} loop:\n{process.last_words()}") from None
 
 
 def measure(bench: Bench, images: int, rounds: int, announce: Announce) -> ModelResult:
@@ -61,52 +136,25 @@ def measure(bench: Bench, images: int, rounds: int, announce: Announce) -> Model
     files = pictures.write(folder, images)
     announce(f"EfficientNet-Lite0, {images:,} JPEG files, batches of {pictures.BATCH}, {pictures.THREADS} threads")
     with ExitStack() as opened:
-        allowed: dict[str, Any] = {"fetch": {"allowed_directories": [str(folder)]}}
-        runners: dict[str, Callable[[], float]] = {
-            FILES: lambda: _worker(bench, ReferenceLoad.of_files(files), allowed, None),
-        }
+        bucket = None
         if s3_server.VERSITYGW.exists():
             bucket = opened.enter_context(s3_server.serve(files, bench.folder / "s3"))
-            listed = {"fetch": {"allowed_s3_prefixes": [bucket.prefix]}}
-            load = ReferenceLoad(bucket.uris, "image/jpeg")
-            runners[S3] = lambda: _worker(bench, load, listed, bucket.environment)
         else:
             announce(f"  {S3} is left out: {s3_server.VERSITYGW} is not there (make versitygw)")
-        runners[MEMORY] = lambda: images / _loop_seconds(bench, "memory", folder, "--tuned")
-        few = max(1, images // _SHARE)
-        runners[UNTUNED] = lambda: few / _loop_seconds(bench, "memory", folder, "--count", str(few))
-        runners[LOADER] = lambda: few / _loop_seconds(bench, "dataloader", folder, "--count", str(few))
-        rates: dict[str, list[float]] = {name: [] for name in runners}
-        for number in range(rounds):
-            for name, run in runners.items() if number % 2 == 0 else reversed(runners.items()):
-                rates[name].append(run())
-                announce(f"  round {number + 1}: {name} {rates[name][-1]:.1f} images/s")
-    return ModelResult(images, rates)
+        course = _Course(bench, folder, files, bucket)
+        shared = _in_turns(course.runners(None), rounds, announce)
+        apart: Rates = {}
+        if can_be_apart():
+            announce("on a core of its own, broker and S3 on the others")
+            opened.enter_context(kept_off(_CORE, [bench.broker_pid, *([bucket.pid] if bucket else [])]))
+            apart = _in_turns(course.runners(_CORE), rounds, announce)
+    return ModelResult(images, shared, apart)
 
 
-def _worker(
-    bench: Bench, load: ReferenceLoad, changes: Mapping[str, Any], environment: Mapping[str, str] | None
-) -> float:
-    conditions = Conditions(
-        lambda _: load,
-        api=pictures.api(),
-        changes=changes,
-        environment=environment,
-        warm_up_items=_WARM_UP,
-        slowest=_SLOWEST,
-        look_every_s=_LOOK_EVERY_S,
-    )
-    return run_once(bench, OURS, conditions).rate
-
-
-def _loop_seconds(bench: Bench, kind: str, folder: Path, *more: str) -> float:
-    log = bench.folder / f"{kind}.log"
-    log.unlink(missing_ok=True)
-    options = ["--folder", str(folder), "--batch", str(pictures.BATCH), "--threads", str(pictures.THREADS), *more]
-    with started([sys.executable, "-m", "benchmarks.model_loops", kind, *options], log) as process:
-        process.wait()
-        lines = log.read_text().splitlines()
-        try:
-            return float(lines[-1])
-        except (IndexError, ValueError):
-            raise Unfinished(f"{kind} loop:\n{process.last_words()}") from None
+def _in_turns(runners: Mapping[str, Callable[[], float]], rounds: int, announce: Announce) -> Rates:
+    rates: Rates = {name: [] for name in runners}
+    for number in range(rounds):
+        for name, run in runners.items() if number % 2 == 0 else reversed(runners.items()):
+            rates[name].append(run())
+            announce(f"  round {number + 1}: {name} {rates[name][-1]:.1f} images/s")
+    return rates

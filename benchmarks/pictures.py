@@ -30,9 +30,9 @@ _PHOTOGRAPHS = ("astronaut.png", "cat.png", "coffee.png", "flower.jpg", "motorcy
 _WIDTHS = (440, 640)
 
 
-def api(batch: int = BATCH) -> dict[str, Any]:
+def api(batch: int = BATCH, threads: int = THREADS) -> dict[str, Any]:
     """An API that classifies them."""
-    batching = {"max_batch_size": batch, "preprocess_threads": THREADS}
+    batching = {"max_batch_size": batch, "preprocess_threads": threads}
     return {"predictor": LITE0.model_dump(), "batching": batching}
 
 

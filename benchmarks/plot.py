@@ -54,7 +54,9 @@ def draw(results: Results, file: Path) -> None:
         delays = {name: results.latency.p99(name) for name in results.latency.delays}
         _bars(next(places), "100 items/s: p99 of produce to committed result, ms", delays)
     if results.model is not None:
-        _bars(next(places), "EfficientNet-Lite0: images/s", results.model.rates)
+        _bars(next(places), "EfficientNet-Lite0, cores shared with the broker: images/s", results.model.shared)
+        if results.model.apart:
+            _bars(next(places), "EfficientNet-Lite0, a core of its own: images/s", results.model.apart)
     if results.batching is not None:
         _batches(next(places), results.batching)
     if results.growth is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -49,8 +50,13 @@ class Started:
 
 
 @contextmanager
-def started(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Started]:
-    """The process while it runs; ended in order, and killed where that takes long, with whatever it leaves behind."""
+def started(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, core: int | None = None
+) -> Iterator[Started]:
+    """The process while it runs, on this core where one is given; ended in order, and killed where that takes long,
+    with whatever it leaves behind."""
+    if core is not None:
+        command = ["taskset", "--cpu-list", str(core), *command]
     told = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
     told.pop("PYTHONDONTWRITEBYTECODE", None)
     process = LeashedProcess.start(command, output=log, grace_s=_GRACE_S, env=told)
@@ -59,6 +65,31 @@ def started(command: Sequence[str], log: Path, environment: Mapping[str, str] | 
     finally:
         process.stop(_GRACE_S + 5)
         _kill_session(process.session)
+
+
+def can_be_apart() -> bool:
+    """There is more than one core, and a process can be bound to one."""
+    bindable = shutil.which("taskset") is not None and hasattr(os, "sched_getaffinity")
+    return bindable and len(os.sched_getaffinity(0)) > 1
+
+
+@contextmanager
+def kept_off(core: int, pids: Sequence[int]) -> Iterator[None]:
+    """All threads of these processes, and of this one, leave the core alone; what they start does, too."""
+    before = os.sched_getaffinity(0)
+    everybody = [*pids, os.getpid()]
+    _move(everybody, before - {core})
+    try:
+        yield
+    finally:
+        _move(everybody, before)
+
+
+def _move(pids: Sequence[int], cores: set[int]) -> None:
+    for pid in pids:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # it has ended
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def _kill_session(session: int) -> None:

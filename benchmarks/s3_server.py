@@ -24,11 +24,12 @@ _START_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`environment` is what a process needs to find it by boto3's own rules."""
+    """`environment` is what a process needs to find it by boto3's own rules; `pid` the server's."""
 
     prefix: str
     uris: tuple[str, ...]
     environment: dict[str, str]
+    pid: int
 
 
 @contextmanager
@@ -62,4 +63,4 @@ def serve(files: Sequence[Path], folder: Path) -> Iterator[Bucket]:
             client.put_object(Bucket=_BUCKET, Key=file.name, Body=file.read_bytes())
         client.close()
         uris = tuple(f"s3://{_BUCKET}/{file.name}" for file in files)
-        yield Bucket(f"s3://{_BUCKET}/", uris, environment)
+        yield Bucket(f"s3://{_BUCKET}/", uris, environment, process.pid)
