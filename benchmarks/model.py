@@ -154,7 +154,7 @@ def measure(bench: Bench, images: int, rounds: int, announce: Announce) -> Model
 def _in_turns(runners: Mapping[str, Callable[[], float]], rounds: int, announce: Announce) -> Rates:
     rates: Rates = {name: [] for name in runners}
     for number in range(rounds):
-        for name, run in runners.items() if number % 2 == 0 else reversed(runners.items()):
-            rates[name].append(run())
+        for name in list(runners)[:: 1 if number % 2 == 0 else -1]:
+            rates[name].append(runners[name]())
             announce(f"  round {number + 1}: {name} {rates[name][-1]:.1f} images/s")
     return rates
