@@ -1,8 +1,10 @@
 """The fixtures that every kind of test shares, and a test's kind by its folder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support.kafka_fixture import bootstrap_servers, kafka, topic_prefix
@@ -15,6 +17,16 @@ __all__ = ["bootstrap_servers", "kafka", "s3", "s3_server", "topic_prefix", "tox
 # same examples each time.
 settings.register_profile("unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+_configure = structlog.configure
+
+
+def _configure_anew(**options: Any) -> None:
+    """A logger that is kept would outlive the test that configured it, and be deaf to what the next one captures."""
+    _configure(**{**options, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _configure_anew
 
 KINDS = ("unit", "contract", "integration", "acceptance")
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.request import getproxies
 
 from connectors.content_types import content_type_of
 from connectors.fetchers.signed import Body, NoBody, SignedReads
@@ -21,18 +25,28 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1024 * 1024
 _SIGNED_S = 300
+# botocore exchanges credentials from 15 minutes before their end on.
+_RENEWED_EVERY_S = 60.0
+_BY_BOTO_S = 300.0
 _PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
+
+_Signature: TypeAlias = str | None
 
 
 class S3Fetcher:
     """Reads objects by signed URLs, and by boto3 in threads what those do not bring: its errors are the ones told.
 
-    A bucket that only boto3 could read is left to it from then on. Repeating is left to the retry tiers, but for one
-    quick try. Credentials that S3 does not accept are nobody's fault among the items: they raise RetryableError.
+    A bucket that only boto3 could read is left to it for five minutes, and all are where the environment names a proxy.
+    Repeating is left to the retry tiers, but for one quick try. Credentials that S3 does not accept are nobody's fault
+    among the items: they raise RetryableError.
     """
 
-    def __init__(self, policy: FetchPolicy, endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, policy: FetchPolicy, endpoint_url: str | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._policy = policy
+        self._clock = clock
+        self._renewed_at = -math.inf
         self._access = S3Access(
             endpoint_url=endpoint_url,
             connect_timeout_s=min(5.0, policy.timeout_s),
@@ -40,10 +54,13 @@ class S3Fetcher:
             attempts=2,
             connections=policy.concurrency,
         )
-        self._client: S3Client | None = None
+        self._clients: dict[_Signature, S3Client] = {}
         self._making = threading.Lock()
         self._signed = SignedReads(policy.concurrency, self._access.connect_timeout_s)
-        self._only_by_boto: set[str] = set()
+        self._signs = not getproxies().keys() & {"http", "https", "all"}
+        self._by_boto_until: dict[str, float] = {}
+        # Reads that hang hold the threads that read; those who sign must not wait for them.
+        self._signers = ThreadPoolExecutor(1, thread_name_prefix="sign-s3")
         self._threads = ThreadPoolExecutor(policy.concurrency, thread_name_prefix="fetch-s3")
         self._free = asyncio.Semaphore(policy.concurrency)
 
@@ -73,38 +90,42 @@ class S3Fetcher:
     async def close(self) -> None:
         """Does not wait for a read that hangs."""
         await self._signed.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
+        for threads in (self._signers, self._threads):
+            threads.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients.values():
+            client.close()
 
     async def _read(self, place: S3Place) -> Body:
         """Raises S3Error."""
         loop = asyncio.get_running_loop()
         found = None
-        if place.bucket not in self._only_by_boto:
-            # In a thread: credentials that are about to end are exchanged for new ones there.
-            url = await loop.run_in_executor(self._threads, self._url, place)
-            found = await self._signed.read(url, self._policy.max_bytes)
+        if self._signs and self._clock() >= self._by_boto_until.get(place.bucket, -math.inf):
+            # Now and then in a thread: the client is made there, and credentials that end soon are exchanged.
+            if self._clock() >= self._renewed_at + _RENEWED_EVERY_S:
+                await loop.run_in_executor(self._signers, self._url, place)
+                self._renewed_at = self._clock()
+            found = await self._signed.read(self._url(place), self._policy.max_bytes)
             if isinstance(found, Body):
                 return found
         body = await loop.run_in_executor(self._threads, self._read_by_boto, place)
         if isinstance(found, NoBody) and found.may_last:
-            self._only_by_boto.add(place.bucket)
+            self._by_boto_until[place.bucket] = self._clock() + _BY_BOTO_S
         return body
 
-    def _connected(self) -> S3Client:
+    def _connected(self, signature: _Signature = None) -> S3Client:
         """Made when first needed: most deployments fetch nothing from S3, and boto3's setup takes its time."""
         with self._making:
-            if self._client is None:
+            if signature not in self._clients:
                 try:
-                    # boto3's own choice for signed URLs is the older signature, which most servers refuse.
-                    self._client = s3_client(self._access, signature="s3v4")
+                    self._clients[signature] = s3_client(self._access, signature)
                 except ConfigError as error:
                     raise S3Error(S3Fault.SETUP, str(error)) from error
-            return self._client
+            return self._clients[signature]
 
     def _url(self, place: S3Place) -> str:
-        client = self._connected()
+        # boto3's own choice for signed URLs is the older signature, which most servers refuse; for requests it knows
+        # what a bucket wants, S3 Express or an access point of several regions.
+        client = self._connected("s3v4")
         params = {"Bucket": place.bucket, "Key": place.key}
         with s3_errors():
             return client.generate_presigned_url("get_object", Params=params, ExpiresIn=_SIGNED_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.request import getproxies
 
 import aiohttp
 from yarl import URL
@@ -56,7 +55,7 @@ class SignedReads:
                 return Body(data, len(data), told)
         except aiohttp.ClientConnectionError as error:
             return NoBody(may_last=isinstance(error, aiohttp.ClientConnectorError))
-        except (aiohttp.ClientError, OSError, ValueError):
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError):  # the last: the session is closed
             return NoBody(may_last=False)
 
     async def close(self) -> None:
@@ -84,6 +83,7 @@ class SignedReads:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
                 auto_decompress=False,  # an object is its bytes, whatever its Content-Encoding says
-                trust_env=bool(getproxies()),  # as boto3 does; asking the environment each time takes its time
+                headers={"Accept-Encoding": "identity"},
+                trust_env=False,  # else a password that ~/.netrc has for the host stands beside the signature
             )
         return self._session

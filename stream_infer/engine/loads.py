@@ -97,7 +97,9 @@ class Loads:
         if before is not None and call.loading_since < before.until:  # it was in the child when that one failed
             return _until(before, now)
         attempts = 1 + (0 if before is None else before.attempts)
-        wait = max(self._delays[min(attempts, len(self._delays)) - 1], failure.retry_after or 0.0)
+        # What nobody waits for in a job is tried again soon, or whoever comes meanwhile spends his attempts in vain.
+        place = 0 if job_id is None else min(attempts, len(self._delays)) - 1
+        wait = max(self._delays[place], failure.retry_after or 0.0)
         if job_id is None:  # its items have attempts of their own, and a breaker
             failed = _Failed(attempts, now + wait, replace(failure, final=False, of_job=False))
         elif attempts >= (most or self._most):

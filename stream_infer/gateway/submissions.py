@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.jobs.events import StopRequested, encode_event
 from stream_infer.jobs.spec import Job, JobSpec
+from stream_infer.jobs.status import JobStatus
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import ApiSettings
 from stream_infer.uploads import items_key, upload_of
@@ -121,11 +123,11 @@ class Submissions:
             unknown = ServiceUnavailable(f"{sentence(error)} {advice}")
             raise problem_of(unknown).with_members(job_id=job.job_id) from error
         _log.info("submitted", job_id=job.job_id, api=job.api, inline_items=job.items or 0)
-        await services.board.catch_up()
-        known = services.board.peek(job.job_id)
-        if known is None:
-            raise ServiceUnavailable(f"job {job.job_id} is written and cannot be read back yet")
-        return known
+        # It is submitted: whoever heard of a fault from here on would submit it again, as another job.
+        with suppress(ServiceUnavailable):
+            await services.board.catch_up()
+        first = JobStatus(job_id=job.job_id, api=job.api, submitted_at=job.submitted_at)
+        return services.board.peek(job.job_id) or KnownJob(job, first)
 
     def listing(self, asked: Asked, limit: int) -> Listing:
         """The first `limit` items that it would enqueue."""

@@ -49,6 +49,7 @@ class Steps:
             if cancelled.wait(seconds):
                 raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
 
+        check()  # it may have waited in its queue until another step of the job was done in another one
         match task.step:
             case Step.UNSEAL:
                 return self._unseal(status)

@@ -509,6 +509,11 @@ def who_is_asked_for_two_objects(status, monkeypatch):
     return asyncio.run(run())
 
 
+def test_where_the_environment_names_a_proxy_all_is_left_to_boto3(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    assert who_is_asked_for_two_objects(403, monkeypatch) == ["boto3", "boto3"]
+
+
 @pytest.mark.parametrize("status", [301, 307, 400, 403])
 def test_a_bucket_that_only_boto3_can_read_is_left_to_it(status, monkeypatch):
     assert who_is_asked_for_two_objects(status, monkeypatch) == ["signed URL", "boto3", "boto3"]

@@ -52,10 +52,15 @@ def on_a_terminal(
     """`stream-infer` on a terminal of 200 columns and 50 lines; killed at the end if it still runs."""
     ours, theirs = pty.openpty()
     size = {"TERM": "xterm", "COLUMNS": "200", "LINES": "50"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stream_infer", *arguments],
-        cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, **(environment or {}), **size},
-    )  # fmt: skip
+    # What a shell runs in the background ignores Ctrl-C, and so would all that these tests start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream_infer", *arguments],
+            cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, **(environment or {}), **size},
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
     os.close(theirs)
     terminal = Terminal(process, ours)
     try:
