@@ -11,6 +11,7 @@ from yarl import URL
 
 from connectors.content_types import content_type_of
 from connectors.fetchers.addresses import GuardedResolver, check_literal
+from connectors.fetchers.bodies import body_within
 from connectors.policy import FetchPolicy
 from connectors.retry_after import retry_after_s
 from connectors.uris import redacted
@@ -20,7 +21,6 @@ from stream_infer.records import Payload
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
-_CHUNK_BYTES = 64 * 1024
 
 
 class HttpFetcher:
@@ -101,24 +101,14 @@ class HttpFetcher:
         return self._session
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """Counts what arrives, decompressed: a length that was announced may be a lie, or of the compressed body."""
         limit = self._policy.max_bytes
-        size = response.content_length or 0
-        chunks: list[bytes] = []
-        if size <= limit:
-            size = 0
-            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > limit:
-                    break
+        data, size = await body_within(response, limit)
         if size > limit:
-            response.close()  # or leaving would read on
             raise RefusedItem(
                 f"{redacted(str(response.url))} has {size} bytes or more, the limit is {limit}: "
                 "raise fetch.max_bytes or make the payload smaller"
             )
-        return b"".join(chunks)
+        return data
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
 from connectors.content_types import content_type_of
@@ -29,8 +29,6 @@ _SIGNED_S = 300
 _RENEWED_EVERY_S = 60.0
 _BY_BOTO_S = 300.0
 _PASSES = frozenset({S3Fault.PASSING, S3Fault.SETUP})
-
-_Signature: TypeAlias = str | None
 
 
 class S3Fetcher:
@@ -54,7 +52,7 @@ class S3Fetcher:
             attempts=2,
             connections=policy.concurrency,
         )
-        self._clients: dict[_Signature, S3Client] = {}
+        self._clients: dict[str | None, S3Client] = {}
         self._making = threading.Lock()
         self._signed = SignedReads(policy.concurrency, self._access.connect_timeout_s)
         self._signs = not getproxies().keys() & {"http", "https", "all"}
@@ -112,7 +110,7 @@ class S3Fetcher:
             self._by_boto_until[place.bucket] = self._clock() + _BY_BOTO_S
         return body
 
-    def _connected(self, signature: _Signature = None) -> S3Client:
+    def _connected(self, signature: str | None = None) -> S3Client:
         """Made when first needed: most deployments fetch nothing from S3, and boto3's setup takes its time."""
         with self._making:
             if signature not in self._clients:
