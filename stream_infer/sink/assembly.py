@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import structlog
 
@@ -32,8 +32,10 @@ class Abandoned(StreamInferError):
     """The job's partition is somebody else's now, or the process is ending: nothing more is to be written."""
 
 
-Check: TypeAlias = Callable[[], None]
-"""Whether to go on. Raises Abandoned where the step is not ours any more."""
+class Check(Protocol):
+    """Whether to go on: waits so many seconds, and raises Abandoned where the step is not ours any more."""
+
+    def __call__(self, seconds: float = 0.0) -> None: ...
 
 
 def is_whole(status: JobStatus, records: Iterable[ManifestRecord]) -> bool:

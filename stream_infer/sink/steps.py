@@ -45,8 +45,8 @@ class Steps:
         """
         status = task.status
 
-        def check() -> None:
-            if cancelled.is_set():
+        def check(seconds: float = 0.0) -> None:
+            if cancelled.wait(seconds):
                 raise Abandoned(f"finalizing {status.job_id} goes on elsewhere")
 
         check()  # it may have waited in its queue until another step of the job was done in another one

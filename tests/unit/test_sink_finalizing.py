@@ -19,7 +19,7 @@ FINALIZING = JobStatus(job_id="j", api="echo", state=State.FINALIZING, phase=Pha
 NO_REPLAYS = Replays()
 
 
-def go_on() -> None:
+def go_on(_seconds: float = 0.0) -> None:
     """Nobody has taken the step over."""
 
 
@@ -229,7 +229,7 @@ def test_a_reopened_job_that_had_been_stopped_gets_no_success() -> None:
 def test_an_abandoned_assembly_writes_nothing_more() -> None:
     store = MemoryStore()
 
-    def check() -> None:
+    def check(_seconds: float = 0.0) -> None:
         raise Abandoned("elsewhere")
 
     with pytest.raises(Abandoned):

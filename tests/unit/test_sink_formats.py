@@ -248,7 +248,7 @@ def test_a_line_keeps_its_offset_and_ordinal() -> None:
 
 
 def agreed(store: MemoryStore, records_: list[ManifestRecord]) -> list[ManifestRecord]:
-    return agreeing(store, records_, FORMATS, lambda: None)
+    return agreeing(store, records_, FORMATS, lambda _seconds=0.0: None)
 
 
 def test_objects_that_disagree_are_put_anew_under_their_keys_when_the_job_ends() -> None:
