@@ -22,12 +22,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """Its records are committed only while `backlog` is still the partition's own. `began_at` in monotonic seconds."""
+    """Its records are committed only while `backlog` is still the partition's own.
+
+    `away_since`, in monotonic seconds: when a try first failed since its place is away, and none since for a service's
+    sake: what our own store keeps waiting costs the place none of the patience that there is with it.
+    """
 
     partition: Partition
     backlog: Backlog
     task: Task
-    began_at: float
+    away_since: float | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     _backoff: Backoff = field(default_factory=Backoff)
     _future: Future[list[OutgoingRecord]] | None = None
@@ -50,6 +54,10 @@ class Attempt:
         error = self._future.exception()
         if not isinstance(error, ServiceUnavailable | OutputUnavailable):
             return True
+        if isinstance(error, ServiceUnavailable):
+            self.away_since = None
+        elif self.away_since is None:
+            self.away_since = now
         delay = self._backoff.failed(now)
         log.warning("finalizing_waits", job_id=self.task.status.job_id, error=str(error), retry_in_s=delay)
         self._future = None

@@ -155,13 +155,13 @@ class Finalizer:
         for partition, backlog in self._owned.backlogs.items():
             begun = {attempt.task.name for attempt in attempts if attempt.backlog is backlog}
             new = (task for task in backlog.tasks(now) if task.name not in begun)
-            attempts.extend([Attempt(partition, backlog, task, now) for task in new])
+            attempts.extend([Attempt(partition, backlog, task) for task in new])
         for attempt in attempts:
             attempt.go_on(self._start, now)
 
     def _start(self, attempt: Attempt) -> Future[list[OutgoingRecord]]:
         task = attempt.task
-        return self._lanes.of(task.output).submit(self._steps.take, task, attempt.cancelled, attempt.began_at)
+        return self._lanes.of(task.output).submit(self._steps.take, task, attempt.cancelled, attempt.away_since)
 
     def _commit(self) -> None:
         """One transaction for each step that is done, then one for all places where nothing was asked for.

@@ -45,11 +45,11 @@ class Outputs:
         self._results = StoredResults(store, formats)
 
     def make(
-        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, began_at: float
+        self, status: JobStatus, records: Sequence[ManifestRecord], check: Check, away_since: float | None
     ) -> tuple[Assembled | None, str | None]:
         """What was assembled of the job's objects, and why it was not, for good.
 
-        None of both where it wants nothing. `began_at`: since when, in monotonic seconds, its place has been tried.
+        None of both where it wants nothing. `away_since`: when its place was first found away, in monotonic seconds.
         Raises Abandoned, ServiceUnavailable where the store is away, and OutputUnavailable where the place is, which is
         to be tried again.
         """
@@ -68,7 +68,7 @@ class Outputs:
         except ConfigError as error:
             return None, f"nothing is assembled at {output}: {error}"
         except OutputUnavailable as error:
-            if time.monotonic() < began_at + PATIENCE_S:
+            if away_since is None or time.monotonic() < away_since + PATIENCE_S:
                 raise
             return None, f"not all is assembled at {output}, after {PATIENCE_S:.0f} s of trying: {error}"
 

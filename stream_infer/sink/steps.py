@@ -38,8 +38,8 @@ class Steps:
         """Raises TopicMismatch or ServiceUnavailable."""
         self._manifests.check()
 
-    def take(self, task: Task, cancelled: threading.Event, began_at: float) -> list[OutgoingRecord]:
-        """One try. `began_at`: when the first one was begun, in monotonic seconds.
+    def take(self, task: Task, cancelled: threading.Event, away_since: float | None) -> list[OutgoingRecord]:
+        """One try. `away_since` as for `Outputs.make`.
 
         Raises Abandoned once `cancelled`; ServiceUnavailable or OutputUnavailable where it is to be tried again.
         """
@@ -56,7 +56,7 @@ class Steps:
             case Step.HOOK:
                 return self._publish_hook(status)
             case Step.ASSEMBLE:
-                return self._assemble(status, check, began_at)
+                return self._assemble(status, check, away_since)
 
     def _unseal(self, status: JobStatus) -> list[OutgoingRecord]:
         """A reader that finds `_SUCCESS` takes the job for complete: while it runs again there must be none."""
@@ -80,11 +80,11 @@ class Steps:
         event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
         return [control, self._progress(event)]
 
-    def _assemble(self, status: JobStatus, check: Check, began_at: float) -> list[OutgoingRecord]:
+    def _assemble(self, status: JobStatus, check: Check, away_since: float | None) -> list[OutgoingRecord]:
         errors: list[str] = []
 
         def assembled(left: Sequence[ManifestRecord]) -> Assembled | None:
-            made, error = self._outputs.make(status, left, check, began_at)
+            made, error = self._outputs.make(status, left, check, away_since)
             errors.extend([] if error is None else [error])
             return made
 

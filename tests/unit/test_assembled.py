@@ -236,10 +236,10 @@ def stored(store, outcomes):
     return records
 
 
-def make(store, status, records, open_output=None, allowed=(), began_at=None):
+def make(store, status, records, open_output=None, allowed=(), away_since=None):
     settings = Settings(sink={"allowed_outputs": list(allowed)})
     outputs = Outputs(settings, store, open_output or pytest.fail)
-    return outputs.make(status, records, lambda s=0.0: None, time.monotonic() if began_at is None else began_at)
+    return outputs.make(status, records, lambda s=0.0: None, away_since)
 
 
 def test_a_job_that_wants_nothing_assembled_gets_nothing():

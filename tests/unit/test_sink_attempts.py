@@ -26,7 +26,7 @@ def task(output: str | None = None, step: Step = Step.ASSEMBLE) -> Task:
 def test_a_step_that_fails_for_something_away_gives_its_thread_back_and_is_tried_again_later(fault: Exception) -> None:
     pool = HandWorkedPool()
     said: list[Exception | OutgoingRecord] = [fault, fault, RECORD]
-    attempt = Attempt(("status", 0), Backlog(0.5), task(), began_at=0.0)
+    attempt = Attempt(("status", 0), Backlog(0.5), task())
 
     def take() -> list[OutgoingRecord]:
         answer = said.pop(0)
@@ -49,8 +49,25 @@ def test_a_step_that_fails_for_something_away_gives_its_thread_back_and_is_tried
     assert attempt.records() == [RECORD]
 
 
+def test_the_patience_with_a_place_begins_when_it_is_first_away_and_anew_behind_a_service_that_was() -> None:
+    pool, attempt = HandWorkedPool(), Attempt(("status", 0), Backlog(0.5), task("s3://b/out"))
+    place, service = OutputUnavailable("no such bucket"), ServiceUnavailable("the store is away")
+
+    def fail(error: Exception, now: float) -> float | None:
+        def take() -> list[OutgoingRecord]:
+            raise error
+
+        attempt.go_on(lambda _attempt: pool.submit(take), now)
+        pool.work()
+        assert not attempt.is_over(now)
+        return attempt.away_since
+
+    said = [fail(error, 1000.0 + 100 * n) for n, error in enumerate([service, place, place, service, place])]
+    assert said == [None, 1100.0, 1100.0, None, 1400.0]
+
+
 def test_what_nobodys_absence_explains_is_raised_where_the_records_are_asked_for() -> None:
-    pool, attempt = HandWorkedPool(), Attempt(("status", 0), Backlog(0.5), task(), began_at=0.0)
+    pool, attempt = HandWorkedPool(), Attempt(("status", 0), Backlog(0.5), task())
     attempt.go_on(lambda _attempt: pool.submit(lambda: [1 // 0]), 0.0)
     pool.work()
 
