@@ -158,6 +158,10 @@ class Engine:
         if self._keeper.host is not None and self._keeper.ready:
             self._keeper.host.send((ToChild.FORGET.value, job_id))
 
+    def forgive_jobs(self) -> None:
+        """No attempt so far at a job's own instance counts: something that all may need was away."""
+        self._court.loads.forget_all()
+
     def withdraw(self, tokens: Container[int] | None = None) -> list[Task]:
         """Takes back the tasks with these tokens (None: all) that are not in the child yet; they get no answer.
 

@@ -4,7 +4,8 @@
     it is not done within `load_timeout_s`             fails the job: each further one would keep all others waiting
     memory runs out                                    at once again, in a process that has no other job's instance
 
-Meanwhile the job's items go back without a call, and other jobs' are predicted.
+Meanwhile the job's items go back without a call, and other jobs' are predicted. A hook's attempts are its caller's: the
+failure of one that is to have no further one is `final`.
 """
 
 from __future__ import annotations
@@ -88,11 +89,16 @@ class Loads:
         self._failed.pop(job_id, None)
         self._deaths.pop(job_id, None)
 
+    def forget_all(self) -> None:
+        """Something that all may need was away: no attempt so far counts."""
+        self._failed.clear()
+        self._deaths.clear()
+
     def _fail(self, call: Call, failure: Failure, now: float, most: int | None = None) -> Failure:
         """Counts an attempt, of which there are `most`; what the call's items are answered with."""
         assert call.loading_since is not None
         if call.is_hook:
-            return failure
+            return replace(failure, final=most == 1)
         job_id, before = call.job_id, self._failed.get(call.job_id)
         if before is not None and call.loading_since < before.until:  # it was in the child when that one failed
             return _until(before, now)

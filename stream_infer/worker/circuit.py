@@ -5,7 +5,8 @@ SERVING --too many failures--> EXAMINING (a fresh child loads and warms up)
     it can, and no job is to blame (job-less items, or a service that is away): TRYING held items, until one succeeds
 SERVING --the child cannot be had--> HALTED --it is ready--> SERVING
 
-While it does not serve nothing that the predictor says is an item's end but a success.
+While it does not serve nothing that the predictor says is an item's end but a success. Nor does what fails until then
+count against a job whose own instance is to be made: what it needs may be what is away.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class PredictorHost(Protocol):
     def withdraw(self) -> list[Task]: ...
 
     def restart(self, reason: str) -> None: ...
+
+    def forgive_jobs(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,8 @@ class Circuit:
             return None
         found = next((entry for entry in self._waiting.those_for_predictor() if _can_be_tried(entry, now)), None)
         self.probe = None if found is None else found.token
+        if found is not None:  # or the engine would refuse it for attempts that were made in vain
+            self._engine.forgive_jobs()
         return found
 
     def _hindered(self, now: float) -> list[Event]:
@@ -255,6 +260,7 @@ class Circuit:
         self._next_tell = 0.0
         if state is State.SERVING:
             self._breaker.clear()
+            self._engine.forgive_jobs()
         self._on_change(state)
 
     def _ratio(self) -> str:

@@ -70,7 +70,7 @@ class Outcomes:
             return None
         item, outcome = entry.item, answer.outcome
         if item is not None and item.control is not None:
-            return self._end_hook(entry, item, outcome, now)
+            return self._take_hook(entry, item, outcome, now, is_serving=is_serving)
         if isinstance(outcome, Output):
             if entry.shaping is None or not self._begin_shaping(entry, entry.shaping, outcome):
                 self._succeed(entry, outcome)
@@ -185,14 +185,22 @@ class Outcomes:
         job = self._jobs.job(job_id)
         return Task(token, Payload(pack_job(Job(job_id, {}) if job is None else described(job))), hook=job_id)
 
-    def _end_hook(self, entry: Entry, item: Item, outcome: Output | Failure, now: float) -> Task | None:
+    def _take_hook(
+        self, entry: Entry, item: Item, outcome: Output | Failure, now: float, *, is_serving: bool
+    ) -> Task | None:
         if item.job_id is None:
             self._ledger.finish(entry.token, outcome)
             return None
-        error = outcome.message if isinstance(outcome, Failure) else None
-        entry.tries += 1
-        if error is not None and entry.tries < self.policy.max_attempts:
-            return self.hook(entry.token, item.job_id)
+        error = None
+        if isinstance(outcome, Failure):
+            if not is_serving:
+                self._waiting.hold(entry, self._jobs.is_skipping)
+                return None
+            error = outcome.message
+            entry.tries += 1
+            is_over = outcome.of_job and outcome.final
+            if not is_over and entry.tries < self.policy.max_attempts:
+                return self.hook(entry.token, item.job_id)
         event = HookEnded(job_id=item.job_id, generation=item.generation, at=now, error=error)
         self._ledger.finish(entry.token, event)
         return None

@@ -64,6 +64,7 @@ class FunctionEngine:
         self.disowned: list[int] = []
         self.given: list[Task] = []
         self.forgotten: list[str] = []
+        self.forgiven = 0
         self._held: list[Sequence[Task]] = []
 
     @property
@@ -76,6 +77,9 @@ class FunctionEngine:
 
     def forget_job(self, job_id: str) -> None:
         self.forgotten.append(job_id)
+
+    def forgive_jobs(self) -> None:
+        self.forgiven += 1
 
     def poll(self, timeout_s: float, waiting_upstream: int = 0) -> list[Answer | AlikeAnswers]:
         if self.readiness.state is not State.READY:

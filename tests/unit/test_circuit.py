@@ -6,11 +6,11 @@ from stream_infer.engine.keeper import Readiness, State
 from stream_infer.errors import Stage
 from stream_infer.headers import item_headers
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Counted, Failed, Hindered, Unhindered
+from stream_infer.jobs.events import Counted, Failed, Hindered, HookEnded, Unhindered
 from stream_infer.jobs.spec import BreakerSpec, Job
-from stream_infer.jobs.status import HinderedRole, JobStatus
+from stream_infer.jobs.status import HinderedRole, JobStatus, Phase
 from stream_infer.jobs.status import State as JobState
-from stream_infer.records import REFERENCE, Failure, Output, Payload
+from stream_infer.records import REFERENCE, Control, Failure, Output, Payload
 from tests.support.worker_bench import TOPICS, WorkerBench
 
 BAD = Failure(Stage.PREDICT, "builtins.ValueError", "bad item")
@@ -118,6 +118,78 @@ def test_a_service_that_is_away_halts_the_api_until_an_item_succeeds() -> None:
     bench.now += 30.0
     bench.run(10)
     assert ends(bench) == [TOPICS.results] * 10
+
+
+class AwayFor:
+    """What `predict` and the constructor of a job's instance need: it is away until `is_back`. As the engine, it makes
+    three attempts at an instance, and refuses the job from then on."""
+
+    def __init__(self, bench: WorkerBench) -> None:
+        self.is_back = False
+        self.failed = 0
+        self.bench = bench
+
+    def __call__(self, data: bytes) -> Output | Failure:
+        if not self.bench.engine.restarts:
+            return BUSY  # the instance is there
+        if self.bench.engine.forgiven:
+            self.failed = self.bench.engine.forgiven = 0
+        if self.is_back and self.failed < 3:
+            return Output(data)
+        self.failed += 1
+        return Failure(Stage.PREDICT, "E", "S3 is away", of_job=True, final=self.failed >= 3)
+
+
+def test_what_a_job_needs_to_be_made_may_be_away_for_as_long_as_what_its_items_need() -> None:
+    bench = bench_with("j")
+    away = AwayFor(bench)
+    bench.engine.predict = away
+    bench.feed(*[b"1"] * 10, headers=of("j"))
+    bench.run()
+    load(bench, State.READY)
+    for _ in range(5):
+        bench.now += 31.0
+        bench.run()
+    assert ends(bench) == []
+
+    away.is_back = True
+    bench.now += 31.0
+    bench.run(10)
+
+    assert ends(bench) == [TOPICS.results] * 10
+    assert not [event for event in bench.events() if isinstance(event, Failed)]
+
+
+def test_an_attempt_that_failed_before_the_predictor_was_known_not_to_serve_is_the_outages_too() -> None:
+    bench = bench_with("j", predict=lambda _: BUSY)
+    bench.feed(*[b"1"] * 10, headers=of("j"))
+    bench.run()
+    load(bench, State.READY)
+    bench.engine.predict = picky
+    bench.engine.forgiven = 0
+    bench.now += 31.0
+    bench.run(10)
+
+    assert ends(bench) == [TOPICS.results] * 10
+    assert bench.engine.forgiven == 2, "before the probe, and once it has succeeded"
+
+
+def test_a_hook_that_fails_while_the_predictor_is_tried_waits_until_it_serves() -> None:
+    bench = bench_with("j", predict=lambda _: BUSY)
+    bench.feed(*[b"1"] * 10)
+    bench.run()
+    load(bench, State.READY)
+    bench.views.status["j"] = bench.views.status["j"].model_copy(update={"phase": Phase.HOOK})
+    bench.feed(b"", headers=item_headers(job_id="j", control=Control.ON_JOB_COMPLETE))
+    for _ in range(12):
+        bench.now += 31.0
+        bench.run(4)
+    assert not [event for event in bench.events() if isinstance(event, HookEnded)]
+
+    bench.engine.predict = picky
+    bench.now += 31.0
+    bench.run(10)
+    assert [event.error for event in bench.events() if isinstance(event, HookEnded)] == [None]
 
 
 def halted_with(*job_ids: str) -> WorkerBench:

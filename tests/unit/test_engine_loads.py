@@ -180,6 +180,24 @@ def test_a_job_that_is_run_again_after_its_end_has_all_its_attempts():
     assert bench.take() == [Output(b"1", "text/plain")] * 2
 
 
+def test_what_was_away_is_nobodys_attempt_also_where_it_was_the_last_one():
+    bench = Bench(EnginePolicy(load_attempts=2, load_delays_s=(5.0,)))
+    for now in (0.0, 5.0):
+        bench.add()
+        bench.raises(bench.load(now), now)
+    assert bench.take()[-1].final
+
+    bench.court.loads.forget_all()
+
+    bench.add()
+    bench.raises(bench.load(5.1), 5.1)
+    assert bench.only().retryable
+    bench.court.loads.forget_all()
+    bench.add()
+    bench.succeeds(bench.load(5.2), 5.2)
+    assert bench.take() == [Output(b"1", "text/plain")] * 2
+
+
 def test_memory_that_runs_out_is_tried_again_at_once_and_alone_and_then_is_the_jobs():
     bench = Bench()
     bench.add(items=4)
@@ -241,9 +259,22 @@ def test_a_hook_that_finds_no_instance_fails_alone_and_may_be_called_again_at_on
         bench.add(hook=True)
         bench.load(now)
         bench.court.lose(ABORTED, None, now)
-        assert "while it made its instance" in bench.only().message
+        failure = bench.only()
+        assert "while it made its instance" in failure.message
+        assert (failure.of_job, failure.final) == (True, False)
     bench.add()
     bench.succeeds(bench.load(0.2), 0.2)
+
+
+def test_a_hook_whose_instance_is_not_made_in_time_is_not_to_be_called_again():
+    bench = Bench()
+    bench.add(hook=True)
+    call = bench.load(0.0)
+
+    bench.court.lose(HUNG, call, 60.0)
+
+    failure = bench.only()
+    assert (failure.of_job, failure.final) == (True, True)
 
 
 def test_a_call_whose_child_is_replaced_while_it_loads_blames_nobody():

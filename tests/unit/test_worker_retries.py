@@ -123,6 +123,17 @@ def test_a_hook_that_is_asked_for_before_the_view_has_seen_its_jobs_phase_runs()
     assert [event for event in bench.events() if isinstance(event, HookEnded)]
 
 
+@pytest.mark.parametrize(("final", "tries"), [(True, 1), (False, 3)])
+def test_a_hook_is_tried_again_unless_its_job_can_have_no_instance(final: bool, tries: int) -> None:
+    bench = WorkerBench(lambda _: Failure(Stage.PREDICT, "E", "hung", final=final, of_job=True))
+    bench.views.status["j"] = RUNNING.model_copy(update={"phase": Phase.HOOK})
+    bench.feed(b"", headers=item_headers(job_id="j", control=Control.ON_JOB_COMPLETE))
+    bench.run()
+
+    assert [event.error for event in bench.events() if isinstance(event, HookEnded)] == ["hung"]
+    assert len(bench.engine.given) == tries
+
+
 def test_a_deadline_ends_what_waits_at_once() -> None:
     bench = WorkerBench(picky)
     headers = (("si-not-before", b"1050"), ("si-deadline", b"1010"))
