@@ -79,7 +79,8 @@ class Failed(_Event):
 
 class Hindered(_Event):
     """By a worker that holds items of the job and cannot predict, by an intake whose source or a sink whose store is
-    away: why. The next thing that their role gets done for the job takes it back."""
+    away, or the place that the job has its objects assembled at: why. The next thing that their role gets done for the
+    job takes it back."""
 
     type: Literal["hindered"] = "hindered"
     role: HinderedRole = HinderedRole.WORKER

@@ -98,7 +98,7 @@ def _apply_to_generation(status: JobStatus, event: Event) -> JobStatus:
         case Unhindered():
             return _relieve(status, HinderedRole.WORKER)
         case HookPublished() if status.phase is Phase.HOOK:
-            return status.model_copy(update={"phase": Phase.HOOK_RUNNING})
+            return _relieve(status, HinderedRole.SINK).model_copy(update={"phase": Phase.HOOK_RUNNING})
         case HookEnded() if status.phase in (Phase.HOOK, Phase.HOOK_RUNNING):
             return _end_hook(status, event)
         case Finalized() if status.phase is Phase.ASSEMBLE:

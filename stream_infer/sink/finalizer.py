@@ -119,6 +119,7 @@ class Finalizer:
             self._settle()
             self._go_on()
             self._commit()
+            self._say_why()
         except TransactionAborted as error:
             self._wait(error)
         except (ServiceUnavailable, Fenced) as error:
@@ -194,6 +195,20 @@ class Finalizer:
         backlog.finished(task, time.monotonic())
         self._owned.attempts.remove(attempt)
         log.info("step_done", step=task.step.value, job_id=task.status.job_id, generation=task.status.generation)
+
+    def _say_why(self) -> None:
+        """A job says in its status what its step waits for, and again where that is something else."""
+        now, at = time.monotonic(), time.time()
+        news = [attempt for attempt in self._owned.attempts if attempt.waits != attempt.told]
+        records = [
+            self._steps.hindered(attempt.task.status, attempt.waits.words(now, at), at)
+            for attempt in news
+            if attempt.waits is not None
+        ]
+        if records and self._producer is not None:
+            self._producer.transact(records, {})
+            for attempt in news:
+                attempt.told = attempt.waits
 
     def _idle(self, now: float) -> dict[Partition, int]:
         places = ((partition, backlog.idle_position(now)) for partition, backlog in self._owned.backlogs.items())

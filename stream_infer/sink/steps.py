@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 
 from stream_infer.headers import item_headers
-from stream_infer.jobs.events import Event, HookEnded, HookPublished, encode_event
+from stream_infer.jobs.events import Event, Hindered, HookEnded, HookPublished, encode_event
 from stream_infer.jobs.manifest import Assembled, ManifestRecord
 from stream_infer.jobs.replays import Replays, read_replays
-from stream_infer.jobs.status import JobStatus
+from stream_infer.jobs.status import HinderedRole, JobStatus
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Store
 from stream_infer.records import Control, OutgoingRecord
@@ -57,6 +57,13 @@ class Steps:
                 return self._publish_hook(status)
             case Step.ASSEMBLE:
                 return self._assemble(status, check, away_since)
+
+    def hindered(self, status: JobStatus, reason: str, at: float) -> OutgoingRecord:
+        """The word of what keeps a step of the job waiting; `at` in seconds since the epoch."""
+        role = HinderedRole.SINK
+        return self._progress(
+            Hindered(job_id=status.job_id, at=at, generation=status.generation, role=role, reason=reason)
+        )
 
     def _unseal(self, status: JobStatus) -> list[OutgoingRecord]:
         """A reader that finds `_SUCCESS` takes the job for complete: while it runs again there must be none."""

@@ -1,5 +1,6 @@
 """A place of a job's owner that does not answer, or refuses, keeps nobody else's job from ending."""
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from stream_infer.errors import ServiceUnavailable
 from stream_infer.headers import item_headers, item_id_of
 from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Finalized
+from stream_infer.jobs.events import Finalized, Hindered
 from stream_infer.jobs.status import JobStatus, Phase, State, encode_status
 from stream_infer.ports import Store
 from stream_infer.records import OutgoingRecord
@@ -86,6 +87,18 @@ def test_places_that_do_not_answer_or_refuse_hold_up_only_the_jobs_that_write_th
             # Then they end, and the others wait
             until(lambda: ended() == {"own", "fine"}, "the others to be finalized")
             assert fine.objects == {"a.csv.out": b"1\n"}
+
+            # And they say what they wait for, once
+            def said() -> dict[str, str]:
+                return {event.job_id: event.reason for event in harness.events(Hindered)}
+
+            until(lambda: said().keys() >= {f"forbidden-{n}" for n in range(MORE_THAN_THREADS)}, "these to say why")
+            assert said().keys().isdisjoint({"own", "fine"})
+            words = re.compile(
+                r"the sink waits for s3://ours/forbidden since \S+Z, 15 min at most: these credentials may.*"
+            )
+            assert all(words.fullmatch(reason) for reason in said().values())
+            assert len(harness.events(Hindered)) == len(said())
 
             # And when a place is back, those that wait for it end
             hole.is_back.set()

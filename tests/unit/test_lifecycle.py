@@ -136,6 +136,12 @@ def test_what_a_role_gets_done_takes_back_what_hindered_it_and_nothing_else(even
     assert life([event], status, 100).hindrance == left
 
 
+def test_a_hook_that_is_published_takes_back_that_the_sink_waited_for_the_store_before_it() -> None:
+    status = life([SUBMITTED_WITH_HOOK, EXHAUSTED, AWAY[HinderedRole.SINK]])
+    assert (status.phase, status.hindrance) == (Phase.HOOK, "sink waits")
+    assert life([PUBLISHED], status, 100).hindrance is None
+
+
 def test_a_job_that_is_final_is_hindered_by_nothing() -> None:
     status = life([*TO_RUNNING, *AWAY.values(), EXHAUSTED, REST, SUNK, AWAY[HinderedRole.WORKER]])
     assert status.hindrance == "worker waits"

@@ -66,6 +66,31 @@ def test_the_patience_with_a_place_begins_when_it_is_first_away_and_anew_behind_
     assert said == [None, 1100.0, 1100.0, None, 1400.0]
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (
+            OutputUnavailable("no such bucket"),
+            "the sink waits for s3://b/out since 2025-01-31T23:59:27Z, 15 min at most: no such bucket",
+        ),
+        (ServiceUnavailable("S3 is away"), "the sink waits since 2025-01-31T23:59:27Z: S3 is away"),
+    ],
+)
+def test_what_a_step_waits_for_is_said_with_since_when(fault: Exception, words: str) -> None:
+    pool, attempt = HandWorkedPool(), Attempt(("status", 0), Backlog(0.5), task("s3://b/out"))
+
+    def take() -> list[OutgoingRecord]:
+        raise fault
+
+    for now in (1000.0, 1030.0):
+        attempt.go_on(lambda _attempt: pool.submit(take), now)
+        pool.work()
+        assert not attempt.is_over(now)
+
+    assert attempt.waits is not None
+    assert attempt.waits.words(now=1032.0, at=1738367999.0) == words
+
+
 def test_what_nobodys_absence_explains_is_raised_where_the_records_are_asked_for() -> None:
     pool, attempt = HandWorkedPool(), Attempt(("status", 0), Backlog(0.5), task())
     attempt.go_on(lambda _attempt: pool.submit(lambda: [1 // 0]), 0.0)
