@@ -10,7 +10,7 @@ from typing import TypeAlias
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import AlikeTasks, Scope, Task, size_of
 
-_Key: TypeAlias = Scope | tuple[Scope | None, int] | tuple[str] | None
+_Key: TypeAlias = Scope | tuple[Scope | None, int] | None
 
 
 @dataclass(slots=True)
@@ -27,7 +27,8 @@ class Batcher:
     """Micro-batches that are still being filled, one per scope; with a `length`, one per scope and power of two of
     lengths, so that at most one half is padding.
 
-    Closed ones are the caller's.
+    Closed ones are the caller's. What has no scope leaves in the order in which it came, in whichever form: results of
+    what overtook others cannot be committed, and a rebalance has them made twice.
     """
 
     def __init__(self, policy: EnginePolicy) -> None:
@@ -66,7 +67,8 @@ class Batcher:
                 batch = None
             if batch is None:
                 batch = open_[key] = _Open([], 0, now + self._policy.max_wait_s)
-            assert isinstance(batch.tasks, list)
+            if isinstance(batch.tasks, AlikeTasks):
+                batch.tasks = list(batch.tasks)
             batch.tasks.append(task)
             batch.size += size
             batch.longest = max(batch.longest, length)
@@ -79,28 +81,34 @@ class Batcher:
         if self._length is not None:
             return self.add(tasks, now)
         closed: list[Sequence[Task]] = []
-        key = (tasks.content_type,)
         left = len(tasks)
         while left > 0:
-            batch = self._open.get(key)
+            batch = self._open.get(None)
             room = max(1, self.max_size - (0 if batch is None else len(batch.tasks)))
             part = tasks if left <= room else tasks[:room]
             size = size_of(part)
             if (0 if batch is None else batch.size) + size > self._policy.max_batch_bytes:
                 return closed + self.add(tasks, now)
-            if batch is None:
-                batch = self._open[key] = _Open(part, size, now + self._policy.max_wait_s)
+            if batch is not None and not _are_alike(batch.tasks, part):
+                closed += self.add(part, now)
             else:
-                assert isinstance(batch.tasks, AlikeTasks)
-                batch.tasks.tokens.extend(part.tokens)
-                batch.tasks.payloads.extend(part.payloads)
-                batch.size += size
-            if len(batch.tasks) >= self.max_size or batch.size >= self._policy.max_batch_bytes:
-                closed.append(self._open.pop(key).tasks)
+                closed += self._join(batch, part, size, now)
             left -= room
             if left > 0:
                 tasks = tasks[room:]
         return closed
+
+    def _join(self, batch: _Open | None, part: AlikeTasks, size: int, now: float) -> list[Sequence[Task]]:
+        if batch is None:
+            batch = self._open[None] = _Open(part, size, now + self._policy.max_wait_s)
+        else:
+            assert isinstance(batch.tasks, AlikeTasks)
+            batch.tasks.tokens.extend(part.tokens)
+            batch.tasks.payloads.extend(part.payloads)
+            batch.size += size
+        if len(batch.tasks) >= self.max_size or batch.size >= self._policy.max_batch_bytes:
+            return [self._open.pop(None).tasks]
+        return []
 
     def _is_dear(self, batch: _Open, length: int) -> bool:
         """Too dear with one more task of that length; 0: or of any."""
@@ -149,3 +157,7 @@ class Batcher:
         for batch in self._open.values():
             return batch.due  # all may wait for the same time
         return math.inf
+
+
+def _are_alike(tasks: Sequence[Task], others: AlikeTasks) -> bool:
+    return isinstance(tasks, AlikeTasks) and tasks.content_type == others.content_type

@@ -7,6 +7,7 @@ our revoke callback, which runs inside `poll` and waits for it.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,12 +96,18 @@ class WorkerLoop:
         self._under_way: _UnderWay | None = None
         self._consumer: GroupConsumer | None = None
         self._is_fenced = False
+        self._gives_up_at = math.inf
 
     def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         """Works until `stop`. Raises what cannot be mended here: TopicMismatch, PredictorUnavailable."""
         self._consumer = consumer
         while not stop.is_set():
             self._tick(consumer)
+
+    def finish(self, consumer: GroupConsumer) -> None:
+        """Before the consumer leaves the group: delivers what the model is at, and takes up nothing more."""
+        self._gives_up_at = time.monotonic() + self._times.drain
+        self._drain(self._ledger.partitions(), consumer)
 
     def _tick(self, consumer: GroupConsumer) -> None:
         ledger = self._ledger
@@ -319,13 +326,19 @@ class WorkerLoop:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finishes what is in the model, within a deadline, and delivers it: what is left is done again elsewhere."""
         try:
-            self._drain(partitions, time.monotonic() + self._times.drain)
+            self._drain(partitions)
         finally:
             left = self._ledger.pending(partitions)
             self._forget(partitions)
         _LOG.info("partitions_revoked", partitions=_names(partitions), left_undone=left)
 
-    def _drain(self, partitions: Sequence[Partition], deadline: float) -> None:
+    def _drain(self, partitions: Sequence[Partition], consumer: GroupConsumer | None = None) -> None:
+        """Lets the model finish what it is at, and delivers it. `consumer`: outside its callbacks, to be polled.
+
+        Measured where one left with work in the model and was not polled: a join that was under way was answered to
+        nobody, the broker had counted it, and refused whatever this member committed until it had left.
+        """
+        deadline = min(time.monotonic() + self._times.drain, self._gives_up_at)
         tokens = self._ledger.open_tokens(partitions)
         self._engine.withdraw(tokens)
         while (
@@ -336,7 +349,13 @@ class WorkerLoop:
             self._work(self._times.full)
             self._end_transaction(0.0)
             self._deliver_due()
-        self._deliver_all(deadline, partitions)
+            self._stay(consumer)
+        self._deliver_all(deadline, partitions, consumer)
+
+    def _stay(self, consumer: GroupConsumer | None) -> None:
+        """A member that joins again when others do, and reads nothing."""
+        if consumer is not None and not self._is_fenced:
+            self._reading.hold(consumer)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self._forget(partitions)
@@ -355,7 +374,7 @@ class WorkerLoop:
             self._delivery.payloads.forget(partitions)
             self._reading.end(partitions)
 
-    def _deliver_all(self, deadline: float, partitions: Sequence[Partition]) -> None:
+    def _deliver_all(self, deadline: float, partitions: Sequence[Partition], consumer: GroupConsumer | None) -> None:
         while not self._is_fenced:
             self._take_stored()
             ledger = self._ledger
@@ -365,6 +384,7 @@ class WorkerLoop:
                 return
             if not self._deliver_due():
                 self._rest()
+            self._stay(consumer)
 
     def _deliver_due(self) -> bool:
         if self._under_way is None and self._has_deliverable and self._is_due(idle=True):

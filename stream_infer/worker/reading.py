@@ -40,6 +40,10 @@ class Reading:
         self._full_since = self._full_since or now
         if now - self._full_since < _FULL_BEFORE_PAUSE_S:
             return []
+        return self.hold(consumer)
+
+    def hold(self, consumer: GroupConsumer) -> list[Run | EndOfPartition]:
+        """Polls with everything paused: what comes yet was on its way."""
         self._pause(consumer, set(self._ledger.partitions()))
         return consumer.poll_runs(1, 0.0)
 

@@ -178,9 +178,10 @@ def _collect_until(over: threading.Event) -> None:
 
 
 def _serve(loop: WorkerLoop, consumer: GroupConsumer, stop: threading.Event) -> None:
-    """Works in the group, and leaves it: leaving drains and delivers in the revoke callback."""
+    """Works in the group, and leaves it, with nothing left in the model where there was no fault."""
     try:
         loop.run(consumer, stop)
+        loop.finish(consumer)
     finally:
         _LOG.info("leaving")
         consumer.close()

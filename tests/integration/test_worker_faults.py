@@ -148,6 +148,4 @@ def test_one_to_four_workers_and_back_under_load_lose_and_double_and_recompute_n
 
     assert not letters
     assert sorted(int(message.value or b"") for message in results) == list(range(number))
-    recomputed = sum(calls(tmp_path).values()) - number
-    print(f"recomputed: {recomputed} of {number}")
-    assert recomputed == 0
+    assert {item: times for item, times in calls(tmp_path).items() if times > 1} == {}

@@ -128,23 +128,29 @@ def test_what_is_withdrawn_takes_no_room():
 
 
 @given(
-    st.lists(st.tuples(st.booleans(), st.lists(st.integers(1, 14), min_size=1, max_size=9)), max_size=6),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["alike", "texts", "one by one"]), st.lists(st.integers(1, 14), min_size=1, max_size=9)
+        ),
+        max_size=6,
+    ),
     st.integers(1, 4),
 )
-def test_tasks_that_are_alike_are_batched_each_once_within_the_bounds(groups, max_size):
+def test_tasks_in_whichever_form_are_batched_each_once_in_order_within_the_bounds(groups, max_size):
     """A size above 10 is beyond the bytes."""
     filling, closed, sizes = batcher(max_batch_size=max_size), [], {}
-    for together, group in groups:
+    for form, group in groups:
         first = len(sizes)
         sizes |= dict(enumerate(group, first))
-        alike = AlikeTasks([*range(first, len(sizes))], [b"x" * size for size in group], JSON)
-        closed += filling.add_alike(alike, now=0.0) if together else filling.add(list(alike), now=0.0)
+        content_type = "text/plain" if form == "texts" else JSON
+        alike = AlikeTasks([*range(first, len(sizes))], [b"x" * size for size in group], content_type)
+        closed += filling.add(list(alike), now=0.0) if form == "one by one" else filling.add_alike(alike, now=0.0)
         assert (filling.next_deadline() < math.inf) == bool(filling)
     while (batch := filling.close_due(now=0.5)) is not None:
         closed.append(batch)
 
     assert not filling
-    assert sorted(token for batch in tokens(closed) for token in batch) == list(sizes)
+    assert [token for batch in tokens(closed) for token in batch] == list(sizes)
     for batch in closed:
         assert 1 <= len(batch) <= max_size
         assert size_of(batch) <= 10 or len(batch) == 1

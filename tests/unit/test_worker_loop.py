@@ -122,6 +122,48 @@ def test_what_ends_while_a_revocation_is_drained_is_delivered_though_others_hang
     assert bench.values(TOPICS.results) == [b"1"]
 
 
+def test_one_who_leaves_stays_a_member_until_what_the_model_was_at_is_committed() -> None:
+    """The broker may refuse its commits until it has joined again, which takes a poll."""
+    bench = WorkerBench(Output)
+    bench.feed(b"1", b"2")
+    answering = bench.engine.poll
+    bench.engine.poll = lambda *_: []  # type: ignore[method-assign, misc]
+    bench.run()
+    bench.engine.withdraw = lambda _=None: []  # type: ignore[method-assign, misc]
+    bench.engine.poll = answering  # type: ignore[method-assign]
+    bench.feed(b"others'")
+    bench.producer.failure = TransactionAborted("the generation is not valid")
+    polling = bench.consumer.poll_runs
+
+    def join_again(*arguments: Any) -> Any:
+        if bench.producer.begun:
+            bench.producer.failure = None
+        return polling(*arguments)
+
+    bench.consumer.poll_runs = join_again  # type: ignore[method-assign]
+
+    bench.loop.finish(bench.consumer)  # type: ignore[arg-type]
+
+    assert bench.producer.begun > 1
+    assert bench.values(TOPICS.results) == [b"1", b"2"]
+    assert len(bench.consumer.records) == 1, "it is left to others"
+
+
+def test_one_who_leaves_waits_for_a_model_that_hangs_once_and_not_again_when_its_partitions_go() -> None:
+    bench = WorkerBench(Output)
+    bench.feed(b"1")
+    Stuck(bench)
+    bench.run()
+    bench.loop._times = replace(bench.loop._times, drain=0.2)
+    bench.loop.finish(bench.consumer)  # type: ignore[arg-type]
+    polls: list[float] = []
+    bench.engine.poll = lambda *_: polls.append(0.0) or []  # type: ignore
+
+    bench.loop.revoked([(TOPICS.items, 0)])
+
+    assert not polls
+
+
 def test_a_transaction_takes_so_many_bytes_and_the_next_one_comes_at_once_also_under_load() -> None:
     bench = WorkerBench(Output, pace=replace(PACE, commit_interval=3600.0, max_transaction_bytes=500))
     sizes = sizes_of_transactions(bench)
