@@ -186,7 +186,8 @@ class Failure:
     `retryable`: nobody's fault, the same item may succeed later; `retry_after` in seconds where a service named it.
     `final`: it would fail the same way again, so no attempt is spent on it. An error that says neither gets its
     attempts, like a retryable one. `of_job`: so would every item of its job, which fails where it is `final`; else the
-    attempts are the job's, and cost the item none of its own.
+    attempts are the job's, and cost the item none of its own. An item without a job may meet that, too: one that came
+    between two attempts at what all of them need.
     """
 
     stage: Stage

@@ -138,6 +138,10 @@ class Court:
         self._disowned &= self.tokens_in_child()
 
     def _judge(self, call: Call, ending: Ending, now: float) -> None:
+        if call.loading_since is not None and self._disowned.issuperset(tokens_of(call.tasks)):
+            # The job may have ended elsewhere by now: its replay is not to meet a verdict that nobody has heard.
+            self.settle(call.tasks)
+            return
         verdict = self.loads.judge(call, ending, now)
         if verdict is None:
             self._mind_memory(call, ending, now)

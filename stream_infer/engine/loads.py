@@ -2,7 +2,9 @@
 
     a constructor raises, or takes the process down    after a delay another attempt; the last one fails the job
     it is not done within `load_timeout_s`             fails the job: each further one would keep all others waiting
-    memory runs out                                    at once again, in a process that has no other job's instance
+    memory runs out                                    at once again, in a process that has no other job's instance;
+                                                       the third time fails the job
+    somebody else kills the process                    at once again like that; from the third time on as a crash
 
 Meanwhile the job's items go back without a call, and other jobs' are predicted. A hook's attempts are its caller's: the
 failure of one that is to have no further one is `final`.
@@ -63,13 +65,16 @@ class Loads:
             case Died(killed=False):
                 failure = self._fail(call, _died(call, ending, PredictorCrashed), now)
             case Died() | Exhausted():
-                job_id = call.job_id
-                self._deaths[job_id] += 1
-                if self._deaths[job_id] < DEATHS_ALONE:
+                self._deaths[call.job_id] += 1
+                deaths = self._deaths[call.job_id]
+                if deaths < DEATHS_ALONE:
                     return Verdict(
                         [], [call.tasks], call.suspect, True, call.miscounted, call.whole, deaths=call.deaths
                     )
-                failure = self._fail(call, _full(call, ending, self._deaths.pop(job_id)), now, most=1)
+                if isinstance(ending, Exhausted):
+                    failure = self._fail(call, _full(call, ending, deaths), now, most=1)
+                else:  # it may have been for others' sake that the kernel was short of memory
+                    failure = self._fail(call, _died(call, ending, PredictorCrashed), now)
             case _:
                 return None
         return Verdict([Answer(task.token, failure) for task in call.tasks])
@@ -79,7 +84,7 @@ class Loads:
         if not self._failed or call.is_hook:
             return None
         failed = self._failed.get(call.job_id)
-        return None if failed is None or now >= failed.until else _until(failed, now)
+        return None if failed is None or now >= failed.until else _refusal(failed, now)
 
     def succeed(self, call: Call) -> None:
         """The call's job has its instance."""
@@ -101,9 +106,9 @@ class Loads:
             return replace(failure, final=most == 1)
         job_id, before = call.job_id, self._failed.get(call.job_id)
         if before is not None and call.loading_since < before.until:  # it was in the child when that one failed
-            return _until(before, now)
+            return _refusal(before, now)
         attempts = 1 + (0 if before is None else before.attempts)
-        # What nobody waits for in a job is tried again soon, or whoever comes meanwhile spends his attempts in vain.
+        # Nobody's attempts at what belongs to no job are counted, so the next one is soon.
         place = 0 if job_id is None else min(attempts, len(self._delays)) - 1
         wait = max(self._delays[place], failure.retry_after or 0.0)
         if job_id is None:  # its items have attempts of their own, and a breaker
@@ -125,16 +130,20 @@ def _until(failed: _Failed, now: float) -> Failure:
     return replace(failed.failure, retry_after=max(0.0, failed.until - now))
 
 
+def _refusal(failed: _Failed, now: float) -> Failure:
+    """That of items which come before the next attempt: also where they belong to no job, this one was not theirs."""
+    if failed.failure.final:
+        return failed.failure
+    return _until(replace(failed, failure=replace(failed.failure, retryable=True, of_job=True)), now)
+
+
 def _died(call: Call, ending: Died, kind: type[ItemError]) -> Failure:
     return _of_job(call, kind, f"the predictor's process {ending.how} while it made its instance", ending.stderr)
 
 
-def _full(call: Call, ending: Died | Exhausted, deaths: int) -> Failure:
-    if isinstance(ending, Exhausted):
-        said, stack = ending.failure.message, ending.failure.stacktrace
-    else:
-        said, stack = f"the predictor's process {ending.how}", ending.stderr
-    return _of_job(call, OutOfMemory, f"{said} while it made its instance, {deaths} times", stack)
+def _full(call: Call, ending: Exhausted, deaths: int) -> Failure:
+    message = f"{ending.failure.message} while it made its instance, {deaths} times"
+    return _of_job(call, OutOfMemory, message, ending.failure.stacktrace)
 
 
 def _of_job(call: Call, kind: type[ItemError], message: str, stack: str) -> Failure:

@@ -85,7 +85,7 @@ class Outcomes:
         if outcome.of_job and item is not None and item.job_id is not None and not entry.jobless:
             tell = self._fail_job if outcome.final else self._hinder_job
             tell(item.job_id, item.generation, outcome, now)
-        elif item is not None and entry.failure is not None:
+        elif item is not None and entry.failure is not None and not outcome.of_job:
             self._note(item, entry, outcome)
         self.fail(entry, outcome, now)
         return None

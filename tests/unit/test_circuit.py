@@ -174,6 +174,16 @@ def test_an_attempt_that_failed_before_the_predictor_was_known_not_to_serve_is_t
     assert bench.engine.forgiven == 2, "before the probe, and once it has succeeded"
 
 
+def test_refusals_of_items_without_a_job_are_no_attempts_and_trip_nothing() -> None:
+    refused = Failure(Stage.PREDICT, "E", "no instance", retryable=True, retry_after=1.0, of_job=True)
+    bench = bench_with(predict=lambda _: refused)
+    bench.feed(*[b"1"] * 20)
+    bench.run()
+    assert not bench.engine.restarts
+    retried = bench.written(TOPICS.retry(1))
+    assert [dict(record.headers).get("si-attempt", b"1") for record in retried] == [b"1"] * 20
+
+
 def test_a_hook_that_fails_while_the_predictor_is_tried_waits_until_it_serves() -> None:
     bench = bench_with("j", predict=lambda _: BUSY)
     bench.feed(*[b"1"] * 10)

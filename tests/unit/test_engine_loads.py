@@ -17,6 +17,7 @@ POLICY = EnginePolicy(load_attempts=3, load_delays_s=(5.0, 30.0), load_timeout_s
 ABORTED = Died("was killed by SIGABRT", "last words")
 HUNG = Died("hung for 60 s, its deadline for loading,", "where it hung", timed_out=True)
 KILLED = Died("was killed by SIGKILL", "", killed=True)
+EXHAUSTED = Exhausted(Failure(Stage.PREDICT, "OutOfMemory", "the predictor's process was ended: memory is full"))
 
 
 def refused(error=None):
@@ -203,22 +204,67 @@ def test_memory_that_runs_out_is_tried_again_at_once_and_alone_and_then_is_the_j
     bench.add(items=4)
     for death in range(1, DEATHS_ALONE):
         call = bench.load(float(death))
-        bench.court.lose(KILLED if death == 1 else exhausted(), None, float(death))
+        bench.court.lose(KILLED if death == 1 else EXHAUSTED, None, float(death))
         assert bench.take() == []
         assert len(call.tasks) == 4
     call = bench.load(9.0)
     assert call.alone
 
-    bench.court.lose(KILLED, None, 9.0)
+    bench.court.lose(EXHAUSTED, None, 9.0)
 
     failure = bench.only()
     assert (failure.of_job, failure.final) == (True, True)
-    assert failure.message.endswith("was killed by SIGKILL while it made its instance, 3 times")
+    assert failure.message.endswith("was ended: memory is full while it made its instance, 3 times")
     assert bench.court.cap.current(9.0) == EnginePolicy().max_batch_size
 
 
-def exhausted():
-    return Exhausted(Failure(Stage.PREDICT, "OutOfMemory", "the predictor's process was ended: memory is full"))
+def test_kills_by_somebody_else_are_waited_out_like_crashes_once_they_do_not_stop():
+    bench = Bench()
+    waits = []
+    for now in (0.0, 1.0, 2.0, 8.0, 40.0):
+        bench.add()
+        bench.load(now)
+        bench.court.lose(KILLED, None, now)
+        answers = bench.take()
+        waits.append((answers[0].final, answers[0].retry_after) if answers else None)
+
+    assert waits == [None, None, (False, 5.0), (False, 30.0), (True, None)]
+    assert answers[0].message == (
+        "job j cannot be served: the predictor's process was killed by SIGKILL while it made its instance (3 times)"
+    )
+    bench.court.loads.forget("j")
+    bench.court.dispatch.withdraw(None)
+    bench.add()
+    bench.load(50.0)
+    bench.court.lose(KILLED, None, 50.0)
+    assert bench.take() == []
+
+
+@pytest.mark.parametrize("ending", [refused(), ABORTED, HUNG], ids=["raises", "crashes", "hangs"])
+def test_a_verdict_that_nobody_waits_for_any_more_does_not_meet_the_jobs_next_items(ending):
+    bench = Bench(EnginePolicy())
+    bench.add()
+    call = bench.load(0.0)
+    bench.court.disown({task.token for task in call.tasks})
+
+    fail(bench, call, ending, 60.0)
+
+    assert (bench.take(), bench.court.in_flight) == ([], 0)
+    bench.add()
+    bench.succeeds(bench.load(61.0), 61.0)
+    assert bench.take() == [Output(b"1", "text/plain")] * 2
+
+
+def test_a_verdict_that_somebody_still_waits_for_is_the_jobs():
+    bench = Bench(EnginePolicy())
+    bench.add()
+    call = bench.load(0.0)
+    bench.court.disown({call.tasks[0].token})
+
+    bench.court.lose(HUNG, call, 60.0)
+
+    assert bench.only().final
+    assert bench.court.in_flight == 0
 
 
 def test_a_wish_of_what_the_instance_needs_is_granted():
@@ -237,8 +283,8 @@ def test_items_without_a_job_have_attempts_of_their_own_and_the_instance_is_trie
         failure = bench.only()
         assert (failure.of_job, failure.final, failure.retryable, failure.retry_after) == (False, False, False, None)
         bench.add(job=None)
-        assert bench.court.next_call(now + 4.9) is None
-        assert bench.only() == failure
+        assert bench.court.next_call(now + 4.0) is None
+        assert bench.only() == replace(failure, of_job=True, retryable=True, retry_after=1.0), "no attempt of theirs"
 
 
 def test_items_without_a_job_wait_for_a_service_that_is_away_as_for_any():
@@ -250,7 +296,7 @@ def test_items_without_a_job_wait_for_a_service_that_is_away_as_for_any():
     bench.add(job=None)
     assert bench.court.next_call(30.0) is None
     failure = bench.only()
-    assert (failure.of_job, failure.final, failure.retryable, failure.retry_after) == (False, False, True, 60.0)
+    assert (failure.of_job, failure.final, failure.retryable, failure.retry_after) == (True, False, True, 60.0)
 
 
 def test_a_hook_that_finds_no_instance_fails_alone_and_may_be_called_again_at_once():
