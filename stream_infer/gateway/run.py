@@ -93,10 +93,9 @@ async def _services(
     publisher = Publisher(kafka, slot)
     blocking = DaemonPool(BLOCKING_THREADS, "blocking")
     try:
-        await asyncio.to_thread(board.start)
-        await asyncio.to_thread(writer.start)
-        topics = Topics(kafka.topic_prefix)
-        claims, members = Claims(kafka), GroupMembers(kafka)
+        topics, claims, members = Topics(kafka.topic_prefix), Claims(kafka), GroupMembers(kafka)
+        # Beside each other: the board would wait for what a killed gateway has left open, which the others abort.
+        await asyncio.gather(asyncio.to_thread(board.start), asyncio.to_thread(writer.start), claims.free())
         yield Services(
             settings, topics, store, board, writer, claims, publisher, blocking, read_source, formats, members
         )

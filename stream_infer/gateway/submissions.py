@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from stream_infer.errors import Fenced, ServiceUnavailable
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob, is_ending
 from stream_infer.gateway.claims import Write
 from stream_infer.gateway.dry_run import Listing
@@ -29,7 +27,6 @@ from stream_infer.uploads import items_key, upload_of
 
 STOP_WAIT_S = 10.0
 PREVIEWED = 10
-_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
 _log = structlog.get_logger(__name__)
 
 
@@ -82,19 +79,14 @@ class Submissions:
         if earlier is not None:
             return earlier, True
         job = await self._prepared(asked, job_id)
-        for pause_s in (*_PAUSES_S, None):
-            try:
-                async with claims.held(job_id) as write:
-                    earlier = await board.find(job_id)
-                    if earlier is not None:
-                        return earlier, True
-                    return await self._write(job, asked.api, advice, write), False
-            except Fenced:
-                if pause_s is None:
-                    raise
-                # At random, or two might go on fencing each other.
-                await asyncio.sleep(pause_s * random.random())  # noqa: S311 - a pause, no secret
-        raise AssertionError("the last try returns or raises")
+
+        async def look_and_write(write: Write) -> tuple[KnownJob, bool]:
+            earlier = await board.find(job_id)
+            if earlier is not None:
+                return earlier, True
+            return await self._write(job, asked.api, advice, write), False
+
+        return await claims.alone(job_id, look_and_write)
 
     async def _prepared(self, asked: Asked, job_id: str) -> Job:
         """The job, its inline items in the store: whoever sees the job finds them. Each try has an object of its own,
