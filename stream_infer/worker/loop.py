@@ -1,40 +1,30 @@
-"""The worker: read, admit, predict, deliver. One thread owns consumer, ledger and producer.
-
-A transaction grows with each turn by the results that have come, and ends beside the next ones, one at a time: nobody
-waits for the broker. Partitions that were ours at its beginning are ours at its end, since others get them only after
-our revoke callback, which runs inside `poll` and waits for it.
-"""
+"""The worker: read, admit, predict, deliver. One thread owns consumer, ledger and producer."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.task import Task
-from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
-from stream_infer.jobs.events import Event
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.records import EndOfPartition, Output, Run
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.circuit import Circuit
+from stream_infer.worker.commits import Commits
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.held import Prefix, Stretch
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.reading import Reading
-from stream_infer.worker.rejected import RejectedLog
 from stream_infer.worker.startup import Startup, Step
-from stream_infer.worker.transaction import Transaction
 
 _LOG = structlog.get_logger(__name__)
 
@@ -47,15 +37,6 @@ class LoopTimes:
     busy: float = 0.005
     full: float = 0.05
     drain: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A transaction that is ending, its items, and the events that are said in it."""
-
-    prefixes: list[Prefix]
-    events: list[Event]
-    end: Future[None]
 
 
 class WorkerLoop:
@@ -83,19 +64,13 @@ class WorkerLoop:
         self._engine = engine
         self._delivery = delivery
         self._pace = pace
-        self._new_producer = new_producer
-        self._producer = new_producer()
+        self._commits = Commits(ledger=ledger, delivery=delivery, pace=pace, new_producer=new_producer, listener=self)
         self._outcomes = outcomes
         self._circuit = circuit
         self._startup = startup
         self._times = times
         self._clock = clock
-        self._events: list[Event] = []
-        self._rejected = RejectedLog()
-        self._open: Transaction | None = None
-        self._under_way: _UnderWay | None = None
         self._consumer: GroupConsumer | None = None
-        self._is_fenced = False
         self._gives_up_at = math.inf
 
     def run(self, consumer: GroupConsumer, stop: threading.Event) -> None:
@@ -110,49 +85,26 @@ class WorkerLoop:
         self._drain(self._ledger.partitions(), consumer)
 
     def _tick(self, consumer: GroupConsumer) -> None:
-        ledger = self._ledger
-        engine = self._engine
+        ledger, commits, engine = self._ledger, self._commits, self._engine
         room = self._pace.room(
             ledger.in_work, ledger.held, ledger.held_bytes, batch_size=engine.batch_size, depth=engine.depth
         )
-        busy = ledger.in_work > 0 or self._has_deliverable
+        busy = ledger.in_work > 0 or commits.has_deliverable
         polled = self._reading.read(consumer, room, 0.0 if busy else self._idle_time())
-        self._end_transaction(0.0)
-        if self._is_fenced:
+        commits.take_end(0.0)
+        if commits.is_fenced:
             self._begin_anew(consumer)  # and what was just polled is read again
             return
         self._admit(polled)
         waits = self._times.full if not room else self._times.busy
         self._work(waits if ledger.in_work and not polled else 0.0)
         idle = not polled and not ledger.in_work
-        if self._under_way is None and self._is_due(idle=idle) and (self._has_deliverable or self._events):
-            self._deliver()
+        if commits.is_due(idle=idle):
+            commits.commit(consumer, self._clock())
             return
-        if self._under_way is None and self._pace.may_begin(time.monotonic()):
-            self._write(ledger.prefixes(*self._left(), results_only=True))
-        if idle and (self._has_deliverable or not room):
-            self._rest()
-
-    @property
-    def _has_deliverable(self) -> bool:
-        return self._open is not None or self._ledger.has_deliverable
-
-    def _is_due(self, *, idle: bool) -> bool:
-        return self._pace.is_commit_due(time.monotonic(), idle=idle, held=self._ledger.held) or min(self._left()) <= 0
-
-    def _left(self) -> tuple[int, int]:
-        """How many entries, and bytes, the transaction may still take."""
-        policy, open_ = self._pace.policy, self._open
-        if open_ is None:
-            return policy.max_transaction_entries, policy.max_transaction_bytes
-        return policy.max_transaction_entries - open_.length, policy.max_transaction_bytes - open_.size
-
-    def _rest(self) -> None:
-        """For a moment, or until the transaction under way has ended."""
-        if self._under_way is None:
-            time.sleep(self._times.busy)
-        else:
-            self._end_transaction(self._times.busy)
+        commits.write_results()
+        if idle and (commits.has_deliverable or not room):
+            commits.rest(self._times.busy)
 
     def _idle_time(self) -> float:
         """Until something that waits here is due, but no longer than usual."""
@@ -180,122 +132,35 @@ class WorkerLoop:
         self._submit(self._outcomes.take_all(answers, now, is_serving=self._circuit.is_serving))
         self._outcomes.take_shaped(now, is_serving=self._circuit.is_serving)
         self._circuit.saw(answers, now)
-        self._events += self._outcomes.events()
+        self._commits.say(self._outcomes.events())
         for job_id in self._outcomes.ended_jobs():
             self._engine.forget_job(job_id)
         self._turn(now)
 
     def _turn(self, now: float) -> None:
-        self._rejected.say(time.monotonic())
-        self._take_stored()
+        self._commits.turn()
         turn = self._circuit.turn(now)
-        self._events += turn.events
+        self._commits.say(turn.events)
         if turn.released:
             self._submit(self._admission.release(turn.released, now))
         if turn.probe is not None:
             self._submit(self._admission.release([turn.probe], now, one=True))
 
-    def _take_stored(self) -> None:
-        self._ledger.let_go(self._delivery.payloads.advance(time.monotonic()))
-
     def _submit(self, tasks: Sequence[Task]) -> None:
         if tasks:
             self._engine.submit_many(tasks)
 
-    def _write(self, ended: Sequence[Prefix]) -> None:
-        """Adds ended prefixes to the open transaction; nobody sees them before it is committed.
-
-        What has failed is added only when it is, so that the breaker may think better of it until then.
-        """
-        if not ended:
-            return
-        transaction = self._open or self._begin_transaction()
-        with self._or_spoil():
-            added = transaction.add(ended)
-            self._ledger.hold_back(added.waiting)
-            self._ledger.begin_delivery(added.prefixes)
-            self._producer.write(added.records)
-
-    @contextmanager
-    def _or_spoil(self) -> Iterator[None]:
-        """A fault in the middle of it leaves a transaction that lacks records of what it has: it must not be committed,
-        also not by those who clear up behind the fault."""
-        try:
-            yield
-        except BaseException as error:
-            self._producer.spoil(error)
-            raise
-
-    def _begin_transaction(self) -> Transaction:
-        self._producer.open()
-        self._open = Transaction(self._delivery)
-        return self._open
-
-    def _deliver(self) -> None:
-        """Commits every ended prefix in one transaction: results, dead letters, progress and offsets."""
-        consumer = self._consumer
-        if consumer is None:
-            return
-        membership = consumer.membership()
-        if not consumer.is_member():
-            self._abort("this worker is no member of its group")
-            return
-        self._ledger.cut_stretches()
-        self._write(self._ledger.prefixes(*self._left()))
-        transaction = self._open or (self._begin_transaction() if self._events else None)
-        if transaction is None:
-            return
-        prefixes, events = transaction.prefixes, self._events
-        with self._or_spoil():
-            self._producer.write(transaction.progress(self._clock(), events))
-            end = self._producer.commit({prefix.partition: prefix.offset for prefix in prefixes}, membership)
-        self._events = []
-        self._open, self._under_way = None, _UnderWay(prefixes, events, end)
-
-    def _abort(self, reason: str) -> None:
-        """Of the open transaction: what it would have delivered is delivered by another one."""
-        if self._open is None:
-            self._pace.aborted(time.monotonic())
-        else:
-            self._under_way = _UnderWay(self._open.prefixes, [], self._producer.abort(reason))
-            self._open = None
-
-    def _end_transaction(self, timeout_s: float | None) -> None:
-        """Takes in how the transaction under way has ended, if it has within `timeout_s`; None waits for its end.
-
-        Raises what no other transaction can mend. What was in one that failed, in whatever way, is in the ledger again.
-        """
-        under_way = self._under_way
-        if under_way is None or not _has_ended(under_way.end, timeout_s):
-            return
-        self._under_way = None
-        error = under_way.end.exception()
-        if error is None:
-            self._committed(under_way.prefixes, time.monotonic())
-            return
-        self._ledger.deliver_again(under_way.prefixes)
-        self._events[:0] = under_way.events
-        match error:
-            case TransactionAborted() | ServiceUnavailable():
-                delay = self._pace.aborted(time.monotonic())
-                _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
-                self._circuit.delivery_failed()
-            case Fenced():
-                _LOG.warning("producer_fenced", reason=str(error))
-                self._is_fenced = True
-            case _:
-                raise error
-
-    def _committed(self, prefixes: Sequence[Prefix], now: float) -> None:
-        self._rejected.delivered(prefixes, now)
-        self._ledger.delivered(prefixes)
+    def committed(self, prefixes: Sequence[Prefix]) -> None:
+        """A transaction with these."""
         self._admission.delivered(prefixes)
-        self._delivery.payloads.delivered(prefixes)
-        self._pace.committed(now)
         if self._startup is not None and _has_result(prefixes):
             self._startup.reach(Step.COMMITTED)
             self._startup.tell(self._engine.loading)
             self._startup = None
+
+    def aborted(self) -> None:
+        """A transaction: the service behind it may be away."""
+        self._circuit.delivery_failed()
 
     def _begin_anew(self, consumer: GroupConsumer) -> None:
         """Nobody knows whether the last transaction counts: forget all, and read on from where the group stands.
@@ -303,10 +168,7 @@ class WorkerLoop:
         In a turn of its own: it may be noticed inside a callback of the consumer, which must not be asked anything
         there (see kafka/following.py).
         """
-        self._is_fenced = False
-        self._open = None
-        self._producer.close()
-        self._producer = self._new_producer()
+        self._commits.renew()
         partitions = self._ledger.rewind()
         self._engine.disown()
         self._admission.forget_lost()
@@ -344,17 +206,17 @@ class WorkerLoop:
         while (
             tokens & (self._engine.in_child() | self._outcomes.being_shaped)
             and time.monotonic() < deadline
-            and not self._is_fenced
+            and not self._commits.is_fenced
         ):
             self._work(self._times.full)
-            self._end_transaction(0.0)
+            self._commits.take_end(0.0)
             self._deliver_due()
             self._stay(consumer)
         self._deliver_all(deadline, partitions, consumer)
 
     def _stay(self, consumer: GroupConsumer | None) -> None:
         """A member that joins again when others do, and reads nothing."""
-        if consumer is not None and not self._is_fenced:
+        if consumer is not None and not self._commits.is_fenced:
             self._reading.hold(consumer)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
@@ -363,10 +225,8 @@ class WorkerLoop:
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         """Not before the transaction under way has ended: nobody else may get its partitions earlier."""
-        if self._under_way is None and self._open is not None:
-            self._abort("its partitions are not ours any more")
         try:
-            self._end_transaction(None)
+            self._commits.let_go()
         finally:
             self._engine.disown(self._ledger.open_tokens(partitions))
             self._ledger.revoke(partitions)
@@ -375,33 +235,26 @@ class WorkerLoop:
             self._reading.end(partitions)
 
     def _deliver_all(self, deadline: float, partitions: Sequence[Partition], consumer: GroupConsumer | None) -> None:
-        while not self._is_fenced:
-            self._take_stored()
-            ledger = self._ledger
-            if not (self._under_way or self._has_deliverable or ledger.is_held_back(partitions)):
+        ledger, commits = self._ledger, self._commits
+        while not commits.is_fenced:
+            commits.turn()
+            if not (commits.is_under_way or commits.has_deliverable or ledger.is_held_back(partitions)):
                 return
             if time.monotonic() >= deadline:
                 return
             if not self._deliver_due():
-                self._rest()
+                commits.rest(self._times.busy)
             self._stay(consumer)
 
     def _deliver_due(self) -> bool:
-        if self._under_way is None and self._has_deliverable and self._is_due(idle=True):
-            self._deliver()
-            return True
-        return False
+        if self._consumer is None or not (self._commits.has_deliverable and self._commits.is_due(idle=True)):
+            return False
+        self._commits.commit(self._consumer, self._clock())
+        return True
 
     def close(self) -> None:
         """After the consumer has left the group: what was not committed is somebody else's."""
-        self._end_transaction(None)
-        self._rejected.say(time.monotonic(), at_once=True)
-        self._delivery.payloads.close()
-        self._producer.close()
-
-
-def _has_ended(end: Future[None], timeout_s: float | None) -> bool:
-    return end.done() or (timeout_s != 0 and bool(wait([end], timeout_s).done))
+        self._commits.close()
 
 
 def _has_result(prefixes: Iterable[Prefix]) -> bool:

@@ -269,7 +269,7 @@ def test_an_aborted_transaction_is_repeated_before_what_has_ended_since() -> Non
 def test_what_a_job_is_told_is_told_again_after_an_abort() -> None:
     bench = WorkerBench(Output, pace=replace(PACE, retry_delay=0.0))
     told = Failed(job_id="j", at=1.0, error="by the test")
-    bench.loop._events.append(told)
+    bench.loop._commits.say([told])
     bench.producer.failure = TransactionAborted("by the test")
     bench.run(2)
     bench.producer.failure = None
