@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Protocol
@@ -14,7 +14,7 @@ from stream_infer.ports import Reference
 from stream_infer.records import REFERENCE, Failure, Item, Payload, Run, new_tuple
 from stream_infer.topics import ApiTopics
 from stream_infer.worker.fetch import FetchStage
-from stream_infer.worker.held import Ended, Entry, Partition, Prefix, Skipped
+from stream_infer.worker.held import SKIPPED, Ended, Entry, Partition, Prefix, Skipped
 from stream_infer.worker.journal import Suspects
 from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
@@ -32,12 +32,14 @@ _SHORTEST, _LONGEST, _LARGEST = 8, 1024, 256 * 1024
 
 
 class Gate(Protocol):
-    """Whether the predictor takes items: all, or the one of this token."""
+    """Whether the predictor takes items: all, or the one of this token; and the way back of those of some jobs."""
 
     @property
     def is_serving(self) -> bool: ...
 
     def admits(self, token: int) -> bool: ...
+
+    def take_back(self, job_ids: Container[str]) -> None: ...
 
 
 class Admission:
@@ -137,6 +139,7 @@ class Admission:
         self._judge(self._waiting.due(now), tasks, now)
         ending = self._jobs.ending.take()
         if ending:
+            self._gate.take_back(ending)
             self._judge(self._waiting.of_jobs(ending), tasks, now)
         for fetched in self._fetch.take():
             self._take_payload(fetched.token, fetched.outcome, now, partial(self._take_fetched, tasks=tasks))
@@ -154,6 +157,8 @@ class Admission:
         if entry is None:
             return
         match outcome:
+            case Payload() if entry.item is not None and self._jobs.is_skipping(entry.item):
+                self._ledger.finish(token, SKIPPED)
             case Payload() as payload if self._gate.admits(token):
                 go_on(entry, payload)
             case Failure() as failure if self._gate.is_serving:

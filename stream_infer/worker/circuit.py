@@ -11,7 +11,7 @@ count against a job whose own instance is to be made: what it needs may be what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -49,7 +49,7 @@ class PredictorHost(Protocol):
     @property
     def readiness(self) -> Readiness: ...
 
-    def withdraw(self) -> list[Task]: ...
+    def withdraw(self, tokens: Container[int] | None = None) -> list[Task]: ...
 
     def restart(self, reason: str) -> None: ...
 
@@ -123,6 +123,10 @@ class Circuit:
 
     def admits(self, token: int) -> bool:
         return self.state is State.SERVING or token == self.probe
+
+    def take_back(self, job_ids: Container[str]) -> None:
+        """What the engine has of these jobs, and the model has not: it is skipped, or waits to be judged again."""
+        self._take_back(self._engine.withdraw(self._ledger.open_of(job_ids)))
 
     def saw(self, answers: Answers, now: float) -> None:
         """Looks at answers once their items have been dealt with. An item that is tried comes alone."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
@@ -139,6 +139,10 @@ class Ledger:
             self._unravel(stretch)
             entry = self._open.entry(token)
         return entry
+
+    def open_of(self, job_ids: Container[str]) -> set[int]:
+        """The tokens of these jobs' items, of which some may have ended."""
+        return self._open.of_jobs(job_ids)
 
     def offsets_of(self, tokens: Sequence[int]) -> dict[Partition, list[int]]:
         """Where the items of these tokens lie; what is no item, or not held any more, is left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stream_infer.worker.held import Entry, Part, Stretch
@@ -49,6 +49,14 @@ class OpenItems:
 
     def stretches(self) -> list[Stretch]:
         return list(self._stretches.values())
+
+    def of_jobs(self, job_ids: Container[str]) -> set[int]:
+        """The tokens of what names one of these jobs; of a stretch also those that have ended."""
+        tokens = {token for token, entry in self._entries.items() if entry.item and entry.item.job_id in job_ids}
+        for stretch in self._stretches.values():
+            if stretch.alike.job_id in job_ids:
+                tokens.update(range(stretch.first, stretch.first + stretch.length))
+        return tokens
 
     def close(self, token: int) -> None:
         """Of an entry."""

@@ -1,6 +1,8 @@
 """A folder through the real engine."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -68,6 +70,19 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+def test_an_api_that_makes_an_instance_for_each_job_is_refused_once_and_made_for_no_file(bench):
+    bench.write("a.txt", "a few words")
+    (bench.root / "cortex.yaml").write_text("- {name: img, kind: BatchAPI, predictor: {type: python, path: p.py}}")
+    (bench.root / "p.py").write_text("raise SystemExit('it was loaded')")
+    command = [sys.executable, "-m", "stream_infer", "batch", "img", "texts", "-f", "cortex.yaml"]
+
+    run = subprocess.run(command, cwd=bench.root, capture_output=True, text=True, timeout=60, check=False)
+
+    assert run.returncode == 2
+    assert "img makes an instance of its predictor for each job, and a folder is none" in run.stderr
+    assert "it was loaded" not in run.stderr
 
 
 def test_each_file_has_one_line_in_order_and_what_fails_fails_alone(bench):

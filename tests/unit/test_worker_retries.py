@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from stream_infer.engine.keeper import Readiness
+from stream_infer.engine.keeper import State as EngineState
 from stream_infer.errors import Stage
 from stream_infer.headers import item_headers
-from stream_infer.jobs.events import HookEnded
+from stream_infer.jobs.events import Counted, HookEnded
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State
-from stream_infer.records import Control, Failure, Output
+from stream_infer.ports import Reference
+from stream_infer.records import REFERENCE, Control, Failure, Output, Payload
 from stream_infer.worker.held import Entry
 from tests.support.worker_bench import PACE, TOPICS, WorkerBench
 
@@ -69,6 +72,45 @@ def test_a_stop_skips_what_waits_in_a_tier_at_once_whoever_waits_before_it() -> 
     assert (counted.job_id, counted.model_dump()["delta"]["skipped"]) == ("j", 1)
     assert bench.values(TOPICS.retry(1)) == [b"bad of nobody"], "the other one waits on, behind"
     assert bench.producer.offsets[TOPICS.retry(1), 0] == 2
+
+
+@pytest.mark.parametrize("scoped", [True, False])
+def test_what_of_a_stopped_job_has_not_reached_the_model_is_skipped_at_once(scoped: bool) -> None:
+    bench = WorkerBench(picky, scoped=scoped)
+    for job_id in ("j", "k"):
+        bench.views.status[job_id] = RUNNING.model_copy(update={"job_id": job_id})
+    bench.engine.readiness = Readiness(EngineState.LOADING)
+    bench.feed(*[b"1"] * 12, headers=job())
+    bench.feed(*[b"2"] * 12, headers=(("si-job-id", b"k"),))
+    bench.feed(b"3", headers=job(generation=2))
+    bench.run()
+    assert bench.engine.in_flight == 25
+
+    bench.views.status["j"] = stopped = RUNNING.model_copy(update={"cause": Cause.STOP, "state": State.STOPPING})
+    bench.ending.note("j", stopped)
+    bench.run()
+
+    assert (bench.engine.in_flight, bench.ledger.in_work) == (13, 13)
+    bench.engine.readiness = Readiness(EngineState.READY)
+    bench.run()
+    assert sorted(bench.engine.called) == [b"2"] * 12 + [b"3"]
+    assert sum(event.delta.skipped for event in bench.events() if isinstance(event, Counted)) == 12
+
+
+def test_what_was_fetched_for_a_job_that_was_stopped_meanwhile_is_skipped() -> None:
+    bench = WorkerBench(picky)
+    bench.views.status["j"] = RUNNING
+
+    def bring(_: Reference) -> Payload:
+        bench.views.status["j"] = RUNNING.model_copy(update={"cause": Cause.STOP, "state": State.STOPPING})
+        return Payload(b"fetched")
+
+    bench.fetch.bring = bring
+    bench.feed(b'{"uri": "s3://b/k"}', headers=item_headers(job_id="j", item_id="j-0", content_type=REFERENCE))
+    bench.run()
+
+    assert not bench.engine.called
+    assert sum(event.delta.skipped for event in bench.events() if isinstance(event, Counted)) == 1
 
 
 @pytest.mark.parametrize("is_known", [True, False])
