@@ -19,6 +19,7 @@ from stream_infer.settings import Settings
 from stream_infer.sink.agreeing import agreeing
 from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
 from stream_infer.sink.backlog import Step, Task
+from stream_infer.sink.hook_word import is_hook_published
 from stream_infer.sink.manifests import Manifests
 from stream_infer.sink.outputs import Outputs
 from stream_infer.topics import Topics
@@ -54,7 +55,7 @@ class Steps:
             case Step.UNSEAL:
                 return self._unseal(status)
             case Step.HOOK:
-                return self._publish_hook(status)
+                return self._publish_hook(status, check)
             case Step.ASSEMBLE:
                 return self._assemble(status, check, away_since)
 
@@ -70,14 +71,16 @@ class Steps:
         unseal(self._store, status)
         return []
 
-    def _publish_hook(self, status: JobStatus) -> list[OutgoingRecord]:
-        """The control record and the word of it. Counted nowhere; its lag wakes an API that stands at zero."""
+    def _publish_hook(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
+        """The control record and the word of it, once. Counted nowhere; its lag wakes an API that stands at zero."""
         unseal(self._store, status)
         if self._settings.api(status.api) is None:
             # Its topic may be gone, and nobody would read it.
             error = f"on_job_complete was not run: there is no API {status.api!r} any more"
             ended = HookEnded(job_id=status.job_id, at=time.time(), generation=status.generation, error=error)
             return [self._progress(ended)]
+        if is_hook_published(self._settings, status, check):
+            return []
         control = OutgoingRecord(
             self._topics.api(status.api).items,
             status.job_id.encode(),

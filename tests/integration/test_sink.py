@@ -179,6 +179,22 @@ def test_the_hook_is_published_once_and_assembly_waits_for_its_phase(harness: Ha
     assert harness.keys() == set()
 
 
+def test_the_hook_is_published_once_though_the_tracker_is_behind_and_another_sink_comes(harness: Harness) -> None:
+    folded = harness.progress_end("j") - 1
+    with harness.sink():
+        harness.status(phase=Phase.HOOK, offset=folded)
+        until(lambda: len(harness.controls()) > 0, "the control record")
+        harness.until_drained()
+    with harness.sink():
+        harness.status(phase=Phase.HOOK, offset=folded, errors=("again",))
+        harness.until_drained()
+        assert len(harness.controls()) == 1
+
+        harness.status(phase=Phase.HOOK, offset=folded, generation=2)
+        until(lambda: len(harness.controls()) == 2, "the next generation's")
+    assert [event.generation for event in harness.events(HookPublished)] == [1, 2]
+
+
 class Unreachable(DirectoryStore):
     """Cannot be reached for the first `times` puts of an object."""
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from stream_infer.jobs.events import Counted, Event, Finalized, decode_event
 from stream_infer.jobs.manifest import ManifestRecord, decode_manifest
 from stream_infer.jobs.status import JobStatus, Phase, State, encode_status
 from stream_infer.kafka.admin import apply, group_lag
+from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
@@ -107,6 +108,12 @@ class Harness:
     def events(self, kind: type[Any]) -> list[Any]:
         found: list[Event | None] = [decode_event(message.value or b"") for message in self._read(self.topics.progress)]
         return [event for event in found if isinstance(event, kind)]
+
+    def progress_end(self, job_id: str) -> int:
+        """Of the job's partition."""
+        place = partition_of(job_id, self.settings.jobs.partitions)
+        with closing(TopicReader(self.settings.kafka, self.topics.progress, [place])) as reader:
+            return reader.ends()[place]
 
     def controls(self) -> list[Any]:
         return [item for item in map(read_item, self._read(self.names.items)) if item.control]
