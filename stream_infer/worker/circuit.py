@@ -29,6 +29,7 @@ from stream_infer.worker.breaker import Blame, Breaker
 from stream_infer.worker.held import Entry
 from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.probing import Probing
 from stream_infer.worker.waiting import Waiting
 
 _LOG = structlog.get_logger(__name__)
@@ -58,11 +59,9 @@ class PredictorHost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CircuitTimes:
-    """Seconds: between two probes with a held item, doubling up to the cap; between two looks at who is held; and until
-    a job is told again that shows no hindrance, of which nothing has ended meanwhile."""
+    """Seconds: between two looks at who is held; and until a job is told again that shows no hindrance, of which
+    nothing has ended meanwhile."""
 
-    probe: float = 1.0
-    probe_cap: float = 30.0
     tell: float = 1.0
     tell_again: float = 10.0
 
@@ -107,22 +106,19 @@ class Circuit:
         self._max_ratio = max_ratio
         self._times = times
         self._on_change = on_change
-        self._next_probe = 0.0
-        self._probe_delay = times.probe
+        self._probing = Probing()
         self._next_tell = 0.0
         self._told: dict[tuple[str, int], _Told] = {}
         self._hindering: set[tuple[str, int]] = set()
         self.state = State.SERVING
         self.reason = ""
-        self.probe: int | None = None
-        """The token of the one item that the predictor has been given to find out."""
 
     @property
     def is_serving(self) -> bool:
         return self.state is State.SERVING
 
     def admits(self, token: int) -> bool:
-        return self.state is State.SERVING or token == self.probe
+        return self.state is State.SERVING or token == self._probing.token
 
     def take_back(self, job_ids: Container[str]) -> None:
         """What the engine has of these jobs, and the model has not: it is skipped, or waits to be judged again."""
@@ -130,17 +126,12 @@ class Circuit:
 
     def saw(self, answers: Answers, now: float) -> None:
         """Looks at answers once their items have been dealt with. An item that is tried comes alone."""
-        probe = self.probe
+        probe = self._probing.token
         for answer in answers if probe is not None else ():
             if isinstance(answer, Answer) and answer.token == probe:
                 if isinstance(answer.outcome, Output) and self.state is State.TRYING:
                     self._enter(State.SERVING, "an item succeeded")
-                self._probed(now)
-
-    def _probed(self, now: float) -> None:
-        self.probe = None
-        self._next_probe = now + self._probe_delay
-        self._probe_delay = min(self._probe_delay * 2, self._times.probe_cap)
+                self._probing.ended(now)
 
     def turn(self, now: float) -> Turn:
         """Follows the engine and the breaker."""
@@ -200,8 +191,8 @@ class Circuit:
             turn.events.append(Failed(job_id=blame.job_id, at=now, error=_reason(blame)))
             self._jobs.fail(blame.job_id, 1)
         if not blamed:
-            self._next_probe, self._probe_delay = now, self._times.probe
             self._enter(State.TRYING, f"{self.reason}, and no job is to blame; trying one item at a time")
+            self._probing.begin(now)
             return
         self._reject({blame.job_id for blame in blamed})
         self._enter(State.SERVING, f"jobs to blame: {', '.join(blame.job_id for blame in blamed)}")
@@ -218,17 +209,16 @@ class Circuit:
                 self._ledger.finish(entry.token, entry.failure)
 
     def _next_to_probe(self, now: float) -> Entry | None:
-        """Each held item in turn, so that a bad one does not keep the API halted."""
-        if self.probe is not None:
-            entry = self._ledger.get(self.probe)
+        probing = self._probing
+        if probing.token is not None:
+            entry = self._ledger.get(probing.token)
             if entry is None:
-                self.probe = None
+                probing.token = None
             elif entry.parked:  # it did not get as far as the predictor: it could not be fetched
-                self._probed(now)
-        if self.probe is not None or now < self._next_probe:
+                probing.ended(now)
+        if not probing.is_due(now):
             return None
-        found = next((entry for entry in self._waiting.those_for_predictor() if _can_be_tried(entry, now)), None)
-        self.probe = None if found is None else found.token
+        found = probing.choose(self._waiting.those_for_predictor(), now)
         if found is not None:  # or the engine would refuse it for attempts that were made in vain
             self._engine.forgive_jobs()
         return found
@@ -259,7 +249,7 @@ class Circuit:
         log = _LOG.info if state is State.SERVING else _LOG.error
         log("predictor_" + state.value, reason=reason, before=self.state.value)
         self.state, self.reason = state, redact_text(reason)
-        self.probe = None
+        self._probing.stop()
         self._told.clear()
         self._next_tell = 0.0
         if state is State.SERVING:
@@ -273,11 +263,6 @@ class Circuit:
     def _example(self) -> str:
         failure = self._breaker.last_failure
         return "" if failure is None else f", the last with {_said(failure)}"
-
-
-def _can_be_tried(entry: Entry, now: float) -> bool:
-    item = entry.item
-    return item is not None and item.fault is None and (item.not_before is None or item.not_before <= now)
 
 
 def _reason(blame: Blame) -> str:

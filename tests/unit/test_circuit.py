@@ -174,6 +174,21 @@ def test_an_attempt_that_failed_before_the_predictor_was_known_not_to_serve_is_t
     assert bench.engine.forgiven == 2, "before the probe, and once it has succeeded"
 
 
+def test_each_job_is_tried_in_its_turn_however_many_items_another_has() -> None:
+    bench = bench_with("long", "short", predict=lambda _: BUSY)
+    bench.feed(*[b"long"] * 20, headers=of("long"))
+    bench.run()
+    load(bench, State.READY)
+    bench.feed(b"short", headers=of("short"))
+    bench.engine.predict = lambda data: BUSY if data == b"long" else Output(data)
+    bench.engine.called.clear()
+    for _ in range(2):
+        bench.now += 31.0
+        bench.run(4)
+
+    assert b"short" in bench.engine.called[:2]
+
+
 def test_refusals_of_items_without_a_job_are_no_attempts_and_trip_nothing() -> None:
     refused = Failure(Stage.PREDICT, "E", "no instance", retryable=True, retry_after=1.0, of_job=True)
     bench = bench_with(predict=lambda _: refused)
