@@ -69,8 +69,13 @@ class UploadNote(BaseModel):
     sha256: str
 
 
+def owner_of(cluster: str, prefix: str) -> str:
+    """Of the Kafka cluster of that id and the topics' prefix there: others may share the store."""
+    return f"{cluster}/{prefix}"
+
+
 def new_upload(name: str, owner: str, now: float) -> Upload:
-    """`owner`: the topics' prefix, since several may share a store; `now` in seconds since the epoch.
+    """`owner` is an answer of `owner_of`; `now` in seconds since the epoch.
 
     Of `name`, a client's, what may stand in an address is kept.
     """

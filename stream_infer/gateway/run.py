@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 
 import structlog
@@ -50,29 +51,28 @@ def run(
     TopicMismatch or ServiceUnavailable.
     """
     address = listen_address(settings.gateway.listen, "gateway.listen")
-    slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster_id(settings.kafka))
+    cluster = cluster_id(settings.kafka)
+    slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            asyncio.run(_serve(settings, store, address, slot.name, stop, on_ready, read_source, formats, on_listening))
+            services = partial(_services, settings, store, cluster, slot.name, read_source, formats)
+            asyncio.run(_serve(services, address, slot.name, stop, on_ready, on_listening))
     finally:
         slot.release()
 
 
 async def _serve(
-    settings: Settings,
-    store: Store,
+    open_services: Callable[[], AbstractAsyncContextManager[Services]],
     address: Address,
     slot: str,
     stop: threading.Event,
     on_ready: Callable[[], None],
-    read_source: SourceReader | None,
-    formats: Formats,
     on_listening: Callable[[str], None] | None,
 ) -> None:
     """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
     async with (
-        _services(settings, store, slot, read_source, formats) as services,
+        open_services() as services,
         listening(application(services), address, DRAIN_TIMEOUT_S) as url,
     ):
         _log.info("listening", url=url, slot=slot)
@@ -85,7 +85,7 @@ async def _serve(
 
 @asynccontextmanager
 async def _services(
-    settings: Settings, store: Store, slot: str, read_source: SourceReader | None, formats: Formats
+    settings: Settings, store: Store, cluster: str, slot: str, read_source: SourceReader | None, formats: Formats
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
@@ -97,7 +97,7 @@ async def _services(
         # Beside each other: the board would wait for what a killed gateway has left open, which the others abort.
         await asyncio.gather(asyncio.to_thread(board.start), asyncio.to_thread(writer.start), claims.free())
         yield Services(
-            settings, topics, store, board, writer, claims, publisher, blocking, read_source, formats, members
+            settings, topics, store, board, writer, claims, publisher, blocking, cluster, read_source, formats, members
         )
     finally:
         blocking.cancel_queued()

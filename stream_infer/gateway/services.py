@@ -19,6 +19,7 @@ from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, SourceItem, Store
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import Topics
+from stream_infer.uploads import owner_of
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ class SourceReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop; `formats` are
-    those of results beside lines of JSON."""
+    """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop; `cluster` is the
+    id of the Kafka cluster; `formats` are those of results beside lines of JSON."""
 
     settings: Settings
     topics: Topics
@@ -45,11 +46,17 @@ class Services:
     claims: Claims
     publisher: Publisher
     blocking: DaemonPool
+    cluster: str
     read_source: SourceReader | None = None
     formats: Formats = field(default_factory=dict)
     members: Members | None = None
     clock: Callable[[], float] = time.time
     started_at: float = field(default_factory=time.time)
+
+    @property
+    def owner(self) -> str:
+        """Whose what clients send is in the store, where clusters may share one, and prefixes a cluster."""
+        return owner_of(self.cluster, self.settings.kafka.topic_prefix)
 
     async def block(self, call: Callable[[], T]) -> T:
         """`call` on a thread of the pool."""

@@ -99,7 +99,7 @@ class Submissions:
             job = job.model_copy(update={"assemble": based})
         if asked.spec.item_list is None:
             return job
-        key = items_key(job_id, services.settings.kafka.topic_prefix, job.submitted_at)
+        key = items_key(job_id, services.owner, job.submitted_at)
         job = job.model_copy(update={"submission": key})
         submission_records(job, asked.api, services.topics)  # refused before anything is written
         data = b"\n".join([*asked.lines, b""])

@@ -2,7 +2,8 @@
 forgotten.
 
 Every gateway looks once an hour; removing what another one removes too does no harm. What a job's items were stays as
-long as the job is remembered (`jobs.retention`).
+long as the job is remembered (`jobs.retention`), and what came by a gateway of another Kafka cluster, or of another
+prefix there, is left to that one.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ class UnusedUploads:
             _log.info("unused_uploads_removed", objects=removed)
 
     def _remove(self, used: frozenset[str]) -> int:
-        store, owner = self._services.store, self._services.settings.kafka.topic_prefix
-        now = self._services.clock()
+        store, owner, now = self._services.store, self._services.owner, self._services.clock()
         keys = [found.key for found in store.list(SUBMISSIONS) if is_left_over(found.key, owner, used, now)]
         for key in keys:
             store.delete(key)

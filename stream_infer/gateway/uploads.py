@@ -69,8 +69,8 @@ class UploadsResource:
         if self._receiving >= limits.uploads:
             detail = f"{limits.uploads} uploads are being received here already (limits.uploads). Try again, or ask "
             raise Problem(ProblemKind.BUSY, detail + "another replica.")
-        owner = self._services.settings.kafka.topic_prefix
-        receiving = _Receiving(new_upload(query.get("name", "upload"), owner, self._services.clock()))
+        name, services = query.get("name", "upload"), self._services
+        receiving = _Receiving(new_upload(name, services.owner, services.clock()))
         self._receiving += 1
         try:
             await self._receive(request, receiving, limits)

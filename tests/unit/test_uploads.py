@@ -2,12 +2,13 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.jobs.sources import JsonlFile, Manifest
 from stream_infer.jobs.spec import Job
-from stream_infer.settings import Settings
-from stream_infer.uploads import UNUSED_FOR_S, items_key, new_upload, upload_of
+from stream_infer.uploads import UNUSED_FOR_S, is_left_over, items_key, new_upload, owner_of, upload_of
 from tests.support.memory_store import MemoryStore
 
 NOW = 1_700_000_000.0
@@ -30,6 +31,15 @@ def test_an_uploads_address_names_it_again_and_of_the_clients_name_only_what_is_
         "s3://b/k",
     ):
         assert upload_of(other) is None
+
+
+@pytest.mark.parametrize("whose", [("one", "prefix"), ("other", "prefix"), ("one", "another")])
+def test_of_two_clusters_that_share_a_prefix_and_a_store_each_removes_its_own(whose: tuple[str, str]) -> None:
+    old, owner = NOW - UNUSED_FOR_S - 1, owner_of("one", "prefix")
+    key, upload = items_key("j", owner_of(*whose), old), new_upload("x", owner_of(*whose), old)
+
+    gone = {is_left_over(found, owner, frozenset(), NOW) for found in (key, upload.note)}
+    assert gone == {whose == ("one", "prefix")}
 
 
 def test_what_no_job_names_is_removed_a_day_later_and_what_is_another_ones_never() -> None:
@@ -57,9 +67,8 @@ def test_what_no_job_names_is_removed_a_day_later_and_what_is_another_ones_never
     async def block(call: Any) -> Any:
         return call()
 
-    settings = Settings.model_validate({"kafka": {"topic_prefix": "mine"}})
     services = SimpleNamespace(
-        settings=settings, store=store, board=SimpleNamespace(all=every_job), block=block, clock=lambda: NOW
+        owner="mine", store=store, board=SimpleNamespace(all=every_job), block=block, clock=lambda: NOW
     )
     asyncio.run(UnusedUploads(cast("Services", services)).remove())
 
