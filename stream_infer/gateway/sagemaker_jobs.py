@@ -100,8 +100,11 @@ class SageMakerResource:
         name = asked.TransformJobName
         known, is_earlier = await self._submissions.submit_once(submission, name, f"GET /v1/jobs/{name} tells.")
         if is_earlier and known.job.request_hash != submission.digest:
-            detail = f"there is a job {name!r} already, of API {known.job.api!r}: take another TransformJobName"
-            raise Problem(ProblemKind.IDEMPOTENCY_CONFLICT, detail, job_id=name)
+            detail = (
+                f"TransformJobName must be unique, and another job with this name already exists ({arn_of(name)}, "
+                f"of API {known.job.api!r}): take another TransformJobName"
+            )
+            raise Problem(ProblemKind.JOB_NAME_TAKEN, detail, job_id=name)
         made = TransformJobMade(TransformJobArn=arn_of(name), Ignored=ignored_in(asked, api) or None)
         return made.model_dump(exclude_none=True)
 
@@ -122,7 +125,7 @@ def _aws_error(problem: Problem) -> web.Response:
     match problem.kind:
         case ProblemKind.UNKNOWN_JOB | ProblemKind.UNKNOWN_API:
             kind, status = "ResourceNotFound", 400
-        case ProblemKind.IDEMPOTENCY_CONFLICT:
+        case ProblemKind.JOB_NAME_TAKEN:
             kind, status = "ResourceInUse", 400
         case _ if problem.status >= 500:
             kind, status = "ServiceUnavailable", problem.status

@@ -45,6 +45,7 @@ class ProblemKind(Enum):
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not have this method")
     NO_LINKS = ("no-links", 409, "The store has no links")
     JOB_NOT_FINAL = ("job-not-final", 409, "The job is not in a final state")
+    JOB_NAME_TAKEN = ("job-name-taken", 409, "The TransformJobName is in use")
     REPLAY_TAKEN_OVER = ("replay-taken-over", 409, "Another replay took over")
     TOO_LARGE = ("too-large", 413, "The request is over a limit")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body's content type is not read here")

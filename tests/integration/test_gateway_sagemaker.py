@@ -88,9 +88,12 @@ def test_a_transform_job_is_a_job_in_our_words_and_is_described_in_sagemakers(
     # The same again is the same job; another of its name is none.
     assert client("POST", "/v1/apis/echo/transform-jobs", body, status=200) == made
     other = body | {"MaxPayloadInMB": 1}
-    assert (
-        "take another TransformJobName" in client("POST", "/v1/apis/echo/transform-jobs", other, status=422)["detail"]
+    taken = client("POST", "/v1/apis/echo/transform-jobs", other, status=409)
+    assert (taken["type"], taken["title"]) == (
+        "urn:stream-infer:problem:job-name-taken",
+        "The TransformJobName is in use",
     )
+    assert taken["detail"].endswith("transform-job/first, of API 'echo'): take another TransformJobName")
     assert len(harness.events("first")) == 1
 
 
@@ -105,6 +108,9 @@ def test_boto3_creates_describes_and_stops(harness: GatewayHarness, sagemaker: A
     sagemaker.stop_transform_job(TransformJobName="by-boto3")
     assert sagemaker.describe_transform_job(TransformJobName="by-boto3")["TransformJobStatus"] == "Stopped"
     assert not [event for event in harness.events("by-boto3") if isinstance(event, StopRequested)]
+
+    with pytest.raises(sagemaker.exceptions.ResourceInUse, match="another job with this name already exists"):
+        sagemaker.create_transform_job(**asked(folder, "by-boto3", MaxPayloadInMB=1))
 
 
 @pytest.mark.parametrize(
