@@ -47,8 +47,8 @@ class CompactedView(Generic[T]):
     Readers of any thread see a consistent value per key. `on_change(key, value | None)` is called on the view's
     thread, after the change can be seen. A record whose key is not what `key_of` its value says is unreadable.
     `look_every_s` is how long who wants to catch up may wait until the view looks up from an idle topic, and `hold_s`
-    how long the broker holds a fetch that finds nothing, see `catch_up`. Measured: two views with a hold of 50 ms ask 36 times a second for nothing,
-    which took 2% of a core of the broker's.
+    how long the broker holds a fetch that finds nothing, see `catch_up`. Measured: two views with a hold of 50 ms ask
+    36 times a second for nothing, which took 2% of a core of the broker's.
     """
 
     def __init__(
@@ -106,8 +106,9 @@ class CompactedView(Generic[T]):
         """Done once every record that was committed before this call is seen; fails with the reader's error.
 
         Usually within `look_every_s` + 2 * `hold_s`, which is 0.55 s unless told otherwise: where nothing was written,
-        the fetch that is under way has to come back, and perhaps one behind it. A transaction that is open at the time of the call is waited for:
-        whether records behind it count is known only when it ends, at most `kafka.transaction_timeout` seconds later.
+        the fetch that is under way has to come back, and perhaps one behind it. A transaction that is open at the time
+        of the call is waited for: whether records behind it count is known only when it ends, at most
+        `kafka.transaction_timeout` seconds later.
         """
         reached: Future[None] = Future()
         reached.set_running_or_notify_cancel()  # asyncio.wait_for would cancel it under the view's hands
