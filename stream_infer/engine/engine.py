@@ -16,22 +16,19 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from stream_infer.engine.batcher import Batcher
-from stream_infer.engine.calls import message_for
 from stream_infer.engine.court import Court
-from stream_infer.engine.isolation import Call, Died, Exhausted, OutOfMemory
+from stream_infer.engine.exchange import Exchange
 from stream_infer.engine.journal import Journal
-from stream_infer.engine.keeper import Death, Keeper, Readiness, State
+from stream_infer.engine.keeper import Keeper, Readiness, State
 from stream_infer.engine.loading import Loading
-from stream_infer.engine.memory import MemoryGuard, find_guard
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
 from stream_infer.engine.wire import ToChild, pack_job
-from stream_infer.errors import PredictorUnavailable, Stage
-from stream_infer.predictors.finding import full_name
+from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.protocol import Job
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.records import Failure, Payload
+from stream_infer.records import Payload
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +51,11 @@ class Engine:
         journal: Journal | None = None,
     ) -> None:
         self._clock = clock
-        self._policy = policy
-        self._guard: MemoryGuard | None = None
         self._batcher = Batcher(policy)
         self._court = Court(policy, journal)
         self._dispatch = self._court.dispatch
         self._keeper = Keeper(spec, policy, on_line)
+        self._exchange = Exchange(policy, self._batcher, self._court, self._keeper)
         # Sockets: once closed, their objects write to nobody, where a number might be somebody else's by then.
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
@@ -106,8 +102,7 @@ class Engine:
 
     def start(self) -> None:
         """Starts loading the predictor; must not block. Tasks may be submitted at once."""
-        self._guard = find_guard(self._policy.memory_fraction, self._policy.memory_check_s)
-        self._keeper.start(self._clock())
+        self._exchange.start(self._clock())
 
     def wait_ready(self, timeout_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
         """Blocks until the predictor is loaded and warm, or for some second after nobody waits for it any more.
@@ -138,7 +133,7 @@ class Engine:
         if full:
             for batch in full:
                 self._dispatch.add(batch, now)
-            self._hand_over(now, is_all=False)
+            self._exchange.hand_over(now, is_all=False)
 
     def complete_job(self, token: int, job_id: str, config: Mapping[str, Any]) -> None:
         """Calls the predictor's `on_job_complete`, if it has one, once all that was submitted before is answered.
@@ -205,15 +200,15 @@ class Engine:
 
     def hand_over(self) -> None:
         """Lets an idle child have what was submitted, full or not; must not block. For who does not `poll`."""
-        self._hand_over(self._clock(), is_all=True)
+        self._exchange.hand_over(self._clock(), is_all=True)
 
     def take(self) -> list[Answer | AlikeAnswers]:
         """As `poll(0)`, less a system call and half of its work, for who is told by `child_socket` and calls nobody to
         `wake` this."""
         now = self._clock()
-        self._take_in(now)
-        self._check(now)
-        self._hand_over(now, is_all=True)
+        self._exchange.take_in(now)
+        self._exchange.check(now)
+        self._exchange.hand_over(now, is_all=True)
         answers, self._court.answers = self._court.answers, []
         return answers
 
@@ -228,8 +223,8 @@ class Engine:
             return []
         host.wait()
         now = self._clock()
-        self._take_in(now)
-        self._hand_over(now, is_all=True)
+        self._exchange.take_in(now)
+        self._exchange.hand_over(now, is_all=True)
         answers, self._court.answers = self._court.answers, []
         return answers
 
@@ -267,24 +262,15 @@ class Engine:
     def _turn(self, wait_s: float, waiting_upstream: int) -> bool:
         """Hands over, waits, takes in, hands over again. True: somebody called `wake`."""
         now = self._clock()
-        self._hand_over(now, is_all=not waiting_upstream)
-        wait_s = 0.0 if self._court.answers else min(wait_s, self._next_due() - now, _LONGEST_WAIT_S)
+        self._exchange.hand_over(now, is_all=not waiting_upstream)
+        wait_s = 0.0 if self._court.answers else min(wait_s, self._exchange.next_due() - now, _LONGEST_WAIT_S)
         woken = self._wait(max(0.0, wait_s))
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
-        self._take_in(now)
-        self._check(now)
-        self._hand_over(now, is_all=not waiting_upstream)
+        self._exchange.take_in(now)
+        self._exchange.check(now)
+        self._exchange.hand_over(now, is_all=not waiting_upstream)
         return woken
-
-    def _next_due(self) -> float:
-        """When there is something to do although nothing has come."""
-        due = min(self._dispatch.next_deadline(), self._keeper.next_event())
-        if self._keeper.ready and self._dispatch.has_place:
-            due = min(due, self._batcher.next_deadline())
-        if self._guard and self._keeper.host and not (self._keeper.ready and self._dispatch.running() is None):
-            due = min(due, self._guard.next_check())
-        return due
 
     def _wait(self, timeout_s: float) -> bool:
         poller = select.poll()
@@ -297,83 +283,6 @@ class Engine:
             return False
         self._woken.recv(4096)
         return True
-
-    def _hand_over(self, now: float, *, is_all: bool) -> None:
-        """Gives the child what it has a place for. `is_all`: nothing is about to be submitted.
-
-        A micro-batch that is due goes in its turn, behind what had waited for the child before. Until the child has a
-        place for it, it stays open: what comes meanwhile may still join. Measured with objects that came one by one and
-        a model on all cores: micro-batches had 5 items of 32 where they closed while the model was busy.
-        """
-        host, batcher, dispatch = self._keeper.host, self._batcher, self._dispatch
-        if host is None or not self._keeper.ready:
-            return
-        while (batcher or dispatch.waits) and dispatch.has_place:
-            if batcher and batcher.next_deadline() <= min(now, dispatch.waits_since):
-                due = batcher.close_due(now)
-                assert due
-                dispatch.add_before(due)
-            elif is_all and dispatch.idle and (oldest := batcher.close_oldest()):
-                dispatch.add(oldest, now)
-            call = self._court.next_call(now)
-            if call is None:
-                return
-            host.call(message_for(call))
-
-    def _take_in(self, now: float) -> None:
-        host = self._keeper.host
-        messages = self._keeper.receive(now)
-        found = self._keeper.batch_size
-        if found is not None and found != self.batch_size:
-            self._batcher.max_size = found
-            self._court.cap.refit(found)
-        for message in messages:
-            try:
-                if self._court.hear(message, self.predictor_name, now):
-                    self._keeper.prove()
-                    if host:
-                        host.answered(message[1])
-            except (LookupError, ValueError, TypeError, AttributeError) as error:
-                assert host
-                host.fault = f"sent a message that makes no sense ({type(error).__name__}: {error})"
-                return
-
-    def _check(self, now: float) -> None:
-        running = self._dispatch.running()
-        if running is not None and running.loading_since is not None:  # its silence has `load_timeout_s`
-            self._keeper.excuse(now)
-        death = self._keeper.check(now)
-        if death:
-            self._bury(death, None, now)
-        elif self._keeper.ready and (overrun := self._dispatch.overrun(now)):
-            limit = self._dispatch.timeout_of(overrun)
-            what = "one call" if overrun.loading_since is None else "loading"
-            death = self._keeper.kill(f"hung for {limit:g} s, its deadline for {what},", now)
-            if death:
-                self._bury(death, overrun, now)
-        elif self._guard and self._keeper.host and (used := self._guard.check(now)):
-            self._make_room(used, now)
-
-    def _bury(self, death: Death, overrun: Call | None, now: float) -> None:
-        ending = Died(death.how, death.stderr, timed_out=overrun is not None, killed=death.killed)
-        self._keeper.replace(death, now, to_blame=self._court.lose(ending, overrun, now, death.begun))
-
-    def _make_room(self, used: str, now: float) -> None:
-        """Ends the child before the kernel ends the container: as if the call that it is at had run out of memory."""
-        assert self._guard
-        death = self._keeper.end(f"was ended: it had filled the container's memory ({used})", now)
-        if death is None:
-            return
-        still = self._guard.look()
-        if still:
-            self._court.recall()
-            how = f"was ended to no avail: without it, too, the container's memory is full ({still}); give it more"
-            self._keeper.replace(Death(how, death.stderr), now, to_blame=0)
-            return
-        message = f"the predictor's process {death.how}"
-        running = self._dispatch.running()
-        ending = Exhausted(Failure(Stage.PREDICT, full_name(OutOfMemory), message, death.stderr))
-        self._keeper.replace(death, now, to_blame=self._court.lose(ending, running, now, death.begun))
 
 
 def _unavailable(reason: str, detail: str) -> PredictorUnavailable:
