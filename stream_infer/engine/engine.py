@@ -198,8 +198,11 @@ class Engine:
         host = self._keeper.host
         return None if host is None else host.sock
 
-    def hand_over(self) -> None:
-        """Lets an idle child have what was submitted, full or not; must not block. For who does not `poll`."""
+    def hand_over(self, tasks: Sequence[Task]) -> None:
+        """As `submit_many`, and lets an idle child have what was submitted, full or not. For who does not `poll`."""
+        if isinstance(tasks, AlikeTasks) and self._exchange.hand_over_one(tasks, self._clock()):
+            return
+        self.submit_many(tasks)
         self._exchange.hand_over(self._clock(), is_all=True)
 
     def take(self) -> list[Answer | AlikeAnswers]:

@@ -230,8 +230,7 @@ class Desk:
         submitted, self._submitted = self._submitted, []
         present = [(token, payload) for token, payload in submitted if token in self._waiting]
         if present:
-            self._engine.submit_many(_tasks(present))
-            self._engine.hand_over()
+            self._engine.hand_over(_tasks(present))
 
     def _deliver(self, answer: Answer | AlikeAnswers) -> None:
         if isinstance(answer, AlikeAnswers):

@@ -21,10 +21,7 @@ class FakeEngine:
     def start(self):
         self.readiness = Readiness(State.READY)
 
-    def hand_over(self):
-        pass
-
-    def submit_many(self, tasks):
+    def hand_over(self, tasks):
         self.calls.append(list(tasks))
         if self.echoes and isinstance(tasks, AlikeTasks):
             self.answers.append(AlikeAnswers(tasks.tokens, tasks.payloads, tasks.content_type))
