@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient
 
 from stream_infer.errors import ServiceUnavailable, StreamInferError
 from stream_infer.kafka.client import client_config
-from stream_infer.kafka.consumer import as_record
 from stream_infer.kafka.errors import translate
+from stream_infer.kafka.messages import as_record
 from stream_infer.kafka.offsets import end_offsets, first_offsets, offsets_at, stable_end
 from stream_infer.kafka.stalls import StallWatch
 from stream_infer.pool import DaemonPool

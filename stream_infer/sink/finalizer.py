@@ -11,7 +11,8 @@ import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.status import JobStatus, decode_status
-from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition, Polled
+from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition
+from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord

@@ -10,7 +10,8 @@ from types import MappingProxyType
 import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
-from stream_infer.kafka.consumer import GroupConsumer, Polled
+from stream_infer.kafka.consumer import GroupConsumer
+from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store

@@ -9,9 +9,10 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_infer.kafka import following as module
-from stream_infer.kafka.consumer import GroupConsumer, Partition, Polled
+from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.following import Following
 from stream_infer.kafka.groups import write_first_offsets
+from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.producer import Publisher
 from stream_infer.records import Message, OutgoingRecord
 from stream_infer.settings import KafkaSettings, Settings

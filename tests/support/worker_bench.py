@@ -18,7 +18,7 @@ from stream_infer.errors import TransactionAborted
 from stream_infer.jobs.events import Event, decode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import JobStatus
-from stream_infer.kafka.consumer import in_runs
+from stream_infer.kafka.messages import in_runs
 from stream_infer.ports import Reference
 from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output, Payload, Position, Run
 from stream_infer.results import Results

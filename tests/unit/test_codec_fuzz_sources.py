@@ -26,7 +26,7 @@ from connectors.uris import RefusedPlace, path_of, redacted, s3_place_of
 from stream_infer.engine.wire import BrokenWire, FrameReader, pack
 from stream_infer.errors import SourceError
 from stream_infer.headers import read_item
-from stream_infer.kafka.consumer import as_message
+from stream_infer.kafka.messages import as_message
 from tests.support.hostile import FRAGMENTS, FUZZ
 
 ANYTHING = st.one_of(st.binary(max_size=200), st.sampled_from(FRAGMENTS))
