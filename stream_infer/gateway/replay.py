@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -29,6 +27,7 @@ from stream_infer.gateway.replay_choice import (
     stopped,
     to_replay,
 )  # fmt: skip
+from stream_infer.gateway.replay_chunks import Revived, in_chunks, with_last
 from stream_infer.gateway.replay_records import ReplayRecords
 from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import JobStatus
@@ -39,11 +38,8 @@ from stream_infer.records import OutgoingRecord
 from stream_infer.settings import MIB, Settings
 from stream_infer.topics import Topics
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# Bounds what a chunk holds, and a transaction's length: it has to commit well within transaction.timeout.ms.
-CHUNK_BYTES = 8 * MIB
 TRACKER_WAIT_S = 10.0
 MARK_EVERY_S = 30.0
 LOOK_EVERY_S = 5.0
@@ -52,13 +48,6 @@ _LARGEST_RECORD = 256 * MIB
 _ENDING = "the gateway is ending; replay again to go on"
 _TRIES = 6
 _FIRST_PAUSE_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class _Revived:
-    letter: DeadLetter
-    record: OutgoingRecord
-    size: int
 
 
 class Replay:
@@ -116,7 +105,8 @@ class Replay:
         """Ends with the word that this was all, without which a job does not end, however it was stopped."""
         try:
             self._choose_generation(replays)
-            for chunk, is_last in with_last(self._chunks(replays)):
+            chunks = in_chunks(self._revived(replays), self._settings.intake.chunk_items)
+            for chunk, is_last in with_last(chunks):
                 self._write(chunk, is_last=is_last)
         except ReplayStopped:
             self._close()
@@ -181,21 +171,12 @@ class Replay:
             log.warning("replay_abandoned", job_id=mark.job_id, generation=mark.generation)
             self._send(self._records.closing(mark.job_id, mark.generation, self._clock()))
 
-    def _chunks(self, replays: Replays) -> Iterator[list[_Revived]]:
-        """What is to be replayed, in transactions of at most `intake.chunk_items` items and 8 MiB."""
-        chunk: list[_Revived] = []
-        size = 0
+    def _revived(self, replays: Replays) -> Iterator[Revived]:
+        """What is to be replayed; the rest is noted in the progress."""
         for letter in to_replay(self._letters(), self.request, replays, self.progress, self._jobs):
             revived = self._revive(letter)
-            if revived is None:
-                continue
-            if chunk and (len(chunk) >= self._settings.intake.chunk_items or size + revived.size > CHUNK_BYTES):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(revived)
-            size += revived.size
-        if chunk:
-            yield chunk
+            if revived is not None:
+                yield revived
 
     def _letters(self) -> Iterator[DeadLetter]:
         """All that has to be looked at; meanwhile others are to see that somebody is at it."""
@@ -216,7 +197,7 @@ class Replay:
             self._send(self._records.going_on(job_id, generation, now))
             self._marked_at = now
 
-    def _revive(self, letter: DeadLetter) -> _Revived | None:
+    def _revive(self, letter: DeadLetter) -> Revived | None:
         try:
             original = original_of(letter, self._store)
         except Irrecoverable as error:
@@ -225,7 +206,7 @@ class Replay:
         most = self._settings.limits.payload_bytes + MIB
         generation = self.progress.generation
         record = again(letter, original, self._names.items, generation, most)
-        return _Revived(letter, record, original.size)
+        return Revived(letter, record, original.size)
 
     def _check_goes_on(self) -> None:
         """Raises ReplayStopped for a job that is ending. A row that does not show our generation yet says nothing."""
@@ -239,7 +220,7 @@ class Replay:
         if known.status.cause is not None:
             raise stopped(known.status)
 
-    def _write(self, chunk: list[_Revived], *, is_last: bool) -> None:
+    def _write(self, chunk: list[Revived], *, is_last: bool) -> None:
         """A record that its topic refuses fails alone: what is with it is halved until it stands alone."""
         try:
             self._transact(chunk, closing=is_last)
@@ -252,7 +233,7 @@ class Replay:
             self._write(chunk[:middle], is_last=False)
             self._write(chunk[middle:], is_last=is_last)
 
-    def _transact(self, chunk: list[_Revived], *, closing: bool) -> None:
+    def _transact(self, chunk: list[Revived], *, closing: bool) -> None:
         job_id, generation, now = self.request.job_id, self.progress.generation, self._clock()
         records = [revived.record for revived in chunk]
         records += self._records.replayed((revived.letter for revived in chunk), job_id, generation, now)
@@ -289,14 +270,3 @@ class Replay:
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise ServiceUnavailable(_ENDING)
-
-
-def with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
-    """Each with whether it is the last; reads one ahead."""
-    held: list[T] = []
-    for item in items:
-        if held:
-            yield held.pop(), False
-        held.append(item)
-    if held:
-        yield held.pop(), True

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from stream_infer.gateway.letter_bodies import RefusedReplay, ReplayBody, dead_l
 from stream_infer.gateway.letter_log import nearest
 from stream_infer.gateway.letter_search import Filter, Scan, parse_ref
 from stream_infer.gateway.originals import Irrecoverable, again, original_of, stored_payload, without_errors
-from stream_infer.gateway.replay import with_last
+from stream_infer.gateway.replay_chunks import CHUNK_BYTES, Revived, in_chunks, with_last
 from stream_infer.headers import Header, item_headers, read_item
 from stream_infer.jobs.log_lines import LogLine
 from stream_infer.jobs.replays import (
@@ -269,6 +270,19 @@ def test_only_the_last_is_the_last(numbers: list[int]) -> None:
     found = list(with_last(numbers))
     assert [number for number, _ in found] == numbers
     assert [is_last for _, is_last in found] == [False] * (len(numbers) - 1) + [True] * bool(numbers)
+
+
+@given(st.lists(st.integers(0, CHUNK_BYTES + 1), max_size=20), st.integers(1, 5))
+def test_a_transaction_has_as_many_items_as_may_be_and_no_more_bytes_but_for_an_item_alone(
+    sizes: list[int], most: int
+) -> None:
+    letter, record = letter_of(), OutgoingRecord("t", None, None)
+    chunks = [[one.size for one in chunk] for chunk in in_chunks((Revived(letter, record, n) for n in sizes), most)]
+
+    assert [size for chunk in chunks for size in chunk] == sizes
+    assert all(len(chunk) <= most and (sum(chunk) <= CHUNK_BYTES or len(chunk) == 1) for chunk in chunks)
+    for chunk, behind in pairwise(chunks):
+        assert len(chunk) == most or sum(chunk) + behind[0] > CHUNK_BYTES
 
 
 def exported(letter: Any, payload: bytes, content_type: str) -> bytes:
