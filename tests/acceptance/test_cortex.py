@@ -263,6 +263,38 @@ def test_a_constructor_that_fails_is_the_jobs_fault_and_one_that_fails_once_is_n
     assert (status, job["counts"]["succeeded"]) == ("succeeded", 20), up.text()
 
 
+@pytest.mark.timeout(200)
+def test_what_a_constructor_and_its_batches_need_may_be_away_for_longer_than_a_job_has_attempts(
+    up_with: Any, project: Path
+) -> None:
+    up, gateway = up_with(
+        CORTEX_YAML,
+        STREAM_INFER__APIS__STATEFUL__WORKERS__MAX="1",
+        STREAM_INFER__APIS__STATEFUL__RETRY__DELAYS="[3, 3]",
+        STREAM_INFER__APIS__STATEFUL__BREAKER__WINDOW="10",
+    )
+    away = project.parent / "away"
+    config = {"away": str(away), "pause": 0.2}
+    items = {"items": list(range(80)), "batch_size": 2}
+    endpoint = f"{gateway}/stateful"
+    job_id = submit(endpoint, {"workers": 1, "item_list": items, "config": config}).json()["job_id"]
+    counts = f"{gateway}/v1/jobs/{job_id}"
+    wait_for(lambda: requests.get(counts, timeout=60).json()["counts"]["succeeded"], 60.0, up.text)
+
+    away.touch()
+    # Probes, each of which makes the instance in vain: at once, and after 1, 2 and 4 s more.
+    made = f"making one for {job_id}"
+    wait_for(lambda: up.text().count(made) >= 5, 60.0, up.text)
+    assert requests.get(counts, timeout=60).json()["state"] == "running", up.text()
+    away.unlink()
+
+    # Of the items that were tried before the breaker tripped, some may have had all their attempts by then.
+    assert wait_until_final(endpoint, job_id, up)["status"] in ("succeeded", "completed_with_failures"), up.text()
+    ended = requests.get(counts, timeout=60).json()["counts"]
+    assert ended["succeeded"] + ended["rejected"] == 80, up.text()
+    assert ended["succeeded"] > 60, up.text()
+
+
 @pytest.mark.timeout(300)
 def test_a_job_can_be_stopped_two_jobs_keep_their_states_apart_and_get_shows_it_as_it_goes(
     up_with: Any, watching: Any

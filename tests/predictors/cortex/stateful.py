@@ -16,11 +16,20 @@ def has_passed(file):
     return there
 
 
+def need_service(config):
+    """What the instance and each of its batches need is away while the file is there."""
+    if os.path.exists(config.get("away", "")):
+        from stream_infer.errors import RetryableError
+
+        raise RetryableError("the service is away")
+
+
 class Handler:
     def __init__(self, config, job_spec):
         print(f"making one for {job_spec['job_id']}", flush=True)
         time.sleep(config.get("takes", 0))
         ctypes.PyDLL(None).usleep(int(config.get("keeps_gil", 0) * 1e6))
+        need_service(config)
         if not has_passed(config.get("once")):
             if "dies" in config:
                 DEATHS[config["dies"]]()
@@ -34,6 +43,8 @@ class Handler:
             os.abort()
         if "raise" in payload:
             raise ValueError("an item that is bad")
+        need_service(self.config)
+        time.sleep(self.config.get("pause", 0))
         self.seen += len(payload)
         return [[self.job, self.seen, batch_id, payload] for _ in payload]
 
