@@ -44,14 +44,16 @@ class LogPublisher:
         except BufferError:
             return False
         except KafkaException as error:
-            if isinstance(translate(error, "writing a log line"), Fenced):
-                self._renew()
+            self._renew_where_fatal(error)
             return False
         return True
 
     def poll(self, timeout_s: float) -> None:
-        """Takes in what was acknowledged or given up; waits at most the timeout for the first of it."""
-        self._producer.poll(timeout_s)
+        """Takes in what was acknowledged or given up; waits at most the timeout for the first of it. Never raises."""
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:  # measured: a fatal one is said here, behind a broker that was killed
+            self._renew_where_fatal(error)
 
     def close(self, timeout_s: float) -> None:
         """Waits up to the timeout for what is on its way; the rest is given up. May be called again."""
@@ -63,10 +65,11 @@ class LogPublisher:
         if error is not None:
             self._on_lost(key)
 
-    def _renew(self) -> None:
+    def _renew_where_fatal(self, error: KafkaException) -> None:
         """An idempotent producer is done for once the broker has forgotten its sequence numbers."""
         now = time.monotonic()
-        if now - self._renewed_at < _RENEW_AFTER_S:
+        is_fatal = isinstance(translate(error, "writing a log line"), Fenced)
+        if not is_fatal or now - self._renewed_at < _RENEW_AFTER_S:
             return
         self._renewed_at = now
         self._discard()

@@ -105,9 +105,9 @@ class TransactionalProducer:
 
     def open(self) -> None:
         """Begins a transaction; none may be open, or ending. What goes wrong here is raised by its end."""
-        self._producer.poll(0)  # hands on what librdkafka has logged
         self._failure = self._refused = None
         try:
+            self._producer.poll(0)  # hands on what librdkafka has logged, and raises what is fatal
             self._producer.begin_transaction()
         except KafkaException as error:
             self._failure = translate(error, "beginning a transaction", self._where)
@@ -190,7 +190,10 @@ class TransactionalProducer:
         """Aborts, so that the next transaction can begin, and raises what happened. A fenced producer cannot abort."""
         if isinstance(error, Fenced):
             raise error
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+        except KafkaException as fatal:
+            raise translate(fatal, "aborting a transaction", self._where) from fatal
         error = self._refused or error
         self._persist(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S), "aborting a transaction")
         if isinstance(error, ServiceUnavailable):
@@ -230,9 +233,9 @@ class Publisher:
         try:
             for record in records:
                 self._produce(record, delivered, deadline)
+            left = self._producer.flush(max(0.0, deadline - time.monotonic()))
         except KafkaException as error:
             raise translate(error, "producing a record", self._where) from error
-        left = self._producer.flush(max(0.0, deadline - time.monotonic()))
         if failures:
             raise failures[0]
         if left:
