@@ -16,14 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
 from benchmarks.contest import Announce
 from benchmarks.contestants import PEERS_PYTHON
-from benchmarks.processes import ROOT, started
+from benchmarks.processes import ROOT, Started, started
 from benchmarks.realtime_model import BATCH, MODELS, body_of, environment, target_of
 from benchmarks.report import Summary, median_and_spread, table
 from stream_infer.local.free_ports import find_free
@@ -34,7 +34,7 @@ OURS, DIRECT = "stream-infer", "direct call"
 _WARM_UP_S = 1.0
 _READY_S = 60.0
 _PEERS = Path(__file__).parent / "peers"
-_COLUMNS = ("requests/s", "p50 ms", "p99 ms", "clients' CPU", "errors", "lacks")
+_COLUMNS = ("requests/s", "p50 ms", "p99 ms", "CPU us/request", "clients' CPU", "errors", "lacks")
 # A worker that dies: mosec's server/runtime managers and LitServe's monitor end the server, unless there are others.
 _MICRO_BATCHES = "a bad item fails its whole micro-batch; a model that crashes ends the server"
 _ONE_AT_A_TIME = "micro-batches; a model that crashes ends the server"
@@ -58,7 +58,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What closed-loop clients have found. Milliseconds; `cpu` is the clients' share of a core."""
+    """What closed-loop clients have found. Milliseconds; `cpu` is the clients' share of a core, `cost` the server's CPU
+    for a request, of all its processes together, in microseconds."""
 
     rate: float
     p50: float
@@ -66,6 +67,7 @@ class Load:
     worst: float
     cpu: float
     other: int
+    cost: float = 0.0
 
 
 @dataclass(slots=True)
@@ -93,8 +95,10 @@ class RealtimeResult:
         return None if ours is None or direct is None else round(direct - ours, 3)  # both are negative
 
     def summarise(self, summary: Summary) -> None:
-        """The worst of all models and loads: above 1 we are ahead everywhere."""
+        """Overheads in milliseconds, and the worst of all models and loads: above 1 we are ahead everywhere."""
         summary.realtime_overhead_p99_ms = self.overhead_p99("null")
+        for model in self.loads:
+            summary.realtime[f"overhead_p99_ms_{model}"] = self.overhead_p99(model)
         for family in ("LitServe", "mosec"):
             rates, tails = [], []
             for model, by_connections in self.loads.items():
@@ -134,16 +138,16 @@ def measure(folder: Path, seconds: float, rounds: int, announce: Announce, only:
             for server in servers if number % 2 == 0 else servers[::-1]:
                 if server.family != OURS and not PEERS_PYTHON.exists():
                     continue
-                with _serving(server, model, folder) as port:
+                with _serving(server, model, folder) as (port, process):
                     for connections in CONNECTIONS:
-                        load = _load(server, port, body, connections, seconds)
+                        load = _load(server, port, process, body, connections, seconds)
                         announce(f"  {server.name}, {connections}: {load.rate:,.0f}/s, p99 {load.p99:.2f} ms")
                         result.add(model, connections, server.name, load)
     return result
 
 
 @contextmanager
-def _serving(server: Server, model: str, folder: Path) -> Iterator[int]:
+def _serving(server: Server, model: str, folder: Path) -> Iterator[tuple[int, Started]]:
     """On that port, once it answers."""
     [port] = find_free(1)
     log = folder / f"{server.name}-{port}.log"
@@ -161,12 +165,16 @@ def _serving(server: Server, model: str, folder: Path) -> Iterator[int]:
                 if time.monotonic() > deadline or not process.is_running():
                     raise RuntimeError(f"{server.name} does not answer ({error}):\n{process.last_words()}") from error
                 time.sleep(0.1)
-        yield port
+        yield port, process
 
 
-def _load(server: Server, port: int, body: Path, connections: int, seconds: float) -> Load:
-    words = ["127.0.0.1", str(port), server.path, "application/json", str(body), str(connections), str(seconds)]
-    return _found(["benchmarks.realtime_client", *words, str(_WARM_UP_S)], seconds)
+def _load(server: Server, port: int, process: Started, body: Path, connections: int, seconds: float) -> Load:
+    words = ["127.0.0.1", str(port), server.path, "application/json", str(body), str(connections)]
+    _found(["benchmarks.realtime_client", *words, str(_WARM_UP_S)], _WARM_UP_S)
+    before = process.cpu_seconds()
+    load = _found(["benchmarks.realtime_client", *words, str(seconds)], seconds)
+    answered = max(1.0, load.rate * seconds + load.other)
+    return replace(load, cost=1e6 * (process.cpu_seconds() - before) / answered)
 
 
 def _direct(model: str, seconds: float) -> Load:
@@ -239,6 +247,7 @@ def _row(name: str, loads: Sequence[Load]) -> list[str]:
         median_and_spread([load.rate for load in loads]),
         median_and_spread([load.p50 for load in loads], 3),
         median_and_spread([load.p99 for load in loads], 3),
+        median_and_spread([load.cost for load in loads if load.cost], 1),
         f"{100 * statistics.median(load.cpu for load in loads):.0f}%",
         str(sum(load.other for load in loads)),
         next((server.lacks for server in SERVERS if server.name == name), ""),

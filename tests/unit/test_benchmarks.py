@@ -83,6 +83,7 @@ def test_realtime_counts_the_better_way_to_set_a_peer_up_and_says_the_worst_case
 
     assert summary.realtime_overhead_p99_ms == 0.4
     assert summary.realtime == {
+        "overhead_p99_ms_null": 0.4,
         "rate_vs_litserve": None,
         "p99_vs_litserve": None,
         "rate_vs_mosec": 1.25,
