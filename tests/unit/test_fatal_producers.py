@@ -1,4 +1,4 @@
-"""Producers that librdkafka declares dead where they look around: of broken sequence numbers, behind a killed broker."""
+"""Producers that librdkafka declares dead where they look around: behind a killed broker, of broken numbers."""
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
