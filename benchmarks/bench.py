@@ -22,7 +22,7 @@ from stream_infer.configuration import load_settings
 from stream_infer.jobs.spec import Job, encode_job
 from stream_infer.jobs.status import JobStatus, State, encode_status
 from stream_infer.kafka.admin import apply
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import Settings

@@ -20,7 +20,7 @@ from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.sources import JsonlFile
 from stream_infer.jobs.spec import Job, encode_job
 from stream_infer.jobs.status import JobStatus, State, encode_status
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.local.free_ports import find_free
 from stream_infer.records import OutgoingRecord
 from stream_infer.topics import Topics

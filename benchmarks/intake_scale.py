@@ -20,7 +20,7 @@ from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint
 from stream_infer.jobs.sources import JsonlFile
 from stream_infer.jobs.spec import Job, encode_job
 from stream_infer.jobs.status import JobStatus, State, encode_status
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import OutgoingRecord
 from stream_infer.topics import Topics

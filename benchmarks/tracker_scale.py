@@ -21,7 +21,8 @@ from benchmarks.report import table
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, Submitted, encode_event
 from stream_infer.jobs.status import JobStatus, decode_status
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import OutgoingRecord
 from stream_infer.topics import Topics

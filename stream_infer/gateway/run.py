@@ -20,7 +20,7 @@ from stream_infer.http.address import Address, listen_address
 from stream_infer.http.listening import listening
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.members import GroupMembers
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings

@@ -14,7 +14,7 @@ from stream_infer.gateway.workforce import Members
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.jobs.spec import Job
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, SourceItem, Store
 from stream_infer.settings import ApiSettings, Settings

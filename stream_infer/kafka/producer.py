@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -31,7 +30,7 @@ _BROKER_S = 1.0
 PARTITION_BY_KEY = -1
 
 
-def _producer_config(kafka: KafkaSettings, client_id: str, max_bytes: int) -> dict[str, Any]:
+def producer_config(kafka: KafkaSettings, client_id: str, max_bytes: int) -> dict[str, Any]:
     return {
         **client_config(kafka, client_id),
         "partitioner": PARTITIONER,
@@ -69,7 +68,7 @@ class TransactionalProducer:
         self._refused: RecordTooLarge | None = None
         self._producer = Producer(
             {
-                **_producer_config(kafka, transactional_id, max_bytes),
+                **producer_config(kafka, transactional_id, max_bytes),
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": int(kafka.transaction_timeout * 1000),
                 "linger.ms": 5,
@@ -209,69 +208,16 @@ class TransactionalProducer:
         if not self._is_over:
             self._is_over = True
             with suppress(TimeoutError):
-                self._calls.submit(_close, self._producer).result(self._close_within_s)
+                self._calls.submit(discard, self._producer).result(self._close_within_s)
         self._ends.close(0)
         self._calls.close(0)
 
 
-class Publisher:
-    """Writes records one by one, idempotently: for those who have no transaction to put them in. Thread-safe."""
-
-    def __init__(self, kafka: KafkaSettings, client_id: str, *, max_bytes: int = 8 * MIB) -> None:
-        self._where = kafka.bootstrap
-        self._producer = Producer({**_producer_config(kafka, client_id, max_bytes), "linger.ms": 5})
-
-    def publish(self, records: Sequence[OutgoingRecord], timeout_s: float = 30.0) -> None:
-        """Blocks until every record is acknowledged; raises ServiceUnavailable, or what else became of one."""
-        failures: list[StreamInferError] = []
-
-        def delivered(error: Any, _message: Any) -> None:
-            if error is not None:
-                failures.append(translate(error, "producing a record", self._where))
-
-        deadline = time.monotonic() + timeout_s
-        try:
-            for record in records:
-                self._produce(record, delivered, deadline)
-            left = self._producer.flush(max(0.0, deadline - time.monotonic()))
-        except KafkaException as error:
-            raise translate(error, "producing a record", self._where) from error
-        if failures:
-            raise failures[0]
-        if left:
-            raise ServiceUnavailable(f"producing to {self._where}: {left} records unconfirmed after {timeout_s:.0f} s")
-
-    def _produce(self, record: OutgoingRecord, delivered: Callable[[Any, Any], None], deadline: float) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    record.topic,
-                    record.value,
-                    record.key,
-                    _partition(record),
-                    on_delivery=delivered,
-                    headers=list(record.headers),
-                )
-                return
-            except BufferError:
-                if time.monotonic() > deadline:
-                    raise ServiceUnavailable(f"producing to {self._where}: its queue stays full") from None
-                self._producer.poll(0.1)
-
-    def close(self) -> None:
-        """Forgets what is not acknowledged: `publish` has told so already. Never raises, and may be called again."""
-        _close(self._producer)
-
-
-def _close(producer: Producer) -> None:
+def discard(producer: Producer) -> None:
+    """Forgets what it holds, and its threads end. Never raises."""
     # Measured: without the purge `close` waits for ever for a broker that is gone. It aborts an open transaction, and
     # so raises _FENCED where the producer was fenced (as a SystemError where the binding returns a result beside it);
     # a second close is a RuntimeError.
     with suppress(KafkaException, SystemError, RuntimeError):
         producer.purge()
         producer.close()
-
-
-def _partition(record: OutgoingRecord) -> int:
-    """librdkafka's word for "by the key" is -1."""
-    return PARTITION_BY_KEY if record.partition is None else record.partition

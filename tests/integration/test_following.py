@@ -13,7 +13,7 @@ from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.following import Following
 from stream_infer.kafka.groups import write_first_offsets
 from stream_infer.kafka.messages import Polled
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.records import Message, OutgoingRecord
 from stream_infer.settings import KafkaSettings, Settings
 

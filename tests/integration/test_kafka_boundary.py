@@ -18,7 +18,8 @@ from stream_infer.kafka.errors import RecordTooLarge
 from stream_infer.kafka.groups import write_first_offsets
 from stream_infer.kafka.offsets import stable_end
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.kafka.views import CompactedView, read_compacted
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord

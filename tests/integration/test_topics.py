@@ -6,7 +6,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from stream_infer.errors import ServiceUnavailable, TopicMismatch
 from stream_infer.kafka import admin
 from stream_infer.kafka.consumer import GroupConsumer
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_plan import Action
 from stream_infer.predictor_settings import NativePredictor
 from stream_infer.records import EndOfPartition, OutgoingRecord

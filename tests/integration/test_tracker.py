@@ -23,7 +23,8 @@ from stream_infer.jobs.status import JobStatus, State, decode_status
 from stream_infer.kafka import admin
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.partitioner import PARTITIONER
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.views import CompactedView
 from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.records import OutgoingRecord

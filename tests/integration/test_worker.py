@@ -23,7 +23,8 @@ from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, HookEnded, decode_event
 from stream_infer.jobs.status import Cause, JobStatus, Phase, State, encode_status
 from stream_infer.kafka.admin import apply, group_lag
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.records import REFERENCE, Control, Headers, Message, OutgoingRecord
 from stream_infer.settings import Settings

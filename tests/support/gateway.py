@@ -17,7 +17,7 @@ from stream_infer.jobs.manifest import Kind, ManifestRecord, encode_manifest, ma
 from stream_infer.jobs.status import JobStatus, encode_status
 from stream_infer.kafka.admin import apply
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.producer import Publisher
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
 from stream_infer.records import Failure, Message, OutgoingRecord

@@ -11,7 +11,8 @@ from stream_infer.jobs.events import Event, Exhausted, decode_event
 from stream_infer.jobs.spec import Job, encode_job
 from stream_infer.jobs.status import JobStatus, encode_status
 from stream_infer.kafka.partitioner import partition_of
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.kafka.views import read_compacted
 from stream_infer.pool import DaemonPool

@@ -3,9 +3,10 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream_infer.errors import Fenced
+from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.kafka.log_publisher import LogPublisher
-from stream_infer.kafka.producer import Publisher, TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import KafkaSettings
 
@@ -35,7 +36,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[DeadProducer]:
         made.append(DeadProducer())
         return made[-1]
 
-    for module in ("log_publisher", "producer"):
+    for module in ("log_publisher", "producer", "publisher"):
         monkeypatch.setattr(f"stream_infer.kafka.{module}.Producer", make)
     return made
 
@@ -66,6 +67,14 @@ def test_an_abort_does_too(made: list[DeadProducer], monkeypatch: pytest.MonkeyP
         producer.abort("for a test").result(5)
 
 
-def test_who_publishes_without_a_transaction_is_told(made: list[DeadProducer]) -> None:
-    with pytest.raises(Fenced, match="desynchronised"):
-        Publisher(NOBODY, "cli").publish([RECORD])
+def test_who_publishes_without_a_transaction_is_told_to_send_it_again_and_another_one_takes_it(
+    made: list[DeadProducer],
+) -> None:
+    publisher = Publisher(NOBODY, "gateway")
+
+    with pytest.raises(ServiceUnavailable, match=r"desynchronised.*send it again"):
+        publisher.publish([RECORD])
+
+    made[-1].flush = lambda _timeout: 0  # type: ignore[method-assign]
+    publisher.publish([RECORD])
+    assert len(made) == 2
