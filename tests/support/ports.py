@@ -2,15 +2,14 @@
 
 import random
 
-from stream_infer.local.free_ports import is_free
+from stream_infer.local.free_ports import SERVERS, is_free
 
-# Below those that a connection is given by itself: one of the many that `up` opens took such a port meanwhile.
-_FIRST, _LAST = 15_000, 32_000
+_CHANCE = random.SystemRandom()
 
 
 def free_neighbours(count: int) -> int:
     """The first of `count` free ports in a row."""
     while True:
-        first = random.randrange(_FIRST, _LAST - count)
+        first = _CHANCE.choice(SERVERS[:-count])
         if all(is_free(first + number) for number in range(count)):
             return first
