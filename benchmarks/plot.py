@@ -63,7 +63,7 @@ def draw(results: Results, file: Path) -> None:
         _growth(next(places), next(places), results.growth)
     for panel in places:
         panel.set_axis_off()
-    figure.savefig(file, dpi=80)
+    figure.savefig(file, dpi=80, bbox_inches="tight")
     plt.close(figure)
 
 
