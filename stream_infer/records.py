@@ -130,6 +130,10 @@ class OutgoingRecord(NamedTuple):
     partition: int | None = None
 
 
+# An OutgoingRecord, or just its fields: what several hundred thousand are made of a second.
+Outgoing: TypeAlias = tuple[str, bytes | None, bytes | None, Headers, int | None]
+
+
 class Payload(NamedTuple):
     """Bytes and what they are. `data` is what the predictor's side decodes."""
 

@@ -15,7 +15,7 @@ from stream_infer.kafka.consumer import Membership
 from stream_infer.kafka.errors import RecordTooLarge, is_retriable, translate
 from stream_infer.kafka.partitioner import PARTITIONER
 from stream_infer.pool import DaemonPool
-from stream_infer.records import OutgoingRecord
+from stream_infer.records import Outgoing, OutgoingRecord
 from stream_infer.settings import MIB, KafkaSettings
 
 Offsets: TypeAlias = Mapping[tuple[str, int], int]
@@ -111,7 +111,7 @@ class TransactionalProducer:
         except KafkaException as error:
             self._failure = translate(error, "beginning a transaction", self._where)
 
-    def write(self, records: Iterable[OutgoingRecord]) -> None:
+    def write(self, records: Iterable[Outgoing]) -> None:
         """Adds to the transaction that is open; they set out at once. What goes wrong here is raised by its end."""
         if self._failure is None:
             try:
@@ -158,7 +158,7 @@ class TransactionalProducer:
         except StreamInferError as error:
             self._settle(error)
 
-    def _produce(self, records: Iterable[OutgoingRecord]) -> None:
+    def _produce(self, records: Iterable[Outgoing]) -> None:
         produce = self._producer.produce
         for topic, key, value, headers, partition in records:
             number = PARTITION_BY_KEY if partition is None else partition

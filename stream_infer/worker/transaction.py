@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded
-from stream_infer.records import Failure, OutgoingRecord, Output
+from stream_infer.records import Failure, Outgoing, OutgoingRecord, Output
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.held import Entry, Part, Partition, Prefix, Skipped, Stretch
 from stream_infer.worker.payloads import OnItsWay
@@ -23,7 +23,7 @@ class Addition:
     """
 
     prefixes: list[Prefix] = field(default_factory=list)
-    records: list[OutgoingRecord] = field(default_factory=list)
+    records: list[Outgoing] = field(default_factory=list)
     waiting: list[Entry] = field(default_factory=list)
 
 
@@ -82,7 +82,7 @@ class Transaction:
                 added.records.extend(self._results.stretch(part))
         return prefix
 
-    def _write_entries(self, entries: Iterable[Entry], records: list[OutgoingRecord]) -> Entry | None:
+    def _write_entries(self, entries: Iterable[Entry], records: list[Outgoing]) -> Entry | None:
         """The one that cannot be written now, if there is one: nothing is, from there on."""
         for entry, result in self._results.records(entries):
             if result is not None:

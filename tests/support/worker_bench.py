@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,7 +20,17 @@ from stream_infer.jobs.spec import Job
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.messages import in_runs
 from stream_infer.ports import Reference
-from stream_infer.records import EndOfPartition, Failure, Message, OutgoingRecord, Output, Payload, Position, Run
+from stream_infer.records import (
+    EndOfPartition,
+    Failure,
+    Message,
+    Outgoing,
+    OutgoingRecord,
+    Output,
+    Payload,
+    Position,
+    Run,
+)
 from stream_infer.results import Results
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
@@ -163,9 +173,9 @@ class KeptProducer:
         self.written_now = []
         self._spoiled = None
 
-    def write(self, records: Sequence[OutgoingRecord]) -> None:
+    def write(self, records: Iterable[Outgoing]) -> None:
         assert self.written_now is not None, "a transaction is open"
-        self.written_now += records
+        self.written_now += [OutgoingRecord(*record) for record in records]
 
     def spoil(self, why: BaseException) -> None:
         self._spoiled = TransactionAborted(repr(why))
