@@ -44,7 +44,7 @@ def draw(results: Results, file: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(3, 3, figsize=(15, 11), layout="constrained")
+    figure, panels = plt.subplots(4, 3, figsize=(15, 14.5), layout="constrained")
     places = iter(panels.flat)
     if results.null is not None:
         for size, runs in results.null.runs.items():
@@ -55,6 +55,7 @@ def draw(results: Results, file: Path) -> None:
         _bars(next(places), "100 items/s: p99 of produce to committed result, ms", delays)
     if results.model is not None:
         _bars(next(places), "EfficientNet-Lite0, cores shared with the broker: images/s", results.model.shared)
+        _bars(next(places), "EfficientNet-Lite0, one thread: images/s", results.model.beside)
         if results.model.apart:
             _bars(next(places), "EfficientNet-Lite0, a core of its own: images/s", results.model.apart)
     if results.batching is not None:

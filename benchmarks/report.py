@@ -13,18 +13,17 @@ import orjson
 class Summary:
     """What the last line says; None where a part was not run, or its peer was not there.
 
-    The first two are those of the worst size; `by_size` has them for each, in bytes. `vs_model_limit` is of a worker
-    whose cores are its own, `vs_model_limit_shared` of one that shares them with the broker.
+    The first two are those of the worst size; `by_size` has them for each, in bytes. `vs_model_limit` is of files
+    and a model of one thread, beside which there is a core for all else; `model` has the other settings, and S3.
     """
 
     vs_handwritten_tx: float | None = None
     vs_quix_eos: float | None = None
     vs_model_limit: float | None = None
-    vs_model_limit_s3: float | None = None
-    vs_model_limit_shared: float | None = None
     latency_vs_handwritten_p99: float | None = None
     rss_growth: float | None = None
     realtime_overhead_p99_ms: float | None = None
+    model: dict[str, float | None] = field(default_factory=dict)
     realtime: dict[str, float | None] = field(default_factory=dict)
     by_size: dict[int, dict[str, float | None]] = field(default_factory=dict)
 
