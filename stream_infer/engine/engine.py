@@ -21,6 +21,7 @@ from stream_infer.engine.exchange import Exchange
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.keeper import Keeper, Readiness, State
 from stream_infer.engine.loading import Loading
+from stream_infer.engine.observer import UNOBSERVED, EngineObserver
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
@@ -49,12 +50,13 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         on_line: Callable[[str], None] = write_to_stderr,
         journal: Journal | None = None,
+        observer: EngineObserver = UNOBSERVED,
     ) -> None:
         self._clock = clock
         self._batcher = Batcher(policy)
-        self._court = Court(policy, journal)
+        self._court = Court(policy, journal, observer)
         self._dispatch = self._court.dispatch
-        self._keeper = Keeper(spec, policy, on_line)
+        self._keeper = Keeper(spec, policy, on_line, observer)
         self._exchange = Exchange(policy, self._batcher, self._court, self._keeper)
         # Sockets: once closed, their objects write to nobody, where a number might be somebody else's by then.
         self._woken, self._waker = socket.socketpair()
@@ -89,6 +91,17 @@ class Engine:
     def batch_size(self) -> int:
         """The most items of a full micro-batch: the policy's, or what the last child that was ready has found."""
         return self._batcher.max_size
+
+    @property
+    def found_batch_size(self) -> int | None:
+        """What a child has found, where the policy leaves it to be found; None: nothing, or not yet."""
+        return self._keeper.batch_size
+
+    @property
+    def child_pid(self) -> int | None:
+        """Of the predictor's process; None: there is none."""
+        host = self._keeper.host
+        return None if host is None else host.pid
 
     @property
     def depth(self) -> int:
