@@ -52,8 +52,8 @@ class _Ailing(Exception):
 @dataclass(slots=True)
 class _Call:
     """A call under way. `types` is one where all items have the same. `rejected` holds packed failures, by the item's
-    index; `prepared` and `collated` what threads are at. `prepared_s`, `model_s`: seconds until its items were ready, and
-    in the model."""
+    index; `prepared` and `collated` what threads are at. `prepared_s`, `model_s`: seconds until its items were ready,
+    and in the model."""
 
     id: int
     types: str | list[str]

@@ -39,7 +39,7 @@ class EngineMetrics:
     def child_ended(self, how: ChildEnd) -> None:
         self._ends[how] += 1
 
-    def show(self, engine: Engine) -> Shown:
+    def source(self, engine: Engine) -> Shown:
         """The source of an Exposure."""
         return Shown(self, engine)
 

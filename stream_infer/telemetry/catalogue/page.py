@@ -14,8 +14,8 @@ _BEGINNING = """\
 
 # Metrics
 
-Every role serves `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it can do its work; else 503,
-with what is missing). The gateway and realtime replicas do so on their own address, all others on `metrics.listen`:
+Every role serves `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it can do its work; else
+503, with what is missing). The gateway and realtime replicas do so on their own address, all others on `metrics.listen`:
 `127.0.0.1:9400` where nothing is set, or any free port where that is taken, which the log names (`metrics_served`).
 Nobody is asked for a key there; what is served are the names of APIs and routes, exception classes, and numbers. In a
 container set `STREAM_INFER__METRICS__LISTEN=0.0.0.0:9400`, and let a network policy say who may ask.
@@ -26,7 +26,7 @@ Under `up` each process has a port of its own, and `STATE_DIR/prometheus/targets
       - job_name: stream-infer
         file_sd_configs: [{files: [.stream-infer/prometheus/targets.json]}]
 
-There each target has the labels `role` and, as its `instance`, the name that `up`'s log has, such as `worker shouter/0`.
+There each target has the labels `role` and, as its `instance`, the name in `up`'s log, such as `worker shouter/0`.
 Workers that are not running are listed, too: `up == 0` says nothing of one that nobody needs.
 
 Jobs are no labels: there is no end of them. `stream-infer get JOB` tells of one, and `logs JOB`. A metric that
