@@ -69,12 +69,14 @@ class Answering:
 
     def answer(self, request: Request, asker: Asker) -> int:
         """Takes the request; must not block. The token of its place at the desk, or 0: it is answered already."""
+        is_item = request.target.partition(b"?")[0] == self._target and request.method == b"POST"
         try:
-            if request.target.partition(b"?")[0] == self._target and request.method == b"POST":
+            if is_item:
                 return self._predict(request, asker)
             asker.reply(self._other(request))
         except Problem as problem:
-            self._observer.refused(problem.status)
+            if is_item:
+                self._observer.refused(problem.status)
             asker.reply(problem_reply(problem))
         except Exception:  # noqa: BLE001 - the boundary: a client gets an answer, the log the traceback
             _LOG.exception("request_failed", target=request.target[:200].decode("latin-1"))
@@ -104,7 +106,9 @@ class Answering:
         try:
             reference = read_reference(request.body)
         except UndecodableItem as error:
-            asker.reply(failure_reply(undecodable(str(error))))
+            reply = failure_reply(undecodable(str(error)))
+            self._observer.refused(reply.status)
+            asker.reply(reply)
             return 0
         token = self._desk.admit(len(request.body), timeout_s, asker)
         task = asyncio.get_running_loop().create_task(self._fetch(token, reference, request))

@@ -146,7 +146,8 @@ class _Listener:
             else:
                 _LOG.error("metrics_not_served", listen=wanted, reason=reason, again_in_s=_AGAIN_S)
                 return None
-        _LOG.info("metrics_served", url=_url(server))
+        say = _LOG.info if self._listen is None else _LOG.debug  # else it is where somebody wanted it
+        say("metrics_served", url=_url(server))
         return server
 
     def _bound(self, listen: str) -> _Server:

@@ -15,8 +15,10 @@ _BEGINNING = """\
 # Metrics
 
 Every role serves `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it can do its work; else
-503, with what is missing). The gateway and realtime replicas do so on their own address, all others on `metrics.listen`:
-`127.0.0.1:9400` where nothing is set, or any free port where that is taken, which the log names (`metrics_served`).
+503, with what is missing). The gateway and realtime replicas do so on their own address, all others on
+`metrics.listen`: `127.0.0.1:9400` where nothing is set, or any free port where that is taken, which the log names
+(`metrics_served`). Where a role cannot listen it says so, tries again, and works on.
+
 Nobody is asked for a key there; what is served are the names of APIs and routes, exception classes, and numbers. In a
 container set `STREAM_INFER__METRICS__LISTEN=0.0.0.0:9400`, and let a network policy say who may ask.
 
