@@ -26,7 +26,7 @@ from stream_infer.realtime.desk import Bounds, Desk
 from stream_infer.realtime.metrics import RealtimeMetrics
 from stream_infer.realtime.server import Server
 from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
-from stream_infer.telemetry.engine_metrics import EngineMetrics
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
 from stream_infer.telemetry.exposure import Exposure
 
 _LOG = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ def run(
     address = listen_address(api.realtime.listen_of(replica), SETTING)
     exposure, metrics = exposure or Exposure(), EngineMetrics(api.name)
     engine = Engine(predictor, engine_policy(api.batching), on_line=write_to_stderr, observer=metrics)
-    exposure.show(metrics.source(engine))
+    show_engine(exposure, metrics, engine)
     role = _Role(settings, api, api.realtime, fetcher, address, engine, exposure)
     asyncio.run(role.serve(stop, on_ready, on_unavailable, on_listening))
 

@@ -10,11 +10,12 @@ from stream_infer.engine.keeper import State
 from stream_infer.engine.observer import CallEnd, ChildEnd
 from stream_infer.telemetry.catalogue import model
 from stream_infer.telemetry.catalogue.metric import OfApi, Reading
+from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.gpu import Gpus
 
 
 class EngineMetrics:
-    """An EngineObserver of one API's engine; `readings` is for an Exposure."""
+    """An EngineObserver of one API's engine."""
 
     def __init__(self, api: str) -> None:
         self._api = OfApi(api)
@@ -39,11 +40,11 @@ class EngineMetrics:
     def child_ended(self, how: ChildEnd) -> None:
         self._ends[how] += 1
 
-    def source(self, engine: Engine) -> Shown:
-        """The source of an Exposure."""
-        return Shown(self, engine)
+    def readings(self, engine: Engine) -> Iterator[Reading]:
+        yield from self._counted()
+        yield from self._seen_of(engine)
 
-    def counted(self) -> Iterator[Reading]:
+    def _counted(self) -> Iterator[Reading]:
         api = self._api.api
         answered = {model.CallOutcome(api, "answered"): self._answered}
         others = {model.CallOutcome(api, end.value): self._failed[end] for end in CallEnd}
@@ -54,7 +55,7 @@ class EngineMetrics:
         yield model.MODEL_STAGE_SECONDS.reading({model.ModelStage(api, name): took for name, took in stages.items()})
         yield model.CHILD_ENDS.reading({model.ChildReason(api, how.value): self._ends[how] for how in ChildEnd})
 
-    def looked_at(self, engine: Engine) -> Iterator[Reading]:
+    def _seen_of(self, engine: Engine) -> Iterator[Reading]:
         """The engine as it is. Its thread goes on meanwhile: each number is read once."""
         api, of_api = self._api.api, self._api
         yield model.IN_FLIGHT_ITEMS.reading({of_api: engine.in_flight})
@@ -72,15 +73,7 @@ class EngineMetrics:
             yield model.PREDICTOR_LOAD_SECONDS.reading({model.LoadPart(api, part): took for part, took in parts})
 
 
-class Shown:
-    """An engine's numbers, and those of the GPUs that it may use."""
-
-    def __init__(self, metrics: EngineMetrics, engine: Engine) -> None:
-        self._metrics = metrics
-        self._engine = engine
-        self._gpus = Gpus(lambda: engine.child_pid)
-
-    def __call__(self) -> Iterator[Reading]:
-        yield from self._metrics.counted()
-        yield from self._metrics.looked_at(self._engine)
-        yield from self._gpus.readings()
+def show_engine(exposure: Exposure, metrics: EngineMetrics, engine: Engine) -> None:
+    """Its numbers, and those of the GPUs that its predictor may use: each a source, so that no fault costs both."""
+    exposure.show(lambda: metrics.readings(engine))
+    exposure.show(Gpus(lambda: engine.child_pid).readings)

@@ -40,6 +40,7 @@ def _family(reading: Reading) -> Family:
     metric = reading.metric
     if metric.kind is Kind.HISTOGRAM:
         return _histogram(reading)
+    kind: type[CounterMetricFamily | GaugeMetricFamily]
     kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
     family = kind(metric.name, metric.meaning, labels=metric.label_names)
     for labels, value in reading.values.items():

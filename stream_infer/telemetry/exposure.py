@@ -37,7 +37,7 @@ class Exposure:
         found: list[Reading] = []
         for source in tuple(self._sources):
             try:
-                found += source()
+                found += list(source())
             except Exception:  # noqa: BLE001 - the boundary: whoever looks must not be hurt by what it looks at
                 _LOG.exception("metrics_unreadable")
         return found

@@ -106,14 +106,18 @@ class _Server(ThreadingTCPServer):
 
 
 class _Listener:
-    """Serves on a thread, from the first moment at which it can listen."""
+    """Serves on a thread from `start` on, as soon as it can listen."""
 
     def __init__(self, listen: str | None, exposure: Exposure) -> None:
         self._listen = listen
         self._exposure = exposure
         self._closing = threading.Event()
-        self._server = self._opened()
+        self._server: _Server | None = None
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Does not raise: where it cannot listen that is told, and tried again."""
+        self._server = self._opened()
         self._thread.start()
 
     @property
@@ -135,20 +139,19 @@ class _Listener:
                 server.handle_request()
 
     def _opened(self) -> _Server | None:
-        wanted = self._listen or DEFAULT_LISTEN
-        try:
-            server = self._bound(wanted)
-        except (OSError, OverflowError) as error:
-            reason = str(error)
-            if self._listen is None:
-                server = self._bound(f"{wanted.rpartition(':')[0]}:0")
-                _LOG.info("metrics_elsewhere", wanted=wanted, reason=reason)
-            else:
-                _LOG.error("metrics_not_served", listen=wanted, reason=reason, again_in_s=_AGAIN_S)
-                return None
-        say = _LOG.info if self._listen is None else _LOG.debug  # else it is where somebody wanted it
-        say("metrics_served", url=_url(server))
-        return server
+        host, _, _ = DEFAULT_LISTEN.rpartition(":")
+        reason = ""
+        for listen in [DEFAULT_LISTEN, f"{host}:0"] if self._listen is None else [self._listen]:
+            try:
+                server = self._bound(listen)
+            except (OSError, OverflowError) as error:
+                reason = f"{listen}: {error}"
+                continue
+            say = _LOG.info if self._listen is None else _LOG.debug  # else it is where somebody wanted it
+            say("metrics_served", url=_url(server))
+            return server
+        _LOG.error("metrics_not_served", reason=reason, again_in_s=_AGAIN_S)
+        return None
 
     def _bound(self, listen: str) -> _Server:
         host, _, port = listen.rpartition(":")
@@ -162,6 +165,7 @@ def served(listen: str | None, exposure: Exposure) -> Iterator[_Listener]:
     Where it cannot listen that is told, and tried again.
     """
     listener = _Listener(listen, exposure)
+    listener.start()
     try:
         yield listener
     finally:

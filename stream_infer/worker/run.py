@@ -26,7 +26,7 @@ from stream_infer.ports import Fetcher, Store
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.slots import Slot, hold_slot
-from stream_infer.telemetry.engine_metrics import EngineMetrics
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
 from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
@@ -117,7 +117,7 @@ def _open(
     engine = Engine(
         predictor, engine_policy(api.batching, api.retry), on_line=lines, journal=in_child, observer=metrics
     )
-    exposure.show(metrics.source(engine))
+    show_engine(exposure, metrics, engine)
     closing.callback(engine.close, _SHUTDOWN_S)
     engine.start()
     check_topics(settings)

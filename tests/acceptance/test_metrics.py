@@ -45,22 +45,27 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
         "realtime": {"listen": f"127.0.0.1:{port}"},
     }
     with up_in(folder, write_config(folder, apis=[api])) as process:
-        process.ready = process.wait_until_ready()  # type: ignore[attr-defined]
+        process.wait_until_ready()
         yield process
         assert process.interrupt() == 0, process.text()
 
 
 @pytest.fixture(scope="module")
-def targets(up: UpProcess) -> dict[str, str]:
+def ready(up: UpProcess) -> dict[str, Any]:
+    return up.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def targets(ready: dict[str, Any]) -> dict[str, str]:
     """The address of each process by its name, as Prometheus is told it."""
-    said = json.loads(Path(up.ready["targets"]).read_text())  # type: ignore[attr-defined]
+    said = json.loads(Path(ready["targets"]).read_text())
     return {one["labels"]["instance"]: one["targets"][0] for one in said}
 
 
 @pytest.fixture(scope="module")
-def worked(up: UpProcess, targets: dict[str, str]) -> None:
+def worked(up: UpProcess, ready: dict[str, Any], targets: dict[str, str]) -> None:
     """A job with items that fail, one that is under way, and a request."""
-    with closing(GatewayClient(up.ready["gateway"])) as client:  # type: ignore[attr-defined]
+    with closing(GatewayClient(ready["gateway"])) as client:
         items_given = [*range(GOOD), *(["refused"] * BAD)]
         job = client.submit("echo", {"item_list": {"items": items_given}}, uuid.uuid4().hex)
         wait_for(lambda: client.job(job.job_id).is_final, 90.0, up.text)
@@ -125,9 +130,9 @@ def test_the_numbers_are_those_of_the_job(up: UpProcess, targets: dict[str, str]
 
 
 @pytest.mark.usefixtures("worked")
-def test_no_label_bears_a_job(up: UpProcess, targets: dict[str, str]) -> None:
-    with closing(GatewayClient(up.ready["gateway"])) as client:  # type: ignore[attr-defined]
-        job_ids = [job.job_id for job in client.jobs()]
+def test_no_label_bears_a_job(ready: dict[str, Any], targets: dict[str, str]) -> None:
+    with closing(GatewayClient(ready["gateway"])) as client:
+        job_ids = [job.job_id for job in client.jobs().jobs]
     assert len(job_ids) == 2
     for name, address in targets.items():
         text = get(address, "/metrics").data.decode()

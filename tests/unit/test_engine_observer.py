@@ -18,7 +18,7 @@ from stream_infer.errors import Stage
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.records import JSON, Payload
 from stream_infer.telemetry.catalogue import model
-from stream_infer.telemetry.engine_metrics import EngineMetrics
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
 from stream_infer.telemetry.exposure import Exposure
 from tests.support.metrics import shown_by, value
 
@@ -164,7 +164,7 @@ def test_the_numbers_are_shown_beside_what_the_engine_is_at():
         readiness=Readiness(State.READY), loading=Loading(0.4, 0.3, 0.2, 0.1),
     )  # fmt: skip
     metrics, exposure = EngineMetrics("a"), Exposure()
-    exposure.show(metrics.source(engine))
+    show_engine(exposure, metrics, engine)
     metrics.answered(4, 0.5, 0.1, 0.3)
     metrics.answered(2, 0.25, 0.0, 0.25)
     metrics.failed(CallEnd.RAISED)

@@ -9,8 +9,6 @@ from stream_infer.telemetry.catalogue.metric import Histogram, Kind, Role
 from stream_infer.telemetry.catalogue.page import page
 
 METRICS = every_metric()
-# A name of one of these kinds ends with the unit in Prometheus's words; before `_total`, where it is counted.
-UNITS = ("_seconds", "_bytes", "_ratio", "_celsius", "_watts")
 NO_UNITS = ("_ms", "_milliseconds", "_minutes", "_kb", "_mb", "_mib", "_percent", "_count", "_sum", "_bucket")
 
 
