@@ -122,6 +122,10 @@ def test_the_numbers_are_those_of_the_job(up: UpProcess, targets: dict[str, str]
     assert value(tracker, jobs.JOBS, api="echo", state="completed_with_failures") == 1
     assert 0 < value(tracker, jobs.JOB_DEADLINE_SECONDS, api="echo") <= 3600
     assert value(samples(targets, "realtime echo/0"), serving.REALTIME_ANSWERS, api="echo", status="200") == 1
+    gateway = samples(targets, "gateway")
+    submitted = {"method": "POST", "path": "/v1/apis/{api}/jobs", "status": "202"}
+    assert value(gateway, serving.HTTP_REQUESTS, **submitted) == 2
+    assert value(gateway, serving.REPLICAS, api="echo", state="ready") == 1
     wait_for(
         lambda: value(samples(targets, "gateway"), serving.GROUP_MEMBERS, group="worker", api="echo") == 1,
         30.0,
