@@ -7,8 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol
 
+import structlog
 from aiohttp import web
 
+from stream_infer.errors import StreamInferError
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.watching import looking
 from stream_infer.kafka.offsets import Partition
@@ -20,6 +22,7 @@ from stream_infer.telemetry.lag_age import LagAge
 from stream_infer.topics import GroupSpec, Topics, group_specs, retry_tiers
 
 LOOK_EVERY_S = 5.0
+_log = structlog.get_logger(__name__)
 
 
 class Standings(Protocol):
@@ -41,6 +44,7 @@ class LagWatch:
         self._names = group_names(services.settings)
         self._topics = topic_names(services.settings)
         self._ages: defaultdict[tuple[str, Partition], LagAge] = defaultdict(LagAge)
+        self._is_known = True
         self._began = clock()
         self._seen_at: float | None = None
         self._lag: Mapping[serving.Lag, float] = {}
@@ -52,8 +56,16 @@ class LagWatch:
             yield
 
     async def look(self) -> None:
-        """Raises StreamInferError where Kafka does not say."""
-        self.note(await self._services.block(lambda: self._standings.read(self._groups)))
+        """Where Kafka does not say, that is told once, and what was seen last stays as it is."""
+        try:
+            standings = await self._services.block(lambda: self._standings.read(self._groups))
+        except StreamInferError as error:
+            if self._is_known:
+                self._is_known = False
+                _log.warning("lag_unknown", reason=str(error))
+            return
+        self._is_known = True
+        self.note(standings)
 
     def note(self, standings: Mapping[str, GroupStanding]) -> None:
         """What a look has found."""

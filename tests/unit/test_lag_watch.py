@@ -1,9 +1,12 @@
 """How far groups are behind, as a gateway tells it for all."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.lag_watch import LagWatch
 from stream_infer.kafka.standings import GroupStanding
 from stream_infer.settings import Settings
@@ -101,3 +104,28 @@ def test_before_the_first_look_there_is_no_lag_and_it_is_said_how_old_what_is_sa
 def test_every_group_and_topic_that_has_a_place_has_its_labels(watch):
     assert {group.name for group in watch._groups} == set(watch._names)
     assert {topic for group in watch._groups for topic in group.topics} == set(watch._topics)
+
+
+def test_while_kafka_does_not_answer_that_is_told_once_and_what_was_seen_stays(clock):
+    found = {"p.tracker": standing(progress=[(1, 3)])}
+    away = ServiceUnavailable("no answer")
+    answers = [found, away, away, found, ServiceUnavailable("again")]
+
+    async def block(call):
+        return call()
+
+    def read(_groups):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watch = LagWatch(SimpleNamespace(settings=SETTINGS, block=block), SimpleNamespace(read=read), clock)
+    exposure = Exposure()
+    exposure.show(watch.readings)
+    with structlog.testing.capture_logs() as said:
+        for _ in range(5):
+            asyncio.run(watch.look())
+
+    assert [event["reason"] for event in said] == ["no answer", "again"]
+    assert value(shown_by(exposure), serving.LAG, group="tracker", api="", topic="progress") == 2
