@@ -54,9 +54,7 @@ def _own_servers(settings: Settings) -> Iterator[Target]:
     for api in settings.apis:
         for number in range(own_replicas(api)):
             if api.realtime is not None and not api.realtime.listen.endswith(":0"):
-                yield Target(
-                    f"realtime {api.name}/{number}", RoleKind.REALTIME, _local(api.realtime.listen_of(number))
-                )
+                yield Target(f"realtime {api.name}/{number}", RoleKind.REALTIME, _local(api.realtime.listen_of(number)))
 
 
 def _local(listen: str) -> str:

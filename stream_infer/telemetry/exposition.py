@@ -5,13 +5,13 @@ Imported when somebody asks for the first time: half of the seconds of a role's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from stream_infer.telemetry.catalogue.metric import Kind, Reading
 from stream_infer.telemetry.exposure import Exposure
@@ -52,6 +52,6 @@ def _histogram(reading: Reading) -> Family:
     metric = reading.metric
     family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.label_names)
     for labels, distribution in reading.values.items():
-        buckets = [(floatToGoString(bound), float(count)) for bound, count in distribution.buckets()]
+        buckets = [("+Inf" if math.isinf(bound) else str(bound), float(count)) for bound, count in distribution.buckets()]
         family.add_metric(list(map(str, labels)), buckets, distribution.total)
     return family

@@ -100,7 +100,7 @@ class _Server(ThreadingTCPServer):
         self.exposure = exposure
         super().__init__((host, port), _Handler)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - as the base class has it
         """An asker that has gone, or one that says nothing."""
         _LOG.debug("metrics_asker_lost", client=str(client_address), exc_info=True)
 

@@ -42,9 +42,7 @@ def run(
         asyncio.run(_serve(settings, stop, on_ready, exposure or Exposure()))
 
 
-async def _serve(
-    settings: Settings, stop: threading.Event, on_ready: Callable[[], None], exposure: Exposure
-) -> None:
+async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[], None], exposure: Exposure) -> None:
     asyncio.get_running_loop().set_exception_handler(leave_unawaited)
     app = create_app(settings)
     metrics = TrackerMetrics()

@@ -35,7 +35,7 @@ def get(address: str, path: str) -> Any:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
-    """With a replica beside the worker; a job has ended, one with a timeout is under way, and a request was answered."""
+    """With a replica beside the worker."""
     folder = tmp_path_factory.mktemp("metrics")
     [port] = find_free(1)
     api = {
@@ -101,9 +101,9 @@ def test_a_role_shows_what_the_catalogue_says_and_no_more(up: UpProcess, targets
 
 @pytest.mark.usefixtures("worked")
 def test_promtool_finds_nothing_to_say_of_any_process(targets: dict[str, str]) -> None:
-    assert {name: complaints_about(get(address, "/metrics").data) for name, address in targets.items()} == dict.fromkeys(
-        targets, ""
-    )
+    assert {
+        name: complaints_about(get(address, "/metrics").data) for name, address in targets.items()
+    } == dict.fromkeys(targets, "")
 
 
 @pytest.mark.usefixtures("worked")

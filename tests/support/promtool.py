@@ -11,6 +11,8 @@ def complaints_about(metrics: bytes) -> str:
     promtool = shutil.which("promtool")
     if promtool is None:
         missing("promtool is not installed: apt-get install prometheus")
-    checked = subprocess.run([promtool, "check", "metrics"], input=metrics, capture_output=True, timeout=30, check=False)
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=metrics, capture_output=True, timeout=30, check=False
+    )
     said = (checked.stdout + checked.stderr).decode()
     return said if checked.returncode else ""

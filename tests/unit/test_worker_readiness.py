@@ -15,9 +15,7 @@ def engine(state=EngineState.LOADING, reason="", fails=False):
         if fails:
             raise PredictorUnavailable(reason)
 
-    return SimpleNamespace(
-        readiness=EngineReadiness(state, reason), predictor_name="cats.Cats", wait_ready=wait_ready
-    )
+    return SimpleNamespace(readiness=EngineReadiness(state, reason), predictor_name="cats.Cats", wait_ready=wait_ready)
 
 
 def loaded(readiness, **fields):
