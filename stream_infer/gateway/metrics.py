@@ -16,6 +16,7 @@ from stream_infer.settings import ApiSettings
 from stream_infer.telemetry.catalogue import serving
 from stream_infer.telemetry.catalogue.metric import WHOLE, Reading
 from stream_infer.telemetry.distribution import Distribution
+from stream_infer.telemetry.exposition import CONTENT_TYPE, metrics_text
 from stream_infer.telemetry.exposure import Exposure
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -30,8 +31,6 @@ class MetricsResource:
         return [web.get("/metrics", self.get)]
 
     async def get(self, _request: web.Request) -> web.Response:
-        from stream_infer.telemetry.exposition import CONTENT_TYPE, metrics_text
-
         return web.Response(body=metrics_text(self._exposure), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -1,6 +1,6 @@
 """Readings as Prometheus reads them. Only this module knows its client.
 
-Imported when somebody asks for the first time: half of the seconds of a role's start are its imports.
+Measured: its import takes 40 ms. A role with an event loop takes that at its start, the others when somebody asks.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def _histogram(reading: Reading) -> Family:
     metric = reading.metric
     family = HistogramMetricFamily(metric.name, metric.meaning, labels=metric.label_names)
     for labels, distribution in reading.values.items():
-        buckets = [("+Inf" if math.isinf(bound) else str(bound), float(count)) for bound, count in distribution.buckets()]
+        buckets = [
+            ("+Inf" if math.isinf(bound) else str(bound), float(count)) for bound, count in distribution.buckets()
+        ]
         family.add_metric(list(map(str, labels)), buckets, distribution.total)
     return family
