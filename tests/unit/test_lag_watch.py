@@ -65,7 +65,7 @@ def test_lag_is_a_sum_over_partitions_and_retry_topics(watch, exposure):
             ),
             "p.sink": standing(1, cats__results=[(0, 9)], cats__dlq=[(0, 0)]),
             "p.finalizer": standing(1, status=[(7, 7)]),
-            "p.tracker": standing(0, progress=[(7, 8)]),
+            "p.tracker": standing(0, progress=[(7, 9), (3, 4)]),
         }
     )
     samples = shown_by(exposure)
@@ -75,7 +75,7 @@ def test_lag_is_a_sum_over_partitions_and_retry_topics(watch, exposure):
     assert value(samples, serving.LAG, group="sink", api="cats", topic="results") == 9
     assert value(samples, serving.LAG, group="sink", api="cats", topic="dlq") == 0
     assert value(samples, serving.LAG, group="finalizer", api="", topic="status") == 0
-    assert value(samples, serving.LAG, group="tracker", api="", topic="progress") == 1
+    assert value(samples, serving.LAG, group="tracker", api="", topic="progress") == 2
     assert value(samples, serving.GROUP_MEMBERS, group="worker", api="cats") == 2
     assert value(samples, serving.GROUP_MEMBERS, group="tracker", api="") == 0
 
@@ -88,6 +88,16 @@ def test_what_waits_longest_of_a_topics_partitions_is_its_age(watch, exposure, c
     watch.note({"p.cats.worker": standing(cats__items=[(0, 5), (0, 5)])})
 
     assert value(shown_by(exposure), serving.LAG_AGE, group="worker", api="cats", topic="items") == 120.0
+
+
+def test_a_tracker_that_stands_before_the_last_marker_has_read_everything(watch, exposure, clock):
+    for _ in range(3):
+        watch.note({"p.tracker": standing(progress=[(7, 8)])})
+        clock.now += 60.0
+    samples = shown_by(exposure)
+
+    assert value(samples, serving.LAG, group="tracker", api="", topic="progress") == 0
+    assert value(samples, serving.LAG_AGE, group="tracker", api="", topic="progress") == 0
 
 
 def test_before_the_first_look_there_is_no_lag_and_it_is_said_how_old_what_is_said_is(watch, exposure, clock):
