@@ -23,7 +23,7 @@ from stream_infer.topics import GroupSpec, Topics, group_specs, retry_tiers
 
 LOOK_EVERY_S = 5.0
 # Faust commits behind the last event that it has read, and not behind the marker of the transaction that it came in:
-# measured, a tracker that has read everything is 1 behind for ever. An event that it has not read is 2, with its marker.
+# measured, a tracker that has read everything is 1 behind for ever. An event that it has not read makes that 2.
 _TRACKER = "tracker"
 _log = structlog.get_logger(__name__)
 
