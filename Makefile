@@ -8,6 +8,7 @@ VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
 TOXIPROXY_VERSION := v2.12.0
 TOXIPROXY := $(CACHE)/bin/toxiproxy-server
+PROMETHEUS := $(CACHE)/bin/prometheus
 # What `make bench` measures beside us, in an environment of its own.
 PEERS     := $(CACHE)/bench-peers
 UPGRADE   ?=
@@ -28,7 +29,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy
+.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy prometheus
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,7 +40,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy prometheus ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -83,6 +84,17 @@ versitygw: # S3
 
 toxiproxy: # between a client and its server: slow, cut, reset
 	$(call build_with_go,$(TOXIPROXY),github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY_VERSION))
+
+# What reads our metrics, and its checker: Debian's package, unpacked beside the others (`go install` refuses its module).
+prometheus:
+	@if [ -x "$(PROMETHEUS)" ] || { command -v prometheus && command -v promtool; } >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null 2>&1; then \
+	  echo "unpacking Debian's prometheus into $(dir $(PROMETHEUS)) (once)"; \
+	  mkdir -p "$(dir $(PROMETHEUS))" && new=$$(mktemp -d "$(dir $(PROMETHEUS))new.XXXXXX") && \
+	  { cd "$$new" && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	    dpkg -x prometheus_*.deb . && mv usr/bin/promtool usr/bin/prometheus ..; \
+	    rc=$$?; cd ..; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs prometheus and promtool on the PATH, or apt-get" >&2; exit 1; fi
 
 # $(1) from the one command of the Go module $(2), unless it is there
 define build_with_go

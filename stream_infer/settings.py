@@ -73,6 +73,15 @@ class GatewaySettings(SettingsPart):
     listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
 
 
+class MetricsSettings(SettingsPart):
+    """Where a role without HTTP of its own serves `/metrics`, `/healthz` and `/readyz`; under `up` each has a port.
+
+    None: 127.0.0.1:9400, or any free port where that is taken.
+    """
+
+    listen: str | None = Field(default=None, pattern=_LISTEN)
+
+
 class JobsSettings(SettingsPart):
     """`partitions` of the job-keyed topics can never change; `retention` is how long a job is remembered."""
 
@@ -248,6 +257,7 @@ class Settings(SettingsPart):
     store: str = Field(default="file://./.stream-infer/store", pattern=r"^(s3|file)://")
     state_dir: Path = Path(".stream-infer")
     gateway: GatewaySettings = GatewaySettings()
+    metrics: MetricsSettings = MetricsSettings()
     jobs: JobsSettings = JobsSettings()
     fetch: FetchSettings = FetchSettings()
     models: ModelsSettings = ModelsSettings()

@@ -21,6 +21,7 @@ from stream_infer.telemetry.logs import configure_logs
 
 if TYPE_CHECKING:
     from stream_infer.settings import ApiSettings, Settings
+    from stream_infer.telemetry.exposure import Exposure
 
 ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 ROLES_PANEL = "Roles"
@@ -75,6 +76,17 @@ def wait_for_predictor(error: PredictorUnavailable) -> None:
 def give_up(error: PredictorUnavailable) -> None:
     """Under `up`: the user who has just started it looks on."""
     raise error
+
+
+@contextlib.contextmanager
+def exposed(settings: Settings) -> Iterator[Exposure]:
+    """What a role that has no HTTP of its own shows of itself, and lacks to be ready, while the block runs."""
+    from stream_infer.telemetry.exposure import Exposure
+    from stream_infer.telemetry.server import served
+
+    exposure = Exposure()
+    with served(settings.metrics.listen, exposure):
+        yield exposure
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from stream_infer.cli.role_process import (
     ROLES_PANEL,
     ReadyFd,
     chosen_api,
+    exposed,
     give_up,
     ready_by,
     start,
@@ -52,8 +53,9 @@ def intake(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None
 
     settings = start(ctx, file, "intake")
     store = store_of(settings)
-    with until_signalled() as stop:
-        run(settings, store, source_opener(settings, store), stop=stop, on_ready=ready_by(ready_fd))
+    opener = source_opener(settings, store)
+    with until_signalled() as stop, exposed(settings) as exposure:
+        run(settings, store, opener, stop=stop, on_ready=ready_by(ready_fd), exposure=exposure)
 
 
 def worker(
@@ -80,7 +82,7 @@ def worker(
     startup.reach(Step.IMPORTED)
     settings = start(ctx, file, "worker", slot)
     chosen = chosen_api(settings, api or api_option)
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed(settings) as exposure:
         run(
             settings,
             chosen,
@@ -92,6 +94,7 @@ def worker(
             slot=slot,
             startup=startup,
             predictor=with_local_model(settings, predictor_spec(chosen.predictor)),
+            exposure=exposure,
         )
 
 
@@ -100,8 +103,8 @@ def tracker(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
     from stream_infer.tracker import run
 
     settings = start(ctx, file, "tracker")
-    with until_signalled() as stop:
-        run(settings, stop, ready_by(ready_fd))
+    with until_signalled() as stop, exposed(settings) as exposure:
+        run(settings, stop, ready_by(ready_fd), exposure=exposure)
 
 
 def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
@@ -114,7 +117,7 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
 
     give_back_freed_memory()
     settings = start(ctx, file, "sink")
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed(settings) as exposure:
         run(
             settings,
             store_of(settings),
@@ -123,6 +126,7 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
             ready_by(ready_fd),
             open_output=open_store,
             formats=formats_of(settings),
+            exposure=exposure,
         )
 
 

@@ -11,7 +11,9 @@ from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
+from stream_infer.gateway.lag_watch import LagWatch
 from stream_infer.gateway.logs import LogsResource
+from stream_infer.gateway.metrics import MetricsResource, Requests, counting, show
 from stream_infer.gateway.openapi import OpenApiResource
 from stream_infer.gateway.predict import PredictResource
 from stream_infer.gateway.predictions import Predictions
@@ -22,11 +24,14 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
 from stream_infer.http.problems import answer_with_problems
+from stream_infer.telemetry.exposure import Exposure
 
 
-def application(services: Services) -> web.Application:
-    """All resources under one roof."""
-    app = web.Application(middlewares=[answer_with_problems], client_max_size=services.settings.limits.request_bytes)
+def application(services: Services, exposure: Exposure | None = None) -> web.Application:
+    """All resources under one roof; `exposure` is what `/metrics` shows."""
+    exposure, requests = exposure or Exposure(), Requests()
+    middlewares = [counting(requests), answer_with_problems]
+    app = web.Application(middlewares=middlewares, client_max_size=services.settings.limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)
     replays = ReplaysResource(services)
@@ -35,6 +40,10 @@ def application(services: Services) -> web.Application:
     predictions = Predictions(services.settings)
     app.cleanup_ctx.append(predictions.opened)
     app.cleanup_ctx.append(UnusedUploads(services).watched)
+    lag = LagWatch(services)
+    app.cleanup_ctx.append(lag.watched)
+    show(exposure, services, requests, predictions)
+    exposure.show(lag.readings)
     resources = (
         JobsResource(services),
         ResultsResource(services),
@@ -47,6 +56,7 @@ def application(services: Services) -> web.Application:
         SageMakerResource(services),
         ApisResource(services, predictions),
         HealthResource(services),
+        MetricsResource(exposure),
         OpenApiResource(),
         CortexResource(services, predictions),
     )

@@ -15,6 +15,7 @@ from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList,
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
 from stream_infer.gateway.logs import EVENT_STREAM
 from stream_infer.gateway.openapi_parts import (
+    answer_of,
     idempotency_key,
     json_answer,
     lines_answer,
@@ -267,8 +268,10 @@ def _letter_filter() -> list[dict[str, Any]]:
 def _service_paths() -> dict[str, Any]:
     document = {"description": "This document.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
     health = json_answer("It is.", HealthBody)
+    numbers = answer_of("The text format 0.0.4.", {"type": "string"}, "text/plain")
     return {
         "/openapi.json": {"get": operation("getOpenApi", "This document", {"200": document})},
         "/healthz": {"get": operation("getHealth", "Whether the process answers", {"200": health})},
         "/readyz": {"get": operation("getReadiness", "Whether Kafka and the store answer too", {"200": health})},
+        "/metrics": {"get": operation("getMetrics", "Numbers of this process, for Prometheus", {"200": numbers})},
     }

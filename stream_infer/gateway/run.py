@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
@@ -25,6 +26,7 @@ from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
+from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
 
@@ -32,6 +34,15 @@ from stream_infer.topics import Topics
 DRAIN_TIMEOUT_S = 2.0
 BLOCKING_THREADS = 16
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where, under which name, and what is shown of it."""
+
+    address: Address
+    slot: str
+    exposure: Exposure
 
 
 def run(
@@ -43,9 +54,10 @@ def run(
     read_source: SourceReader | None = None,
     formats: Formats = MappingProxyType({}),
     on_listening: Callable[[str], None] | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
-    `formats` are those of results beside lines of JSON.
+    `formats` are those of results beside lines of JSON; `exposure` is what `/metrics` shows.
 
     Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
     TopicMismatch or ServiceUnavailable.
@@ -56,15 +68,15 @@ def run(
     try:
         with job_log(settings.kafka, "gateway", slot.name):
             services = partial(_services, settings, store, cluster, slot.name, read_source, formats)
-            asyncio.run(_serve(services, address, slot.name, stop, on_ready, on_listening))
+            serving = Serving(address, slot.name, exposure or Exposure())
+            asyncio.run(_serve(services, serving, stop, on_ready, on_listening))
     finally:
         slot.release()
 
 
 async def _serve(
     open_services: Callable[[], AbstractAsyncContextManager[Services]],
-    address: Address,
-    slot: str,
+    serving: Serving,
     stop: threading.Event,
     on_ready: Callable[[], None],
     on_listening: Callable[[str], None] | None,
@@ -73,9 +85,9 @@ async def _serve(
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
     async with (
         open_services() as services,
-        listening(application(services), address, DRAIN_TIMEOUT_S) as url,
+        listening(application(services, serving.exposure), serving.address, DRAIN_TIMEOUT_S) as url,
     ):
-        _log.info("listening", url=url, slot=slot)
+        _log.info("listening", url=url, slot=serving.slot)
         if on_listening is not None:
             on_listening(url)
         on_ready()

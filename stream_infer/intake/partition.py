@@ -87,6 +87,10 @@ class JobsPartition:
     def jobs(self) -> list[Job]:
         return [run.job for run in self._runs.values()]
 
+    def all_runs(self) -> list[Run]:
+        """From any thread."""
+        return list(self._runs.values())
+
     def forget(self, job_id: str) -> None:
         self._runs.pop(job_id, None)
 

@@ -23,8 +23,11 @@ from stream_infer.realtime import replies
 from stream_infer.realtime.answering import Answering, Terms
 from stream_infer.realtime.connection import Connection, ConnectionLimits
 from stream_infer.realtime.desk import Bounds, Desk
+from stream_infer.realtime.metrics import RealtimeMetrics
 from stream_infer.realtime.server import Server
 from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
+from stream_infer.telemetry.exposure import Exposure
 
 _LOG = structlog.get_logger(__name__)
 SETTING = "apis[].realtime.listen"
@@ -46,18 +49,22 @@ def run(
     on_unavailable: Callable[[PredictorUnavailable], None],
     replica: int = 0,
     on_listening: Callable[[str], None] | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Serves `api` until `stop`; call it in the process's main thread, or one that lives as long.
 
     `on_listening` is told the URL, with the port that `:0` became; `on_ready` is called once, when the predictor
     serves. `on_unavailable` is told when it cannot be loaded at the start; it may raise that, or return: it is tried
-    again. Raises ConfigError: no realtime is set for the API, or it cannot listen there.
+    again. `exposure` is what `/metrics` shows. Raises ConfigError: no realtime is set for the API, or it cannot listen
+    there.
     """
     if api.realtime is None:
         raise ConfigError(f"API {api.name} answers no requests: set realtime for it, `realtime: {{}}` at the least")
     address = listen_address(api.realtime.listen_of(replica), SETTING)
-    engine = Engine(predictor, engine_policy(api.batching), on_line=write_to_stderr)
-    role = _Role(settings, api, api.realtime, fetcher, address, engine)
+    exposure, metrics = exposure or Exposure(), EngineMetrics(api.name)
+    engine = Engine(predictor, engine_policy(api.batching), on_line=write_to_stderr, observer=metrics)
+    show_engine(exposure, metrics, engine)
+    role = _Role(settings, api, api.realtime, fetcher, address, engine, exposure)
     asyncio.run(role.serve(stop, on_ready, on_unavailable, on_listening))
 
 
@@ -70,7 +77,9 @@ class _Role:
         fetcher: Fetcher,
         address: Address,
         engine: Engine,
+        exposure: Exposure,
     ) -> None:
+        self._exposure = exposure
         self._settings = settings
         self._api = api
         self._realtime = realtime
@@ -89,14 +98,17 @@ class _Role:
         note = _Notes(self._engine, on_ready, on_unavailable)
         connections: set[Connection] = set()
         bounds = Bounds(realtime.max_in_flight, realtime.max_in_flight_bytes)
-        desk = Desk(self._engine, bounds, note, connections)
+        metrics = RealtimeMetrics(self._api.name, bounds.items)
+        desk = Desk(self._engine, bounds, note, connections, metrics)
+        metrics.in_flight, metrics.connections = lambda: desk.in_flight, lambda: len(connections)
+        self._exposure.show(metrics.readings)
         terms = Terms(
             self._api.name,
             realtime.timeout,
             self._settings.fetch.concurrency,
             shows_requests=self._api.predictor.sees_requests,
         )
-        answering = Answering(terms, desk, self._fetcher)
+        answering = Answering(terms, desk, self._fetcher, self._exposure, metrics)
         server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes), connections)
         try:
             async with server.listening(self._address) as url:

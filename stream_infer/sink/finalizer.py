@@ -21,6 +21,7 @@ from stream_infer.sink.attempts import Attempt
 from stream_infer.sink.backlog import Backlog
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.lanes import Lanes
+from stream_infer.sink.observer import UNOBSERVED, SinkObserver
 from stream_infer.sink.outputs import Outputs
 from stream_infer.sink.producers import start_producer
 from stream_infer.sink.steps import Steps
@@ -74,8 +75,16 @@ class Owned:
 class Finalizer:
     """A task of the sink's process, with a group and a producer of its own. One thread calls `run`."""
 
-    def __init__(self, settings: Settings, store: Store, transactional_id: str, outputs: Outputs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        transactional_id: str,
+        outputs: Outputs,
+        observer: SinkObserver = UNOBSERVED,
+    ) -> None:
         self._settings = settings
+        self._observer = observer
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
@@ -95,6 +104,10 @@ class Finalizer:
             self._serve(stop, on_ready)
         finally:
             self._lanes.close()
+
+    def attempts(self) -> list[Attempt]:
+        """The steps that are being taken; from any thread."""
+        return list(self._owned.attempts)
 
     def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         kafka = self._settings.kafka
@@ -195,6 +208,7 @@ class Finalizer:
         producer.transact(attempt.records(), {attempt.partition: position}, membership)
         backlog.finished(task, time.monotonic())
         self._owned.attempts.remove(attempt)
+        self._observer.step_done(task.step)
         log.info("step_done", step=task.step.value, job_id=task.status.job_id, generation=task.status.generation)
 
     def _say_why(self) -> None:

@@ -26,8 +26,13 @@ class Upload:
     what was never committed.
     """
 
-    def __init__(self, plan: FlushPlan, store: Store, pool: DaemonPool) -> None:
+    def __init__(
+        self, plan: FlushPlan, store: Store, pool: DaemonPool, *, began: float = 0.0, since: float | None = None
+    ) -> None:
+        """`began`: when its buffers were closed; `since`: when the first of what was in them came. Monotonic."""
         self.plan = plan
+        self.began = began
+        self.since = since
         self.stored: dict[str, Stored] = {}
         self._store = store
         self._pool = pool

@@ -22,11 +22,12 @@ from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
+from stream_infer.sink.observer import UNOBSERVED, SinkObserver
 from stream_infer.sink.producers import start_producer
 from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.settling import Settling
-from stream_infer.sink.share import Share, Shares
+from stream_infer.sink.share import Held, Share, Shares
 from stream_infer.sink.upload import Upload
 from stream_infer.topics import Topics
 
@@ -53,8 +54,10 @@ class Writer:
         transactional_id: str,
         awaited: AwaitedJobs,
         formats: Formats = MappingProxyType({}),
+        observer: SinkObserver = UNOBSERVED,
     ) -> None:
         self._settings = settings
+        self._observer = observer
         self._awaited = awaited
         self._formats = formats
         self._policy = settings.sink
@@ -72,6 +75,11 @@ class Writer:
         self._settling = Settling(self._shares, store, self._pool)
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
+
+    @property
+    def held(self) -> Held:
+        """What is looked at from another thread."""
+        return Held(self._shares, self._budget)
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         """Blocks until `stop`; `on_ready` once the group has given it its share.
@@ -143,26 +151,29 @@ class Writer:
         """Closes what is due, and moves the uploads on."""
         now = time.monotonic()
         for share in self._shares.to_flush(self._policy, now, self._awaited, draining=draining):
-            self._flush(share)
+            self._flush(share, now)
         for share in self._shares.owned.values():
             if share.upload is not None:
                 share.upload.advance(now)
 
-    def _flush(self, share: Share) -> None:
+    def _flush(self, share: Share, now: float) -> None:
         assert share.upload is None
+        since = share.buffer.since
         outlet = self._outlets[share.partition[0]]
         closed, most = share.buffer.close(), self._policy.flush_bytes
         plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
-        share.upload = Upload(plan, self._store, self._pool)
+        share.upload = Upload(plan, self._store, self._pool, began=now, since=since)
 
     def _say_why(self) -> None:
         """A job that waits for the store says so in its status."""
         at, jobs = time.time(), self._settings.jobs.partitions
         uploads = [share.upload for share in self._shares.owned.values() if share.upload is not None]
+        kept = [(upload, reason) for upload in uploads if (reason := upload.take_hindrance()) is not None]
+        for _ in kept:
+            self._observer.store_kept_waiting()
         said = [
             record
-            for upload in uploads
-            if (reason := upload.take_hindrance()) is not None
+            for upload, reason in kept
             for record in hindrance_records(upload.plan, reason, self._topics, jobs, at)
         ]
         if said and self._producer is not None:
@@ -199,11 +210,13 @@ class Writer:
             self._producer.transact(records, {up.plan.partition: up.plan.position for up in uploads}, membership)
         except TransactionAborted as error:
             self._wait(error)  # the objects are there; only the commit is made again
+            self._observer.aborted()
             return
         except (Fenced, ServiceUnavailable) as error:
             self._start_over(ready, error)
             return
         self._backoff.worked()
+        self._observer.committed(uploads, time.monotonic())
         for share, upload in zip(ready, uploads, strict=True):
             share.upload = None
             if upload.plan.pending is not None:
@@ -236,6 +249,7 @@ class Writer:
             self._producer.close()
             self._producer = None
         self._instance = new_instance()
+        self._observer.began_anew()
         for share in self._shares.owned.values():
             share.rewind(tried=share in tried)
 

@@ -20,6 +20,9 @@ from stream_infer.worker.held import NOTHING, Ended, Entry, Nothing, Part, Parti
 from stream_infer.worker.open_items import OpenItems
 from stream_infer.worker.retry import Retried
 
+# Of a partition what is looked at for the oldest record: ends of it, which are none, may stand before that.
+_FRONT = 8
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -335,6 +338,20 @@ class Ledger:
         return len(self._open) - self._parked
 
     @property
+    def parked(self) -> int:
+        """Items that nobody works on: of those that have not ended."""
+        return self._parked
+
+    def oldest_ms(self, topic: str) -> int | None:
+        """When the oldest record of the topic that is held was written, in ms since the epoch; None where none is.
+
+        What a transaction delivers at the moment is left out. May be called from any thread.
+        """
+        fronts = [tuple(islice(parts, _FRONT)) for at, parts in tuple(self._partitions.items()) if at[0] == topic]
+        written = [at for parts in fronts if (at := _written_ms(parts)) is not None]
+        return min(written, default=None)
+
+    @property
     def has_deliverable(self) -> bool:
         return any(parts and parts[0].ended_in_front and self._is_free(parts[0]) for parts in self._partitions.values())
 
@@ -356,6 +373,16 @@ class Ledger:
         if part.parked:
             self.unpark(part)
         self._open.close(part.token)
+
+
+def _written_ms(parts: Iterable[Part]) -> int | None:
+    """When the first record among them was written; None where there are only marks."""
+    for part in parts:
+        if isinstance(part, Stretch):
+            return part.run.timestamps_ms[0]
+        if part.item is not None:
+            return part.item.message.timestamp_ms
+    return None
 
 
 def _ended_prefix(parts: deque[Part], max_entries: int, max_bytes: float, *, results_only: bool) -> list[Part]:

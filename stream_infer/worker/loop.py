@@ -21,6 +21,7 @@ from stream_infer.worker.commits import Commits
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.held import Prefix, Stretch
 from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.observer import UNOBSERVED, WorkerObserver
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.reading import Reading
@@ -55,6 +56,7 @@ class WorkerLoop:
         circuit: Circuit,
         new_producer: Callable[[], TransactionalProducer],
         startup: Startup | None = None,
+        observer: WorkerObserver = UNOBSERVED,
         times: LoopTimes = LoopTimes(),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,7 +66,10 @@ class WorkerLoop:
         self._engine = engine
         self._delivery = delivery
         self._pace = pace
-        self._commits = Commits(ledger=ledger, delivery=delivery, pace=pace, new_producer=new_producer, listener=self)
+        self._observer = observer
+        self._commits = Commits(
+            ledger=ledger, delivery=delivery, pace=pace, new_producer=new_producer, listener=self, observer=observer
+        )
         self._outcomes = outcomes
         self._circuit = circuit
         self._startup = startup
@@ -156,6 +161,7 @@ class WorkerLoop:
         if self._startup is not None and _has_result(prefixes):
             self._startup.reach(Step.COMMITTED)
             self._startup.tell(self._engine.loading)
+            self._observer.first_result(self._startup.seconds()["seconds"])
             self._startup = None
 
     def aborted(self) -> None:

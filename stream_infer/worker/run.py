@@ -26,6 +26,8 @@ from stream_infer.ports import Fetcher, Store
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.slots import Slot, hold_slot
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
+from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
 from stream_infer.topics import Topics
@@ -60,26 +62,29 @@ def run(
     slot: int | None = None,
     startup: Startup | None = None,
     predictor: PredictorSpec | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Serves `api` until `stop`. Raises TopicMismatch, ServiceUnavailable or UsageError.
 
     `on_unavailable` is told when the predictor cannot be loaded at the start; it may raise that, or return, and then
     the worker waits for it with the group joined. `on_ready` is called once, when it serves. `predictor`: the API's,
-    with its model on this machine.
+    with its model on this machine. `exposure` shows the worker's numbers and what it lacks.
     """
     keep_freed_memory()
     names = Topics(settings.kafka.topic_prefix).api(api.name)
     readiness = Readiness(on_ready)
-    startup = startup or Startup(process_age())
+    startup, exposure = startup or Startup(process_age()), exposure or Exposure()
+    exposure.missing = readiness.missing
     startup.reach(Step.CONFIGURED)
     with ExitStack() as closing:
-        opened = _open(settings, api, predictor or predictor_spec(api.predictor), fetcher, slot, closing)
+        spec = predictor or predictor_spec(api.predictor)
+        opened = _open(settings, api, spec, fetcher, slot, closing, exposure)
         startup.reach(Step.OPENED)
         readiness.await_predictor(opened.engine, api.batching.load_timeout, stop, on_unavailable)
         if stop.is_set():
             return  # it is not needed any more, and owns nothing yet
         startup.reach(Step.PREDICTOR)
-        loop = wire(settings, api, opened, store, readiness.note, startup)
+        loop = wire(settings, api, opened, store, readiness.note, startup, exposure)
         # Where an item is read, its retries are: whoever has a share of the items has that share of the waiting ones.
         tiers = Following(names.items, names.tier_pattern)
         # Whoever asks who works on the API sees by that with which settings.
@@ -98,6 +103,7 @@ def _open(
     fetcher: Fetcher,
     slot: int | None,
     closing: ExitStack,
+    exposure: Exposure,
 ) -> Opened:
     """In this order: the slot keeps another process off the journal, and the model loads while the views are read."""
     held = hold_slot(f"{settings.kafka.topic_prefix}.{api.name}.worker", cluster_id(settings.kafka), slot)
@@ -107,7 +113,11 @@ def _open(
     journal = _journal(settings, api, held, ledger)
     closing.callback(journal.close)
     in_child = InChild(journal, ledger, lines.now_in_child)
-    engine = Engine(predictor, engine_policy(api.batching, api.retry), on_line=lines, journal=in_child)
+    metrics = EngineMetrics(api.name)
+    engine = Engine(
+        predictor, engine_policy(api.batching, api.retry), on_line=lines, journal=in_child, observer=metrics
+    )
+    show_engine(exposure, metrics, engine)
     closing.callback(engine.close, _SHUTDOWN_S)
     engine.start()
     check_topics(settings)
