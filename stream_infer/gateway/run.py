@@ -16,8 +16,11 @@ from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.writer import EventWriter
-from stream_infer.http.address import Address, listen_address
+from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
+from stream_infer.http.guards import Guards
+from stream_infer.http.keys_file import open_keys
 from stream_infer.http.listening import listening
+from stream_infer.http.tls import open_tls
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.members import GroupMembers
 from stream_infer.kafka.publisher import Publisher
@@ -47,22 +50,27 @@ def run(
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
     `formats` are those of results beside lines of JSON.
 
-    Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
-    TopicMismatch or ServiceUnavailable.
+    Raises ConfigError (a listen address that is taken, or that others reach and nobody is asked for a key at; keys or a
+    certificate that cannot be read), UsageError (every slot is taken), TopicMismatch or ServiceUnavailable.
     """
     address = listen_address(settings.gateway.listen, "gateway.listen")
+    guards = Guards(open_keys(settings.gateway), open_tls(settings.gateway.tls))
+    require_keys_beyond_loopback(address, guards.number_of_keys)
+    if guards.tls is None and not address.is_loopback:
+        _log.warning("not_encrypted", listen=settings.gateway.listen, why="keys travel as they are: set gateway.tls")
     cluster = cluster_id(settings.kafka)
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
             services = partial(_services, settings, store, cluster, slot.name, read_source, formats)
-            asyncio.run(_serve(services, address, slot.name, stop, on_ready, on_listening))
+            asyncio.run(_serve(services, guards, address, slot.name, stop, on_ready, on_listening))
     finally:
         slot.release()
 
 
 async def _serve(
     open_services: Callable[[], AbstractAsyncContextManager[Services]],
+    guards: Guards,
     address: Address,
     slot: str,
     stop: threading.Event,
@@ -72,8 +80,9 @@ async def _serve(
     """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
     async with (
+        guards.watched(),
         open_services() as services,
-        listening(application(services), address, DRAIN_TIMEOUT_S) as url,
+        listening(application(services, guards.keys), address, DRAIN_TIMEOUT_S, guards.context) as url,
     ):
         _log.info("listening", url=url, slot=slot)
         if on_listening is not None:

@@ -112,7 +112,7 @@ async def _supervise(
     supervisor = Supervisor(specs, _launcher(settings, options, lock, sightings.writing), report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
-        gateway=f"http://{settings.gateway.listen}",
+        gateway=f"{settings.gateway.scheme}://{settings.gateway.listen}",
         store=settings.store,
         bootstrap_servers=settings.kafka.bootstrap,
         apis=[api.name for api in settings.apis],

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import structlog
 
 from stream_infer.engine.requests import pack_request
 from stream_infer.errors import UndecodableItem
+from stream_infer.http.admission import entry_of
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
+from stream_infer.http.keys import KEY_HEADERS, KeyRing, Scope
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout, refuse_strangers
+from stream_infer.http.reloading import Reloading
 from stream_infer.ports import Fetcher, Reference
 from stream_infer.realtime.desk import Desk
 from stream_infer.realtime.messages import Asker, Reply, Request, problem_reply
@@ -27,19 +31,21 @@ _ORIGIN = b"origin"
 # What a page of somebody else's can make a browser send without asking first, and what no predictor reads.
 _FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _HEALTH = {b"/healthz", b"/readyz"}
+_KEY_HEADERS = tuple((name, name.lower().encode()) for name in KEY_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`timeout_s`: what an item has without a wish of its own, and the longest such wish. `fetches` at a time.
 
-    `shows_requests`: the predictor sees headers and query.
+    `shows_requests`: the predictor sees headers and query. `keys`: whose keys let in; None: everybody comes in.
     """
 
     api: str
     timeout_s: float
     fetches: int
     shows_requests: bool = False
+    keys: Reloading[KeyRing] | None = None
 
 
 class Answering:
@@ -50,6 +56,7 @@ class Answering:
         self._desk = desk
         self._fetcher = fetcher
         self._shows_requests = terms.shows_requests
+        self._keys = terms.keys
         self._fetches = asyncio.Semaphore(terms.fetches)
         self._fetching: set[asyncio.Task[None]] = set()
         self._path = f"/v1/apis/{terms.api}/predict"
@@ -74,6 +81,8 @@ class Answering:
         self._desk.leave(token)
 
     def _predict(self, request: Request, asker: Asker) -> int:
+        if self._keys is not None:
+            request = _admitted(self._keys.value, request)
         content_type = content_type_of(request)
         if _ORIGIN in request.headers:
             host = request.headers.get(b"host", b"")
@@ -138,6 +147,14 @@ def content_type_of(request: Request) -> str:
     if b"content-encoding" in request.headers:
         raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, "The body has a content-encoding; send it as it is.")
     return said.decode("latin-1")
+
+
+def _admitted(ring: KeyRing, request: Request) -> Request:
+    """The request without the key that lets it in. Raises Problem."""
+    said = {name: request.headers[low].decode("latin-1") for name, low in _KEY_HEADERS if low in request.headers}
+    _, sent = entry_of(ring, said, Scope.SUBMIT, time.time())
+    own = sent.header.lower().encode()
+    return request._replace(headers={name: text for name, text in request.headers.items() if name != own})
 
 
 def _with_request(payload: Payload, request: Request) -> Payload:
