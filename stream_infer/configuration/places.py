@@ -20,8 +20,9 @@ _WEIGHT_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 def with_absolute_places(settings: Settings, folder: Path) -> Settings:
     """`settings` with every path absolute, seen from `folder`."""
     fetch, gateway, security = settings.fetch, settings.gateway, settings.kafka.security
-    ca_file = None if security.ca_file is None else _absolute(security.ca_file, folder)
-    security = security.model_copy(update={"ca_file": ca_file})
+    named = {name: getattr(security, name) for name in ("ca_file", "certificate_file", "private_key_file")}
+    files = {name: _absolute(file, folder) for name, file in named.items() if file is not None}
+    security = security.model_copy(update=files)
     directories = [_absolute(directory, folder) for directory in fetch.allowed_directories]
     outputs = [_store(place, folder) for place in settings.sink.allowed_outputs]
     return settings.model_copy(
