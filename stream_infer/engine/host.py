@@ -183,11 +183,11 @@ def _spawn(fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]
         stderr=output,
         pass_fds=(fd, *shared),
         process_group=0,
-        env={**_environment(), "PYTHONPATH": path},
+        env={**environment_of_child(), "PYTHONPATH": path},
     )
 
 
-def _environment() -> dict[str, str]:
+def environment_of_child() -> dict[str, str]:
     """Ours without our own secrets: a predictor has no use for the password of Kafka, or for an API key."""
     return {name: text for name, text in os.environ.items() if not (name.startswith(_OURS) and is_secret(name))}
 

@@ -29,9 +29,10 @@ from stream_infer.http.keys import NewKey, Scope, new_key
 from stream_infer.http.keys_file import entry_text
 from stream_infer.http.tls import open_tls
 from stream_infer.security_settings import TlsSettings
-from stream_infer.settings import Settings
+from stream_infer.settings import GatewaySettings, RealtimeSettings, Settings
 from tests.support.certificates import Authority
 from tests.support.gateway import GatewayHarness, HttpClient
+from tests.support.realtime import realtime_settings, replica
 from tests.support.settings import settings_for
 
 NDJSON = "application/x-ndjson"
@@ -409,3 +410,32 @@ def test_a_command_takes_key_and_authority_from_its_environment(
         assert subprocess.run(with_file, env=environ, capture_output=True, timeout=60, check=False).returncode == 0
         told = subprocess.run([*command, *get], env=environ, capture_output=True, text=True, timeout=60, check=False)
         assert (told.returncode, "API key" in told.stderr) == (2, True)
+
+
+# Requests that are passed on.
+
+
+def test_a_replica_asks_for_the_key_that_the_gateway_passes_on(
+    harness: GatewayHarness, tmp_path: Path, keys_file: Path
+) -> None:
+    gateway = GatewaySettings(listen="127.0.0.1:0", api_keys_file=keys_file)
+    alone = realtime_settings(tmp_path, "behaving.py:Echo").model_copy(update={"gateway": gateway})
+    with replica(alone) as one:
+        assert one.ask(b"1").status == 401
+        assert one.ask(b"1", **bearer("reader")).status == 403
+        assert one.ask(b"1", **bearer("submitter")).status == 200
+
+        realtime = RealtimeSettings(addresses=[one.url])
+        api = harness.settings.apis[0].model_copy(
+            update={"realtime": realtime, "predictor": alone.apis[0].predictor}
+        )
+        with harness.gateway(harness.settings.model_copy(update={"apis": [api]})) as client:
+            path = "/v1/apis/echo/predict"
+            eventually(lambda: _asked_for(client, path, "submitter") == 200)
+            assert _asked_for(client, path, "reader") == 403
+            assert _asked_for(client, path, None) == 401
+
+
+def _asked_for(client: HttpClient, path: str, name: str | None) -> int:
+    headers = {"content-type": "application/json"} | ({} if name is None else bearer(name))
+    return int(ask("POST", client.url + path, body=b"1", headers=headers).status)
