@@ -33,7 +33,7 @@ class Reloading(Generic[T]):
         self.value = read()
 
     def refresh(self) -> bool:
-        """Reads again where something has changed; True: there is another value. May block for a file's reading.
+        """Reads again where something has changed; True: there is another value. In the thread that uses it.
 
         A fault is logged, and what was read before stays: half a file must not lock everybody out.
         """
@@ -63,7 +63,12 @@ class Reloading(Generic[T]):
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            await asyncio.to_thread(self.refresh)
+            # Looked at in a thread, read in the loop: a certificate must not change below a handshake.
+            try:
+                if await asyncio.to_thread(self._look) != self._mark:
+                    self.refresh()
+            except Exception:  # noqa: BLE001 - or nothing would ever be read again, and nobody would know
+                _log.exception("not_reloaded", what=self._what)
 
     def _look(self) -> _Mark:
         return tuple(_mark_of(file) for file in self._files)

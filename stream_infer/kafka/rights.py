@@ -11,7 +11,7 @@ from stream_infer.topics import ApiTopics, Topics
 
 
 class Role(StrEnum):
-    """Who connects. `topics` is whoever runs `topics apply` and `check`; `scaler` watches lag, as KEDA and `up` do."""
+    """Who connects. `topics` is whoever runs `topics apply` and `check`; `scaler` watches lag, as KEDA does."""
 
     GATEWAY = "gateway"
     INTAKE = "intake"
@@ -64,25 +64,25 @@ def rights(role: Role, topics: Topics, apis: Sequence[str]) -> list[Right]:
     names = [topics.api(api) for api in apis]
     match role:
         case Role.GATEWAY:
-            found = _gateway(topics, names)
+            found = [*_gateway(topics, names)]
         case Role.INTAKE:
-            found = _intake(topics, names)
+            found = [*_intake(topics, names)]
         case Role.WORKER:
-            found = _worker(topics, names)
+            found = [*_worker(topics, names)]
         case Role.TRACKER:
-            found = _tracker(topics)
+            found = [*_tracker(topics)]
         case Role.SINK:
-            found = _sink(topics, names)
+            found = [*_sink(topics, names)]
         case Role.TOPICS:
             return [*_topics(topics, names)]
         case Role.SCALER:
-            found = _scaler(topics, names)
+            found = [*_scaler(names)]
     # Each looks at its start whether all topics are there. Reading and writing one shows it, too.
     return [Right(Operation.DESCRIBE, Resource.TOPIC, f"{topics.prefix}.", is_prefix=True), *found]
 
 
 def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics, topics.jobs, topics.status, topics.manifests, topics.replays, topics.logs)
+    yield from _views(topics.jobs, topics.status, topics.manifests, topics.replays, topics.logs)
     yield from _reads(*(api.dlq for api in apis))
     yield from _writes(topics.jobs, topics.progress, topics.replays, topics.logs, *(api.items for api in apis))
     yield Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, f"{topics.prefix}.gateway.", is_prefix=True)
@@ -93,7 +93,7 @@ def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
 
 
 def _intake(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics, topics.status, topics.checkpoints)
+    yield from _views(topics.status, topics.checkpoints)
     yield from _reads(topics.jobs)
     yield Right(Operation.READ, Resource.GROUP, topics.intake_group)
     yield from _writes(topics.checkpoints, topics.progress, topics.logs, *(api.items for api in apis))
@@ -101,7 +101,7 @@ def _intake(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
 
 
 def _worker(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics, topics.jobs, topics.status)
+    yield from _views(topics.jobs, topics.status)
     yield from _writes(topics.progress, topics.logs)
     for api in apis:
         yield from _reads(api.items)
@@ -113,7 +113,7 @@ def _worker(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
 
 
 def _tracker(topics: Topics) -> Iterable[Right]:
-    yield from _views(topics, topics.status)
+    yield from _views(topics.status)
     yield from _reads(topics.progress)
     yield Right(Operation.READ, Resource.GROUP, topics.tracker_group)
     # `progress` for the timeouts that it tells itself.
@@ -122,7 +122,7 @@ def _tracker(topics: Topics) -> Iterable[Right]:
 
 
 def _sink(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics, topics.status, topics.manifests, topics.progress, topics.replays)
+    yield from _views(topics.status, topics.manifests, topics.progress, topics.replays)
     yield from _reads(*(topic for api in apis for topic in (api.results, api.dlq)))
     for group in (topics.sink_group, topics.finalizer_group):
         yield Right(Operation.READ, Resource.GROUP, group)
@@ -149,13 +149,11 @@ def _topics(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
     yield Right(Operation.DESCRIBE_CONFIGS, Resource.CLUSTER, CLUSTER)
 
 
-def _scaler(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics, topics.status)
-    for api in apis:
-        yield Right(Operation.DESCRIBE, Resource.GROUP, api.worker_group)
+def _scaler(apis: Sequence[ApiTopics]) -> Iterable[Right]:
+    return (Right(Operation.DESCRIBE, Resource.GROUP, api.worker_group) for api in apis)
 
 
-def _views(topics: Topics, *names: str) -> Iterable[Right]:
+def _views(*names: str) -> Iterable[Right]:
     """Topics that are read without a group. librdkafka looks for the coordinator of one all the same: a consumer has to
     have a name, which here is `read-` and its topic's."""
     yield from _reads(*names)

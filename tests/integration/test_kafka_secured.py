@@ -188,7 +188,10 @@ def test_each_role_works_with_the_rights_of_the_table_and_with_no_fewer(
         )  # fmt: skip
 
     operator = as_user(Role.TOPICS)
-    admin.apply(operator)
+    smaller = operator.apis[0].model_copy(update={"partitions": 1})
+    younger = operator.jobs.model_copy(update={"retention": 3600.0})
+    admin.apply(operator.model_copy(update={"apis": [smaller], "jobs": younger}))
+    admin.apply(operator)  # grows and alters them
     admin.check_topics(operator)
     assert admin.missing_first_offsets(operator) == []
     assert admin.retention_conflicts(operator) == []
