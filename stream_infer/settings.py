@@ -63,8 +63,9 @@ class LimitSettings(SettingsPart):
 
 
 class GatewaySettings(SettingsPart):
-    """`api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody is
-    asked for a key, and nothing beyond loopback is listened on."""
+    """`api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
+    is asked for a key, and nothing beyond loopback is listened on.
+    """
 
     listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
     api_keys_file: Path | None = None

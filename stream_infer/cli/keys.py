@@ -31,7 +31,8 @@ group = typer.Typer(
     help="API keys: what clients of the gateway send.", no_args_is_help=True, rich_markup_mode=None
 )
 _NO_FILE = (
-    "gateway.api_keys_file is not set, so nobody is asked for a key: set it, such as `gateway: {api_keys_file: keys.yaml}`"
+    "gateway.api_keys_file is not set, so nobody is asked for a key: set it, such as "
+    "`gateway: {api_keys_file: keys.yaml}`"
 )
 
 
@@ -45,7 +46,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: keys of one name are one caller.")],
     scope: Annotated[
         list[ScopeChoice],
-        typer.Option("--scope", help="read: see everything. submit: jobs, items, predictions. admin: all. Several times."),
+        typer.Option("--scope", help="read: see all. submit: jobs, items, predictions. admin: both, replays. Repeatable."),
     ],
     expires_days: Annotated[
         int | None, typer.Option("--expires-days", min=1, max=36500, metavar="N", help="Good for so many days.")
@@ -97,7 +98,8 @@ def ls(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Outpu
         return
     width = max((len(entry.name) for entry in entries), default=4)
     for entry in entries:
-        typer.echo(f"{entry.id:<12}  {entry.name:<{width}}  {','.join(sorted(entry.scopes)):<18}  {_end(entry)}".rstrip())
+        scopes = ",".join(sorted(entry.scopes))
+        typer.echo(f"{entry.id:<12}  {entry.name:<{width}}  {scopes:<18}  {_end(entry)}".rstrip())
     if not entries:
         typer.echo("There is no key, so nobody is let in. `stream-infer keys new NAME --scope submit --add` makes one.")
 
@@ -114,7 +116,7 @@ def _made(name: str, scopes: list[ScopeChoice], expires_days: int | None) -> New
         return new_key(name, [Scope(scope.value) for scope in scopes], expires)
     except ValidationError:
         raise UsageError(
-            f"{name!r} is no name for a key: letters, digits, '.', '-', '_' and '@', 64 at most, first a letter or digit"
+            f"{name!r} is no name for a key: 64 letters, digits, '.', '-', '_' and '@' at most, first a letter or digit"
         ) from None
 
 

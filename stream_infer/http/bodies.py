@@ -19,7 +19,7 @@ SLOWEST_BYTES_PER_S = 4096
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, unpacked where it came packed. Raises a Problem: it is too large, breaks off, or takes too long."""
+    """The whole body, unpacked where it came packed. Raises a Problem: too large, broken off, or too slow."""
     return b"".join([chunk async for chunk in body_chunks(request, request.client_max_size)])
 
 

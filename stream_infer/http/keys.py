@@ -1,7 +1,7 @@
 """API keys: how one looks, what one may do, and whether what a client sent is one. Pure.
 
-A key is `si_ID_SECRET`; SECRET has 256 random bits, which nobody can guess, so one round of SHA-256 is hash enough: slow
-hashes protect what people think up. ID is no secret, and is what logs and files call the key by.
+A key is `si_ID_SECRET`. SECRET has 256 random bits, which nobody can guess, so one round of SHA-256 is hash enough:
+slow hashes protect what people think up. ID is no secret, and is what logs and files call the key by.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class KeyRing:
         return iter(self._entries.values())
 
     def find(self, key: str) -> KeyEntry | None:
-        """Its entry, whether it has expired or not. Takes as long for an id that is unknown as for one that is known."""
+        """Its entry, whether it has expired or not. Takes as long for an id that is unknown as for one that is not."""
         key_id = key.removeprefix(PREFIX).partition("_")[0] if key.startswith(PREFIX) else ""
         entry = self._entries.get(key_id)
         is_it = hmac.compare_digest(hash_of(key), _NOBODY if entry is None else entry.hash)
