@@ -27,9 +27,7 @@ class ScopeChoice(StrEnum):
     ADMIN = "admin"
 
 
-group = typer.Typer(
-    help="API keys: what clients of the gateway send.", no_args_is_help=True, rich_markup_mode=None
-)
+group = typer.Typer(help="API keys: what clients of the gateway send.", no_args_is_help=True, rich_markup_mode=None)
 _NO_FILE = (
     "gateway.api_keys_file is not set, so nobody is asked for a key: set it, such as "
     "`gateway: {api_keys_file: keys.yaml}`"
@@ -46,7 +44,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: keys of one name are one caller.")],
     scope: Annotated[
         list[ScopeChoice],
-        typer.Option("--scope", help="read: see all. submit: jobs, items, predictions. admin: both, replays. Repeatable."),
+        typer.Option("--scope", help="read; submit: jobs, items, predictions; admin: all. Repeatable."),
     ],
     expires_days: Annotated[
         int | None, typer.Option("--expires-days", min=1, max=36500, metavar="N", help="Good for so many days.")

@@ -9,7 +9,7 @@ from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
-from stream_infer.gateway.gate import gate_of, guarding
+from stream_infer.gateway.gate import Middleware, gate_of, guarding
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
@@ -31,7 +31,7 @@ from stream_infer.http.reloading import Reloading
 def application(services: Services, keys: Reloading[KeyRing] | None = None) -> web.Application:
     """All resources under one roof. `keys`: whose keys let in; None: everybody comes in."""
     limits = services.settings.limits
-    guards = [] if keys is None else [guarding(gate_of(keys, limits.requests_per_second))]
+    guards: list[Middleware] = [] if keys is None else [guarding(gate_of(keys, limits.requests_per_second))]
     app = web.Application(middlewares=[answer_with_problems, *guards], client_max_size=limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)

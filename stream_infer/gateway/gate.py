@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import structlog
 from aiohttp import web
+from structlog.contextvars import bound_contextvars
 
 from stream_infer.gateway.access import ACTION_HEADER, RULES, Rule, path_of, route_name
 from stream_infer.http.admission import caller_with, entry_of
@@ -75,9 +76,11 @@ def guarding(gate: Gate) -> Middleware:
             _log.warning("refused", method=request.method, path=request.path, problem=problem.kind.slug)
             return rule.words(problem)
         request[CALLER] = caller
-        if rule.scope is Scope.ADMIN or request.method == "DELETE":
-            _log.info("asked", caller=caller.name, key=caller.key_id, method=request.method, path=request.path)
-        return await handler(request)
+        # So that `submitted`, `stop_requested` and the like say by whom.
+        with bound_contextvars(caller=caller.name, key_id=caller.key_id):
+            if rule.scope is Scope.ADMIN:
+                _log.info("asked", method=request.method, path=request.path)
+            return await handler(request)
 
     return guard
 

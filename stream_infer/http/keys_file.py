@@ -55,11 +55,11 @@ def keys_in(text: str, file: str) -> KeyRing:
 
 
 def entry_text(entry: KeyEntry) -> str:
-    """An entry as a line of the file."""
+    """An entry as a line of the file, its end included."""
     fields = entry.model_dump(mode="json", exclude_none=True)
     fields["scopes"] = sorted(fields["scopes"])
-    line: str = yaml.safe_dump([fields], default_flow_style=None, sort_keys=False, width=10_000)
-    return line
+    line: str = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10_000)
+    return f"- {line}"
 
 
 def add_entry(file: Path, entry: KeyEntry) -> None:
