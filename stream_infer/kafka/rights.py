@@ -82,8 +82,8 @@ def rights(role: Role, topics: Topics, apis: Sequence[str]) -> list[Right]:
 
 
 def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics.jobs, topics.status, topics.manifests, topics.replays, topics.logs)
-    yield from _reads(*(api.dlq for api in apis))
+    state = (topics.jobs, topics.status, topics.manifests, topics.replays, topics.logs)
+    yield from _views(*state, *(api.dlq for api in apis))
     yield from _writes(topics.jobs, topics.progress, topics.replays, topics.logs, *(api.items for api in apis))
     yield Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, f"{topics.prefix}.gateway.", is_prefix=True)
     for api in apis:
@@ -132,15 +132,13 @@ def _sink(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
 
 
 def _topics(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    # Read, too: whoever writes a group's place on a topic has to be able to read it.
-    for operation in (
-        Operation.CREATE,
-        Operation.ALTER,
-        Operation.DESCRIBE_CONFIGS,
-        Operation.ALTER_CONFIGS,
-        Operation.READ,
-    ):
+    for operation in (Operation.CREATE, Operation.ALTER, Operation.DESCRIBE_CONFIGS, Operation.ALTER_CONFIGS):
         yield Right(operation, Resource.TOPIC, f"{topics.prefix}.", is_prefix=True)
+    # Whoever writes a group's place on a topic has to be able to read it.
+    for api in apis:
+        yield from _reads(api.items, api.results, api.dlq)
+        yield Right(Operation.READ, Resource.TOPIC, f"{topics.prefix}.{api.api}.retry.", is_prefix=True)
+    yield from _reads(topics.status, topics.progress)
     groups = (*(api.worker_group for api in apis), topics.sink_group, topics.finalizer_group, topics.tracker_group)
     for group in groups:
         yield Right(Operation.READ, Resource.GROUP, group)
