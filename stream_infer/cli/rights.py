@@ -34,7 +34,7 @@ def show(
     if api is not None and api not in names:
         raise UsageError(f"the configuration has no API {api!r}; there are {', '.join(names) or 'none'}")
     topics = Topics(settings.kafka.topic_prefix)
-    found = {one: rights(one, topics, names if api is None else [api]) for one in ([role] if role else Role)}
+    found = {one: rights(one, topics, names if api is None else [api]) for one in ([role] if role else list(Role))}
     if output is Output.JSON:
         listed = {one.value: [_as_json(right) for right in held] for one, held in found.items()}
         sys.stdout.write(json.dumps(listed, indent=2) + "\n")

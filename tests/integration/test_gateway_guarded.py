@@ -161,11 +161,10 @@ def test_a_key_has_limits_of_its_own(client: HttpClient) -> None:
     assert client("POST", "/v1/apis/echo/items", raw=lines, status=413, **headers)["accepted"] == 0
     client("POST", "/v1/uploads", raw=lines, status=413, content_type="application/octet-stream", **bearer("small"))
 
-    for _ in range(2):
-        client("GET", "/v1/apis", status=200, **bearer("slow"))
-    problem = client("GET", "/v1/apis", status=429, **bearer("slow"))
-    assert "slow may ask 0.01 times a second" in problem["detail"]
-    assert 1 <= int(client.headers["Retry-After"]) <= 100
+    answers = [ask("GET", f"{client.url}/v1/apis", headers=bearer("slow")) for _ in range(3)]
+    assert "slow may ask 0.01 times a second" in answers[-1].json()["detail"]
+    assert answers[-1].status == 429
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 100
 
 
 def test_a_key_is_rotated_while_the_gateway_runs(client: HttpClient, keys_file: Path) -> None:
@@ -199,7 +198,8 @@ def test_the_commands_client_sends_the_key(client: HttpClient) -> None:
     with pytest.raises(UsageError, match="scope submit"):
         GatewayClient(client.url, KEYS["reader"].key).submit("echo", ONE, "k")
     with pytest.raises(ServiceUnavailable, match="Come again"):
-        GatewayClient(client.url, KEYS["slow"].key).apis()
+        for _ in range(3):
+            GatewayClient(client.url, KEYS["slow"].key).apis()
 
 
 def test_boto3_sends_it_as_its_session_token(client: HttpClient) -> None:

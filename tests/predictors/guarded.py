@@ -11,7 +11,9 @@ class Guarded:
         print(f"{len(items)} items", flush=True)
         if "slow" in items:
             time.sleep(1.0)
-        return [ValueError("a bad item") if item == "bad" else item for item in items]
+        if "bad" in items:
+            raise ValueError("a bad item")
+        return items
 
     def on_job_complete(self, job):
         print(f"job {job.id} is complete", flush=True)
