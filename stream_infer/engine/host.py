@@ -191,6 +191,7 @@ def environment_of_child() -> dict[str, str]:
     """Ours without our own secrets: a predictor has no use for the password of Kafka, or for an API key."""
     return {name: text for name, text in os.environ.items() if not (name.startswith(_OURS) and is_secret(name))}
 
+
 def _describe(returncode: int | None) -> str:
     if returncode is None:
         return "could not be killed"

@@ -90,4 +90,3 @@ def _rate_of(entry: KeyEntry, default: float | None) -> Rate | None:
     if per_second is None:
         return None
     return Rate(per_second, max(1.0, entry.burst or math.ceil(per_second)))
-

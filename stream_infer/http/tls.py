@@ -38,5 +38,5 @@ def _load(context: ssl.SSLContext, tls: TlsSettings) -> None:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"gateway.tls: {tls.certificate_file} and {tls.private_key_file} cannot be used: {error}. The first has "
-            "the certificate and those that lead to its root, the second its private key without a password, both as PEM"
+            "the certificate and those that lead to its root, the second its key without a password, both as PEM"
         ) from None

@@ -15,8 +15,8 @@ from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
 from stream_infer.http.keys import KEY_HEADERS, KeyRing, Scope
 from stream_infer.http.problems import Problem, ProblemKind
-from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout, refuse_strangers
 from stream_infer.http.reloading import Reloading
+from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout, refuse_strangers
 from stream_infer.ports import Fetcher, Reference
 from stream_infer.realtime.desk import Desk
 from stream_infer.realtime.messages import Asker, Reply, Request, problem_reply

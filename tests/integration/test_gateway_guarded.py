@@ -197,9 +197,10 @@ def test_the_commands_client_sends_the_key(client: HttpClient) -> None:
     assert [api.name for api in GatewayClient(client.url, KEYS["reader"].key).apis()] == ["echo"]
     with pytest.raises(UsageError, match="scope submit"):
         GatewayClient(client.url, KEYS["reader"].key).submit("echo", ONE, "k")
+    for _ in range(2):
+        ask("GET", f"{client.url}/v1/apis", headers=bearer("slow"))
     with pytest.raises(ServiceUnavailable, match="Come again"):
-        for _ in range(3):
-            GatewayClient(client.url, KEYS["slow"].key).apis()
+        GatewayClient(client.url, KEYS["slow"].key).apis()
 
 
 def test_boto3_sends_it_as_its_session_token(client: HttpClient) -> None:
@@ -223,7 +224,14 @@ def test_json_that_is_too_deep_or_unpacks_to_too_much_is_refused(client: HttpCli
     deep = b'{"item_list":{"items":[' + b"[" * 9000 + b"]" * 9000 + b"]}}"
     headers = {"content_type": "application/json", **bearer("submitter")}
     client("POST", SUBMIT, raw=deep, status=400, **headers)
-    client("POST", "/v1/apis/echo/items", raw=b"[" * 450 + b"]" * 450, status=202, content_type=NDJSON, **bearer("submitter"))
+    client(
+        "POST",
+        "/v1/apis/echo/items",
+        raw=b"[" * 450 + b"]" * 450,
+        status=202,
+        content_type=NDJSON,
+        **bearer("submitter"),
+    )
     client("POST", "/v1/apis/echo/items", raw=b"[" * 990, status=400, content_type=NDJSON, **bearer("submitter"))
 
     bomb = gzip.compress(b" " * 200_000_000)
@@ -260,7 +268,9 @@ def test_what_a_client_says_makes_no_header_of_an_answer(client: HttpClient, end
     ]  # fmt: skip
     for answer in answers:
         assert "set-cookie" not in answer.headers
-    raw = _raw(client, f"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: a{end}Set-Cookie: a=b\r\nConnection: close\r\n\r\n")
+    raw = _raw(
+        client, f"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: a{end}Set-Cookie: a=b\r\nConnection: close\r\n\r\n"
+    )
     assert b"set-cookie" not in raw.lower().partition(b"\r\n\r\n")[0]
     assert raw.startswith((b"HTTP/1.1 401", b"HTTP/1.1 400"))
 
@@ -293,9 +303,7 @@ def _raw(client: HttpClient, text: str) -> bytes:
         return read
 
 
-def test_a_head_that_never_ends_is_not_waited_for(
-    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_head_that_never_ends_is_not_waited_for(harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening_module, "IDLE_S", 0.5)
     with harness.gateway() as client:
         host, port = client.url.removeprefix("http://").split(":")
@@ -426,9 +434,7 @@ def test_a_replica_asks_for_the_key_that_the_gateway_passes_on(
         assert one.ask(b"1", **bearer("submitter")).status == 200
 
         realtime = RealtimeSettings(addresses=[one.url])
-        api = harness.settings.apis[0].model_copy(
-            update={"realtime": realtime, "predictor": alone.apis[0].predictor}
-        )
+        api = harness.settings.apis[0].model_copy(update={"realtime": realtime, "predictor": alone.apis[0].predictor})
         with harness.gateway(harness.settings.model_copy(update={"apis": [api]})) as client:
             path = "/v1/apis/echo/predict"
             eventually(lambda: _asked_for(client, path, "submitter") == 200)

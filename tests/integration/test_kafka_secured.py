@@ -35,7 +35,7 @@ from tests.support.services import missing
 from tests.support.settings import predictor, settings_for
 
 ROOT = Path(__file__).parents[2]
-PASSWORD = "a password; with 'signs' \\ in it"  # noqa: S105
+PASSWORD = "a password; with 'signs' \\ in it"
 GUARDED = "guarded.py:Guarded"
 
 
@@ -250,8 +250,16 @@ def _do_everything(client: HttpClient, said: Callable[[], str]) -> None:
     assert client("GET", "/readyz", status=200)["status"] == "ready"
 
 
-_KINDS = {Resource.TOPIC: "Topic", Resource.GROUP: "Group", Resource.TRANSACTIONAL_ID: "TransactionalId", Resource.CLUSTER: "Cluster"}  # fmt: skip
-_NAMES = {operation: "".join(f"_{c}" if c.isupper() else c for c in operation.value).strip("_").upper() for operation in Operation}
+_KINDS = {
+    Resource.TOPIC: "Topic",
+    Resource.GROUP: "Group",
+    Resource.TRANSACTIONAL_ID: "TransactionalId",
+    Resource.CLUSTER: "Cluster",
+}
+_NAMES = {
+    operation: "".join(f"_{c}" if c.isupper() else c for c in operation.value).strip("_").upper()
+    for operation in Operation
+}
 
 
 def _was_used(right: Right, decisions: list[Decision], user: str) -> bool:
@@ -265,7 +273,8 @@ def _was_used(right: Right, decisions: list[Decision], user: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("role", "topic"), [(Role.WORKER, "jobs"), (Role.SINK, "status"), (Role.INTAKE, "status"), (Role.SCALER, "progress")]
+    ("role", "topic"),
+    [(Role.WORKER, "jobs"), (Role.SINK, "status"), (Role.INTAKE, "status"), (Role.SCALER, "progress")],
 )
 def test_a_role_may_not_write_what_is_not_its_own(
     secured: SecuredKafka, tmp_path: Path, topic_prefix: str, role: Role, topic: str

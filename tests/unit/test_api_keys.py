@@ -34,7 +34,14 @@ def test_a_key_is_found_by_itself_alone() -> None:
     assert ring.find(mine.key) == mine.entry
     assert ring.find(other.key) == other.entry
     wrong = [mine.key[:-1], mine.key + "x", mine.key.upper(), f"si_{mine.entry.id}_", f"si_{mine.entry.id}", "si_", ""]
-    wrong += [made().key, mine.entry.hash, mine.entry.id, "é", "\udcff", f"si_{other.entry.id}_{mine.key.split('_', 2)[2]}"]
+    wrong += [
+        made().key,
+        mine.entry.hash,
+        mine.entry.id,
+        "é",
+        "\udcff",
+        f"si_{other.entry.id}_{mine.key.split('_', 2)[2]}",
+    ]
     assert [ring.find(key) for key in wrong] == [None] * len(wrong)
 
 
@@ -63,7 +70,7 @@ def test_two_keys_of_one_id_are_refused() -> None:
         ({"authorization": "bearer  k1 "}, SentKey("k1", "Authorization")),
         ({"x-api-key": "k1"}, SentKey("k1", "X-API-Key")),
         ({"X-API-Key": "k1", "Authorization": "Bearer k2"}, SentKey("k1", "X-API-Key")),
-        ({"Authorization": "AWS4-HMAC-SHA256 Credential=…", "X-Amz-Security-Token": "k1"}, SentKey("k1", "X-Amz-Security-Token")),
+        ({"Authorization": "AWS4-HMAC-SHA256 …", "X-Amz-Security-Token": "k1"}, SentKey("k1", "X-Amz-Security-Token")),
         ({"Authorization": "Basic dTpw"}, None),
         ({"X-API-Key": " "}, None),
     ],

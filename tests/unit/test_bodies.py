@@ -28,7 +28,9 @@ class Content:
 class Asked(dict[Any, Any]):
     """As much of a request as is read here."""
 
-    def __init__(self, *chunks: bytes | None, most: int = 10, length: int | None = None, own: int | None = None) -> None:
+    def __init__(
+        self, *chunks: bytes | None, most: int = 10, length: int | None = None, own: int | None = None
+    ) -> None:
         super().__init__({CALLER: Caller("nightly", "id", own)})
         self.content = Content(*chunks)
         self.client_max_size = most

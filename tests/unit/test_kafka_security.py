@@ -42,7 +42,10 @@ def security(**fields: Any) -> SecuritySettings:
             },
         ),
         (
-            security(protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", oauth={**OAUTH, "scope": "k", "extensions": {"logicalCluster": "l", "identityPoolId": "p"}}),
+            security(
+                protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER",
+                oauth={**OAUTH, "scope": "k", "extensions": {"logicalCluster": "l", "identityPoolId": "p"}},
+            ),
             {
                 "security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER", "sasl.oauthbearer.method": "oidc",
                 "sasl.oauthbearer.token.endpoint.url": "https://idp.example/token", "sasl.oauthbearer.client.id": "c",
@@ -99,7 +102,9 @@ def test_a_token_is_used_for_four_fifths_of_its_time() -> None:
     assert token_in(b'{"access_token": "t"}', 0.0, "idp") == Token("t", 48.0)
 
 
-@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"access_token": 1}', b'{"access_token": "a\\u0001b"}', b'{"access_token": ""}'])
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"access_token": 1}', b'{"access_token": "a\\u0001b"}', b'{"access_token": ""}']
+)
 def test_an_answer_without_a_token_is_said_and_not_repeated(answer: bytes) -> None:
     with pytest.raises(ServiceUnavailable, match="access_token"):
         token_in(answer, 0.0, "https://idp.example/token")
@@ -121,11 +126,13 @@ def test_only_who_makes_topics_may_change_them() -> None:
 
 
 def test_a_row_has_all_that_may_be_done_with_a_resource() -> None:
-    found = rows([
-        Right(Operation.READ, Resource.TOPIC, "p.a"),
-        Right(Operation.WRITE, Resource.TOPIC, "p.b", is_prefix=True),
-        Right(Operation.WRITE, Resource.TOPIC, "p.a"),
-    ])
+    found = rows(
+        [
+            Right(Operation.READ, Resource.TOPIC, "p.a"),
+            Right(Operation.WRITE, Resource.TOPIC, "p.b", is_prefix=True),
+            Right(Operation.WRITE, Resource.TOPIC, "p.a"),
+        ]
+    )
     assert [(row.name, row.operations) for row in found] == [
         ("p.a", (Operation.READ, Operation.WRITE)),
         ("p.b*", (Operation.WRITE,)),

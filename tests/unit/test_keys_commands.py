@@ -22,7 +22,9 @@ API = {"name": "cats", "predictor": {"type": "native", "target": "model.py:Cats"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "stream-infer.yaml").write_text(yaml.safe_dump({"gateway": {"api_keys_file": "keys.yaml"}, "apis": [API]}))
+    (tmp_path / "stream-infer.yaml").write_text(
+        yaml.safe_dump({"gateway": {"api_keys_file": "keys.yaml"}, "apis": [API]})
+    )
     return tmp_path
 
 

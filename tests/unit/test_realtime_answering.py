@@ -97,7 +97,9 @@ def test_what_is_no_prediction_is_answered_at_once():
 
 
 def test_with_keys_a_prediction_needs_one_that_may_submit():
-    mine, reader, stranger = (new_key(name, [scope]) for name, scope in (("a", Scope.SUBMIT), ("b", Scope.READ), ("c", Scope.ADMIN)))
+    mine, reader, stranger = (
+        new_key(name, [scope]) for name, scope in (("a", Scope.SUBMIT), ("b", Scope.READ), ("c", Scope.ADMIN))
+    )
     keys = Reloading("API keys", [], lambda: KeyRing([mine.entry, reader.entry]))
     replies, engine = asked(
         post(b"1", x_api_key=mine.key),

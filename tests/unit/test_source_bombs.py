@@ -56,5 +56,5 @@ def test_an_object_that_unpacks_to_more_than_an_item_may_have_fails_the_source(t
     (tmp_path / "manifest.json").write_text(f'["{(tmp_path / "x.gz").as_uri()}"]')
     policy = FetchPolicy(allowed_directories=(tmp_path,))
     manifest = ManifestListing((tmp_path / "manifest.json").as_uri())
-    with held_at_most(16 * MIB), pytest.raises(SourceError, match="unpacked: raise fetch.max_bytes"):
+    with held_at_most(16 * MIB), pytest.raises(SourceError, match=r"unpacked: raise fetch\.max_bytes"):
         list(ObjectsSource(manifest, UnpackedItems("text/plain", MIB), policy).read(None))
