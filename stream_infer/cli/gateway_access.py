@@ -53,5 +53,5 @@ def configured_url(ctx: typer.Context) -> str:
     if int(port) == 0:
         raise UsageError(f"gateway.listen is {gateway.listen}, any free port; say which by --gateway URL")
     # A gateway that listens everywhere is reached here by loopback.
-    here = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 (read, not bound)
+    here = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 (read, not bound)  # nosec B104
     return f"{gateway.scheme}://{here}:{port}"

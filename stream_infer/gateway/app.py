@@ -31,8 +31,10 @@ from stream_infer.http.reloading import Reloading
 def application(services: Services, keys: Reloading[KeyRing] | None = None) -> web.Application:
     """All resources under one roof. `keys`: whose keys let in; None: everybody comes in."""
     limits = services.settings.limits
-    guards: list[Middleware] = [] if keys is None else [guarding(gate_of(keys, limits.requests_per_second))]
-    app = web.Application(middlewares=[answer_with_problems, *guards], client_max_size=limits.request_bytes)
+    middlewares: list[Middleware] = [answer_with_problems]
+    if keys is not None:
+        middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
+    app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)
     replays = ReplaysResource(services)

@@ -41,7 +41,7 @@ def read_keys(file: Path) -> KeyRing:
 def keys_in(text: str, file: str) -> KeyRing:
     """The keys of a file's text. Raises ConfigError."""
     try:
-        listed = yaml.load(text, Loader=_LOADER)  # noqa: S506 - either is a safe one
+        listed = yaml.load(text, Loader=_LOADER)  # noqa: S506 - either is a safe one  # nosec B506
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{SETTING}: {file} is no YAML: {' '.join(str(error).split())}") from None
     if listed is None:

@@ -34,7 +34,7 @@ def _context() -> ssl.SSLContext:
 def _load(context: ssl.SSLContext, tls: TlsSettings) -> None:
     try:
         # A password, or OpenSSL asks the terminal for that of an encrypted key.
-        context.load_cert_chain(tls.certificate_file, tls.private_key_file, password="")
+        context.load_cert_chain(tls.certificate_file, tls.private_key_file, password="")  # nosec B106
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"gateway.tls: {tls.certificate_file} and {tls.private_key_file} cannot be used: {error}. The first has "

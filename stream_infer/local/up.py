@@ -223,7 +223,7 @@ def _check_gateway_port(listen: str) -> None:
             f"gateway.listen is {listen}, any free port, which nobody could know in advance and which would change "
             "with each restart of the gateway; under `up` set gateway.listen to a port, such as 127.0.0.1:8080"
         )
-    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
+    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104  # nosec B104
         raise ConfigError(
             f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another"
         )

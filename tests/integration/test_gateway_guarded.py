@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -234,7 +235,7 @@ def test_json_that_is_too_deep_or_unpacks_to_too_much_is_refused(client: HttpCli
     )
     client("POST", "/v1/apis/echo/items", raw=b"[" * 990, status=400, content_type=NDJSON, **bearer("submitter"))
 
-    bomb = gzip.compress(b" " * 200_000_000)
+    bomb = gzip.compress(b"1" * 200_000_000)
     assert len(bomb) < 250_000
     began, before = time.monotonic(), _resident_bytes()
     for path, kind, status in (
@@ -272,7 +273,7 @@ def test_what_a_client_says_makes_no_header_of_an_answer(client: HttpClient, end
         client, f"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX-API-Key: a{end}Set-Cookie: a=b\r\nConnection: close\r\n\r\n"
     )
     assert b"set-cookie" not in raw.lower().partition(b"\r\n\r\n")[0]
-    assert raw.startswith((b"HTTP/1.1 401", b"HTTP/1.1 400"))
+    assert raw[8:13] in (b" 401 ", b" 400 ")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_what_a_client_says_makes_no_header_of_an_answer(client: HttpClient, end
 def test_a_request_of_two_lengths_is_none(client: HttpClient, head: str) -> None:
     """Where a proxy and we read its end differently, what follows would be somebody else's request."""
     text = f"POST {SUBMIT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{head}\r\n\r\n{{}}"
-    assert _raw(client, text).startswith(b"HTTP/1.1 400")
+    assert _raw(client, text)[8:13] == b" 400 "
 
 
 def _raw(client: HttpClient, text: str) -> bytes:
@@ -365,10 +366,13 @@ def test_a_certificate_that_is_renewed_is_shown_to_the_next_client(
         eventually(lambda: _shown(client.url, authority) == "renewed")
         assert used.certificate.read_bytes() != first
 
-        pool = urllib3.PoolManager(ca_certs=str(authority.file))
-        assert pool.request("GET", f"{client.url}/v1/apis", headers=bearer("reader")).status == 200
-        with pytest.raises(ServiceUnavailable, match="certificate"):
-            GatewayClient(client.url, KEYS["reader"].key).apis()
+        with urllib3.PoolManager(ca_certs=str(authority.file)) as pool:
+            assert pool.request("GET", f"{client.url}/v1/apis", headers=bearer("reader")).status == 200
+        with (
+            closing(GatewayClient(client.url, KEYS["reader"].key)) as stranger,
+            pytest.raises(ServiceUnavailable, match="certificate"),
+        ):
+            stranger.apis()
 
 
 def _shown(url: str, authority: Authority) -> str:

@@ -274,7 +274,7 @@ def _was_used(right: Right, decisions: list[Decision], user: str) -> bool:
 
 @pytest.mark.parametrize(
     ("role", "topic"),
-    [(Role.WORKER, "jobs"), (Role.SINK, "status"), (Role.INTAKE, "status"), (Role.SCALER, "progress")],
+    [(Role.WORKER, "jobs"), (Role.SINK, "status"), (Role.INTAKE, "status"), (Role.TRACKER, "jobs")],
 )
 def test_a_role_may_not_write_what_is_not_its_own(
     secured: SecuredKafka, tmp_path: Path, topic_prefix: str, role: Role, topic: str

@@ -136,7 +136,7 @@ class SecuredKafka:
                 _OPERATIONS[right.operation],
                 AclPermissionType.ALLOW,
             )
-            for right in rights
+            for right in dict.fromkeys(rights)
         ]
         for future in self.admin.create_acls(bindings, request_timeout=30).values():
             future.result(30)
