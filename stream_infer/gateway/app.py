@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from stream_infer.gateway.abandoned_replays import AbandonedReplays
 from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
-from stream_infer.gateway.gate import Middleware, gate_of, guarding
+from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource

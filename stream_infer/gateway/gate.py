@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from structlog.contextvars import bound_contextvars
 
 from stream_infer.gateway.access import ACTION_HEADER, RULES, Rule, path_of, route_name
@@ -19,8 +19,6 @@ from stream_infer.http.keys import KeyEntry, KeyRing, Scope
 from stream_infer.http.problems import Handler, Problem, ProblemKind
 from stream_infer.http.rates import Bucket, Rate, take
 from stream_infer.http.reloading import Reloading
-
-Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger(__name__)
 
