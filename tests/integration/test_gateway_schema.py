@@ -1,5 +1,6 @@
 """Whatever the OpenAPI document allows, and what it forbids: the gateway's answer is never its own fault."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from stream_infer.gateway.access import operations
 from stream_infer.gateway.openapi import openapi_document
+from stream_infer.gateway.words import AWS_TYPE
+from stream_infer.http.requests import NDJSON_TYPES
 from stream_infer.jobs.status import State
 from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.services import missing
@@ -20,6 +23,13 @@ try:
     from schemathesis import GenerationMode
 except ImportError:
     missing("schemathesis is not installed: make lock, make setup")
+
+
+@schemathesis.serializer(*NDJSON_TYPES, AWS_TYPE)
+def _json_lines(_context: Any, value: Any) -> bytes:
+    """Text as it is, which is hardly ever a line of JSON; anything else as one."""
+    return value.encode("utf-8", "replace") if isinstance(value, str) else json.dumps(value, default=str).encode()
+
 
 LABELS = [f"{method.upper()} {path}" for path, method, _ in operations(openapi_document())]
 SCHEMA = schemathesis.openapi.from_dict(openapi_document())
