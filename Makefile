@@ -29,7 +29,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy prometheus
+.PHONY: help setup demo test soak check format bench guard sbom lock clean versitygw toxiproxy prometheus
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,11 +47,12 @@ test: $(VENV)/.dev versitygw toxiproxy prometheus ## all four kinds of tests
 soak: $(VENV)/.dev versitygw toxiproxy ## poison and faults for some ten minutes, and every item counted
 	@$(PY) -m tests.soak
 
-check: $(VENV)/.dev ## lint, format, types, the direction of the imports
+check: $(VENV)/.dev ## lint, format, types, the direction of the imports, bandit
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict $(CHECKED)
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive stream_infer connectors
 
 format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
@@ -63,6 +64,12 @@ bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand
 
 guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by hand, a minute
 	$(PY) -m benchmarks guard
+
+# Of what the base install runs with; the wheels' hashes are in it. Made again from the same lock it is the same file.
+sbom: $(VENV)/.dev ## write dist/sbom.json: what stream-infer is made of (CycloneDX)
+	@mkdir -p dist
+	$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --of JSON -o dist/sbom.json requirements/base.txt
 
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt

@@ -55,7 +55,14 @@ RULES = (
         rf"\1{HIDDEN}",
     ),
     Rule(("whsec_",), re.compile(r"\bwhsec_[\w+/=-]+"), HIDDEN),
+    # an API key of ours, whose id may be told
+    Rule(("si_",), re.compile(r"\b(si_[0-9a-z]{1,32}_)[\w-]{20,}"), rf"\1{HIDDEN}"),
 )
+
+
+def is_secret(name: str) -> bool:
+    """Whether what bears this name is hidden."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def redact_text(text: str) -> str:
@@ -69,7 +76,7 @@ def redact_text(text: str) -> str:
 
 def redact(name: str, value: Any) -> Any:
     """`value` as it may be logged under `name`. Numbers are no secrets."""
-    if isinstance(value, str | bytes) and _SECRET_NAME.search(name):
+    if isinstance(value, str | bytes) and is_secret(name):
         return HIDDEN
     if isinstance(value, str):
         return redact_text(value)

@@ -14,20 +14,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from stream_infer.predictor_settings import CortexPredictor, PredictorSettings, SettingsPart
 from stream_infer.results import Results
+from stream_infer.security_settings import SecuritySettings, TlsSettings
 
 MIB = 1024 * 1024
 _LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-
-
-class SecuritySettings(SettingsPart):
-    """TLS and SASL towards Kafka, used by every role."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password: str | None = Field(default=None, repr=False)
-    ca_file: Path | None = None
 
 
 class KafkaSettings(SettingsPart):
@@ -60,6 +51,7 @@ class LimitSettings(SettingsPart):
     """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message.
 
     `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time.
+    `requests_per_second` of one caller, by its API key, at each gateway; a key may have its own.
     """
 
     request_bytes: int = Field(default=32 * MIB, gt=0)
@@ -67,10 +59,21 @@ class LimitSettings(SettingsPart):
     payload_bytes: int = Field(default=1 * MIB, gt=0)
     upload_bytes: int = Field(default=1024 * MIB, gt=0)
     uploads: int = Field(default=4, ge=1)
+    requests_per_second: float | None = Field(default=None, gt=0)
 
 
 class GatewaySettings(SettingsPart):
+    """`api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
+    is asked for a key, and nothing beyond loopback is listened on.
+    """
+
     listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
+    api_keys_file: Path | None = None
+    tls: TlsSettings | None = None
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        return "http" if self.tls is None else "https"
 
 
 class MetricsSettings(SettingsPart):

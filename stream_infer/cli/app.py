@@ -18,6 +18,7 @@ from stream_infer.cli import (
     check,
     dlq,
     get,
+    keys,
     logs,
     predict,
     realtime,
@@ -53,6 +54,7 @@ predict.register(app)
 logs.register(app)
 dlq.register(app)
 topics.register(app)
+keys.register(app)
 check.register(app)
 batch.register(app)
 roles.register(app)
@@ -66,6 +68,12 @@ def _options(
         Path | None,
         typer.Option("--file", "-f", metavar="FILE", help="The configuration (default: ./stream-infer.yaml)."),
     ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file", metavar="FILE", help="The API key for the gateway (default: STREAM_INFER_API_KEY holds it)."
+        ),
+    ] = None,
     log_style: Annotated[
         LogStyle, typer.Option("--log-style", help="auto: text on a terminal, JSON lines elsewhere.")
     ] = LogStyle.AUTO,
@@ -76,7 +84,8 @@ def _options(
     ] = False,
 ) -> None:
     invocation = invocation_of(ctx)
-    invocation.file, invocation.debug, invocation.log_style = file, debug, log_style
+    invocation.file, invocation.key_file = file, key_file
+    invocation.debug, invocation.log_style = debug, log_style
     # A role configures its logs anew, under its own name; a command is silent but for warnings.
     level = logging.DEBUG if debug else logging.WARNING
     configure_logs(ctx.invoked_subcommand or "cli", style=log_style.value, level=level)

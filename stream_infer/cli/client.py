@@ -35,16 +35,18 @@ class UnknownJob(UsageError):
 
 
 class GatewayClient:
-    """Talks to the gateway at `url`.
+    """Talks to the gateway at `url`, with the API key `key`, where it asks for one.
 
     Every method raises UsageError (what was asked for is wrong or not there), ServiceUnavailable (no gateway there,
     or it cannot reach what it needs) or StreamInferError (the gateway failed).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url.rstrip("/")
         self.url = self._url
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        credentials = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._credentials: Mapping[str, str] = MappingProxyType(credentials)
         self._pool = urllib3.PoolManager(retries=False, timeout=timeout)
         if not self._url.startswith(("http://", "https://")):
             raise UsageError(f"--gateway {url} is no address: write http://HOST:PORT")
@@ -188,7 +190,7 @@ class GatewayClient:
                 method,
                 self._url + path,
                 body=body,
-                headers=headers,
+                headers={**(headers or {}), **self._credentials},
                 preload_content=False,
                 redirect=False,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=patience_s),

@@ -36,6 +36,7 @@ class Invocation:
     """One run of the program. `environ` is read once, here."""
 
     file: Path | None = None
+    key_file: Path | None = None
     debug: bool = False
     log_style: LogStyle = LogStyle.AUTO
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))

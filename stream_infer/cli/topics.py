@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stream_infer.cli import rights
 from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
 from stream_infer.cli.naming import Command
 from stream_infer.errors import TopicMismatch
@@ -23,6 +24,7 @@ group = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
+    rights.register(group)
     app.add_typer(group, name="topics")
 
 

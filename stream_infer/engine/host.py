@@ -25,8 +25,11 @@ from stream_infer.engine.stderr import StderrPump
 from stream_infer.engine.tuning import TuningLimits
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, FrameReader, ToChild, pack
 from stream_infer.predictors.spec import PredictorSpec
+from stream_infer.redaction import is_secret
 
 HEARTBEATS_PER_TIMEOUT = 4
+# What the environment says to stream-infer begins so.
+_OURS = "STREAM_INFER_"
 _DUMP_S = 0.3
 _REAP_S = 1.0
 
@@ -180,8 +183,13 @@ def _spawn(fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]
         stderr=output,
         pass_fds=(fd, *shared),
         process_group=0,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**environment_of_child(), "PYTHONPATH": path},
     )
+
+
+def environment_of_child() -> dict[str, str]:
+    """Ours without our own secrets: a predictor has no use for the password of Kafka, or for an API key."""
+    return {name: text for name, text in os.environ.items() if not (name.startswith(_OURS) and is_secret(name))}
 
 
 def _describe(returncode: int | None) -> str:

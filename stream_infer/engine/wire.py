@@ -101,7 +101,7 @@ class MessageReader:
         body = None if header is None else self._take(_body_length(header))
         if body is None:
             return None
-        message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own
+        message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own  # nosec B301
         return message
 
     def _take(self, length: int) -> memoryview | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from stream_infer.gateway.abandoned_replays import AbandonedReplays
+from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
+from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
@@ -23,15 +26,23 @@ from stream_infer.gateway.sagemaker_jobs import SageMakerResource
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
+from stream_infer.http.keys import KeyRing
 from stream_infer.http.problems import answer_with_problems
+from stream_infer.http.reloading import Reloading
 from stream_infer.telemetry.exposure import Exposure
 
 
-def application(services: Services, exposure: Exposure | None = None) -> web.Application:
-    """All resources under one roof; `exposure` is what `/metrics` shows."""
+def application(
+    services: Services, keys: Reloading[KeyRing] | None = None, exposure: Exposure | None = None
+) -> web.Application:
+    """All resources under one roof. `keys`: whose keys let in; None: everybody comes in. `exposure`: what `/metrics`
+    shows."""
+    limits = services.settings.limits
     exposure, requests = exposure or Exposure(), Requests()
-    middlewares = [counting(requests), answer_with_problems]
-    app = web.Application(middlewares=middlewares, client_max_size=services.settings.limits.request_bytes)
+    middlewares: list[Middleware] = [counting(requests), answer_with_problems]
+    if keys is not None:
+        middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
+    app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)
     replays = ReplaysResource(services)
@@ -62,4 +73,5 @@ def application(services: Services, exposure: Exposure | None = None) -> web.App
     )
     for resource in resources:
         app.add_routes(resource.routes())
+    require_rules(app.router)
     return app

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.representations import ItemsAccepted
 from stream_infer.gateway.services import Services
 from stream_infer.headers import item_headers, item_id_of
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import body_chunks
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.http.requests import NDJSON_TYPES, read_query, require_content_type
 from stream_infer.records import JSON, OutgoingRecord
@@ -64,12 +64,8 @@ class ItemsResource:
         topic = self._services.topics.api(api.name).items
         upload = _Upload(topic, secrets.token_hex(8))
         limit = self._services.settings.limits.payload_bytes
-        try:
-            async for line in read_lines(request.content.iter_any(), limit):
-                await self._take(upload, line.strip(), limit)
-        except (web.RequestPayloadError, ContentEncodingError) as error:
-            problem = Problem(ProblemKind.MALFORMED_REQUEST, f"The body breaks off: {error}.", line=upload.line)
-            raise _ended(problem, upload) from error
+        async for line in read_lines(_chunks(request, upload), limit):
+            await self._take(upload, line.strip(), limit)
         await self._flush(upload)
         if not upload.accepted:
             raise Problem(ProblemKind.INVALID_REQUEST, "The body has no item: send one JSON value a line.", accepted=0)
@@ -101,6 +97,15 @@ class ItemsResource:
             raise problem.with_members(detail=detail, **members) from error
         upload.accepted += len(records)
         upload.held, upload.held_bytes = [], 0
+
+
+async def _chunks(request: web.Request, upload: _Upload) -> AsyncIterator[bytes]:
+    """The body; what is wrong with it is said with what became of the lines before."""
+    try:
+        async for chunk in body_chunks(request):
+            yield chunk
+    except Problem as problem:
+        raise _ended(problem.with_members(line=upload.line), upload) from problem
 
 
 def check_line(line: bytes, number: int, limit: int) -> Problem | None:

@@ -10,9 +10,11 @@ from stream_infer.gateway.board import KnownJob, is_ending
 from stream_infer.gateway.representations import JobBody, JobList, job_body
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
-from stream_infer.gateway.submission import ANONYMOUS, job_id_of, new_job_id, request_hash
+from stream_infer.gateway.submission import job_id_of, new_job_id, request_hash
 from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import read_body
+from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind, hint
 from stream_infer.http.requests import (
     IDEMPOTENCY_KEY,
@@ -55,12 +57,12 @@ class JobsResource:
         is_dry = _is_dry_run(query)
         key = idempotency_key(request)
         require_content_type(request, (JSON_TYPE,))
-        data = await request.read()
+        data = await read_body(request)
         submissions, digest = self._submissions, request_hash(api.name, data)
         asked = await self._services.block(lambda: submissions.read(api, parse_body(data), digest))
         if is_dry:
             return await self._dry_run(request, query, asked)
-        job_id = new_job_id() if key is None else job_id_of(ANONYMOUS, key)
+        job_id = new_job_id() if key is None else job_id_of(caller_of(request).name, key)
         advice = f"GET /v1/jobs/{job_id} tells; or send it again with the same {IDEMPOTENCY_KEY}."
         if key is None:
             known, is_earlier = await submissions.submit(asked, job_id, advice), False

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from stream_infer.gateway.access import with_security
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex_openapi import cortex_paths
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
@@ -54,10 +55,10 @@ class OpenApiResource:
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """The document. Every error of every operation is a `ProblemDocument`."""
+    """The document. Every error of every operation is a `ProblemDocument`; `access.py` says what each asks of a key."""
     modes = [(model, "validation") for model in _READ] + [(model, "serialization") for model in _WRITTEN]
     _, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "stream-infer",
@@ -73,6 +74,7 @@ def openapi_document() -> dict[str, Any]:
         | transform_paths(),
         "components": {"schemas": schemas["$defs"]},
     }
+    return with_security(document)
 
 
 def _job_paths() -> dict[str, Any]:

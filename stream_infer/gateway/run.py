@@ -17,8 +17,11 @@ from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.writer import EventWriter
-from stream_infer.http.address import Address, listen_address
+from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
+from stream_infer.http.guards import Guards
+from stream_infer.http.keys_file import open_keys
 from stream_infer.http.listening import listening
+from stream_infer.http.tls import open_tls
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.members import GroupMembers
 from stream_infer.kafka.publisher import Publisher
@@ -38,10 +41,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Where, under which name, and what is shown of it."""
+    """Where, under which name, guarded by what, and what is shown of it."""
 
     address: Address
     slot: str
+    guards: Guards
     exposure: Exposure
 
 
@@ -59,16 +63,20 @@ def run(
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
     `formats` are those of results beside lines of JSON; `exposure` is what `/metrics` shows.
 
-    Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
-    TopicMismatch or ServiceUnavailable.
+    Raises ConfigError (a listen address that is taken, or that others reach and nobody is asked for a key at; keys or a
+    certificate that cannot be read), UsageError (every slot is taken), TopicMismatch or ServiceUnavailable.
     """
     address = listen_address(settings.gateway.listen, "gateway.listen")
+    guards = Guards(open_keys(settings.gateway), open_tls(settings.gateway.tls))
+    require_keys_beyond_loopback(address, guards.number_of_keys)
+    if guards.tls is None and not address.is_loopback:
+        _log.warning("not_encrypted", listen=settings.gateway.listen, why="keys travel as they are: set gateway.tls")
     cluster = cluster_id(settings.kafka)
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
             services = partial(_services, settings, store, cluster, slot.name, read_source, formats)
-            serving = Serving(address, slot.name, exposure or Exposure())
+            serving = Serving(address, slot.name, guards, exposure or Exposure())
             asyncio.run(_serve(services, serving, stop, on_ready, on_listening))
     finally:
         slot.release()
@@ -84,8 +92,9 @@ async def _serve(
     """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
     publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
     async with (
+        serving.guards.watched(),
         open_services() as services,
-        listening(application(services, serving.exposure), serving.address, DRAIN_TIMEOUT_S) as url,
+        _listening(services, serving) as url,
     ):
         _log.info("listening", url=url, slot=serving.slot)
         if on_listening is not None:
@@ -93,6 +102,11 @@ async def _serve(
         on_ready()
         await asyncio.to_thread(stop.wait)
         _log.info("stopping")
+
+
+def _listening(services: Services, serving: Serving) -> AbstractAsyncContextManager[str]:
+    app = application(services, serving.guards.keys, serving.exposure)
+    return listening(app, serving.address, DRAIN_TIMEOUT_S, serving.guards.context)
 
 
 @asynccontextmanager

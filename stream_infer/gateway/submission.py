@@ -20,8 +20,6 @@ from stream_infer.results import ResultFormat
 from stream_infer.settings import MIB, ApiSettings, LimitSettings, Settings
 from stream_infer.topics import Topics
 
-# Until there are API keys, everybody who reaches the gateway is the same caller.
-ANONYMOUS = "anonymous"
 LARGEST_JOB_RECORD = 2 * MIB
 _ID_CHARACTERS = 24
 # What other systems' job specs may have and this version does not do: better no job than one that lacks it unnoticed.

@@ -26,6 +26,7 @@ class Target:
     name: str
     role: RoleKind
     address: str
+    scheme: str = "http"
 
 
 def targets_file(state_dir: Path) -> Path:
@@ -50,7 +51,7 @@ def targets_of(settings: Settings, specs: Sequence[RoleSpec], addresses: Mapping
 
 def _own_servers(settings: Settings) -> Iterator[Target]:
     """The roles that answer HTTP anyway, as far as it is known where."""
-    yield Target("gateway", RoleKind.GATEWAY, _local(settings.gateway.listen))
+    yield Target("gateway", RoleKind.GATEWAY, _local(settings.gateway.listen), settings.gateway.scheme)
     for api in settings.apis:
         for number in range(own_replicas(api)):
             if api.realtime is not None and not api.realtime.listen.endswith(":0"):
@@ -65,9 +66,13 @@ def _local(listen: str) -> str:
 def file_sd(targets: Sequence[Target]) -> list[dict[str, object]]:
     """What Prometheus reads: a target by the name that `up`'s log has for it."""
     return [
-        {"targets": [target.address], "labels": {"instance": target.name, "role": target.role.value}}
+        {"targets": [target.address], "labels": {"instance": target.name, "role": target.role.value} | _scheme(target)}
         for target in targets
     ]
+
+
+def _scheme(target: Target) -> dict[str, str]:
+    return {} if target.scheme == "http" else {"__scheme__": target.scheme}
 
 
 @contextlib.contextmanager

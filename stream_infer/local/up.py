@@ -116,7 +116,7 @@ async def _supervise(
     supervisor = Supervisor(specs, _launcher(settings, options, lock, sightings.writing, addresses), report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
-        gateway=f"http://{settings.gateway.listen}",
+        gateway=f"{settings.gateway.scheme}://{settings.gateway.listen}",
         store=settings.store,
         bootstrap_servers=settings.kafka.bootstrap,
         apis=[api.name for api in settings.apis],
@@ -235,7 +235,7 @@ def _check_gateway_port(listen: str) -> None:
             f"gateway.listen is {listen}, any free port, which nobody could know in advance and which would change "
             "with each restart of the gateway; under `up` set gateway.listen to a port, such as 127.0.0.1:8080"
         )
-    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
+    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104  # nosec B104
         raise ConfigError(
             f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another"
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import structlog
 
 from stream_infer.engine.requests import pack_request
 from stream_infer.errors import UndecodableItem
+from stream_infer.http.admission import entry_of
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.json_text import to_json
+from stream_infer.http.keys import KEY_HEADERS, KeyRing, Scope, SentKey
 from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.reloading import Reloading
 from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout, refuse_strangers
 from stream_infer.ports import Fetcher, Reference
 from stream_infer.realtime.desk import Desk
@@ -30,19 +34,21 @@ _ORIGIN = b"origin"
 # What a page of somebody else's can make a browser send without asking first, and what no predictor reads.
 _FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data")
 _OWN = {b"/healthz", b"/readyz", b"/metrics"}
+_KEY_HEADERS = tuple((name, name.lower().encode()) for name in KEY_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`timeout_s`: what an item has without a wish of its own, and the longest such wish. `fetches` at a time.
 
-    `shows_requests`: the predictor sees headers and query.
+    `shows_requests`: the predictor sees headers and query. `keys`: whose keys let in; None: everybody comes in.
     """
 
     api: str
     timeout_s: float
     fetches: int
     shows_requests: bool = False
+    keys: Reloading[KeyRing] | None = None
 
 
 class Answering:
@@ -63,6 +69,7 @@ class Answering:
         self._desk = desk
         self._fetcher = fetcher
         self._shows_requests = terms.shows_requests
+        self._keys = terms.keys
         self._fetches = asyncio.Semaphore(terms.fetches)
         self._fetching: set[asyncio.Task[None]] = set()
         self._path = f"/v1/apis/{terms.api}/predict"
@@ -90,6 +97,8 @@ class Answering:
         self._desk.leave(token)
 
     def _predict(self, request: Request, asker: Asker) -> int:
+        if self._keys is not None:
+            request = _admitted(self._keys.value, request)
         content_type = content_type_of(request)
         if _ORIGIN in request.headers:
             host = request.headers.get(b"host", b"")
@@ -132,7 +141,7 @@ class Answering:
             if request.method not in (b"GET", b"HEAD"):
                 raise _method_not_allowed(request, "GET")
             if path == b"/metrics":
-                return self._metrics()
+                return self._metrics(request)
             unreadiness = self._desk.unreadiness if path == b"/readyz" else None
             if unreadiness is not None:
                 raise unreadiness
@@ -144,8 +153,10 @@ class Answering:
         detail = f"{shown!r} is no path of this replica; it has POST {self._path}, {own}."
         raise Problem(ProblemKind.UNKNOWN_PATH, detail)
 
-    def _metrics(self) -> Reply:
+    def _metrics(self, request: Request) -> Reply:
         """Measured: 1.5 ms of the event loop, which requests that come meanwhile wait for."""
+        if self._keys is not None:
+            _sent_key(self._keys.value, request, Scope.READ)
         return Reply(200, CONTENT_TYPE, metrics_text(self._exposure))
 
 
@@ -163,6 +174,18 @@ def content_type_of(request: Request) -> str:
     if b"content-encoding" in request.headers:
         raise Problem(ProblemKind.UNSUPPORTED_MEDIA_TYPE, "The body has a content-encoding; send it as it is.")
     return said.decode("latin-1")
+
+
+def _admitted(ring: KeyRing, request: Request) -> Request:
+    """The request without the key that lets it in. Raises Problem."""
+    own = _sent_key(ring, request, Scope.SUBMIT).header.lower().encode()
+    return request._replace(headers={name: text for name, text in request.headers.items() if name != own})
+
+
+def _sent_key(ring: KeyRing, request: Request, scope: Scope) -> SentKey:
+    """Raises Problem where it may not do that."""
+    said = {name: request.headers[low].decode("latin-1") for name, low in _KEY_HEADERS if low in request.headers}
+    return entry_of(ring, said, scope, time.time())[1]
 
 
 def _with_request(payload: Payload, request: Request) -> Payload:

@@ -16,7 +16,9 @@ from stream_infer.engine.engine import Engine
 from stream_infer.engine.keeper import State
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import ConfigError, PredictorUnavailable
-from stream_infer.http.address import Address, listen_address
+from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
+from stream_infer.http.guards import Guards
+from stream_infer.http.keys_file import open_keys
 from stream_infer.ports import Fetcher
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.realtime import replies
@@ -56,15 +58,17 @@ def run(
     `on_listening` is told the URL, with the port that `:0` became; `on_ready` is called once, when the predictor
     serves. `on_unavailable` is told when it cannot be loaded at the start; it may raise that, or return: it is tried
     again. `exposure` is what `/metrics` shows. Raises ConfigError: no realtime is set for the API, or it cannot listen
-    there.
+    there, or may not without keys.
     """
     if api.realtime is None:
         raise ConfigError(f"API {api.name} answers no requests: set realtime for it, `realtime: {{}}` at the least")
     address = listen_address(api.realtime.listen_of(replica), SETTING)
+    guards = Guards(open_keys(settings.gateway))
+    require_keys_beyond_loopback(address, guards.number_of_keys)
     exposure, metrics = exposure or Exposure(), EngineMetrics(api.name)
     engine = Engine(predictor, engine_policy(api.batching), on_line=write_to_stderr, observer=metrics)
     show_engine(exposure, metrics, engine)
-    role = _Role(settings, api, api.realtime, fetcher, address, engine, exposure)
+    role = _Role(settings, api, api.realtime, fetcher, address, engine, guards, exposure)
     asyncio.run(role.serve(stop, on_ready, on_unavailable, on_listening))
 
 
@@ -77,6 +81,7 @@ class _Role:
         fetcher: Fetcher,
         address: Address,
         engine: Engine,
+        guards: Guards,
         exposure: Exposure,
     ) -> None:
         self._exposure = exposure
@@ -86,6 +91,7 @@ class _Role:
         self._fetcher = fetcher
         self._address = address
         self._engine = engine
+        self._guards = guards
 
     async def serve(
         self,
@@ -107,11 +113,12 @@ class _Role:
             realtime.timeout,
             self._settings.fetch.concurrency,
             shows_requests=self._api.predictor.sees_requests,
+            keys=self._guards.keys,
         )
         answering = Answering(terms, desk, self._fetcher, self._exposure, metrics)
         server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes), connections)
         try:
-            async with server.listening(self._address) as url:
+            async with self._guards.watched(), server.listening(self._address) as url:
                 _LOG.info("listening", url=url, api=self._api.name)
                 if on_listening is not None:
                     on_listening(url)

@@ -3,6 +3,8 @@
 import asyncio
 
 from stream_infer.engine.requests import unpack_request
+from stream_infer.http.keys import KeyRing, Scope, new_key
+from stream_infer.http.reloading import Reloading
 from stream_infer.realtime.answering import Answering, Terms
 from stream_infer.realtime.desk import Bounds, Desk
 from stream_infer.realtime.messages import Request
@@ -27,7 +29,7 @@ class Fetcher:
         return Payload(b"fetched", reference.content_type or "text/plain")
 
 
-def asked(*requests, shows_requests=False):
+def asked(*requests, shows_requests=False, keys=None):
     """The replies, and what the engine was given."""
 
     async def run():
@@ -35,7 +37,7 @@ def asked(*requests, shows_requests=False):
         engine.echoes = True
         desk = Desk(engine, Bounds(10, 1000), lambda _state: None)
         desk.start()
-        answering = Answering(Terms("echo", 5.0, 2, shows_requests), desk, Fetcher())
+        answering = Answering(Terms("echo", 5.0, 2, shows_requests, keys), desk, Fetcher())
         askers = [Asker() for _ in requests]
         for request, asker in zip(requests, askers, strict=True):
             answering.answer(request, asker)
@@ -92,3 +94,49 @@ def test_what_is_no_prediction_is_answered_at_once():
     ]
     replies, _ = asked(*requests)
     assert [reply.status for reply in replies] == [200, 200, 405, 405, 404, 415, 415, 400, 403, 200]
+
+
+def test_with_keys_a_prediction_needs_one_that_may_submit():
+    mine, reader, stranger = (
+        new_key(name, [scope]) for name, scope in (("a", Scope.SUBMIT), ("b", Scope.READ), ("c", Scope.ADMIN))
+    )
+    keys = Reloading("API keys", [], lambda: KeyRing([mine.entry, reader.entry]))
+    replies, engine = asked(
+        post(b"1", x_api_key=mine.key),
+        post(b"2", authorization=f"Bearer {mine.key}"),
+        post(b"3"),
+        post(b"4", x_api_key=reader.key),
+        post(b"5", x_api_key=stranger.key),
+        Request(b"GET", b"/readyz", {}, b""),
+        keys=keys,
+    )
+    assert [reply.status for reply in replies] == [200, 200, 401, 403, 401, 200]
+    assert engine.payloads == [b"1", b"2"]
+    assert ("WWW-Authenticate", 'Bearer realm="stream-infer"') in replies[2].headers
+
+
+def test_no_predictor_sees_the_key_and_it_may_have_an_authorization_of_its_own():
+    mine = new_key("a", [Scope.SUBMIT])
+    keys = Reloading("API keys", [], lambda: KeyRing([mine.entry]))
+    _, engine = asked(
+        post(b"1", content_type=JSON, authorization=f"Bearer {mine.key}", x_user="me"),
+        post(b"2", content_type=JSON, x_api_key=mine.key, authorization="Bearer its-own"),
+        shows_requests=True,
+        keys=keys,
+    )
+    seen = [unpack_request(data)[2] for data in engine.payloads]
+    assert seen == [
+        {"content-type": JSON, "x-user": "me"},
+        {"content-type": JSON, "authorization": "Bearer its-own"},
+    ]
+
+
+def test_with_keys_its_numbers_need_one_that_may_read():
+    reader, submitter = (new_key(name, [scope]) for name, scope in (("a", Scope.READ), ("b", Scope.SUBMIT)))
+    keys = Reloading("API keys", [], lambda: KeyRing([reader.entry, submitter.entry]))
+    numbers = [
+        Request(b"GET", b"/metrics", headers, b"")
+        for headers in ({}, {b"x-api-key": submitter.key.encode()}, {b"x-api-key": reader.key.encode()})
+    ]
+    replies, _ = asked(*numbers, keys=keys)
+    assert [reply.status for reply in replies] == [401, 403, 200]

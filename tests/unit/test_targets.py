@@ -52,3 +52,11 @@ def test_the_file_is_there_for_as_long_as_they_are(tmp_path):
     assert said == file_sd(targets)
     assert {"targets": ["127.0.0.1:18200"], "labels": {"instance": "sink", "role": "sink"}} in said
     assert list(file.parent.iterdir()) == []
+
+
+def test_a_gateway_with_tls_is_asked_by_it():
+    tls = {"certificate_file": "tls.crt", "private_key_file": "tls.key"}
+    settings = Settings.model_validate({"gateway": {"listen": "localhost:18080", "tls": tls}})
+    [gateway] = file_sd(targets_of(settings, (), {}))
+
+    assert gateway["labels"] == {"instance": "gateway", "role": "gateway", "__scheme__": "https"}

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from stream_infer.jobs.events import Exhausted, Finalized, Submitted
-from stream_infer.settings import SecuritySettings, Settings
+from stream_infer.security_settings import SecuritySettings
+from stream_infer.settings import Settings
 from stream_infer.tracker.app import create_app, credentials, leave_unawaited
 from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.exactly_once import transport
