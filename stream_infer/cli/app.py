@@ -27,6 +27,7 @@ from stream_infer.cli import (
     topics,
     transform,
     up,
+    webhooks,
 )
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import StreamInferError
@@ -52,6 +53,7 @@ results.register(app)
 predict.register(app)
 logs.register(app)
 dlq.register(app)
+webhooks.register(app)
 topics.register(app)
 check.register(app)
 batch.register(app)

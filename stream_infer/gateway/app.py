@@ -21,6 +21,7 @@ from stream_infer.gateway.sagemaker_jobs import SageMakerResource
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
+from stream_infer.gateway.webhooks import WebhooksResource
 from stream_infer.http.problems import answer_with_problems
 
 
@@ -44,6 +45,7 @@ def application(services: Services) -> web.Application:
         ItemsResource(services),
         PredictResource(services, predictions),
         UploadsResource(services),
+        WebhooksResource(services),
         SageMakerResource(services),
         ApisResource(services, predictions),
         HealthResource(services),
