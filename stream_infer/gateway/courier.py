@@ -16,7 +16,14 @@ from typing import NamedTuple, TypeAlias
 
 import structlog
 
-from stream_infer.errors import Fenced, ServiceUnavailable, StreamInferError, TransactionAborted
+from stream_infer.errors import (
+    FatalError,
+    Fenced,
+    ServiceUnavailable,
+    StreamInferError,
+    TransactionAborted,
+    UsageError,
+)
 from stream_infer.gateway.courier_notes import Changes, Notes, tell
 from stream_infer.gateway.courier_share import Share
 from stream_infer.gateway.delivery_board import DeliveryBoard
@@ -134,10 +141,10 @@ class Courier:
             self._wait(error)
         except (ServiceUnavailable, Fenced, TimeoutError) as error:
             self._start_over(error)
-        except StreamInferError:
+        except (FatalError, UsageError):
             raise
         except Exception as error:
-            # A fault of ours in telling of jobs must not take the gateway down: it is told, and tried again.
+            # What goes wrong with telling of jobs must not take the gateway down: it is said, and tried again.
             _log.exception("webhooks_failed")
             self._start_over(error)
             time.sleep(_FIRST_PAUSE_S)
