@@ -71,8 +71,8 @@ class JobBoard:
 
     async def catch_up(self, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:
         """Returns once all that was committed before the call is seen. Raises ServiceUnavailable."""
-        views = (self._jobs, self._statuses)
-        await asyncio.gather(*(caught_up(view.catch_up(), timeout_s) for view in views))
+        reached = (self._jobs.catch_up(), self._statuses.catch_up())
+        await asyncio.gather(*(caught_up(one, timeout_s) for one in reached))
 
     async def find(self, job_id: str) -> KnownJob | None:
         """The job as of now."""

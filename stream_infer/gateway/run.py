@@ -135,7 +135,7 @@ async def _services(
         blocking.cancel_queued()
         blocking.close(0.0)
         closing = (writer.close, board.close, deliveries.close)
-        await asyncio.gather(*map(asyncio.to_thread, closing))
+        await asyncio.gather(*(asyncio.to_thread(close) for close in closing))
         publisher.close()
 
 

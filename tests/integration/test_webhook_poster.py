@@ -134,7 +134,7 @@ def test_an_endless_answer_is_not_read() -> None:
 
 def test_silence_and_a_broken_connection_are_reasons() -> None:
     assert posted("/never", timeout_s=0.3) == Posted(None, "no answer within 0.3 s (webhooks.timeout)")
-    assert posted("/breaks-off").reason == "the connection broke (ServerDisconnectedError)"
+    assert (posted("/breaks-off").reason or "").startswith("the connection broke (")
 
 
 def test_nobody_at_the_address_is_a_reason_without_the_address_of_the_hook() -> None:

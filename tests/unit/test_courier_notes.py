@@ -1,6 +1,8 @@
 """What a courier has to write of its deliveries: events, answers and wishes, without Kafka."""
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
@@ -18,6 +20,7 @@ from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings, Settings
 from stream_infer.webhooks import DeliveryState, new_secret
 
+AT = time.time()
 SETTINGS = Settings.model_validate(
     {
         "webhooks": {"url": "https://example.org/hook", "secrets": [new_secret()]},
@@ -42,7 +45,7 @@ class Jobs:
 
 
 def ended(job_id: str = "j", **fields: Any) -> JobStatus:
-    return JobStatus(job_id=job_id, api="echo", state=State.SUCCEEDED, times={"succeeded": 5.0}, **fields)
+    return JobStatus(job_id=job_id, api="echo", state=State.SUCCEEDED, times={"succeeded": AT}, **fields)
 
 
 @pytest.fixture
@@ -72,8 +75,6 @@ def changes(of: Notes, share: Share, answered: Sequence[Sending] = (), under_way
 
 
 def answered(delivery: Delivery, answer: Posted | None | Exception) -> Sending:
-    from concurrent.futures import Future
-
     future: Future[Posted | None] = Future()
     if isinstance(answer, Exception):
         future.set_exception(answer)
