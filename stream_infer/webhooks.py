@@ -32,8 +32,8 @@ class WebhookEvent(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """How far the telling of an event has come. `gone`: its receiver wants to hear nothing more (410). `withdrawn`: there
-    is no place any more to send it to.
+    """How far the telling of an event has come. `gone`: its receiver wants to hear nothing more (410). `withdrawn`:
+    there is no place any more to send it to.
     """
 
     PENDING = "pending"

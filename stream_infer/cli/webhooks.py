@@ -23,7 +23,8 @@ StateOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="webhooks", help="What was told of jobs' ends: see it, tell it again.", no_args_is_help=True)
+    about = "What was told of jobs' ends: see it, tell it again."
+    group = typer.Typer(name="webhooks", help=about, no_args_is_help=True)
     for command in (ls, replay, secret):
         group.command(cls=Command)(command)
     app.add_typer(group)

@@ -62,7 +62,8 @@ class Notes:
         for sending in answered:
             before = deliveries.get(sending.key)
             if before is not None and before.is_pending:
-                changes[before.key] = settled(before, _answer(sending.answer), now, random.random())  # noqa: S311 - when
+                chance = random.random()  # noqa: S311 - of a delay
+                changes[before.key] = settled(before, _answer(sending.answer), now, chance)
         return changes | self._wished(share, under_way, now)
 
     def records(self, changes: Mapping[str, Delivery | None]) -> list[OutgoingRecord]:
@@ -101,8 +102,8 @@ class Notes:
         )
 
     def _wished(self, share: Share, under_way: UnderWay, now: float) -> Changes:
-        """A wish is forgotten as it is granted, or with what it is about. The board may show it a while longer: its token
-        tells that it was granted.
+        """A wish is forgotten as it is granted, or with what it is about. The board may show it a while longer: its
+        token tells that it was granted.
         """
         changes: Changes = {}
         for wish in self._board.wishes():

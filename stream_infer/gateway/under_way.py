@@ -16,7 +16,10 @@ OF_A_HOST = 8
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """An attempt at the delivery of that key, whose job lies in that partition. None: there was nobody to send it to."""
+    """An attempt at the delivery of that key, whose job lies in that partition.
+
+    Its `answer` is None where there was nobody to send it to.
+    """
 
     key: str
     partition: int

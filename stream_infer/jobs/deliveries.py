@@ -50,9 +50,9 @@ class _Said(BaseModel):
 class Delivery(_Said):
     """An event, `at` the time of it, and how far its delivery has come. Times are in seconds since the epoch.
 
-    `id` and `body` are the same at each attempt, whatever becomes of the job. Of `attempts` since it was last asked for,
-    the last one was `tried_at`, answered with `status`, or with none and a `reason`. The next one comes at `next_at`,
-    the last one `until`. `wish` is that which it was told for last.
+    `id` and `body` are the same at each attempt, whatever becomes of the job. Of `attempts` since it was last asked
+    for, the last one was `tried_at`, answered with `status`, or with none and a `reason`. The next one comes at
+    `next_at`, the last one `until`. `wish` is that which it was told for last.
     """
 
     kind: Literal["delivery"] = "delivery"

@@ -149,7 +149,8 @@ def test_nobody_at_the_address_is_a_reason_without_the_address_of_the_hook() -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/", "http://[::1]:1/", "http://169.254.169.254/", "http://2130706433:1/", "http://10.0.0.1/"]
+    "url",
+    ["http://127.0.0.1:1/", "http://[::1]:1/", "http://169.254.169.254/", "http://2130706433:1/", "http://10.0.0.1/"],
 )
 def test_an_address_that_is_not_public_is_objected_to_before_anything_is_sent(url: str) -> None:
     async def act(poster: WebhookPoster, _base: str) -> tuple[str | None, Posted]:

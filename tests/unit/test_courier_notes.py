@@ -126,7 +126,8 @@ def test_an_answer_is_noted_once_whatever_it_was(
 
 def test_a_wish_is_granted_once_and_not_while_an_attempt_is_under_way(board: DeliveryBoard, share: Share) -> None:
     of, before = notes(board, "j"), new(board, share)
-    share.note({before.key: before.model_copy(update={"state": DeliveryState.GIVEN_UP, "next_at": None, "attempts": 9})})
+    given_up = before.model_copy(update={"state": DeliveryState.GIVEN_UP, "next_at": None, "attempts": 9})
+    share.note({before.key: given_up})
     wish = Wish(job_id="j", event=before.event, generation=1, token="a1")
     see(board, wish)
     assert board.has_wishes

@@ -77,7 +77,10 @@ def test_a_job_from_before_there_was_a_place_is_told_to_nobody_and_one_whose_pla
     assert target(before, CONFIGURED) is None
 
 
-@pytest.mark.parametrize("webhook", [None, CONFIGURED, WebhookSpec(url="https://h/?x=1", events=[FAILED], secret=OF_JOB)])
+OWN = WebhookSpec(url="https://h/?x=1", events=[FAILED], secret=OF_JOB)
+
+
+@pytest.mark.parametrize("webhook", [None, CONFIGURED, OWN])
 def test_a_job_keeps_what_it_said(webhook: Any) -> None:
     job = Job(job_id="j", api="echo", submitted_at=1.0, webhook=webhook)
 
