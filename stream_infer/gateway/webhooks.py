@@ -53,10 +53,8 @@ class WebhooksResource:
         choice = Choice(query.get("job_id"), query.get("api"), _state(query.get("state")))
         await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
         found = list(islice(choice.among(self._known(choice)), limit + 1))
-        if not found and choice.job_id is not None:
-            await self._services.job(choice.job_id)
-        if not found and choice.api is not None and not self._services.board.has_job_of(choice.api):
-            self._services.api(choice.api)
+        if not found:
+            await self._check(choice)
         shown = [delivery_body(one) for one in found[:limit]]
         return answer(DeliveryList(deliveries=shown, has_more=len(found) > limit))
 
@@ -73,13 +71,22 @@ class WebhooksResource:
         await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
         found = list(islice(choice.among(self._known(choice)), MOST_REPLAYED + 1))
         chosen = found[:MOST_REPLAYED]
-        if chosen:
+        if not chosen:
+            await self._check(choice)
+        else:
             await self._services.writer.write([self._wish(one) for one in chosen])
         for one in chosen:
             _log.info("webhook_asked_for", job_id=one.job_id, webhook_event=one.event.value, webhook_id=one.id)
         unknown = sorted((ids or frozenset()) - {one.id for one in chosen})
         shown = [delivery_body(one) for one in chosen]
         return answer(ToldAgain(deliveries=shown, unknown=unknown, has_more=len(found) > len(chosen)), status=202)
+
+    async def _check(self, choice: Choice) -> None:
+        """Raises a Problem for a job or an API that there is not."""
+        if choice.job_id is not None:
+            await self._services.job(choice.job_id)
+        if choice.api is not None and not self._services.board.has_job_of(choice.api):
+            self._services.api(choice.api)
 
     def _known(self, choice: Choice) -> Sequence[Delivery]:
         """The newest first."""

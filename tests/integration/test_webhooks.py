@@ -265,6 +265,15 @@ def test_what_was_told_is_told_again_from_the_command_line_with_the_same_id(
     assert run("webhooks", "replay", "msg_nothing")[0] == 1
     assert run("webhooks", "replay")[0] == 2
     assert run("webhooks", "ls", "nobody")[0] == 2
+    for path, body, status in (
+        ("/v1/webhooks?job_id=nobody", None, 404),
+        ("/v1/webhooks?api=nobody", None, 404),
+        ("/v1/webhooks?state=lost", None, 400),
+        ("/v1/webhooks/replay", {}, 422),
+        ("/v1/webhooks/replay", {"job_id": "nobody"}, 404),
+        ("/v1/webhooks/replay", {"state": "lost"}, 422),
+    ):
+        client("GET" if body is None else "POST", path, body, status=status)
 
 
 def test_what_was_told_of_a_job_is_forgotten_with_it_and_the_group_has_read_all_there_is(
