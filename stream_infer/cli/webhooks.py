@@ -17,9 +17,7 @@ from stream_infer.webhooks import ID_PREFIX, DeliveryState, new_secret
 if TYPE_CHECKING:
     from stream_infer.cli.client import GatewayClient
 
-StateOption = Annotated[
-    DeliveryState | None, typer.Option("--state", help="Only those that have come so far.")
-]
+StateOption = Annotated[DeliveryState | None, typer.Option("--state", help="Only those that have come so far.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -143,8 +143,7 @@ class Courier:
             self._start_over(error)
         except (FatalError, UsageError):
             raise
-        except Exception as error:
-            # What goes wrong with telling of jobs must not take the gateway down: it is said, and tried again.
+        except Exception as error:  # noqa: BLE001 (telling of jobs must not take the gateway down: said, and tried again)
             _log.exception("webhooks_failed")
             self._start_over(error)
             time.sleep(_FIRST_PAUSE_S)

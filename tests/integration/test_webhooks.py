@@ -33,9 +33,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def harness(
-    bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
-) -> GatewayHarness:
+def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> GatewayHarness:
     """Shared by the tests here, since creating topics takes seconds: a test looks at its own jobs only."""
     webhooks = {"url": receiver.url, "secrets": [NEW, OLD], "allow_private_addresses": True, "timeout": 5.0}
     folder = tmp_path_factory.mktemp("webhooks")
@@ -176,9 +174,7 @@ def test_a_job_that_runs_again_is_told_of_again_under_another_id(
 def test_a_place_that_nothing_may_be_sent_to_is_refused_or_where_a_name_hides_it_tried_and_said_to_be_that(
     bootstrap_servers: str, topic_prefix: str, tmp_path: Path, receiver: Receiver
 ) -> None:
-    harness = GatewayHarness(
-        settings_for(bootstrap_servers, topic_prefix, tmp_path, webhooks={"secrets": [OLD]})
-    )
+    harness = GatewayHarness(settings_for(bootstrap_servers, topic_prefix, tmp_path, webhooks={"secrets": [OLD]}))
     with harness.gateway(poster=poster_of(harness.settings)) as client:
         refused = client("POST", "/v1/apis/echo/jobs", {**SPEC, "webhook": receiver.url}, status=422)
         assert "webhooks.allow_private_addresses" in refused["detail"]

@@ -74,7 +74,7 @@ def changes(of: Notes, share: Share, answered: Sequence[Sending] = (), under_way
     return found
 
 
-def answered(delivery: Delivery, answer: Posted | None | Exception) -> Sending:
+def answered(delivery: Delivery, answer: Posted | Exception | None) -> Sending:
     future: Future[Posted | None] = Future()
     if isinstance(answer, Exception):
         future.set_exception(answer)

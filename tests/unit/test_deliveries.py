@@ -73,9 +73,7 @@ def test_410_ends_it_at_once() -> None:
     assert (gone.state, gone.next_at) == (DeliveryState.GONE, None)
 
 
-@pytest.mark.parametrize(
-    ("wish", "next_in"), [(0.0, 5), (2.0, 5), (120.0, 120), (7 * 24 * HOUR, 72 * HOUR)], ids=str
-)
+@pytest.mark.parametrize(("wish", "next_in"), [(0.0, 5), (2.0, 5), (120.0, 120), (7 * 24 * HOUR, 72 * HOUR)], ids=str)
 def test_what_retry_after_wishes_is_granted_as_far_as_its_own_time_goes(wish: float, next_in: float) -> None:
     assert settled(NEW, Posted(503, "…", retry_after=wish), NOW, 0.0).next_at == NOW + next_in
 

@@ -149,6 +149,7 @@ def test_each_end_of_a_job_has_an_id_of_its_own_that_stays_the_same() -> None:
 
     assert first.id == again.id
     assert event(known(generation=2)).id != first.id
-    assert ApiSettings.model_validate(settings().apis[0].model_dump()).version == settings(
-        {"secrets": [ALL]}, {"url": "https://h/"}
-    ).apis[0].version
+    assert (
+        ApiSettings.model_validate(settings().apis[0].model_dump()).version
+        == settings({"secrets": [ALL]}, {"url": "https://h/"}).apis[0].version
+    )

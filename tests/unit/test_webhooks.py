@@ -93,7 +93,7 @@ def test_an_address_alone_is_short_for_a_webhook() -> None:
 
 
 def test_a_place_without_anything_to_sign_with_is_no_configuration() -> None:
-    with pytest.raises(ValidationError, match="webhooks.url is set, and there is no secret"):
+    with pytest.raises(ValidationError, match=r"webhooks\.url is set, and there is no secret"):
         Settings.model_validate({"webhooks": {"url": "https://h/"}})
     assert Settings.model_validate({"webhooks": {"url": "https://h/", "secrets": [SECRET]}}).webhooks.url
 
