@@ -143,7 +143,7 @@ class Courier:
             self._start_over(error)
         except (FatalError, UsageError):
             raise
-        except Exception as error:  # noqa: BLE001 (telling of jobs must not take the gateway down: said, and tried again)
+        except Exception as error:  # noqa: BLE001 (telling of jobs must not take the gateway down: it is tried again)
             _log.exception("webhooks_failed")
             self._start_over(error)
             time.sleep(_FIRST_PAUSE_S)
@@ -156,14 +156,16 @@ class Courier:
 
     def _settle(self) -> None:
         """After a failure a new producer, and back to where the group stands; then the deliveries of shares that are
-        new to us, once all is seen that others could commit before these were ours.
+        new to us, once all is seen that others could commit before these were ours. Only of those whose place is known:
+        what is lined up has to be ready to be sent, or it is passed over.
         """
         if self._producer is None:
             self._producer = start_producer(self._settings.kafka, self._transactional_id)
         if self._owned.rewinding:
             self._consumer.seek(self._consumer.committed(list(self._owned.rewinding)))
             self._owned.rewinding.clear()
-        unread = [share for share in self._owned.shares.values() if share.deliveries is None]
+        placed = [share for share in self._owned.shares.values() if share.position is not None]
+        unread = [share for share in placed if share.deliveries is None]
         if unread:
             self._board.catch_up().result(_READ_WITHIN_S)
         for share in unread:
