@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from stream_infer.predictor_settings import CortexPredictor, PredictorSettings, SettingsPart
 from stream_infer.results import Results
 from stream_infer.security_settings import SecuritySettings, TlsSettings
+from stream_infer.webhooks import WebhookEvent, WebhookSecret, WebhookUrl
 
 MIB = 1024 * 1024
 _LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
@@ -63,11 +64,14 @@ class LimitSettings(SettingsPart):
 
 
 class GatewaySettings(SettingsPart):
-    """`api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
+    """`public_url`: where others reach it, such as by a proxy in front of it; links in webhooks begin so.
+
+    `api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
     is asked for a key, and nothing beyond loopback is listened on.
     """
 
     listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
     api_keys_file: Path | None = None
     tls: TlsSettings | None = None
 
@@ -90,6 +94,30 @@ class JobsSettings(SettingsPart):
 
     partitions: int = Field(default=4, ge=1)
     retention: float = Field(default=30 * 86400.0, gt=0)
+
+
+class WebhooksSettings(SettingsPart):
+    """How the end of jobs is told, and where for those that name no place themselves.
+
+    `url` and `events` hold for all APIs that say nothing else; no `events` means every one. Each of `secrets` signs: so
+    a new one is put beside the old one until all receivers know it. An attempt has `timeout` seconds; the next ones
+    come at growing distances, until the event is `give_up_after` seconds old.
+    """
+
+    url: WebhookUrl | None = None
+    events: list[WebhookEvent] | None = None
+    secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)
+    timeout: float = Field(default=15.0, gt=0, le=300)
+    give_up_after: float = Field(default=3 * 86400.0, gt=0)
+    allow_private_addresses: bool = False
+
+
+class ApiWebhook(SettingsPart):
+    """Where the end of an API's jobs is told, in place of what `webhooks` says for all of them."""
+
+    url: WebhookUrl
+    events: list[WebhookEvent] | None = None
+    secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)
 
 
 class IntakeSettings(SettingsPart):
@@ -234,11 +262,12 @@ class ApiSettings(SettingsPart):
     breaker: BreakerSettings = BreakerSettings()
     results: Results = Results()
     realtime: RealtimeSettings | None = None
+    webhook: ApiWebhook | None = None
 
     @property
     def version(self) -> str:
-        """Another one whenever any of this is."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Another one whenever any of this is that makes results; whom their end is told makes none."""
+        return hashlib.sha256(self.model_dump_json(exclude={"webhook"}).encode()).hexdigest()[:12]
 
     def batch_size_of(self, wish: int | None) -> int:
         """Items in a call for a job that wants at most so many, where calls never mix jobs."""
@@ -267,6 +296,7 @@ class Settings(SettingsPart):
     limits: LimitSettings = LimitSettings()
     intake: IntakeSettings = IntakeSettings()
     sink: SinkSettings = SinkSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     apis: list[ApiSettings] = Field(default_factory=list)
 
     @field_validator("apis")
@@ -290,6 +320,17 @@ class Settings(SettingsPart):
                 if listen in taken:
                     raise ValueError(f"{mine} and {taken[listen]} both listen on {listen}: set apis[].realtime.listen")
                 taken[listen] = mine
+        return self
+
+    @model_validator(mode="after")
+    def _webhooks_are_signed(self) -> Settings:
+        unsigned = ["webhooks.url"] * (self.webhooks.url is not None)
+        unsigned += [f"the webhook of API {api.name}" for api in self.apis if api.webhook and not api.webhook.secrets]
+        if unsigned and not self.webhooks.secrets:
+            raise ValueError(
+                f"{unsigned[0]} is set, and there is no secret to sign with: set webhooks.secrets, or "
+                "STREAM_INFER__WEBHOOKS__SECRETS; `stream-infer webhooks secret` makes one"
+            )
         return self
 
     def api(self, name: str) -> ApiSettings | None:

@@ -28,6 +28,7 @@ from stream_infer.cli import (
     topics,
     transform,
     up,
+    webhooks,
 )
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import StreamInferError
@@ -53,6 +54,7 @@ results.register(app)
 predict.register(app)
 logs.register(app)
 dlq.register(app)
+webhooks.register(app)
 topics.register(app)
 keys.register(app)
 check.register(app)

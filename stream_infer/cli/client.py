@@ -20,6 +20,7 @@ from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody
 from stream_infer.gateway.representations import JobBody, JobList, LogPage, UploadBody
 from stream_infer.gateway.sagemaker_request import TransformJobMade
+from stream_infer.gateway.webhook_bodies import DeliveryList, ToldAgain
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
@@ -151,6 +152,14 @@ class GatewayClient:
 
     def dead_letter(self, owner: str, ref: str) -> DeadLetterDetail:
         return self._get(f"/v1/{quote(owner)}/dlq/{_part(ref)}", DeadLetterDetail)
+
+    def webhooks(self, query: Mapping[str, str]) -> DeliveryList:
+        """`query` may have limit, job_id, api and state."""
+        return self._get(f"/v1/webhooks?{urlencode(query)}", DeliveryList)
+
+    def tell_again(self, wanted: Mapping[str, Any]) -> ToldAgain:
+        """`wanted` is a TellAgain's JSON."""
+        return self._send("/v1/webhooks/replay", wanted, ToldAgain, {})
 
     def owner(self, name: str) -> str:
         """`apis/NAME` or `jobs/ID`, whichever `name` is; an API's name comes first."""

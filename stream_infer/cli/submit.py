@@ -96,6 +96,9 @@ def submit(
         str | None,
         typer.Option(metavar="PLACE", help="Where these lie: below one of sink.allowed_outputs, else with the job."),
     ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the job's end is told, in place of where the API says.")
+    ] = None,
     result_format: Annotated[
         ResultFormat | None, typer.Option("--format", help="How results lie in the store; else as the API says.")
     ] = None,
@@ -149,6 +152,7 @@ def submit(
             "timeout": timeout,
             "workers": workers,
             "batch_size": batch_size,
+            "webhook": webhook,
             "assemble": {"separator": assemble and assemble.value, "output": place},
             "results": {
                 "format": result_format,

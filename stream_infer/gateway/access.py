@@ -64,6 +64,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "GET /v1/apis/{api}/dlq/{ref}": _READ,
         "GET /v1/apis/{api}/dlq/export": _READ,
         "GET /v1/apis/{api}/transform-jobs/{name}": _READ,
+        "GET /v1/webhooks": _READ,
         # Who may begin a job may end it.
         "POST /v1/apis/{api}/jobs": _SUBMIT,
         "DELETE /v1/jobs/{job_id}": _SUBMIT,
@@ -77,6 +78,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         # Runs what others have sent again, and opens jobs that have ended.
         "POST /v1/jobs/{job_id}/dlq/replay": _ADMIN,
         "POST /v1/apis/{api}/dlq/replay": _ADMIN,
+        # Speaks once more to receivers of jobs that others have sent.
+        "POST /v1/webhooks/replay": _ADMIN,
         "POST /{api}": _CORTEX_SUBMITS,
         "GET /{api}": _CORTEX_READS,
         "DELETE /{api}": _CORTEX_SUBMITS,

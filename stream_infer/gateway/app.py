@@ -26,6 +26,7 @@ from stream_infer.gateway.sagemaker_jobs import SageMakerResource
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
+from stream_infer.gateway.webhooks import WebhooksResource
 from stream_infer.http.keys import KeyRing
 from stream_infer.http.problems import answer_with_problems
 from stream_infer.http.reloading import Reloading
@@ -64,6 +65,7 @@ def application(
         ItemsResource(services),
         PredictResource(services, predictions),
         UploadsResource(services),
+        WebhooksResource(services),
         SageMakerResource(services),
         ApisResource(services, predictions),
         HealthResource(services),

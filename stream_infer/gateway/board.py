@@ -71,7 +71,8 @@ class JobBoard:
 
     async def catch_up(self, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:
         """Returns once all that was committed before the call is seen. Raises ServiceUnavailable."""
-        await asyncio.gather(_done(self._jobs.catch_up(), timeout_s), _done(self._statuses.catch_up(), timeout_s))
+        reached = (self._jobs.catch_up(), self._statuses.catch_up())
+        await asyncio.gather(*(caught_up(one, timeout_s) for one in reached))
 
     async def find(self, job_id: str) -> KnownJob | None:
         """The job as of now."""
@@ -161,7 +162,8 @@ def _known(job: Job, status: JobStatus | None, forgotten_before: float) -> Known
     return KnownJob(job, row)
 
 
-async def _done(reached: Future[None], timeout_s: float) -> None:
+async def caught_up(reached: Future[None], timeout_s: float) -> None:
+    """Waits for a view. Raises ServiceUnavailable."""
     inner = asyncio.wrap_future(reached)
     # An error that comes after we have given up is nobody's; taken here, asyncio does not complain of it.
     inner.add_done_callback(lambda late: late.cancelled() or late.exception())

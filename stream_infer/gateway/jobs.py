@@ -12,6 +12,8 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
 from stream_infer.gateway.submission import job_id_of, new_job_id, request_hash
 from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
+from stream_infer.gateway.webhook_bodies import webhook_body
+from stream_infer.gateway.webhook_target import target_of
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body
 from stream_infer.http.callers import caller_of
@@ -116,7 +118,11 @@ class JobsResource:
         return answer(self._body(known), status=200 if is_ending(known.status) else 202)
 
     def _body(self, known: KnownJob) -> JobBody:
-        return job_body(known, self._services.store.uri(f"{known.job.api}/{known.job.job_id}"))
+        services, job = self._services, known.job
+        target = target_of(job.webhook, services.settings.api(job.api), services.settings)
+        told = services.deliveries.of(job.job_id)
+        webhook = None if target is None else webhook_body(target, told)
+        return job_body(known, services.store.uri(f"{job.api}/{job.job_id}"), webhook)
 
 
 def _require_same(known: KnownJob, asked: Asked) -> None:

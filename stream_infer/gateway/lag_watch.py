@@ -102,6 +102,7 @@ def group_names(settings: Settings) -> dict[str, serving.Group]:
     return workers | {
         topics.sink_group: serving.Group("sink", ""),
         topics.finalizer_group: serving.Group("finalizer", ""),
+        topics.webhooks_group: serving.Group("webhooks", ""),
         topics.tracker_group: serving.Group(_TRACKER, ""),
     }
 

@@ -31,16 +31,18 @@ from stream_infer.gateway.representations import DryRunBody, ItemsAccepted, JobB
 from stream_infer.gateway.sagemaker_openapi import transform_paths
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.uploads import UPLOADED_TYPES
+from stream_infer.gateway.webhook_bodies import DeliveryList, TellAgain, ToldAgain
+from stream_infer.gateway.webhooks_openapi import webhook_paths
 from stream_infer.http.answers import HealthBody, answer
 from stream_infer.http.problems import ProblemDocument
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
-_READ = (CreateTransformJob, JobSpec, ReplayRequest)
+_READ = (CreateTransformJob, JobSpec, ReplayRequest, TellAgain)
 _WRITTEN = (
-    ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DryRunBody, HealthBody, ItemsAccepted, JobBody, JobList,
-    LogPage, ProblemDocument, ReplayBody, TransformJobMade, UploadBody,
+    ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DeliveryList, DryRunBody, HealthBody, ItemsAccepted, JobBody,
+    JobList, LogPage, ProblemDocument, ReplayBody, ToldAgain, TransformJobMade, UploadBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -69,6 +71,7 @@ def openapi_document() -> dict[str, Any]:
         | _api_paths()
         | _upload_paths()
         | _dead_letter_paths()
+        | webhook_paths()
         | _service_paths()
         | cortex_paths()
         | transform_paths(),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream_infer.gateway.webhook_bodies import WebhookBody
 from stream_infer.jobs.log_lines import LogLine, Scalar
 from stream_infer.jobs.sources import SOURCES
 from stream_infer.jobs.spec import Job
@@ -73,6 +74,7 @@ class JobBody(Body):
     manifest: str | None = None
     objects: int
     bytes: int
+    webhook: WebhookBody | None = Field(None, description="Whom its end is told, and what has become of that.")
     links: JobLinks
 
 
@@ -144,7 +146,7 @@ class LogPage(Body):
     has_more: bool
 
 
-def job_body(known: KnownJob, results_uri: str) -> JobBody:
+def job_body(known: KnownJob, results_uri: str, webhook: WebhookBody | None = None) -> JobBody:
     job, status = known.job, known.status
     path = f"/v1/jobs/{job.job_id}"
     counts = status.counts
@@ -181,6 +183,7 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
         manifest=status.manifest,
         objects=status.objects,
         bytes=status.bytes,
+        webhook=webhook,
         links=JobLinks(
             self=path,
             results=f"{path}/results",

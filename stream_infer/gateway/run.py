@@ -15,6 +15,8 @@ import structlog
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.claims import Claims
+from stream_infer.gateway.couriering import delivering
+from stream_infer.gateway.delivery_board import DeliveryBoard
 from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
@@ -24,9 +26,10 @@ from stream_infer.http.listening import listening
 from stream_infer.http.tls import open_tls
 from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.members import GroupMembers
+from stream_infer.kafka.producer import start_producer
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Formats, Store
+from stream_infer.ports import Formats, Poster, Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.exposure import Exposure
@@ -57,11 +60,13 @@ def run(
     *,
     read_source: SourceReader | None = None,
     formats: Formats = MappingProxyType({}),
+    poster: Poster | None = None,
     on_listening: Callable[[str], None] | None = None,
     exposure: Exposure | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
-    `formats` are those of results beside lines of JSON; `exposure` is what `/metrics` shows.
+    `formats` are those of results beside lines of JSON, `poster` sends webhooks; without one other gateways do.
+    `exposure` is what `/metrics` shows.
 
     Raises ConfigError (a listen address that is taken, or that others reach and nobody is asked for a key at; keys or a
     certificate that cannot be read), UsageError (every slot is taken), TopicMismatch or ServiceUnavailable.
@@ -75,7 +80,7 @@ def run(
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            services = partial(_services, settings, store, cluster, slot.name, read_source, formats)
+            services = partial(_services, settings, store, cluster, slot.name, read_source, formats, poster)
             serving = Serving(address, slot.name, guards, exposure or Exposure())
             asyncio.run(_serve(services, serving, stop, on_ready, on_listening))
     finally:
@@ -89,11 +94,13 @@ async def _serve(
     on_ready: Callable[[], None],
     on_listening: Callable[[str], None] | None,
 ) -> None:
-    """Ends in phases: 1. accept no more, 2. give requests 2 s, 3. end the event writer (2 s) and the views, 4. the
-    publisher. Measured: 0.1 s where nothing is under way, 2 s after the broker has gone."""
+    """Ends in phases: 1. accept no more, 2. give requests 2 s, and webhooks that are under way 1 s of these, 3. end the
+    courier, then the event writer and the views (2 s each), 4. the publisher. Measured: 0.1 s where nothing is under
+    way, 2 s after the broker has gone."""
     async with (
         serving.guards.watched(),
         open_services() as services,
+        delivering(services, _courier_of(serving.slot), stop, serving.exposure),
         _listening(services, serving) as url,
     ):
         _log.info("listening", url=url, slot=serving.slot)
@@ -111,22 +118,54 @@ def _listening(services: Services, serving: Serving) -> AbstractAsyncContextMana
 
 @asynccontextmanager
 async def _services(
-    settings: Settings, store: Store, cluster: str, slot: str, read_source: SourceReader | None, formats: Formats
+    settings: Settings,
+    store: Store,
+    cluster: str,
+    slot: str,
+    read_source: SourceReader | None,
+    formats: Formats,
+    poster: Poster | None,
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
+    deliveries = DeliveryBoard(kafka)
     writer = EventWriter(kafka, slot)
     publisher = Publisher(kafka, slot)
     blocking = DaemonPool(BLOCKING_THREADS, "blocking")
     try:
         topics, claims, members = Topics(kafka.topic_prefix), Claims(kafka), GroupMembers(kafka)
-        # Beside each other: the board would wait for what a killed gateway has left open, which the others abort.
-        await asyncio.gather(asyncio.to_thread(board.start), asyncio.to_thread(writer.start), claims.free())
+        # Beside each other: the boards would wait for what a killed gateway has left open, which the others abort.
+        await asyncio.gather(
+            asyncio.to_thread(board.start),
+            asyncio.to_thread(deliveries.start),
+            asyncio.to_thread(writer.start),
+            asyncio.to_thread(lambda: start_producer(kafka, _courier_of(slot)).close()),
+            claims.free(),
+        )
         yield Services(
-            settings, topics, store, board, writer, claims, publisher, blocking, cluster, read_source, formats, members
+            settings,
+            topics,
+            store,
+            board,
+            deliveries,
+            writer,
+            claims,
+            publisher,
+            blocking,
+            cluster,
+            read_source,
+            formats,
+            members,
+            poster,
         )
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)
-        await asyncio.gather(asyncio.to_thread(writer.close), asyncio.to_thread(board.close))
+        closing = (writer.close, board.close, deliveries.close)
+        await asyncio.gather(*(asyncio.to_thread(close) for close in closing))
         publisher.close()
+
+
+def _courier_of(slot: str) -> str:
+    """The transactional id of the gateway's courier."""
+    return f"{slot}.webhooks"

@@ -16,6 +16,7 @@ from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import check_format, inline_lines, job_of, read_spec, submission_records
+from stream_infer.gateway.webhook_target import check_webhook, kept_webhook
 from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.jobs.events import StopRequested, encode_event
@@ -54,6 +55,7 @@ class Submissions:
         spec = read_spec(value, settings, api)
         self._require_upload(spec)
         check_format(spec, api, self._services.formats)
+        check_webhook(spec, api, settings, self._services.poster)
         return Asked(api, spec, inline_lines(spec, settings.limits), digest, words)
 
     def _require_upload(self, spec: JobSpec) -> None:
@@ -157,5 +159,12 @@ class Submissions:
 
     def job_of(self, asked: Asked, job_id: str) -> Job:
         """The job that was asked for, submitted now."""
-        at = self._services.clock()
-        return job_of(asked.spec, job_id=job_id, api=asked.api, at=at, digest=asked.digest, words=asked.words)
+        return job_of(
+            asked.spec,
+            job_id=job_id,
+            api=asked.api,
+            at=self._services.clock(),
+            digest=asked.digest,
+            words=asked.words,
+            webhook=kept_webhook(asked.spec, asked.api, self._services.settings),
+        )

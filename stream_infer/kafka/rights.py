@@ -82,10 +82,13 @@ def rights(role: Role, topics: Topics, apis: Sequence[str]) -> list[Right]:
 
 
 def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    state = (topics.jobs, topics.status, topics.manifests, topics.replays, topics.logs)
+    state = (topics.jobs, topics.status, topics.manifests, topics.webhooks, topics.replays, topics.logs)
     yield from _views(*state, *(api.dlq for api in apis))
-    yield from _writes(topics.jobs, topics.progress, topics.replays, topics.logs, *(api.items for api in apis))
+    shared = (topics.jobs, topics.progress, topics.webhooks, topics.replays, topics.logs)
+    yield from _writes(*shared, *(api.items for api in apis))
+    # Of the writer of events, and of the courier, who follows `status` in a group.
     yield Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, f"{topics.prefix}.gateway.", is_prefix=True)
+    yield Right(Operation.READ, Resource.GROUP, topics.webhooks_group)
     for api in apis:
         yield Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, f"{topics.prefix}.{api.api}.replay")
         # How many workers there are.
@@ -142,8 +145,8 @@ def _topics(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
         yield from _reads(api.items, api.results, api.dlq)
         yield Right(Operation.READ, Resource.TOPIC, f"{topics.prefix}.{api.api}.retry.", is_prefix=True)
     yield from _reads(topics.status, topics.progress)
-    groups = (*(api.worker_group for api in apis), topics.sink_group, topics.finalizer_group, topics.tracker_group)
-    for group in groups:
+    shared = (topics.sink_group, topics.finalizer_group, topics.webhooks_group, topics.tracker_group)
+    for group in (*(api.worker_group for api in apis), *shared):
         yield Right(Operation.READ, Resource.GROUP, group)
         yield Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, f"{group}.first-offsets")
     # For how long the brokers keep the places of groups.

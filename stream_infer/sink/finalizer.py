@@ -13,7 +13,7 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition
 from stream_infer.kafka.messages import Polled
-from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import Settings
@@ -23,7 +23,6 @@ from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.lanes import Lanes
 from stream_infer.sink.observer import UNOBSERVED, SinkObserver
 from stream_infer.sink.outputs import Outputs
-from stream_infer.sink.producers import start_producer
 from stream_infer.sink.steps import Steps
 from stream_infer.topics import Topics
 

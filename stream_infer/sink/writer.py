@@ -12,7 +12,7 @@ import structlog
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.messages import Polled
-from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.records import EndOfPartition
@@ -23,7 +23,6 @@ from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, o
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
 from stream_infer.sink.observer import UNOBSERVED, SinkObserver
-from stream_infer.sink.producers import start_producer
 from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.settling import Settling

@@ -27,6 +27,7 @@ from stream_infer.security_settings import SecuritySettings
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from stream_infer.tracker import run as run_tracker
+from stream_infer.webhooks import new_secret
 from tests.support.certificates import Authority
 from tests.support.gateway import HttpClient
 from tests.support.roles import running
@@ -170,10 +171,11 @@ def test_each_role_works_with_the_rights_of_the_table_and_with_no_fewer(
     secured: SecuredKafka, tmp_path: Path, topic_prefix: str
 ) -> None:
     api = {"predictor": {**predictor(GUARDED), "on_job_complete": True}, "retry": {"delays": [0.2], "max_attempts": 2}}
-    [port] = find_free(1)
+    port, nobody = find_free(2)
     plain = settings_for(
         secured.broker.bootstrap_servers, topic_prefix, tmp_path, api=api,
         gateway={"listen": f"127.0.0.1:{port}"}, sink={"flush_age": 1.0, "eof_linger": 0.2},
+        webhooks={"url": f"http://127.0.0.1:{nobody}/", "secrets": [new_secret()], "allow_private_addresses": True},
     )  # fmt: skip
     topics, names = Topics(topic_prefix), [one.name for one in plain.apis]
     given = {role: rights(role, topics, names) for role in Role}
@@ -218,7 +220,8 @@ def test_each_role_works_with_the_rights_of_the_table_and_with_no_fewer(
 
 
 def _do_everything(client: HttpClient, said: Callable[[], str]) -> None:
-    """A job with a dead letter, a hook and its replay, one that is stopped, one that times out, items without a job."""
+    """A job with a dead letter, a hook and its replay, one that is stopped, one that times out, items without a job; the
+    ends are told to a receiver that is away."""
     path = "/v1/apis/echo/jobs"
 
     def ended(job_id: str) -> Any:
@@ -248,6 +251,8 @@ def _do_everything(client: HttpClient, said: Callable[[], str]) -> None:
     eventually(lambda: client("GET", letters, status=200)["dead_letters"], said=said)
     assert client("GET", "/v1/apis/echo", status=200)["name"] == "echo"
     assert client("GET", "/readyz", status=200)["status"] == "ready"
+    told = f"/v1/webhooks?job_id={job_id}"
+    eventually(lambda: len(client("GET", told, status=200)["deliveries"]) == 2, said=said)
 
 
 _KINDS = {

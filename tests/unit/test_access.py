@@ -22,7 +22,7 @@ NOTHING = cast(Any, None)
 
 @pytest.fixture(scope="module")
 def router() -> web.UrlDispatcher:
-    services = Services(Settings(), Topics("t"), NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, "cluster")
+    services = Services(Settings(), Topics("t"), *[NOTHING] * 7, "cluster")
     return application(services).router
 
 

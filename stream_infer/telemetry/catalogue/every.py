@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
-from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
+from stream_infer.telemetry.catalogue import items, jobs, model, serving, store, webhooks
 from stream_infer.telemetry.catalogue.metric import Metric, Role
 
 SECTIONS: Final[tuple[tuple[str, ModuleType], ...]] = (
@@ -13,6 +13,7 @@ SECTIONS: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("Model and GPU", model),
     ("Jobs and their sources", jobs),
     ("Results in the store", store),
+    ("Webhooks", webhooks),
     ("HTTP, and Kafka as the gateway sees it", serving),
 )
 

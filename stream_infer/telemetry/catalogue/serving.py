@@ -11,7 +11,7 @@ _REALTIME = (Role.REALTIME,)
 
 
 class Lag(NamedTuple):
-    """`group`: `worker`, `sink`, `finalizer` or `tracker`; `api` is empty where the topic is no API's own.
+    """`group`: `worker`, `sink`, `finalizer`, `webhooks` or `tracker`; `api` is empty where the topic is no API's own.
 
     `topic`: `items`, `retry` (all tiers), `results`, `dlq`, `status` or `progress`.
     """

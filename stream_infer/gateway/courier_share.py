@@ -1,0 +1,90 @@
+"""A partition of `{p}.status` that is ours: the ends of jobs that were read there, and the deliveries of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from stream_infer.jobs.deliveries import Delivery
+from stream_infer.jobs.status import JobStatus, decode_status
+from stream_infer.kafka.consumer import Partition
+from stream_infer.kafka.messages import Polled
+from stream_infer.records import EndOfPartition, Message
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """`position` is behind what was read; None until that is known. `deliveries` are None until they were read, and are
+    as they were last committed; `pending` are those of them that are to be sent.
+    """
+
+    partition: Partition
+    position: int | None = None
+    committed: int | None = None
+    deliveries: dict[str, Delivery] | None = None
+    pending: dict[str, Delivery] = field(default_factory=dict)
+    ends: list[JobStatus] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return self.partition[1]
+
+    @property
+    def is_ready(self) -> bool:
+        return self.deliveries is not None and self.position is not None
+
+    @property
+    def has_news(self) -> bool:
+        return self.is_ready and bool(self.ends or self.forgotten)
+
+    @property
+    def has_moved(self) -> bool:
+        return self.is_ready and self.position != self.committed
+
+    def see(self, record: Polled) -> None:
+        """What was read next; a row that nobody can read says nothing."""
+        if isinstance(record, EndOfPartition):
+            self.position = max(self.position or 0, record.offset)
+            return
+        self.position = record.offset + 1
+        if record.value is None:
+            self.forgotten.append((record.key or b"").decode(errors="replace"))
+        elif (status := _status(record)) is not None and status.state.is_final:
+            self.ends.append(status)
+
+    def load(self, deliveries: dict[str, Delivery]) -> None:
+        """All that there are, by their keys."""
+        self.deliveries = deliveries
+        self.pending = {key: delivery for key, delivery in deliveries.items() if delivery.is_pending}
+
+    def note(self, changes: Mapping[str, Delivery | None]) -> None:
+        """They were committed, by their keys, and that all is seen up to `position`."""
+        assert self.deliveries is not None
+        for key, delivery in changes.items():
+            if delivery is None:
+                self.deliveries.pop(key, None)
+            else:
+                self.deliveries[key] = delivery
+            if delivery is not None and delivery.is_pending:
+                self.pending[key] = delivery
+            else:
+                self.pending.pop(key, None)
+        self.committed = self.position
+        self.ends.clear()
+        self.forgotten.clear()
+
+
+def _status(message: Message) -> JobStatus | None:
+    try:
+        status = decode_status(message.value or b"")
+        if status.job_id.encode() != message.key:
+            raise ValueError(f"it speaks of {status.job_id!r}")
+        return status
+    except ValueError as error:
+        _log.warning("status_unreadable", topic=message.topic, offset=message.offset, error=str(error))
+        return None
