@@ -8,6 +8,7 @@ from stream_infer.gateway.abandoned_replays import AbandonedReplays
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
+from stream_infer.gateway.events import EventsResource
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
 from stream_infer.gateway.jobs import JobsResource
@@ -21,6 +22,7 @@ from stream_infer.gateway.sagemaker_jobs import SageMakerResource
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
+from stream_infer.gateway.web_page import PageResource
 from stream_infer.http.problems import answer_with_problems
 
 
@@ -29,6 +31,8 @@ def application(services: Services) -> web.Application:
     app = web.Application(middlewares=[answer_with_problems], client_max_size=services.settings.limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)
+    events = EventsResource(services)
+    app.on_shutdown.append(events.end_streams)
     replays = ReplaysResource(services)
     app.on_shutdown.append(replays.end)
     app.cleanup_ctx.append(AbandonedReplays(services, replays.close_abandoned).watched)
@@ -39,6 +43,7 @@ def application(services: Services) -> web.Application:
         JobsResource(services),
         ResultsResource(services),
         logs,
+        events,
         DeadLettersResource(services),
         replays,
         ItemsResource(services),
@@ -48,6 +53,7 @@ def application(services: Services) -> web.Application:
         ApisResource(services, predictions),
         HealthResource(services),
         OpenApiResource(),
+        PageResource(),
         CortexResource(services, predictions),
     )
     for resource in resources:

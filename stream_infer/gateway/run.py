@@ -22,7 +22,7 @@ from stream_infer.kafka.admin import cluster_id
 from stream_infer.kafka.members import GroupMembers
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Formats, Store
+from stream_infer.ports import Fetcher, Formats, Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.job_logs import job_log
@@ -42,10 +42,11 @@ def run(
     *,
     read_source: SourceReader | None = None,
     formats: Formats = MappingProxyType({}),
+    fetcher: Fetcher | None = None,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
-    `formats` are those of results beside lines of JSON.
+    `formats` are those of results beside lines of JSON; `fetcher` brings what dead letters refer to, and is closed here.
 
     Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
     TopicMismatch or ServiceUnavailable.
@@ -55,7 +56,7 @@ def run(
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            services = partial(_services, settings, store, cluster, slot.name, read_source, formats)
+            services = partial(_services, settings, store, cluster, slot.name, read_source, formats, fetcher)
             asyncio.run(_serve(services, address, slot.name, stop, on_ready, on_listening))
     finally:
         slot.release()
@@ -85,7 +86,13 @@ async def _serve(
 
 @asynccontextmanager
 async def _services(
-    settings: Settings, store: Store, cluster: str, slot: str, read_source: SourceReader | None, formats: Formats
+    settings: Settings,
+    store: Store,
+    cluster: str,
+    slot: str,
+    read_source: SourceReader | None,
+    formats: Formats,
+    fetcher: Fetcher | None,
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
@@ -97,10 +104,13 @@ async def _services(
         # Beside each other: the board would wait for what a killed gateway has left open, which the others abort.
         await asyncio.gather(asyncio.to_thread(board.start), asyncio.to_thread(writer.start), claims.free())
         yield Services(
-            settings, topics, store, board, writer, claims, publisher, blocking, cluster, read_source, formats, members
-        )
+            settings, topics, store, board, writer, claims, publisher, blocking, cluster, read_source, formats, members,
+            fetcher,
+        )  # fmt: skip
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)
+        if fetcher is not None:
+            await fetcher.close()
         await asyncio.gather(asyncio.to_thread(writer.close), asyncio.to_thread(board.close))
         publisher.close()
