@@ -28,7 +28,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy
+.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy chromium pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy chromium ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -63,6 +63,9 @@ bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand
 guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by hand, a minute
 	$(PY) -m benchmarks guard
 
+pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
+	STREAM_INFER_PICTURES="$(CURDIR)/docs" $(PY) -m pytest -q tests/integration/test_page.py -k pictures
+
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) --extra torch --extra local --extra examples -c requirements/dev.txt -o requirements/demo.txt
@@ -83,6 +86,14 @@ versitygw: # S3
 
 toxiproxy: # between a client and its server: slow, cut, reset
 	$(call build_with_go,$(TOXIPROXY),github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY_VERSION))
+
+# Of the page's tests. A package of the system: it is installed unasked in CI alone, elsewhere those tests are skipped.
+chromium:
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif [ -n "$$CI" ]; then \
+	  echo "installing Chromium (once, some minutes)"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	else echo "Chromium is not installed here: the page's tests are skipped (apt-get install chromium)"; fi
 
 # $(1) from the one command of the Go module $(2), unless it is there
 define build_with_go

@@ -40,7 +40,7 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
 
   function show() {
     const count = known.groups.reduce((sum, group) => sum + group.count, 0);
-    const again = known.replayed > 0 ? ` ${number(known.replayed)} were run again.` : "";
+    const again = known.replayed > 0 ? ` ${number(known.replayed)} ${known.replayed === 1 ? "was" : "were"} run again.` : "";
     const older = known.is_complete ? "" : " Older ones were not looked at.";
     setText(summary, `${count === 0 ? "Nothing has failed." : `${items(count)} failed, for ${number(known.groups.length)} ${known.groups.length === 1 ? "reason" : "reasons"}.`}${again}${older}`);
     set(list, "hidden", count === 0);

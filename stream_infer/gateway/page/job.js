@@ -141,7 +141,6 @@ function showTimeline(place, job) {
     const plain = name.replace(/_at$/, "");
     if (plain !== "validating") steps.push({ name: state(plain).word, at });
   }
-  if (job.first_end_after !== null) steps.push({ name: "first item ended", at: job.submitted_at + job.first_end_after });
   steps.sort((one, other) => one.at - other.at);
   if (job.deadline !== null && !job.is_final) steps.push({ name: "deadline", at: job.deadline, isAhead: true });
   const told = JSON.stringify(steps);
