@@ -64,7 +64,7 @@ guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by han
 	$(PY) -m benchmarks guard
 
 pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
-	STREAM_INFER_PICTURES="$(CURDIR)/docs" $(PY) -m pytest -q tests/integration/test_page.py -k pictures
+	STREAM_INFER_PICTURES="$(CURDIR)/docs" $(PY) -m pytest -q tests/integration/test_page.py -k for_the_docs
 
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt

@@ -31,21 +31,21 @@ function build(first, { signal, say, path, parts }) {
     workers: "Workers", fresh: "Up to date", jobs: "Active jobs", waiting: "Waiting", rate: "Items a second", latency: "Latency",
   });
   const spark = sparkline();
-  const { node: settings, values: set_ } = facts({
+  const { node: settings, values: fixed } = facts({
     predictor: "Predictor", batch: "Micro-batch", wait: "Waits at most", attempts: "Attempts", partitions: "Partitions", scale: "Workers",
     since: "Settings since", items: "Items topic", results: "Results topic", dlq: "Dead letters",
   });
   const { node: replicas, body } = table("Realtime replicas", [
     { text: "Replica" }, { text: "Ready" }, { text: "In flight", class: "n" }, { text: "Why not" },
   ]);
-  set_.predictor.append(foreign(`${first.predictor.type}: ${first.predictor.target}`));
-  setText(set_.batch, first.max_batch_size);
-  setText(set_.wait, `${first.max_wait_ms} ms`);
-  setText(set_.attempts, first.max_attempts);
-  setText(set_.partitions, first.partitions);
-  setText(set_.scale, `${first.workers.min} to ${first.workers.max}`);
-  set_.since.append(time(first.updated_at));
-  for (const topic of ["items", "results", "dlq"]) setText(set_[topic], first.topics[topic]);
+  fixed.predictor.append(foreign(`${first.predictor.type}: ${first.predictor.target}`));
+  setText(fixed.batch, first.max_batch_size);
+  setText(fixed.wait, `${first.max_wait_ms} ms`);
+  setText(fixed.attempts, first.max_attempts);
+  setText(fixed.partitions, first.partitions);
+  setText(fixed.scale, `${first.workers.min} to ${first.workers.max}`);
+  fixed.since.append(time(first.updated_at));
+  for (const topic of ["items", "results", "dlq"]) setText(fixed[topic], first.topics[topic]);
   const jobs = jobList({ signal, api: first.name });
   const failed = failures({ signal, say, path, isApi: true });
   replace(

@@ -37,12 +37,10 @@ export function askForKey(why = null) {
   });
 }
 
-// Enter presses a form's first button, which is to cancel.
-for (const dialog of [key]) {
-  dialog.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target === field) {
-      event.preventDefault();
-      dialog.close("save");
-    }
-  });
-}
+// Enter would press the form's first button, which is to cancel.
+field.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") {
+    event.preventDefault();
+    key.close("save");
+  }
+});

@@ -1,7 +1,7 @@
 // Dead letters by their reason, each with a look at its payload; and running them again.
 
 import { confirmed } from "./dialogs.js";
-import { button, el, foreign, replace, set, setText, table } from "./elements.js";
+import { button, el, foreign, replace, Rows, set, setText, table } from "./elements.js";
 import { carriedOut, errorNote, items, time } from "./pieces.js";
 import { get, getBlob, post } from "./requests.js";
 import { bytes, lastPart, moment, number } from "./words.js";
@@ -28,6 +28,7 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
     el("div", { class: "line" }, el("h2", { id: "failures-head" }, "Failures"), el("div", { class: "actions" }, replaying, looking)),
     trouble, summary, list, opened,
   );
+  const rows = new Rows(body, groupRow);
   let canReplay = isApi;
   let known = null;
   let lookedAt = 0;
@@ -45,22 +46,27 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
     setText(summary, `${count === 0 ? "Nothing has failed." : `${items(count)} failed, for ${number(known.groups.length)} ${known.groups.length === 1 ? "reason" : "reasons"}.`}${again}${older}`);
     set(list, "hidden", count === 0);
     set(replaying, "hidden", !canReplay || count === 0);
-    replace(body, known.groups.map(groupRow));
+    rows.show(known.groups, (group) => `${group.stage} ${group.exception}`);
   }
 
-  function groupRow(group) {
-    const showing = button("Show", () => open(group), { "aria-label": `Show items that failed with ${lastPart(group.exception)} in ${group.stage}` });
-    const again = button("Run again", () => replay({ stage: group.stage, exception: group.exception }, group), {
-      hidden: !canReplay, "aria-label": `Run items again that failed with ${lastPart(group.exception)} in ${group.stage}`,
-    });
-    return el(
-      "tr", {},
-      el("td", { class: "n" }, number(group.count)),
-      el("th", { scope: "row", title: group.exception }, foreign(lastPart(group.exception)), el("span", { class: "muted stage" }, "in ", foreign(group.stage))),
-      el("td", { class: "wide message" }, foreign(group.message, "span")),
-      el("td", { class: "wide" }, time(group.first), group.last > group.first ? [" – ", time(group.last)] : null),
-      el("td", { class: "actions" }, showing, again),
-    );
+  function groupRow(first) {
+    let group = first;
+    const named = `that failed with ${lastPart(first.exception)} in ${first.stage}`;
+    const showing = button("Show", () => open(group), { "aria-label": `Show items ${named}` });
+    const again = button("Run again", () => replay({ stage: group.stage, exception: group.exception }, group), { "aria-label": `Run items again ${named}` });
+    const count = el("td", { class: "n" });
+    const message = el("td", { class: "wide message" });
+    const when = el("td", { class: "wide" });
+    const reason = el("th", { scope: "row", title: first.exception },
+      foreign(lastPart(first.exception)), el("span", { class: "muted stage" }, "in ", foreign(first.stage)));
+    const update = (now) => {
+      group = now;
+      setText(count, number(now.count));
+      replace(message, foreign(now.message, "span"));
+      replace(when, time(now.first), now.last > now.first ? [" – ", time(now.last)] : null);
+      set(again, "hidden", !canReplay);
+    };
+    return { node: el("tr", {}, count, reason, message, when, el("td", { class: "actions" }, showing, again)), update };
   }
 
   async function open(group) {
@@ -182,7 +188,7 @@ function showPayload(place, letter, path, signal) {
   const named = isReference(letter) ? String(payload?.content_type ?? payload?.uri ?? "") : letter.content_type;
   const mayBePicture = named.startsWith("image/") || /\.(jpe?g|png|gif|webp|bmp|avif)$/i.test(named);
   const brought = el("div");
-  if (encoding === "base64" || isReference(letter)) {
+  if (encoding === "base64" || isReference(letter) || mayBePicture) {
     const bring = () => showBytes(brought, letter, path, signal);
     if (mayBePicture) bring();
     else brought.append(button("Bring the payload", bring));

@@ -1,9 +1,10 @@
 // What several pages show: a state, a job's progress, a time, an error.
 
 import { el, foreign, replace, set, setText } from "./elements.js";
-import { counted, duration, iso, moment, number, state } from "./words.js";
+import { counted, dateOf, duration, moment, number, state } from "./words.js";
 
 const MARKS = { wait: "◌", live: "●", done: "✓", bad: "!" };
+const ENDS = ["succeeded", "rejected", "skipped"];
 
 /** A state in words, with a mark that does not need its colour. {node, update(name)} */
 export function badge(name) {
@@ -22,16 +23,13 @@ export function badge(name) {
 
 /** How a job's items stand, as a bar in parts. {node, update(job)} */
 export function progressBar(label) {
-  const parts = ["succeeded", "rejected", "skipped"].map((name) => el("span", { class: `part ${name}` }));
+  const parts = ENDS.map((name) => el("span", { class: `part ${name}` }));
   const node = el("div", { class: "bar", role: "progressbar", "aria-label": label, "aria-valuemin": 0 }, parts);
   const update = (job) => {
     const { counts } = job;
     const ended = counts.succeeded + counts.rejected + counts.skipped;
     const whole = Math.max(counts.enqueued, ended, 1);
-    parts.forEach((part, number_) => {
-      const width = `${(100 * counts[["succeeded", "rejected", "skipped"][number_]]) / whole}%`;
-      if (part.style.width !== width) part.style.width = width;
-    });
+    for (const [at, name] of ENDS.entries()) parts[at].style.width = `${(100 * counts[name]) / whole}%`;
     set(node, "aria-valuemax", whole);
     set(node, "aria-valuenow", ended);
     set(node, "aria-valuetext", progressText(job));
@@ -53,7 +51,8 @@ export function timeLeft(job) {
 }
 
 export function time(at) {
-  return el("time", { datetime: iso(at), title: new Date(at * 1000).toString() }, moment(at));
+  const date = dateOf(at);
+  return el("time", { datetime: date?.toISOString(), title: date?.toString() }, moment(at));
 }
 
 export function link(href, text, attributes = {}) {
@@ -75,10 +74,10 @@ export function errorNote(error) {
   );
 }
 
-/** Runs what a button starts: the button is off meanwhile, and an error is shown in `place`. */
+/** Runs what a button starts: it does nothing more meanwhile, and keeps the focus; an error is shown in `place`. */
 export async function carriedOut(pressed, place, work) {
-  set(pressed, "aria-busy", "true");
-  pressed.disabled = true;
+  if (pressed.getAttribute("aria-disabled") === "true") return undefined;
+  set(pressed, "aria-disabled", "true");
   replace(place);
   try {
     return await work();
@@ -86,8 +85,7 @@ export async function carriedOut(pressed, place, work) {
     if (error.name !== "AbortError") replace(place, errorNote(error));
     return undefined;
   } finally {
-    pressed.disabled = false;
-    set(pressed, "aria-busy", null);
+    set(pressed, "aria-disabled", null);
   }
 }
 

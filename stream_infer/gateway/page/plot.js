@@ -88,7 +88,7 @@ function drawn(points, width) {
   const ground = y(0);
   const line = points
     .slice(1)
-    .map((one, number_) => `${number_ === 0 ? "M" : "L"}${x(points[number_].at).toFixed(1)} ${y(one.rate).toFixed(1)}H${x(one.at).toFixed(1)}`)
+    .map((one, place) => `${place === 0 ? "M" : "L"}${x(points[place].at).toFixed(1)} ${y(one.rate).toFixed(1)}H${x(one.at).toFixed(1)}`)
     .join("");
   const grid = [0, top / 2, top].flatMap((value) => [
     svg("line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: value === 0 ? "axis" : "grid" }),

@@ -34,14 +34,19 @@ export function bytes(count) {
   return `${unit === 0 ? value : SHORT.format(value)} ${units[unit]}`;
 }
 
-/** Seconds since 1970 as a time of today, with the day where it is another one. */
+/** Seconds since 1970 as a time of today, with the day where it is another one. Anybody may write any time into a record. */
 export function moment(at) {
-  const date = new Date(at * 1000);
+  const date = dateOf(at);
+  if (date === null) return "at no time";
   const day = DAY.format(date);
   return day === DAY.format(new Date()) ? CLOCK.format(date) : `${day}, ${CLOCK.format(date)}`;
 }
 
-export const iso = (at) => new Date(at * 1000).toISOString();
+/** Null for what is no time at all. */
+export function dateOf(at) {
+  const date = new Date(at * 1000);
+  return Number.isNaN(date.getTime()) ? null : date;
+}
 
 const STATES = {
   validating: ["validating", "wait"],
