@@ -4,7 +4,7 @@ import { confirmed } from "./dialogs.js";
 import { button, el, foreign, replace, Rows, set, setText, table } from "./elements.js";
 import { carriedOut, errorNote, items, time } from "./pieces.js";
 import { get, getBlob, post } from "./requests.js";
-import { bytes, lastPart, moment, number } from "./words.js";
+import { bytes, counted, lastPart, moment, number } from "./words.js";
 
 const LISTED = 20;
 const LONGEST_SHOWN = 20_000;
@@ -43,7 +43,8 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
     const count = known.groups.reduce((sum, group) => sum + group.count, 0);
     const again = known.replayed > 0 ? ` ${number(known.replayed)} ${known.replayed === 1 ? "was" : "were"} run again.` : "";
     const older = known.is_complete ? "" : " Older ones were not looked at.";
-    setText(summary, `${count === 0 ? "Nothing has failed." : `${items(count)} failed, for ${number(known.groups.length)} ${known.groups.length === 1 ? "reason" : "reasons"}.`}${again}${older}`);
+    const reasons = counted(known.groups.length, "reason");
+    setText(summary, `${count === 0 ? "Nothing has failed." : `${items(count)} failed, for ${reasons}.`}${again}${older}`);
     set(list, "hidden", count === 0);
     set(replaying, "hidden", !canReplay || count === 0);
     rows.show(known.groups, (group) => `${group.stage} ${group.exception}`);

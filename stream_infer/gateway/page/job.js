@@ -4,10 +4,10 @@ import { confirmed } from "./dialogs.js";
 import { button, el, facts, foreign, replace, set, setText } from "./elements.js";
 import { failures } from "./failures.js";
 import { followLog } from "./log.js";
-import { apiLink, badge, carriedOut, errorNote, items, link, progressBar, progressText, time, timeLeft } from "./pieces.js";
+import { apiLink, badge, carriedOut, errorNote, link, progressBar, progressText, time, timeLeft } from "./pieces.js";
 import { throughputPlot } from "./plot.js";
 import { address, every, follow, get, getBlob, hasKey, stop } from "./requests.js";
-import { bytes, duration, moment, number, rate, state } from "./words.js";
+import { bytes, duration, number, rate, state } from "./words.js";
 
 const PLOT_EVERY_S = 2;
 // A job that has ended changes only where somebody replays its dead letters.

@@ -137,23 +137,33 @@ async function* events(path, signal) {
   }
 }
 
+/** Whether the same may work later: nobody answers, or the gateway cannot just now. */
+const mayPass = (error) => error instanceof Away || (error instanceof Refused && error.status >= 500);
+
 /** Calls `onEvent(name, data)` up to the event `end`, over every break; `onBegin()` whenever a stream begins. */
 export async function follow(path, { onEvent, onBegin = () => {}, signal }) {
   let pause = 1000;
   while (!signal.aborted) {
-    try {
-      onBegin();
-      for await (const { name, data } of events(path, signal)) {
-        pause = 1000;
-        onEvent(name, data);
-        if (name === "end") return;
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (error instanceof Refused && error.status < 500) throw error;
+    onBegin();
+    const told = events(path, signal);
+    for (let one = await next(told, signal); one !== null; one = await next(told, signal)) {
+      pause = 1000;
+      onEvent(one.name, one.data);
+      if (one.name === "end") return;
     }
     await sleep(pause, signal);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+  }
+}
+
+/** The next event; null where the stream has broken off or ended. */
+async function next(told, signal) {
+  try {
+    const { done, value } = await told.next();
+    return done ? null : value;
+  } catch (error) {
+    if (signal.aborted || mayPass(error) || error instanceof TypeError) return null; // a TypeError is what a broken body raises
+    throw error;
   }
 }
 
@@ -165,7 +175,7 @@ export async function every(seconds, signal, look) {
         await look();
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof Refused && error.status < 500) throw error;
+        if (!mayPass(error)) throw error;
       }
     }
     await sleep(seconds * 1000, signal);
