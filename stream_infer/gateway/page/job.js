@@ -10,7 +10,7 @@ import { address, every, follow, get, getBlob, hasKey, stop } from "./requests.j
 import { bytes, duration, number, rate, state } from "./words.js";
 
 const PLOT_EVERY_S = 2;
-// A job that has ended changes only where somebody replays its dead letters.
+// A job that has ended changes where its dead letters are replayed; and a gateway may have no place for one more follower.
 const LOOK_AGAIN_S = 10;
 
 export function jobPage({ signal, head, say, id }) {
@@ -22,26 +22,31 @@ export function jobPage({ signal, head, say, id }) {
   let last = null;
 
   const show = (job) => {
-    view ??= build(job, { signal, say, path, parts, again: watch });
+    view ??= build(job, { signal, say, path, parts, again: look });
     if (last !== null && last.state !== job.state) say(`The job is ${state(job.state).word} now.`);
     last = job;
     view.update(job);
     replace(trouble);
     set(parts, "hidden", null);
   };
+  let isFollowing = false;
   const watch = async () => {
+    if (isFollowing) return;
+    isFollowing = true;
     try {
       await follow(`${path}/events`, { signal, onEvent: (name, data) => name === "job" && show(data) });
     } catch (error) {
       if (!signal.aborted) replace(trouble, errorNote(error));
+    } finally {
+      isFollowing = false;
     }
   };
-  watch();
-  every(LOOK_AGAIN_S, signal, async () => {
-    if (last === null || !last.is_final) return;
+  const look = async () => {
     const job = await get(path, signal);
-    if (!job.is_final || job.generation !== last.generation) watch();
-  }).catch(() => {});
+    show(job);
+    if (!job.is_final) watch();
+  };
+  every(LOOK_AGAIN_S, signal, look).catch((error) => replace(trouble, errorNote(error)));
   return { title: `Job ${id}`, nodes: [title, trouble, parts] };
 }
 

@@ -105,6 +105,7 @@ export function jobList({ signal, api = null }) {
   more.addEventListener("click", () => attempt(load(more.dataset.after)));
 
   let isWaiting = false;
+  attempt(load());
   attempt(follow("v1/events", {
     signal,
     onBegin: () => attempt(load()),

@@ -118,8 +118,9 @@ export function upload(name, file, onProgress, signal) {
 }
 
 /** What a path's server-sent events say, as {name, data}. EventSource could not send the key. */
-async function* events(path, signal) {
+async function* events(path, signal, onBegin) {
   const response = await ask(path, { signal, headers: { Accept: "text/event-stream" } });
+  onBegin();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
@@ -138,14 +139,14 @@ async function* events(path, signal) {
 }
 
 /** Whether the same may work later: nobody answers, or the gateway cannot just now. */
-const mayPass = (error) => error instanceof Away || (error instanceof Refused && error.status >= 500);
+const mayPass = (error) => error instanceof Away || (error instanceof Refused && (error.status >= 500 || error.status === 429));
 
-/** Calls `onEvent(name, data)` up to the event `end`, over every break; `onBegin()` whenever a stream begins. */
+/** Calls `onEvent(name, data)` up to the event `end`, over every break; `onBegin()` whenever a stream begins: what
+ * changes from then on is told. */
 export async function follow(path, { onEvent, onBegin = () => {}, signal }) {
   let pause = 1000;
   while (!signal.aborted) {
-    onBegin();
-    const told = events(path, signal);
+    const told = events(path, signal, onBegin);
     for (let one = await next(told, signal); one !== null; one = await next(told, signal)) {
       pause = 1000;
       onEvent(one.name, one.data);
