@@ -7,7 +7,7 @@ before a gateway started is not in it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from stream_infer.jobs.status import JobStatus, State
@@ -75,6 +75,9 @@ def _points(status: JobStatus) -> Iterator[Point]:
 
 def _with_point(history: History, point: Point) -> History:
     points, step = history.points, history.step
+    if point.at == points[-1].at and point.ended < points[-1].ended:
+        # Items that had ended were reopened since: none of what they do next is work that was done before.
+        return replace(history, points=(*points[:-1], point))
     if point.at <= points[-1].at:
         return history
     if len(points) > 1 and points[-1].at - points[-2].at < step:
