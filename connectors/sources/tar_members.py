@@ -117,7 +117,7 @@ def _members(file: BinaryIO, uri: str, offset: int) -> Iterator[_Member]:
         start = offset + _BLOCK
         if header.type in _NAMING or header.type in _PASSED_OVER:
             if header.size > _LONGEST_HEADER:
-                raise SourceError(f"{uri}: a header at byte {offset} has {header.size} bytes: this is no archive to read")
+                raise SourceError(f"{uri}: a header at byte {offset} has {header.size} bytes: no archive has that")
             if header.type in _NAMING:
                 said = _said(file.read(header.size), header, said, uri)
             offset = start + _padded(header.size)

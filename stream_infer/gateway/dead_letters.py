@@ -172,7 +172,8 @@ def no_reference(ref: str) -> Problem:
 
 def _no_letter(place: Position, job_id: str | None) -> Problem:
     owner = f"job {job_id}" if job_id is not None else place.topic
-    said = f"{owner} has no dead letter {place.partition}-{place.offset}: there never was one, or its retention is over."
+    ref = f"{place.partition}-{place.offset}"
+    said = f"{owner} has no dead letter {ref}: there never was one, or its retention is over."
     return Problem(ProblemKind.UNKNOWN_DEAD_LETTER, said)
 
 

@@ -1,4 +1,4 @@
-"""A dead letter's payload as bytes: a picture as a picture, anything else as a file that no browser makes anything of."""
+"""A dead letter's payload as bytes: a picture as a picture, anything else as a file of which no browser makes more."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def payload_answer(data: bytes | None) -> web.Response:
 
 
 def picture_type(data: bytes) -> str | None:
-    """By how it begins, whatever it is called: of a raster picture that browsers show; of SVG, which is a program, None."""
+    """Of a raster picture that browsers show, by how it begins, whatever it is called; SVG, which is a program, is none."""
     found = next((kind for beginning, kind in _BEGINNINGS if data.startswith(beginning)), None)
     if found is not None:
         return found

@@ -81,8 +81,8 @@ def _paths() -> dict[str, Any]:
     """A path may have methods of several parts: `/` shows the page, and is where boto3 asks."""
     paths: dict[str, Any] = {}
     for part in (
-        _job_paths(), event_paths(), _api_paths(), _upload_paths(), _dead_letter_paths(), _service_paths(), cortex_paths(),
-        transform_paths(), page_paths(),
+        _job_paths(), event_paths(), _api_paths(), _upload_paths(), _dead_letter_paths(), _service_paths(),
+        cortex_paths(), transform_paths(), page_paths(),
     ):  # fmt: skip
         for path, methods in part.items():
             paths[path] = paths.get(path, {}) | methods

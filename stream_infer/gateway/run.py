@@ -46,7 +46,7 @@ def run(
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
-    `formats` are those of results beside lines of JSON; `fetcher` brings what dead letters refer to, and is closed here.
+    `formats` are those of results beside lines of JSON; `fetcher` brings what dead letters refer to, closed here.
 
     Raises ConfigError (a listen address that is taken or not of this machine), UsageError (every slot is taken),
     TopicMismatch or ServiceUnavailable.

@@ -108,8 +108,7 @@ class ParquetFile(SpecPart):
 
 
 class TarFile(SpecPart):
-    """Each regular file in the archive at `uri` that matches one of `includes` and none of `excludes` is an item, with its
-    bytes."""
+    """Each regular file in the archive at `uri` that matches one of `includes` and none of `excludes`: its bytes."""
 
     uri: str
     includes: list[str] = Field(default_factory=list)

@@ -30,15 +30,19 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def is_a_fault(said: Any) -> bool:
+    return said.type == "error" and _ANSWERED not in said.text
+
+
 @contextmanager
 def visiting(chromium: Any, url: str, path: str = "/", **options: Any) -> Iterator[Any]:
-    """A page at the gateway's `url`. Fails where a script fails, the policy refuses something, or a request goes elsewhere."""
+    """A page at the gateway's `url`. Fails where a script does, the policy refuses something, or one asks elsewhere."""
     context = chromium.new_context(**{"viewport": {"width": 1180, "height": 820}, "locale": "en", **options})
     context.set_default_timeout(20_000)
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and _ANSWERED not in said.text else None)
+    page.on("console", lambda said: wrong.append(said.text) if is_a_fault(said) else None)
     page.on(
         "request",
         lambda asked: None if asked.url.startswith((url, "blob:")) else wrong.append(f"asked elsewhere: {asked.url}"),
