@@ -5,11 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.support.browser import chromium, visiting
+from tests.support.browser import visiting
 from tests.support.settings import predictor
 from tests.support.up_process import up_in, write_config
-
-__all__ = ["chromium"]
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

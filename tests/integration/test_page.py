@@ -24,11 +24,9 @@ from stream_infer.jobs.spec import Job, decode_job, encode_job
 from stream_infer.jobs.sources import S3Prefix
 from stream_infer.jobs.status import Cause, State
 from stream_infer.records import REFERENCE, Failure, OutgoingRecord
-from tests.support.browser import axe_violations, chromium, visiting
+from tests.support.browser import axe_violations, visiting
 from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.settings import settings_for
-
-__all__ = ["chromium"]
 
 HOSTILE = '<img src=x onerror="window.owned = 1"><script>window.owned = 1</script>'
 # Where the pictures of the docs are put: `make pictures` says docs.
