@@ -74,7 +74,7 @@ def payload_answer(data: bytes | None) -> web.Response:
 
 
 def picture_type(data: bytes) -> str | None:
-    """Of a raster picture that browsers show, by how it begins, whatever it is called; SVG, which is a program, is none."""
+    """Of a raster picture that browsers show, by how it begins, whatever it is called. SVG is a program, and none."""
     found = next((kind for beginning, kind in _BEGINNINGS if data.startswith(beginning)), None)
     if found is not None:
         return found

@@ -11,10 +11,10 @@ from pydantic.json_schema import models_json_schema
 
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex_openapi import cortex_paths
+from stream_infer.gateway.event_stream import EVENT_STREAM
 from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
-from stream_infer.gateway.event_stream import EVENT_STREAM
 from stream_infer.gateway.openapi_parts import (
     idempotency_key,
     json_answer,

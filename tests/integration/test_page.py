@@ -20,8 +20,8 @@ from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import StopRequested
 from stream_infer.jobs.log_lines import LogLine, encode_line
-from stream_infer.jobs.spec import Job, decode_job, encode_job
 from stream_infer.jobs.sources import S3Prefix
+from stream_infer.jobs.spec import Job, decode_job, encode_job
 from stream_infer.jobs.status import Cause, State
 from stream_infer.records import REFERENCE, Failure, OutgoingRecord
 from tests.support.browser import axe_violations, visiting
@@ -95,7 +95,9 @@ def runs(harness: GatewayHarness, job: str, seconds: int = 40) -> None:
 def fails(harness: GatewayHarness, job: str | None, folder: Path) -> None:
     place = folder / "blurred.png"
     place.write_bytes(picture(40))
-    unlike = Failure(Stage.PREDICT, "examples.image_classifier.TooBlurred", "sharpness 3.1 is below 10", "Traceback: …\n")
+    unlike = Failure(
+        Stage.PREDICT, "pictures.TooBlurred", "sharpness 3.1 is below 10", "Traceback: …\n"
+    )
     undecodable = Failure(Stage.DECODE, "stream_infer.errors.UndecodableItem", HOSTILE)
     reference = b'{"uri":"%s","content_type":"image/png"}' % place.as_uri().encode()
     harness.reject(

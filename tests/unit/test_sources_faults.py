@@ -256,4 +256,4 @@ def test_includes_and_excludes_choose_among_the_files_of_an_archive(put, policy)
     data = archive(("./a/1.jpg", b"1"), ("a/2.png", b"2"), ("b/3.jpg", b"3"), ("../../etc/4.jpg", b"4"))
     source = TarSource(file_at(put("x.tar", data), policy), includes=["*.jpg"], excludes=["b/"])
 
-    assert [item.key for item in source.read(None)] == [b"./a/1.jpg", b"../../etc/4.jpg"]
+    assert [item.key for item in source.read(None)] == [b"./a/1.jpg"]
