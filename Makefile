@@ -29,7 +29,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench guard sbom lock clean versitygw toxiproxy prometheus
+.PHONY: help setup demo test soak check format bench guard sbom lock clean versitygw toxiproxy prometheus chromium pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy prometheus ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy prometheus chromium ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -70,6 +70,9 @@ sbom: $(VENV)/.dev ## write dist/sbom.json: what stream-infer is made of (Cyclon
 	@mkdir -p dist
 	$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
 	  --of JSON -o dist/sbom.json requirements/base.txt
+
+pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
+	STREAM_INFER_PICTURES="$(CURDIR)/docs" $(PY) -m pytest -q tests/integration/test_page.py -k for_the_docs
 
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
@@ -102,6 +105,14 @@ prometheus:
 	    dpkg -x prometheus_*.deb . && mv usr/bin/promtool usr/bin/prometheus ..; \
 	    rc=$$?; cd ..; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
 	elif [ -n "$$CI" ]; then echo "make: CI needs prometheus and promtool on the PATH, or apt-get" >&2; exit 1; fi
+
+# Of the page's tests. A package of the system: it is installed unasked in CI alone, elsewhere those tests are skipped.
+chromium:
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif [ -n "$$CI" ]; then \
+	  echo "installing Chromium (once, some minutes)"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	else echo "Chromium is not installed here: the page's tests are skipped (apt-get install chromium)"; fi
 
 # $(1) from the one command of the Go module $(2), unless it is there
 define build_with_go

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
     """Serve the HTTP API."""
-    from stream_infer.cli.composition import formats_of, poster_of, source_opener, store_of
+    from stream_infer.cli.composition import fetcher_of, formats_of, poster_of, source_opener, store_of
     from stream_infer.gateway.run import run
 
     settings = start(ctx, file, "gateway")
@@ -44,6 +44,7 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
             read_source=lambda job: open_source(job).read(None),
             formats=formats_of(settings),
             poster=poster_of(settings),
+            fetcher=fetcher_of(settings),
         )
 
 

@@ -49,6 +49,9 @@ def submit(
     parquet: Annotated[
         str | None, _source("--parquet", "FILE", "A Parquet file, or s3://…: each row is an item.")
     ] = None,
+    tar: Annotated[
+        str | None, _source("--tar", "FILE", "A tar archive, or s3://…: each file in it is an item.")
+    ] = None,
     s3_prefix: Annotated[
         str | None, _source("--s3-prefix", "S3-URI", "Each object whose address begins so is an item.")
     ] = None,
@@ -134,6 +137,7 @@ def submit(
             directory=directory,
             csv=csv,
             parquet=parquet,
+            tar=tar,
             s3_prefix=s3_prefix,
             manifest=manifest,
             file_paths=file_paths or (),

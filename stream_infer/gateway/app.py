@@ -10,6 +10,7 @@ from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
+from stream_infer.gateway.events import EventsResource
 from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
@@ -26,6 +27,7 @@ from stream_infer.gateway.sagemaker_jobs import SageMakerResource
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
+from stream_infer.gateway.web_page import PageResource
 from stream_infer.gateway.webhooks import WebhooksResource
 from stream_infer.http.keys import KeyRing
 from stream_infer.http.problems import answer_with_problems
@@ -46,6 +48,8 @@ def application(
     app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)
+    events = EventsResource(services)
+    app.on_shutdown.append(events.end_streams)
     replays = ReplaysResource(services)
     app.on_shutdown.append(replays.end)
     app.cleanup_ctx.append(AbandonedReplays(services, replays.close_abandoned).watched)
@@ -60,6 +64,7 @@ def application(
         JobsResource(services),
         ResultsResource(services),
         logs,
+        events,
         DeadLettersResource(services),
         replays,
         ItemsResource(services),
@@ -71,6 +76,7 @@ def application(
         HealthResource(services),
         MetricsResource(exposure),
         OpenApiResource(),
+        PageResource(),
         CortexResource(services, predictions),
     )
     for resource in resources:

@@ -12,9 +12,10 @@ from pydantic.json_schema import models_json_schema
 from stream_infer.gateway.access import with_security
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex_openapi import cortex_paths
+from stream_infer.gateway.event_stream import EVENT_STREAM
+from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
-from stream_infer.gateway.logs import EVENT_STREAM
 from stream_infer.gateway.openapi_parts import (
     answer_of,
     idempotency_key,
@@ -27,7 +28,15 @@ from stream_infer.gateway.openapi_parts import (
     timeout,
     whole,
 )
-from stream_infer.gateway.representations import DryRunBody, ItemsAccepted, JobBody, JobList, LogPage, UploadBody
+from stream_infer.gateway.representations import (
+    DryRunBody,
+    ItemsAccepted,
+    JobBody,
+    JobList,
+    LogPage,
+    Throughput,
+    UploadBody,
+)
 from stream_infer.gateway.sagemaker_openapi import transform_paths
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.uploads import UPLOADED_TYPES
@@ -42,7 +51,7 @@ from stream_infer.jobs.status import State
 _READ = (CreateTransformJob, JobSpec, ReplayRequest, TellAgain)
 _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DeliveryList, DryRunBody, HealthBody, ItemsAccepted, JobBody,
-    JobList, LogPage, ProblemDocument, ReplayBody, ToldAgain, TransformJobMade, UploadBody,
+    JobList, LogPage, ProblemDocument, ReplayBody, Throughput, ToldAgain, TransformJobMade, UploadBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -67,17 +76,22 @@ def openapi_document() -> dict[str, Any]:
             "version": version("stream-infer"),
             "description": "Distributed inference over Kafka: jobs, items, results, dead letters.",
         },
-        "paths": _job_paths()
-        | _api_paths()
-        | _upload_paths()
-        | _dead_letter_paths()
-        | webhook_paths()
-        | _service_paths()
-        | cortex_paths()
-        | transform_paths(),
+        "paths": _paths(),
         "components": {"schemas": schemas["$defs"]},
     }
     return with_security(document)
+
+
+def _paths() -> dict[str, Any]:
+    """A path may have methods of several parts: `/` shows the page, and is where boto3 asks."""
+    paths: dict[str, Any] = {}
+    for part in (
+        _job_paths(), event_paths(), _api_paths(), _upload_paths(), _dead_letter_paths(), webhook_paths(),
+        _service_paths(), cortex_paths(), transform_paths(), page_paths(),
+    ):  # fmt: skip
+        for path, methods in part.items():
+            paths[path] = paths.get(path, {}) | methods
+    return paths
 
 
 def _job_paths() -> dict[str, Any]:
@@ -229,6 +243,7 @@ def _dead_letter_paths() -> dict[str, Any]:
         paths[f"{path}/{{ref}}"] = {
             "get": operation(f"get{owner}DeadLetter", "Look at a dead letter", one, [parameter, ref])
         }
+        paths[f"{path}/{{ref}}/payload"] = {"get": payload_of_letter(owner, parameter, ref)}
     return paths
 
 

@@ -39,6 +39,8 @@ class JobLinks(Body):
     failures: str
     dlq: str
     logs: str
+    events: str = ""
+    throughput: str = ""
 
 
 class JobBody(Body):
@@ -83,6 +85,25 @@ class JobList(Body):
 
     jobs: list[JobBody]
     has_more: bool
+
+
+class ThroughputPoint(Body):
+    """At `at`, in seconds since 1970, so many items had `ended`; from the point before until then `rate` a second."""
+
+    at: float
+    ended: int
+    rate: float
+
+
+class Throughput(Body):
+    """How the items of the job's present generation have ended, in at most 120 points, the oldest first.
+
+    The first point is the beginning. What the gateway cannot know any more is one long stretch.
+    """
+
+    job_id: str
+    generation: int
+    points: list[ThroughputPoint]
 
 
 class DryRunBody(Body):
@@ -190,6 +211,8 @@ def job_body(known: KnownJob, results_uri: str, webhook: WebhookBody | None = No
             failures=f"{path}/failures",
             dlq=f"{path}/dlq",
             logs=f"{path}/logs",
+            events=f"{path}/events",
+            throughput=f"{path}/throughput",
         ),
     )
 

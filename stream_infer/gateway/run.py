@@ -29,7 +29,7 @@ from stream_infer.kafka.members import GroupMembers
 from stream_infer.kafka.producer import start_producer
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Formats, Poster, Store
+from stream_infer.ports import Fetcher, Formats, Poster, Store
 from stream_infer.settings import Settings
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.exposure import Exposure
@@ -61,12 +61,13 @@ def run(
     read_source: SourceReader | None = None,
     formats: Formats = MappingProxyType({}),
     poster: Poster | None = None,
+    fetcher: Fetcher | None = None,
     on_listening: Callable[[str], None] | None = None,
     exposure: Exposure | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
     `formats` are those of results beside lines of JSON, `poster` sends webhooks; without one other gateways do.
-    `exposure` is what `/metrics` shows.
+    `fetcher` brings what dead letters refer to, closed here; `exposure` is what `/metrics` shows.
 
     Raises ConfigError (a listen address that is taken, or that others reach and nobody is asked for a key at; keys or a
     certificate that cannot be read), UsageError (every slot is taken), TopicMismatch or ServiceUnavailable.
@@ -80,7 +81,7 @@ def run(
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            services = partial(_services, settings, store, cluster, slot.name, read_source, formats, poster)
+            services = partial(_services, settings, store, cluster, slot.name, read_source, formats, poster, fetcher)
             serving = Serving(address, slot.name, guards, exposure or Exposure())
             asyncio.run(_serve(services, serving, stop, on_ready, on_listening))
     finally:
@@ -125,6 +126,7 @@ async def _services(
     read_source: SourceReader | None,
     formats: Formats,
     poster: Poster | None,
+    fetcher: Fetcher | None,
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
@@ -157,10 +159,13 @@ async def _services(
             formats,
             members,
             poster,
+            fetcher,
         )
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)
+        if fetcher is not None:
+            await fetcher.close()
         closing = (writer.close, board.close, deliveries.close)
         await asyncio.gather(*(asyncio.to_thread(close) for close in closing))
         publisher.close()

@@ -17,7 +17,7 @@ from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Formats, Poster, SourceItem, Store
+from stream_infer.ports import Fetcher, Formats, Poster, SourceItem, Store
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import Topics
 from stream_infer.uploads import owner_of
@@ -37,7 +37,8 @@ class SourceReader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop; `cluster` is the
-    id of the Kafka cluster; `formats` are those of results beside lines of JSON; `poster` sends webhooks."""
+    id of the Kafka cluster; `formats` are those of results beside lines of JSON; `poster` sends webhooks, `fetcher`
+    brings what dead letters refer to."""
 
     settings: Settings
     topics: Topics
@@ -53,6 +54,7 @@ class Services:
     formats: Formats = field(default_factory=dict)
     members: Members | None = None
     poster: Poster | None = None
+    fetcher: Fetcher | None = None
     clock: Callable[[], float] = time.time
     started_at: float = field(default_factory=time.time)
 

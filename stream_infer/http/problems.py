@@ -45,6 +45,7 @@ class ProblemKind(Enum):
     UNKNOWN_JOB = ("unknown-job", 404, "There is no such job")
     UNKNOWN_DEAD_LETTER = ("unknown-dead-letter", 404, "There is no such dead letter")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not have this method")
+    NO_PAYLOAD = ("no-payload", 409, "The payload cannot be brought")
     NO_LINKS = ("no-links", 409, "The store has no links")
     JOB_NOT_FINAL = ("job-not-final", 409, "The job is not in a final state")
     JOB_NAME_TAKEN = ("job-name-taken", 409, "The TransformJobName is in use")

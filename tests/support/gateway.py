@@ -20,7 +20,7 @@ from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
-from stream_infer.records import Failure, Message, OutgoingRecord
+from stream_infer.records import JSON, Failure, Message, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from tests.support.items import message_at
@@ -107,11 +107,12 @@ class GatewayHarness:
         place = partition_of(job_id, self.settings.jobs.partitions)
         self.send(OutgoingRecord(self.topics.manifests, manifest_key(record), encode_manifest(record), partition=place))
 
-    def reject(self, *letters: tuple[str | None, bytes, Failure]) -> None:
+    def reject(self, *letters: tuple[str | None, bytes, Failure] | tuple[str | None, bytes, Failure, str]) -> None:
+        """Each may end with a content type."""
         topic = self.topics.api("echo").dlq
-        for number, (job_id, value, failure) in enumerate(letters):
+        for number, (job_id, value, failure, *kinds) in enumerate(letters):
             item_id = None if job_id is None else item_id_of(job_id, number)
-            headers = item_headers(job_id=job_id, item_id=item_id)
+            headers = item_headers(job_id=job_id, item_id=item_id, content_type=kinds[0] if kinds else JSON)
             item = read_item(message_at("echo.items", 0, number, value, headers, key=b"k"))
             self.send(dead_letter(item, failure, topic, predictor="Echo", worker="w", api_version="1"))
 

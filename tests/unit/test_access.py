@@ -62,6 +62,8 @@ def test_what_changes_anything_asks_for_more_than_read_and_only_what_says_nothin
         "GET /healthz",
         "GET /readyz",
         "GET /openapi.json",
+        "GET /",
+        "GET /_page/{file}",
     }
 
 

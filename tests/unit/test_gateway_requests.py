@@ -144,6 +144,7 @@ def test_a_source_is_allowed_below_what_the_settings_list_and_nowhere_else(tmp_p
         (lambda place: {"manifest": {"uri": place}}, "/manifest/uri"),
         (lambda place: {"csv": {"uri": place}}, "/csv/uri"),
         (lambda place: {"parquet": {"uri": place}}, "/parquet/uri"),
+        (lambda place: {"tar": {"uri": place}}, "/tar/uri"),
         (lambda place: {"s3_prefix": {"uri": place}}, "/s3_prefix/uri"),
         (lambda place: {"file_path_lister": {"s3_paths": ["s3://b/in/a", place]}}, "/file_path_lister/s3_paths/1"),
         (lambda place: {"delimited_files": {"s3_paths": ["s3://b/in/a", place]}}, "/delimited_files/s3_paths/1"),

@@ -1,0 +1,66 @@
+// Which page is shown, and what all of them share: the head, the key, what is said to screen readers.
+
+import { apiPage } from "./api.js";
+import { askForKey } from "./dialogs.js";
+import { el, replace, set, setText } from "./elements.js";
+import { jobPage } from "./job.js";
+import { overview } from "./overview.js";
+import { gateway } from "./requests.js";
+import { submitPage } from "./submit.js";
+
+const main = document.getElementById("main");
+const said = document.getElementById("said");
+const trouble = document.getElementById("trouble");
+const PAGES = [
+  [/^\/jobs\/([^/]+)$/, (context, id) => jobPage({ ...context, id }), "overview"],
+  [/^\/apis\/([^/]+)$/, (context, name) => apiPage({ ...context, name }), "overview"],
+  [/^\/submit$/, submitPage, "submit"],
+  [/^\/?$/, overview, "overview"],
+];
+let leaving = new AbortController();
+let isFirst = true;
+
+/** Told to screen readers when they have nothing else to tell. */
+function say(text) {
+  setText(said, "");
+  setTimeout(() => setText(said, text), 50);
+}
+
+const head = (text) => el("h1", { tabindex: "-1" }, text);
+
+function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const [path, search = ""] = location.hash.replace(/^#/, "").split("?");
+  const context = { signal: leaving.signal, head, say, query: new URLSearchParams(search) };
+  const [pattern, page, section] = PAGES.find(([one]) => one.test(path)) ?? [null, nowhere, null];
+  const { title, nodes } = page(context, ...(pattern?.exec(path).slice(1).map(decodeURIComponent) ?? []));
+  document.title = `${title} · stream-infer`;
+  for (const one of document.querySelectorAll("nav a")) set(one, "aria-current", one.dataset.page === section ? "page" : null);
+  replace(main, nodes);
+  if (!isFirst) {
+    // A new page begins at its head, for the eyes and for a screen reader.
+    scrollTo(0, 0);
+    main.querySelector("h1")?.focus({ preventScroll: true });
+  }
+  isFirst = false;
+}
+
+function nowhere() {
+  return { title: "Nothing here", nodes: [head("Nothing here"), el("p", {}, "There is no such page. ", el("a", { href: "#/" }, "Overview"))] };
+}
+
+async function takeKey(why) {
+  if (await askForKey(why)) show();
+}
+
+gateway.addEventListener("key-wanted", () => takeKey("The gateway asks for a key, or does not know the one that was sent. It is kept in this tab only."));
+gateway.addEventListener("away", () => setText(trouble, "The gateway does not answer. This page tries on."));
+gateway.addEventListener("reached", () => setText(trouble, ""));
+document.getElementById("key-button").addEventListener("click", () => takeKey(null));
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+addEventListener("hashchange", show);
+show();
