@@ -8,6 +8,15 @@ VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
 TOXIPROXY_VERSION := v2.12.0
 TOXIPROXY := $(CACHE)/bin/toxiproxy-server
+# What the chart and the compose file are checked with, and whose definitions of resources they are checked by.
+HELM_VERSION           := v3.18.6
+HELM_UNITTEST_VERSION  := v1.0.0
+KUBECONFORM_VERSION    := v0.7.0
+KUBE_SCORE_VERSION     := v1.20.0
+COMPOSE_VERSION        := v2.4.9
+KUBERNETES_VERSION     := v1.34.1
+KEDA_VERSION           := v2.18.1
+OPERATOR_VERSION       := v0.86.1
 # What `make bench` measures beside us, in an environment of its own.
 PEERS     := $(CACHE)/bench-peers
 UPGRADE   ?=
@@ -24,11 +33,11 @@ UV        := $(VENV)/bin/uv
 INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
-CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks deploy/*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy
+.PHONY: help setup demo test soak check format bench guard lock generated clean versitygw toxiproxy chart-tools kubernetes
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,7 +48,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy chart-tools kubernetes ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -63,11 +72,18 @@ bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand
 guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by hand, a minute
 	$(PY) -m benchmarks guard
 
+generated: $(VENV)/.dev ## write anew what of deploy/ and helm/ follows from the code
+	$(PY) -m deploy.generated
+
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) --extra torch --extra local --extra examples -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
-	for lock in base demo dev; do \
+	$(COMPILE) --extra parquet -c requirements/dev.txt -o requirements/control.txt
+	$(COMPILE) --extra torch --extra parquet --extra mlflow -c requirements/dev.txt -o requirements/worker.txt
+	echo hatchling | $(UV) pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url $(UPGRADE) -o requirements/build.txt
+	for lock in base control worker build demo dev; do \
 	  grep -v '^# Made by' requirements/$$lock.txt > requirements/new && \
 	  { echo '# Made by: make lock'; cat requirements/new; } > requirements/$$lock.txt; done; rm requirements/new
 	$(UV) pip compile benchmarks/peers/requirements.in --quiet --universal --python-version 3.11 --no-header \
@@ -83,6 +99,22 @@ versitygw: # S3
 
 toxiproxy: # between a client and its server: slow, cut, reset
 	$(call build_with_go,$(TOXIPROXY),github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY_VERSION))
+
+# Of deploy/ and helm/: without Go their tests are skipped; in CI these must be there.
+chart-tools:
+	$(call build_with_go,$(CACHE)/bin/helm,helm.sh/helm/v3/cmd/helm@$(HELM_VERSION))
+	$(call build_with_go,$(CACHE)/bin/helm-unittest,github.com/helm-unittest/helm-unittest/cmd/helm-unittest@$(HELM_UNITTEST_VERSION))
+	$(call build_with_go,$(CACHE)/bin/kubeconform,github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM_VERSION))
+	$(call build_with_go,$(CACHE)/bin/kube-score,github.com/zegl/kube-score/cmd/kube-score@$(KUBE_SCORE_VERSION))
+	$(call build_with_go,$(CACHE)/bin/compose-spec,github.com/compose-spec/compose-go/v2/cmd@$(COMPOSE_VERSION))
+
+kubernetes: # what resources there are, for kubeconform
+	@if [ -f "$(CACHE)/kubernetes/swagger.json" ]; then :; \
+	elif command -v go >/dev/null 2>&1; then \
+	  echo "fetching the definitions of Kubernetes' resources into $(CACHE)/kubernetes (once, up to a minute)"; \
+	  mkdir -p "$(CACHE)" && sh deploy/fetch_schemas.sh "$(CACHE)/kubernetes" $(KUBERNETES_VERSION) $(KEDA_VERSION) $(OPERATOR_VERSION) \
+	    || [ -z "$$CI" ]; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to fetch Kubernetes' definitions" >&2; exit 1; fi
 
 # $(1) from the one command of the Go module $(2), unless it is there
 define build_with_go
