@@ -21,24 +21,35 @@ from stream_infer.settings import ApiSettings, KafkaSettings, RealtimeSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm/stream-infer"
+DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "compose"
 MADE_BY = "# Made by: python -m deploy.generated\n"
 EXAMPLE_CLUSTER = "kafka"
 
 
 def generated() -> dict[Path, str]:
     """Every such file and what is to stand in it."""
-    settings = load_settings(ROOT / "deploy/compose/stream-infer.yaml", {})
+    settings = load_settings(COMPOSE / "stream-infer.yaml", {})
     return {
+        **_copies(),
         CHART / "values.schema.json": json.dumps(values_schema(), indent=2) + "\n",
         CHART / "files/defaults.yaml": MADE_BY + yaml.safe_dump(defaults()),
-        ROOT / "deploy/strimzi/topics.yaml": MADE_BY + yaml_text(topic_manifests(settings, EXAMPLE_CLUSTER)),
-        ROOT / "deploy/strimzi/users.yaml": MADE_BY + yaml_text(user_manifests(settings, EXAMPLE_CLUSTER)),
+        DEPLOY / "strimzi/topics.yaml": MADE_BY + yaml_text(topic_manifests(settings, EXAMPLE_CLUSTER)),
+        DEPLOY / "strimzi/users.yaml": MADE_BY + yaml_text(user_manifests(settings, EXAMPLE_CLUSTER)),
     }
+
+
+def _copies() -> dict[Path, str]:
+    alerts = sorted((DEPLOY / "prometheus").glob("alerts.yaml"))
+    dashboards = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
+    places = [(file, CHART / "files" / file.name) for file in alerts]
+    places += [(file, CHART / "files/dashboards" / file.name) for file in dashboards]
+    return {copy: file.read_text(encoding="utf-8") for file, copy in places}
 
 
 def values_schema() -> dict[str, Any]:
     """JSON Schema, draft 7, which every Helm 3 reads; the configuration's is of a later draft, and says nothing new."""
-    values: dict[str, Any] = yaml.safe_load((ROOT / "deploy/values_schema.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml.safe_load((DEPLOY / "values_schema.yaml").read_text(encoding="utf-8"))
     settings = {key: value for key, value in json_schema().items() if key not in ("$schema", "$defs")}
     values["$defs"] |= {"Settings": settings, **json_schema()["$defs"]}
     return values
