@@ -3,6 +3,8 @@
     values.schema.json    of the chart: values_schema.yaml, and below `config` the schema of stream-infer.yaml
     files/defaults.yaml   of the chart: what of the settings' defaults its templates have to know
     strimzi/*.yaml        topics and users of deploy/compose/stream-infer.yaml, for Strimzi
+    files/alerts.yaml, files/dashboards/*.json
+                          of the chart, which packs its own folder: copies of what the compose file has
 """
 
 from __future__ import annotations

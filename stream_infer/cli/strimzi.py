@@ -53,7 +53,8 @@ def user_manifests(settings: Settings, cluster: str) -> list[Manifest]:
 
 
 def yaml_text(manifests: Iterable[Manifest]) -> str:
-    return yaml.safe_dump_all(manifests, sort_keys=False, explicit_start=True)
+    text: str = yaml.safe_dump_all(manifests, sort_keys=False, explicit_start=True)
+    return text
 
 
 def _manifest(kind: str, name: str, cluster: str) -> Manifest:

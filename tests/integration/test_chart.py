@@ -64,7 +64,8 @@ def test_every_resource_is_one_that_kubernetes_keda_and_prometheus_know(example:
 
 
 def test_a_misspelt_key_would_be_noticed(schemas: Path) -> None:
-    wrong = rendered("full").replace("podManagementPolicy:", "podManagmentPolicy:").replace("pollingInterval:", "pollInterval:")
+    wrong = rendered("full").replace("podManagementPolicy:", "podManagmentPolicy:")
+    wrong = wrong.replace("pollingInterval:", "pollInterval:")
 
     done = run(tool("kubeconform"), "-strict", "-schema-location", f"{schemas}/{LOCATION}", stdin=wrong)
 

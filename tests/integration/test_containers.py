@@ -83,7 +83,7 @@ def image(base: str) -> Iterator[str]:
     run(*BUILDAH, "rmi", BUILT)
 
 
-@pytest.mark.timeout(1500, func_only=False)
+@pytest.mark.timeout(600)
 def test_the_image_of_the_control_roles_is_built_and_runs_as_nobody(image: str) -> None:
     container = run(*BUILDAH, "from", image).stdout.split()[-1]
     try:
