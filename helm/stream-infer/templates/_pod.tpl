@@ -195,13 +195,16 @@ spec:
 
 {{/* Secrets, and where S3 is. Takes what podTemplate takes. */}}
 {{- define "stream-infer.env" -}}
-{{- with .root.Values.kafka.existingSecret }}
-{{- if .name }}
+{{- $kafka := .root.Values.kafka.existingSecret }}
+{{- with .part.kafkaSecret | default $kafka.name }}
 - name: STREAM_INFER__KAFKA__SECURITY__USERNAME
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .usernameKey }}}}
+  {{- if $kafka.usernameKey }}
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $kafka.usernameKey }}}}
+  {{- else }}
+  value: {{ . | quote }}
+  {{- end }}
 - name: STREAM_INFER__KAFKA__SECURITY__PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .passwordKey }}}}
-{{- end }}
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $kafka.passwordKey }}}}
 {{- end }}
 {{- with .root.Values.store.existingSecret }}
 {{- if .name }}
