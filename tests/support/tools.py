@@ -1,8 +1,9 @@
-"""Programs that check what a cluster would be given. `make` builds them into the cache; see its targets."""
+"""Programs that check what a cluster would be given. `make` puts them into the cache or into .venv; see its targets."""
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from stream_infer.local.kafka_jars import default_cache_dir
@@ -11,14 +12,17 @@ from tests.support.services import missing
 
 def tool(name: str) -> str:
     """Where the program is; skips the test where it is not, and fails it in CI."""
-    built = default_cache_dir() / "bin" / name
-    found = str(built) if os.access(built, os.X_OK) else shutil.which(name)
+    for folder in (default_cache_dir() / "bin", Path(sys.executable).parent):
+        if os.access(folder / name, os.X_OK):
+            return str(folder / name)
+    found = shutil.which(name)
     if found is None:
-        missing(f"there is no {name}: `make chart-tools` builds it where Go is installed")
+        missing(f"there is no {name}: `make setup chart-tools` brings it, where Go is installed")
     return found
 
 
 def kubernetes_definitions() -> Path:
+    """What `make kubernetes` has fetched; skips the test where it is not there, and fails it in CI."""
     folder = default_cache_dir() / "kubernetes"
     if not (folder / "swagger.json").is_file():
         missing("Kubernetes' own definitions are not there: `make kubernetes` fetches them where Go is installed")
