@@ -1,10 +1,8 @@
 """Files of deploy/ and helm/ that follow from the code: `python -m deploy.generated` writes them, a test compares.
 
-    values.schema.json    of the chart: values_schema.yaml, and below `config` the schema of stream-infer.yaml
-    files/defaults.yaml   of the chart: what of the settings' defaults its templates have to know
-    strimzi/*.yaml        topics and users of deploy/compose/stream-infer.yaml, for Strimzi
-    files/alerts.yaml, files/dashboards/*.json
-                          of the chart, which packs its own folder: copies of what the compose file has
+Of the chart values.schema.json (values_schema.yaml, and below `config` the schema of stream-infer.yaml),
+files/defaults.yaml (what its templates have to know of the settings), and copies of alerts and dashboards, since it
+packs its own folder. strimzi/*.yaml has the topics and users of deploy/compose/stream-infer.yaml.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ _WITHIN_S = 4.0
 
 
 def main() -> int:
-    """0 where `/healthz` on HEALTH_PORT (9400) answers 200; HEALTH_SCHEME is https where the gateway has a certificate."""
+    """0 where `/healthz` on HEALTH_PORT (9400) answers 200. HEALTH_SCHEME is https for a gateway with TLS."""
     port, scheme = os.environ.get("HEALTH_PORT", "9400"), os.environ.get("HEALTH_SCHEME", "http")
     url = f"{scheme}://127.0.0.1:{port}/healthz"
     try:

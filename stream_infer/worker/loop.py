@@ -31,8 +31,8 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoopTimes:
-    """How long the loop waits, in seconds: for records when idle, for answers when busy, at a revocation, which holds up
-    the whole group, and when it leaves for good.
+    """How long the loop waits, in seconds: for records when idle, for answers when busy, at a revocation, which holds
+    up the whole group, and when it leaves for good.
     """
 
     idle: float = 0.1

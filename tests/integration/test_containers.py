@@ -39,14 +39,15 @@ def test_the_compose_file_is_one() -> None:
 def test_every_file_that_the_compose_file_mounts_is_there() -> None:
     done = run(tool("compose-spec"), "-format", "json", str(DEPLOY / "compose.yaml"), cwd=DEPLOY)
     services = json.loads(done.stdout)["services"].values()
-    mounted = [mount["source"] for service in services for mount in service.get("volumes", []) if mount["type"] == "bind"]
+    mounts = [mount for service in services for mount in service.get("volumes", [])]
+    mounted = [mount["source"] for mount in mounts if mount["type"] == "bind"]
 
     assert len(mounted) > 8
     assert [place for place in mounted if not Path(place).exists()] == []
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Iterator[str]:
+def base(tmp_path_factory) -> str:
     """An image with Python: a plain Debian where a registry of images is out of reach. Made once, and kept."""
     if shutil.which("buildah") is None:
         pytest.skip("there is no buildah: apt install buildah debootstrap")
@@ -65,7 +66,7 @@ def base(tmp_path_factory) -> Iterator[str]:
         finally:
             run(*BUILDAH, "rm", container)
             shutil.rmtree(root, ignore_errors=True)
-    yield BASE
+    return BASE
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""JSON Schemas of Kubernetes' resources as kubeconform wants them: a file a kind, that allows no key it does not know.
+"""JSON Schemas of Kubernetes' resources as kubeconform wants them: a file a kind; keys it does not know are refused.
 
-Made from Kubernetes' own OpenAPI document and from the custom resources' definitions, as `make kubernetes` fetches them.
+Made from Kubernetes' own OpenAPI document and the custom resources' definitions, as `make kubernetes` fetches them.
 """
 
 import json
