@@ -18,7 +18,7 @@ BASE = "localhost/stream-infer-test-python"
 BUILT = "localhost/stream-infer-test"
 DEBIAN = "python3,python3-venv,python3-pip,ca-certificates"
 # Where the builder looks for packages, as this machine does.
-_SETTINGS = ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE")
+_SETTINGS = ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "HTTPS_PROXY", "https_proxy", "PIP_CERT")
 _FILES = ("/etc/pip.conf", "/etc/ssl/certs")
 
 
@@ -76,7 +76,7 @@ def image(base: str) -> Iterator[str]:
     # Docker's own format, or the HEALTHCHECK is left out.
     done = run(
         *BUILDAH, "build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"PYTHON_IMAGE={base}",
-        "--target", "control", "--ignorefile", str(DEPLOY / "Dockerfile.dockerignore"), "--tag", BUILT, *given,
+        "--build-arg", "UV_SYSTEM_CERTS=true", "--target", "control", "--ignorefile", str(DEPLOY / "Dockerfile.dockerignore"), "--tag", BUILT, *given,
         "--file", str(DEPLOY / "Dockerfile"), str(ROOT),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
