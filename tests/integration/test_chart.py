@@ -18,9 +18,11 @@ IGNORED = "container-image-pull-policy"
 
 
 def rendered(example: str) -> str:
+    shown = {"prometheusRule": CHART / "files/alerts.yaml", "dashboards": CHART / "files/dashboards"}
+    enabled = [f"--set=metrics.{name}.enabled=true" for name, place in shown.items() if place.exists()]
     done = run(
         tool("helm"), "template", "si", str(CHART), "--namespace", "inference", "--kube-version", KUBERNETES,
-        "--values", str(CHART / f"ci/{example}-values.yaml"),
+        "--values", str(CHART / f"ci/{example}-values.yaml"), *enabled,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout
