@@ -80,7 +80,7 @@ lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newe
 	$(COMPILE) --extra torch --extra local --extra examples -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
 	$(COMPILE) --extra parquet -c requirements/dev.txt -o requirements/control.txt
-	$(COMPILE) --extra torch --extra parquet --extra mlflow -c requirements/dev.txt -o requirements/worker.txt
+	$(COMPILE) --extra torch --extra parquet --extra mlflow --extra gpu -c requirements/dev.txt -o requirements/worker.txt
 	echo hatchling | $(UV) pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url $(UPGRADE) -o requirements/build.txt
 	for lock in base control worker build demo dev; do \
