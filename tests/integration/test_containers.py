@@ -76,8 +76,8 @@ def image(base: str) -> Iterator[str]:
     # Docker's own format, or the HEALTHCHECK is left out.
     done = run(
         *BUILDAH, "build", "--isolation", "chroot", "--format", "docker", "--build-arg", f"PYTHON_IMAGE={base}",
-        "--build-arg", "UV_SYSTEM_CERTS=true", "--target", "control", "--ignorefile", str(DEPLOY / "Dockerfile.dockerignore"), "--tag", BUILT, *given,
-        "--file", str(DEPLOY / "Dockerfile"), str(ROOT),
+        "--build-arg", "UV_SYSTEM_CERTS=true", "--target", "control", "--tag", BUILT, *given,
+        "--ignorefile", str(DEPLOY / "Dockerfile.dockerignore"), "--file", str(DEPLOY / "Dockerfile"), str(ROOT),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
     yield BUILT
