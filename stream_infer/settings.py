@@ -187,12 +187,14 @@ class BatchingSettings(SettingsPart):
 class WorkerSettings(SettingsPart):
     """`max_in_flight` items and `max_in_flight_bytes` bound what one worker has read and not committed.
 
-    `idle_seconds` is for how long workers are kept that are not needed any more.
+    `idle_seconds` is for how long workers are kept that are not needed any more. One that is to end has `drain_timeout`
+    for what is in its predictor and its delivery; what is not done by then is done again elsewhere.
     """
 
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
     idle_seconds: float = Field(default=60.0, ge=0)
+    drain_timeout: float = Field(default=10.0, ge=0)
     max_in_flight: int = Field(default=50_000, ge=1)
     max_in_flight_bytes: int = Field(default=256 * MIB, ge=1)
 

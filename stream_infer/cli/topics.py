@@ -1,10 +1,10 @@
-"""`stream-infer topics plan|apply`: create or check topics, their settings, the groups' first offsets."""
+"""`stream-infer topics plan|apply|strimzi`: create or check topics, their settings, the groups' first offsets."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,6 +55,23 @@ def apply(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Ou
     else:
         _print_table(applied.plan)
         typer.echo(f"{len(applied.plan.steps)} topics are as they should be; {written} first offsets written.")
+
+
+@group.command(cls=Command)
+def strimzi(
+    ctx: typer.Context,
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The name of the Kafka resource.")],
+    file: ConfigFile = None,
+    *,
+    users: Annotated[
+        bool, typer.Option("--users", help="KafkaUsers instead: one a role, with the least that it needs.")
+    ] = False,
+) -> None:
+    """Print the topics as KafkaTopics, for Strimzi. Asks no broker."""
+    from stream_infer.cli.strimzi import topic_manifests, user_manifests, yaml_text
+
+    settings = invocation_of(ctx).settings(file)
+    sys.stdout.write(yaml_text((user_manifests if users else topic_manifests)(settings, cluster)))
 
 
 def _as_json(step: TopicStep) -> dict[str, Any]:

@@ -32,12 +32,15 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoopTimes:
-    """How long the loop waits, in seconds: for records when idle, for answers when busy, and at a revocation."""
+    """How long the loop waits, in seconds: for records when idle, for answers when busy, at a revocation, which holds
+    up the whole group, and when it leaves for good.
+    """
 
     idle: float = 0.1
     busy: float = 0.005
     full: float = 0.05
     drain: float = 10.0
+    leave: float = 10.0
 
 
 class WorkerLoop:
@@ -86,7 +89,7 @@ class WorkerLoop:
 
     def finish(self, consumer: GroupConsumer) -> None:
         """Before the consumer leaves the group: delivers what the model is at, and takes up nothing more."""
-        self._gives_up_at = time.monotonic() + self._times.drain
+        self._gives_up_at = time.monotonic() + self._times.leave
         self._drain(self._ledger.partitions(), consumer)
 
     def _tick(self, consumer: GroupConsumer) -> None:
@@ -206,7 +209,8 @@ class WorkerLoop:
         Measured where one left with work in the model and was not polled: a join that was under way was answered to
         nobody, the broker had counted it, and refused whatever this member committed until it had left.
         """
-        deadline = min(time.monotonic() + self._times.drain, self._gives_up_at)
+        within = self._times.drain if consumer is None else self._times.leave
+        deadline = min(time.monotonic() + within, self._gives_up_at)
         tokens = self._ledger.open_tokens(partitions)
         self._engine.withdraw(tokens)
         while (

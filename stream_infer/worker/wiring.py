@@ -22,7 +22,7 @@ from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import CrashJournal
 from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
-from stream_infer.worker.loop import WorkerLoop
+from stream_infer.worker.loop import LoopTimes, WorkerLoop
 from stream_infer.worker.metrics import CircuitNumbers, HeldItems, WorkerMetrics
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
@@ -117,6 +117,7 @@ def wire(
         new_producer=lambda: _producer(settings, opened.slot),
         startup=startup,
         observer=metrics,
+        times=LoopTimes(leave=api.workers.drain_timeout),
     )
 
 

@@ -1,0 +1,116 @@
+"""The chart as Helm renders it, judged by the programs that judge charts. No cluster is asked."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.generated import ROOT
+from stream_infer.configuration import load_settings
+from tests.support.kubernetes_schemas import LOCATION, write_schemas
+from tests.support.tools import kubernetes_definitions, run, tool
+
+CHART = ROOT / "helm/stream-infer"
+KUBERNETES = "1.34.0"
+EXAMPLES = ["full", "small"]
+# Images have versions: a registry that is away is no reason for a pod not to start.
+IGNORED = "container-image-pull-policy"
+
+
+def rendered(example: str) -> str:
+    shown = {"prometheusRule": CHART / "files/alerts.yaml", "dashboards": CHART / "files/dashboards"}
+    enabled = [f"--set=metrics.{name}.enabled=true" for name, place in shown.items() if place.exists()]
+    done = run(
+        tool("helm"), "template", "si", str(CHART), "--namespace", "inference", "--kube-version", KUBERNETES,
+        "--values", str(CHART / f"ci/{example}-values.yaml"), *enabled,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("schemas")
+    write_schemas(kubernetes_definitions(), folder)
+    return folder
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_helm_finds_nothing_to_complain_of(example: str) -> None:
+    done = run(
+        tool("helm"), "lint", str(CHART), "--strict", "--kube-version", KUBERNETES,
+        "--values", str(CHART / f"ci/{example}-values.yaml"),
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_charts_own_tests_pass() -> None:
+    done = run(tool("helm-unittest"), "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_resource_is_one_that_kubernetes_keda_and_prometheus_know(example: str, schemas: Path) -> None:
+    done = run(
+        tool("kubeconform"), "-strict", "-summary", "-schema-location", f"{schemas}/{LOCATION}", stdin=rendered(example)
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "Skipped: 0" in done.stdout
+
+
+def test_a_misspelt_key_would_be_noticed(schemas: Path) -> None:
+    wrong = rendered("full").replace("podManagementPolicy:", "podManagmentPolicy:")
+    wrong = wrong.replace("pollingInterval:", "pollInterval:")
+
+    done = run(tool("kubeconform"), "-strict", "-schema-location", f"{schemas}/{LOCATION}", stdin=wrong)
+
+    assert done.returncode != 0
+    assert "podManagmentPolicy" in done.stdout
+    assert "pollInterval" in done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_kube_score_finds_nothing_critical(example: str) -> None:
+    # A limit of CPU throttles: Kafka's heartbeats are then late, and the group rebalances.
+    done = run(
+        tool("kube-score"), "score", "--kubernetes-version", "v1.34", "--ignore-container-cpu-limit",
+        "--exit-one-on-warning", "--ignore-test", IGNORED, "-", stdin=rendered(example),
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_configuration_that_pods_get_is_one(example: str, tmp_path: Path) -> None:
+    maps = [one for one in yaml.safe_load_all(rendered(example)) if one and one["kind"] == "ConfigMap"]
+    files = [one["data"]["stream-infer.yaml"] for one in maps if "stream-infer.yaml" in one["data"]]
+    file = tmp_path / "stream-infer.yaml"
+    file.write_text(files[0])
+    secrets = {"STREAM_INFER__KAFKA__SECURITY__USERNAME": "u", "STREAM_INFER__KAFKA__SECURITY__PASSWORD": "p"}
+
+    settings = load_settings(file, secrets if example == "full" else {})
+
+    assert len(files) == 2, "the topics job has its own, which is there before it"
+    assert files[0] == files[1]
+    assert settings.apis
+    assert all(api.workers.drain_timeout == api.batching.call_timeout + 10 for api in settings.apis)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_pod_is_chosen_by_a_policy_and_every_selector_by_its_own_pods(example: str) -> None:
+    resources = [one for one in yaml.safe_load_all(rendered(example)) if one]
+    pods = [
+        one["spec"]["template"]["metadata"]["labels"]
+        for one in resources
+        if one["kind"] in ("Deployment", "StatefulSet", "Job")
+    ]
+    policies = [one["spec"]["podSelector"]["matchLabels"] for one in resources if one["kind"] == "NetworkPolicy"]
+    services = [one["spec"]["selector"] for one in resources if one["kind"] == "Service"]
+
+    for labels in pods:
+        assert [policy for policy in policies if policy.items() <= labels.items()], labels
+    for selector in services:
+        assert len([labels for labels in pods if selector.items() <= labels.items()]) == 1, selector
