@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
+from stream_infer.jobs.demand import job_demand
 from stream_infer.jobs.status import HinderedRole, JobStatus, State
 from stream_infer.telemetry.catalogue import jobs
 from stream_infer.telemetry.catalogue.metric import WHOLE, OfApi, Reading
@@ -69,6 +70,7 @@ def row_readings(
     states = Counter({jobs.JobState(api, state.value): 0 for api in known for state in State})
     hindered = Counter({jobs.Hindrance(api, role.value): 0 for api in known for role in HinderedRole})
     waiting = Counter({OfApi(api): 0 for api in known})
+    wanted = Counter({OfApi(api): 0 for api in known})
     left: dict[OfApi, float] = {}
     used: dict[OfApi, float] = {}
     for row in rows:
@@ -77,6 +79,7 @@ def row_readings(
         if row.state.is_final:
             continue
         waiting[of_api] += max(0, row.counts.waiting)
+        wanted[of_api] += _workers_wanted(row)
         hindered.update(jobs.Hindrance(row.api, role.value) for role in row.hindrances)
         if row.deadline is not None:
             left[of_api] = min(left.get(of_api, row.deadline - now), row.deadline - now)
@@ -84,8 +87,15 @@ def row_readings(
     yield jobs.JOBS.reading(states)
     yield jobs.JOBS_HINDERED.reading(hindered)
     yield jobs.JOB_ITEMS_WAITING.reading(waiting)
+    yield jobs.JOB_WORKERS_WANTED.reading(wanted)
     yield jobs.JOB_DEADLINE_SECONDS.reading(left)
     yield jobs.JOB_TIME_USED_RATIO.reading(used)
+
+
+def _workers_wanted(row: JobStatus) -> int:
+    """0 where the job does not say how many: the lag of its items is enough for it."""
+    demand = job_demand(row)
+    return 0 if demand is None or demand.workers is None else demand.wanted
 
 
 def _share_used(row: JobStatus, deadline: float, now: float) -> float:

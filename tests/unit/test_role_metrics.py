@@ -163,6 +163,20 @@ def test_a_tracker_shows_its_jobs_by_state_and_the_one_that_is_nearest_to_its_de
     assert value(samples, jobs.JOB_TIME_USED_RATIO, api="cats") == 0.75
 
 
+def test_workers_that_jobs_ask_for_are_counted_while_they_have_work_for_them(exposure):
+    rows = [
+        row("a", state=State.RUNNING, workers=4, counts=Counts(enqueued=100)),
+        row("b", state=State.RUNNING, workers=3, exhausted=True, counts=Counts(enqueued=9, succeeded=7)),
+        row("c", state=State.RUNNING, counts=Counts(enqueued=100)),
+        row("d", state=State.SUCCEEDED, workers=8),
+    ]
+    exposure.show(lambda: row_readings(rows, ["cats", "dogs"], lambda: 175.0))
+    samples = shown_by(exposure)
+
+    assert value(samples, jobs.JOB_WORKERS_WANTED, api="cats") == 4 + 2
+    assert value(samples, jobs.JOB_WORKERS_WANTED, api="dogs") == 0
+
+
 def test_without_a_timeout_there_is_no_deadline_to_be_near(exposure):
     exposure.show(lambda: row_readings([row(state=State.RUNNING)], ["cats"], lambda: 175.0))
 

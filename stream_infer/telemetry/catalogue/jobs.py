@@ -50,6 +50,13 @@ JOB_ITEMS_WAITING: Final = Gauge(
     "Items of jobs that are published and have not ended, all jobs together. Above 0 without a worker in the API's "
     "group: nobody works for a waiting job.",
 )
+JOB_WORKERS_WANTED: Final = Gauge(
+    "stream_infer_job_workers_wanted",
+    OfApi,
+    _TRACKER,
+    "Workers that jobs under way ask for with `workers`, together, and of each no more than it has items left. Sum "
+    "over trackers. Beside the lag it is what an autoscaler goes by.",
+)
 JOB_DEADLINE_SECONDS: Final = Gauge(
     "stream_infer_job_deadline_seconds",
     OfApi,
