@@ -148,8 +148,7 @@ class Finalizer:
             if isinstance(record, EndOfPartition):
                 backlog.end(record.offset, now)
             else:
-                job_id = (record.key or b"").decode(errors="replace")
-                backlog.see(job_id, record.offset, _status(record), now)
+                _see(backlog, record, now)
         self._owned.drop_stale()
 
     def _settle(self) -> None:
@@ -250,14 +249,21 @@ class Finalizer:
                 self._producer.close()
 
 
-def _status(message: Message) -> JobStatus | None:
-    if message.value is None:
-        return None
+def _see(backlog: Backlog, message: Message, now: float) -> None:
     try:
-        status = decode_status(message.value)
-        if status.job_id.encode() != message.key:
-            raise ValueError(f"it speaks of {status.job_id!r}")
-        return status
+        status = _status(message)
     except ValueError as error:
         log.warning("status_unreadable", topic=message.topic, offset=message.offset, error=str(error))
+        backlog.pass_over(message.offset, now)
+    else:
+        backlog.see((message.key or b"").decode(errors="replace"), message.offset, status, now)
+
+
+def _status(message: Message) -> JobStatus | None:
+    """None: a tombstone. Raises ValueError."""
+    if message.value is None:
         return None
+    status = decode_status(message.value)
+    if status.job_id.encode() != message.key:
+        raise ValueError(f"it speaks of {status.job_id!r}")
+    return status

@@ -160,7 +160,7 @@ class Roles(GatewayHarness):
         """Garbage, and what is right but for one value, in the name of the job and in others."""
         topics, made = self.topics, []
         every = (topics.jobs, topics.status, topics.checkpoints, topics.progress, topics.manifests, topics.replays)
-        for topic in (*every, topics.logs):
+        for topic in (*every, topics.webhooks, topics.logs):
             keys = [job_id, f"{job_id}/x", f"job:{job_id}", "t-0-5", "../..", "\x00", "job:"]
             for value in self._chance.sample(FRAGMENTS, 15):
                 made.append(OutgoingRecord(topic, self._chance.choice(keys).encode(), value))
