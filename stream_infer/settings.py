@@ -12,13 +12,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from stream_infer.http_settings import LISTEN, ApiWebhook, GatewaySettings, MetricsSettings, WebhooksSettings
 from stream_infer.predictor_settings import CortexPredictor, PredictorSettings, SettingsPart
 from stream_infer.results import Results
-from stream_infer.security_settings import SecuritySettings, TlsSettings
-from stream_infer.webhooks import WebhookEvent, WebhookSecret, WebhookUrl
+from stream_infer.security_settings import SecuritySettings
 
 MIB = 1024 * 1024
-_LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
@@ -63,61 +62,11 @@ class LimitSettings(SettingsPart):
     requests_per_second: float | None = Field(default=None, gt=0)
 
 
-class GatewaySettings(SettingsPart):
-    """`public_url`: where others reach it, such as by a proxy in front of it; links in webhooks begin so.
-
-    `api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
-    is asked for a key, and nothing beyond loopback is listened on.
-    """
-
-    listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
-    api_keys_file: Path | None = None
-    tls: TlsSettings | None = None
-
-    @property
-    def scheme(self) -> Literal["http", "https"]:
-        return "http" if self.tls is None else "https"
-
-
-class MetricsSettings(SettingsPart):
-    """Where a role without HTTP of its own serves `/metrics`, `/healthz` and `/readyz`; under `up` each has a port.
-
-    None: 127.0.0.1:9400, or any free port where that is taken.
-    """
-
-    listen: str | None = Field(default=None, pattern=_LISTEN)
-
-
 class JobsSettings(SettingsPart):
     """`partitions` of the job-keyed topics can never change; `retention` is how long a job is remembered."""
 
     partitions: int = Field(default=4, ge=1)
     retention: float = Field(default=30 * 86400.0, gt=0)
-
-
-class WebhooksSettings(SettingsPart):
-    """How the end of jobs is told, and where for those that name no place themselves.
-
-    `url` and `events` hold for all APIs that say nothing else; no `events` means every one. Each of `secrets` signs: so
-    a new one is put beside the old one until all receivers know it. An attempt has `timeout` seconds; the next ones
-    come at growing distances, until the event is `give_up_after` seconds old.
-    """
-
-    url: WebhookUrl | None = None
-    events: list[WebhookEvent] | None = None
-    secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)
-    timeout: float = Field(default=15.0, gt=0, le=300)
-    give_up_after: float = Field(default=3 * 86400.0, gt=0)
-    allow_private_addresses: bool = False
-
-
-class ApiWebhook(SettingsPart):
-    """Where the end of an API's jobs is told, in place of what `webhooks` says for all of them."""
-
-    url: WebhookUrl
-    events: list[WebhookEvent] | None = None
-    secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)
 
 
 class IntakeSettings(SettingsPart):
@@ -232,7 +181,7 @@ class RealtimeSettings(SettingsPart):
     """
 
     replicas: int = Field(default=1, ge=0, le=256)
-    listen: str = Field(default="127.0.0.1:8090", pattern=_LISTEN)
+    listen: str = Field(default="127.0.0.1:8090", pattern=LISTEN)
     addresses: list[Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+$")]] = Field(default_factory=list)
     max_in_flight: int = Field(default=512, ge=1)
     max_in_flight_bytes: int = Field(default=64 * MIB, ge=1)

@@ -44,7 +44,7 @@ def api_key(invocation: Invocation) -> str | None:
 def configured_url(ctx: typer.Context) -> str:
     """Where the configuration says that the gateway listens; without a file, where it does by default."""
     from stream_infer.configuration import DEFAULT_FILE
-    from stream_infer.settings import GatewaySettings
+    from stream_infer.http_settings import GatewaySettings
 
     invocation = invocation_of(ctx)
     has_file = invocation.config_file() is not None or DEFAULT_FILE.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
+from stream_infer.http_settings import GatewaySettings
 from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
@@ -12,7 +13,7 @@ from stream_infer.predictor_settings import (
     SageMakerPredictor,
     TorchvisionPredictor,
 )
-from stream_infer.settings import ApiSettings, GatewaySettings, Settings
+from stream_infer.settings import ApiSettings, Settings
 
 _WEIGHT_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 

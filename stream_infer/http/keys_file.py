@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from stream_infer.errors import ConfigError
 from stream_infer.http.keys import KeyEntry, KeyRing
 from stream_infer.http.reloading import Reloading
-from stream_infer.settings import GatewaySettings
+from stream_infer.http_settings import GatewaySettings
 
 SETTING = "gateway.api_keys_file"
 # The file's own limit: whoever reads YAML that anybody may have written builds what it says.

@@ -29,8 +29,9 @@ from stream_infer.http import listening as listening_module
 from stream_infer.http.keys import NewKey, Scope, new_key
 from stream_infer.http.keys_file import entry_text
 from stream_infer.http.tls import open_tls
+from stream_infer.http_settings import GatewaySettings
 from stream_infer.security_settings import TlsSettings
-from stream_infer.settings import GatewaySettings, RealtimeSettings, Settings
+from stream_infer.settings import RealtimeSettings, Settings
 from tests.support.certificates import Authority
 from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.realtime import realtime_settings, replica

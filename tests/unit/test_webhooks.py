@@ -14,9 +14,10 @@ from multidict import CIMultiDict
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from stream_infer.http_settings import WebhooksSettings
 from stream_infer.jobs.spec import JobSpec, WebhookSpec
 from stream_infer.redaction import redact_text
-from stream_infer.settings import Settings, WebhooksSettings
+from stream_infer.settings import Settings
 from stream_infer.webhooks import key_of, new_secret, shown_url, signed_headers
 
 ROOT = Path(__file__).resolve().parents[2]
