@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 (how each begins)
+SECRET_PREFIX = "whsec_"  # noqa: S105 (how each begins)  # nosec B105
 ID_PREFIX = "msg_"
 LONGEST_URL = 2048
 _FEWEST_BYTES, _MOST_BYTES, _NEW_BYTES = 24, 64, 32

@@ -62,7 +62,7 @@ class Notes:
         for sending in answered:
             before = deliveries.get(sending.key)
             if before is not None and before.is_pending:
-                chance = random.random()  # noqa: S311 - of a delay
+                chance = random.random()  # noqa: S311 - of a delay  # nosec B311
                 changes[before.key] = settled(before, _answer(sending.answer), now, chance)
         return changes | self._wished(share, under_way, now)
 

@@ -60,7 +60,7 @@ def _own_servers(settings: Settings) -> Iterator[Target]:
 
 def _local(listen: str) -> str:
     host, _, port = listen.rpartition(":")
-    return f"{_HOST}:{port}" if host in ("localhost", "0.0.0.0") else listen  # noqa: S104 - where it can be asked
+    return f"{_HOST}:{port}" if host in ("localhost", "0.0.0.0") else listen  # noqa: S104 - asked  # nosec B104
 
 
 def file_sd(targets: Sequence[Target]) -> list[dict[str, object]]:

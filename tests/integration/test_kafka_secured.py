@@ -220,8 +220,10 @@ def test_each_role_works_with_the_rights_of_the_table_and_with_no_fewer(
 
 
 def _do_everything(client: HttpClient, said: Callable[[], str]) -> None:
-    """A job with a dead letter, a hook and its replay, one that is stopped, one that times out, items without a job; the
-    ends are told to a receiver that is away."""
+    """A job with a dead letter, a hook and its replay, one that is stopped, one that times out, items without a job.
+
+    Their ends are told to a receiver that is away.
+    """
     path = "/v1/apis/echo/jobs"
 
     def ended(job_id: str) -> Any:

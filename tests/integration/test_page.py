@@ -97,9 +97,7 @@ def runs(harness: GatewayHarness, job: str, seconds: int = 40) -> None:
 def fails(harness: GatewayHarness, job: str | None, folder: Path) -> None:
     place = folder / "blurred.png"
     place.write_bytes(picture(40))
-    unlike = Failure(
-        Stage.PREDICT, "pictures.TooBlurred", "sharpness 3.1 is below 10", "Traceback: …\n"
-    )
+    unlike = Failure(Stage.PREDICT, "pictures.TooBlurred", "sharpness 3.1 is below 10", "Traceback: …\n")
     undecodable = Failure(Stage.DECODE, "stream_infer.errors.UndecodableItem", HOSTILE)
     reference = b'{"uri":"%s","content_type":"image/png"}' % place.as_uri().encode()
     harness.reject(

@@ -21,8 +21,8 @@ Every role serves `/metrics` for Prometheus, `/healthz` (the process answers) an
 
 On `metrics.listen` nobody is asked for a key; what is served are the names of APIs and routes, exception classes, and
 numbers. In a container set `STREAM_INFER__METRICS__LISTEN=0.0.0.0:9400`, and let a network policy say who may ask. The
-gateway and realtime replicas ask for a key with the scope `read` where there are [keys](security.md#api-keys): Prometheus
-has it from `authorization: {credentials_file: …}`.
+gateway and realtime replicas ask for a key with the scope `read` where there are [keys](security.md#api-keys):
+Prometheus has it from `authorization: {credentials_file: …}`.
 
 Under `up` each process has a port of its own, and `STATE_DIR/prometheus/targets.json` lists them all:
 

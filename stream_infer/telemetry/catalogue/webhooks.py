@@ -33,6 +33,6 @@ WEBHOOK_OLDEST_AGE: Final = Gauge(
     "stream_infer_webhooks_oldest_age_seconds",
     OfApi,
     _GATEWAY,
-    "How long ago the oldest of these happened; 0 where there is none. Rising for hours: a receiver is away. Each gateway "
-    "sees those of its partitions: take the maximum.",
+    "How long ago the oldest of these happened; 0 where there is none. Rising for hours: a receiver is away. Each "
+    "gateway sees those of its partitions: take the maximum.",
 )
