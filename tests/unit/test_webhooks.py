@@ -51,7 +51,7 @@ def test_a_message_of_another_time_is_refused_by_whoever_gets_it_again() -> None
 
 @pytest.mark.parametrize(
     "secret",
-    ["", "hunter2", "whsec_", "whsec_hunter2", SECRET.removeprefix("whsec_"), "whsec_" + "ä" * 40,
+    ["", "hunter2", "whsec_", "whsec_hunter2", base64.b64encode(b"x" * 32).decode(), "whsec_" + "ä" * 40,
      "whsec_" + base64.b64encode(b"x" * 23).decode(), "whsec_" + base64.b64encode(b"x" * 65).decode()],
 )  # fmt: skip
 def test_what_is_no_secret_is_refused_without_being_shown(secret: str) -> None:
