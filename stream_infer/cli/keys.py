@@ -44,7 +44,9 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: keys of one name are one caller.")],
     scope: Annotated[
         list[ScopeChoice],
-        typer.Option("--scope", help="read; submit: jobs, items, predictions; admin: all. Repeatable."),
+        typer.Option(
+            "--scope", metavar="SCOPE", help="read; submit: jobs, items, predictions; admin: all. Repeatable."
+        ),
     ],
     expires_days: Annotated[
         int | None, typer.Option("--expires-days", min=1, max=36500, metavar="N", help="Good for so many days.")
