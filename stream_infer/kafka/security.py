@@ -3,12 +3,15 @@ parts for the tracker, whose client is another one."""
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import structlog
 import urllib3
 from urllib3.exceptions import HTTPError
 
@@ -18,8 +21,11 @@ from stream_infer.security_settings import OAuthSettings, SecuritySettings
 # A token is renewed when this part of its time is over, as librdkafka does.
 _RENEWED_AFTER = 0.8
 _ASK_TIMEOUT_S = 10.0
+# Of an endpoint that did not answer, while the token is still good.
+_ASK_AGAIN_S = 5.0
 # Of a token that does not say how long it is good for.
 _PRESUMED_S = 60.0
+_LOG = structlog.get_logger(__name__)
 
 
 def librdkafka_security(security: SecuritySettings) -> dict[str, Any]:
@@ -73,10 +79,38 @@ def _oidc(oauth: OAuthSettings) -> dict[str, str]:
 
 
 class Token(NamedTuple):
-    """`renew_at`: from when on another is asked for, by the monotonic clock."""
+    """`renew_at`: from when on another is asked for; `ends_at`: until when it is good. Both by the monotonic clock."""
 
     text: str
     renew_at: float
+    ends_at: float
+
+
+def _ask(oauth: OAuthSettings) -> bytes:
+    """The endpoint's answer. Blocks for up to 10 s. Raises ServiceUnavailable."""
+    fields = {"grant_type": "client_credentials"} | ({} if oauth.scope is None else {"scope": oauth.scope})
+    login = base64.b64encode(f"{oauth.client_id}:{oauth.client_secret}".encode()).decode()
+    timeout = urllib3.Timeout(total=_ASK_TIMEOUT_S)
+    try:
+        with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
+            answer = pool.request(
+                "POST",
+                oauth.token_endpoint,
+                fields=fields,
+                headers={"Authorization": f"Basic {login}"},
+                encode_multipart=False,
+                redirect=False,
+            )
+    except HTTPError as error:
+        raise ServiceUnavailable(
+            f"no token for Kafka: {oauth.token_endpoint} does not answer ({type(error).__name__})"
+        ) from None
+    if answer.status != 200:
+        raise ServiceUnavailable(
+            f"no token for Kafka: {oauth.token_endpoint} answers {answer.status} to {oauth.client_id}; "
+            "are kafka.security.oauth.client_id and client_secret right?"
+        )
+    return answer.data
 
 
 @dataclass(slots=True)
@@ -85,13 +119,23 @@ class Tokens:
     uses it."""
 
     oauth: OAuthSettings
+    ask: Callable[[OAuthSettings], bytes] = _ask
+    clock: Callable[[], float] = time.monotonic
     _token: Token | None = None
 
     def current(self) -> str:
-        """Blocks for up to 10 s where a new one is needed. Raises ServiceUnavailable."""
-        now = time.monotonic()
-        if self._token is None or now >= self._token.renew_at:
-            self._token = token_in(_ask(self.oauth), now, self.oauth.token_endpoint)
+        """Blocks for up to 10 s where a new one is needed. Raises ServiceUnavailable where there is none to be had, and
+        the last one has ended."""
+        now, held = self.clock(), self._token
+        if held is not None and now < held.renew_at:
+            return held.text
+        try:
+            self._token = token_in(self.ask(self.oauth), now, self.oauth.token_endpoint)
+        except ServiceUnavailable as error:
+            if held is None or self.clock() >= held.ends_at:
+                raise
+            _LOG.warning("token_not_renewed", reason=str(error), good_for_s=round(held.ends_at - now))
+            self._token = held._replace(renew_at=self.clock() + _ASK_AGAIN_S)
         return self._token.text
 
 
@@ -104,25 +148,6 @@ def token_in(answer: bytes, now: float, where: str) -> Token:
         raise ServiceUnavailable(f"{where} answers no token: there is no access_token in its JSON") from None
     if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():
         raise ServiceUnavailable(f"{where} answers an access_token that is no text")
-    return Token(text, now + lives_s * _RENEWED_AFTER)
-
-
-def _ask(oauth: OAuthSettings) -> bytes:
-    fields = {"grant_type": "client_credentials"} | ({} if oauth.scope is None else {"scope": oauth.scope})
-    headers = urllib3.make_headers(basic_auth=f"{oauth.client_id}:{oauth.client_secret}")
-    timeout = urllib3.Timeout(total=_ASK_TIMEOUT_S)
-    try:
-        with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
-            answer = pool.request(
-                "POST", oauth.token_endpoint, fields=fields, headers=headers, encode_multipart=False, redirect=False
-            )
-    except HTTPError as error:
-        raise ServiceUnavailable(
-            f"no token for Kafka: {oauth.token_endpoint} does not answer ({type(error).__name__})"
-        ) from None
-    if answer.status != 200:
-        raise ServiceUnavailable(
-            f"no token for Kafka: {oauth.token_endpoint} answers {answer.status} to {oauth.client_id}; "
-            "are kafka.security.oauth.client_id and client_secret right?"
-        )
-    return answer.data
+    if not lives_s > 0:  # or no number at all, which JSON of Python's may hold
+        lives_s = _PRESUMED_S
+    return Token(text, now + lives_s * _RENEWED_AFTER, now + lives_s)

@@ -13,8 +13,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import faust
     from aiokafka.abc import AbstractTokenProvider
+    from aiokafka.errors import KafkaConnectionError
     from faust.types.auth import CredentialsT
 
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.kafka.security import Tokens, tls_context
 from stream_infer.security_settings import OAuthSettings, SecuritySettings
 from stream_infer.settings import Settings
@@ -127,7 +129,12 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # published without 
         self._asking = threading.Lock()
 
     async def token(self) -> str:
-        return await asyncio.to_thread(self._current)
+        """Raises KafkaConnectionError, and nothing else: aiokafka takes that for a broker that is away, and tries again.
+        Any other error would end the task that follows the brokers' metadata, which nobody starts again (0.14)."""
+        try:
+            return await asyncio.to_thread(self._current)
+        except ServiceUnavailable as error:
+            raise KafkaConnectionError(str(error)) from error
 
     def extensions(self) -> dict[str, str]:
         return self._extensions

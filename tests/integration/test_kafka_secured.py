@@ -31,7 +31,7 @@ from stream_infer.webhooks import new_secret
 from tests.support.certificates import Authority
 from tests.support.gateway import HttpClient
 from tests.support.roles import running
-from tests.support.secured_kafka import Decision, SecuredKafka, token_endpoint
+from tests.support.secured_kafka import Decision, SecuredKafka, TokenEndpoint, token_endpoint
 from tests.support.services import missing
 from tests.support.settings import predictor, settings_for
 
@@ -76,15 +76,15 @@ def test_both_clients_log_in_as_they_are_told(
     user = "plain" if how == "PLAIN" else f"user-{how.lower()}"
     secured.allow(user, [*rights(Role.TOPICS, topics, names), *rights(Role.TRACKER, topics, names)])
     with ExitStack() as stack:
-        bootstrap, asked = secured.sasl_ssl, []
+        bootstrap = secured.sasl_ssl
+        endpoint: TokenEndpoint | None = None
         security: dict[str, Any] = {"protocol": "SASL_SSL", "sasl_mechanism": how, "ca_file": secured.authority.file}
         match how:
             case "PLAIN":
                 security |= {"username": user, "password": "plain-password"}
             case "OAUTHBEARER":
-                url, asked = stack.enter_context(token_endpoint({user: "s3cret"}))
-                oauth = {"token_endpoint": url, "client_id": user, "client_secret": "s3cret", "scope": "kafka"}
-                security |= {"oauth": oauth}
+                endpoint = stack.enter_context(token_endpoint({user: "s3cret"}))
+                security |= {"oauth": oauth_of(endpoint.url, user)}
             case "certificate":
                 pair, bootstrap = secured.certificate(user), secured.ssl
                 security = {"protocol": "SSL", "ca_file": secured.authority.file}
@@ -101,9 +101,50 @@ def test_both_clients_log_in_as_they_are_told(
             publisher.close()
             [status] = eventually(lambda: _statuses(plain))
             assert (status.job_id, status.api) == ("a", "echo")
-        if how == "OAUTHBEARER":
-            assert set(asked) == {user}
+        if endpoint is not None:
+            assert (set(endpoint.granted), endpoint.refused) == ({user}, [])
     assert [denied for denied in secured.broker.decisions() if denied.user == user and not denied.is_allowed] == []
+
+
+def oauth_of(url: str, user: str, secret: str = "s3cret") -> dict[str, str]:
+    return {"token_endpoint": url, "client_id": user, "client_secret": secret, "scope": "kafka"}
+
+
+def test_tokens_are_renewed_and_an_endpoint_that_is_away_ends_nobody(
+    secured: SecuredKafka, tmp_path: Path, topic_prefix: str
+) -> None:
+    """Tokens of 8 s, and a broker that ends connections whose token has ended: the tracker loses all of its own while
+    nobody gives it another, and goes on once somebody does. librdkafka brings the next one in time."""
+    plain = settings_for(secured.broker.bootstrap_servers, topic_prefix, tmp_path)
+    topics, user = Topics(topic_prefix), "renewing"
+    secured.allow(user, [*rights(Role.TOPICS, topics, ["echo"]), *rights(Role.TRACKER, topics, ["echo"])])
+    admin.apply(plain)
+
+    def submit(publisher: Publisher, job_id: str) -> None:
+        event = Submitted(job_id=job_id, at=time.time(), api="echo")
+        publisher.publish([OutgoingRecord(topics.progress, job_id.encode(), encode_event(event))], 60.0)
+
+    with token_endpoint({user: "s3cret"}, lives_s=8) as endpoint:
+        settings = with_kafka(
+            plain, secured.sasl_ssl, protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER",
+            ca_file=secured.authority.file, oauth=oauth_of(endpoint.url, user),
+        )  # fmt: skip
+        publisher = Publisher(settings.kafka, "test")
+        with running(lambda stop, ready: run_tracker(settings, stop, ready)):
+            submit(publisher, "a")
+            eventually(lambda: len(_statuses(plain)) == 1)
+            asked = len(endpoint.granted)
+            eventually(lambda: len(endpoint.granted) >= asked + 3)  # the ends of several tokens
+            submit(publisher, "b")
+            eventually(lambda: len(_statuses(plain)) == 2)
+
+            endpoint.is_away = True
+            eventually(lambda: len(endpoint.refused) >= 6)
+            time.sleep(10)  # beyond the end of every token that there is
+            endpoint.is_away = False
+            submit(publisher, "c")
+            assert {one.job_id for one in eventually(lambda: (found := _statuses(plain))[2:] and found)} == {*"abc"}
+        publisher.close()
 
 
 def _statuses(settings: Settings) -> list[Any]:
@@ -130,9 +171,9 @@ def test_who_is_not_let_in_is_told_within_seconds(
             case "authority":
                 security["ca_file"] = Authority(tmp_path, "a stranger").file
             case "secret":
-                url, _ = stack.enter_context(token_endpoint({"somebody": "right"}))
-                oauth = {"token_endpoint": url, "client_id": "somebody", "client_secret": "wrong"}
-                security = {**security, "sasl_mechanism": "OAUTHBEARER", "oauth": oauth}
+                endpoint = stack.enter_context(token_endpoint({"somebody": "right"}))
+                del security["username"], security["password"]
+                security |= {"sasl_mechanism": "OAUTHBEARER", "oauth": oauth_of(endpoint.url, "somebody", "wrong")}
         settings = with_kafka(settings_for("", topic_prefix, tmp_path), secured.sasl_ssl, **security)
         began = time.monotonic()
         with pytest.raises(ServiceUnavailable) as caught:

@@ -1,11 +1,13 @@
 """A real Kafka that asks for TLS, a login and rights, and writes down what of them was used."""
 
+import base64
 import json
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,8 @@ def _overrides(plain: int, sasl: int, tls: int, broker: Pair, authority: Authori
         mechanism("scram-sha-512"): f"{_SECURITY}.scram.ScramLoginModule required;",
         # Takes tokens that nobody has signed: what is tested is how clients come by theirs.
         mechanism("oauthbearer"): f"{_SECURITY}.oauthbearer.OAuthBearerLoginModule required;",
+        # A connection is good for as long as its token. librdkafka brings the next one; aiokafka's is ended (KIP-368).
+        "listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms": "3600000",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(broker.both),
         "ssl.truststore.type": "PEM",
@@ -173,13 +177,20 @@ def _overrides(plain: int, sasl: int, tls: int, broker: Pair, authority: Authori
     }  # fmt: skip
 
 
-@contextmanager
-def token_endpoint(secrets: dict[str, str], lives_s: int = 300) -> Iterator[tuple[str, list[str]]]:
-    """An OAuth 2 token endpoint for the clients of these ids and secrets; and who has asked it, in turn."""
-    import base64
-    import time
+@dataclass(slots=True)
+class TokenEndpoint:
+    """`granted` and `refused`: who has asked it, in turn. While it `is_away` it answers 503."""
 
-    asked: list[str] = []
+    url: str = ""
+    granted: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+
+@contextmanager
+def token_endpoint(secrets: dict[str, str], lives_s: int = 300) -> Iterator[TokenEndpoint]:
+    """An OAuth 2 token endpoint for the clients of these ids and secrets."""
+    endpoint = TokenEndpoint()
 
     def part(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
@@ -189,17 +200,17 @@ def token_endpoint(secrets: dict[str, str], lives_s: int = 300) -> Iterator[tupl
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             given = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
             client, _, secret = given.partition(":")
-            asked.append(client)
             now = int(time.time())
             claims = {"sub": client, "iat": now, "exp": now + lives_s, "scope": "kafka"}
             token = f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}."
             body = json.dumps({"access_token": token, "token_type": "Bearer", "expires_in": lives_s}).encode()
-            is_known = secrets.get(client) == secret
-            self.send_response(200 if is_known else 401)
+            status = 503 if endpoint.is_away else 200 if secrets.get(client) == secret else 401
+            (endpoint.granted if status == 200 else endpoint.refused).append(client)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body) if is_known else 2))
+            self.send_header("Content-Length", str(len(body) if status == 200 else 2))
             self.end_headers()
-            self.wfile.write(body if is_known else b"{}")
+            self.wfile.write(body if status == 200 else b"{}")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -207,8 +218,9 @@ def token_endpoint(secrets: dict[str, str], lives_s: int = 300) -> Iterator[tupl
     server = ThreadingHTTPServer((HOST, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, name="tokens", daemon=True)
     thread.start()
+    endpoint.url = f"http://{HOST}:{server.server_port}/token"
     try:
-        yield f"http://{HOST}:{server.server_port}/token", asked
+        yield endpoint
     finally:
         server.shutdown()
         server.server_close()

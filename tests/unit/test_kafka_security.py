@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from stream_infer.errors import ConfigError, ServiceUnavailable
 from stream_infer.kafka.client import client_config
 from stream_infer.kafka.rights import Operation, Resource, Right, Role, rights, rows
-from stream_infer.kafka.security import Token, librdkafka_security, tls_context, token_in
-from stream_infer.security_settings import SecuritySettings
+from stream_infer.kafka.security import Token, Tokens, librdkafka_security, tls_context, token_in
+from stream_infer.security_settings import OAuthSettings, SecuritySettings
 from stream_infer.settings import KafkaSettings
 from stream_infer.topics import Topics
 
@@ -98,8 +98,36 @@ def test_a_file_that_is_no_certificate_is_said(tmp_path: Path) -> None:
 
 def test_a_token_is_used_for_four_fifths_of_its_time() -> None:
     answer = b'{"access_token": "t", "expires_in": 300, "token_type": "Bearer"}'
-    assert token_in(answer, 1000.0, "idp") == Token("t", 1240.0)
-    assert token_in(b'{"access_token": "t"}', 0.0, "idp") == Token("t", 48.0)
+    assert token_in(answer, 1000.0, "idp") == Token("t", 1240.0, 1300.0)
+    assert token_in(b'{"access_token": "t"}', 0.0, "idp") == Token("t", 48.0, 60.0)
+    for none in (b"0", b"-1", b"NaN"):
+        assert token_in(b'{"access_token": "t", "expires_in": %b}' % none, 0.0, "idp") == Token("t", 48.0, 60.0)
+
+
+def test_a_token_is_asked_for_again_before_it_ends_and_kept_where_nobody_answers() -> None:
+    """It is good for 100 s: used until 80, from then on asked for each 5 s, and an error from 100 on."""
+    asked: list[float] = []
+    now, is_away = 0.0, False
+
+    def ask(_oauth: OAuthSettings) -> bytes:
+        asked.append(now)
+        if is_away:
+            raise ServiceUnavailable("the endpoint is away")
+        return b'{"access_token": "t%d", "expires_in": 100}' % len(asked)
+
+    tokens = Tokens(OAuthSettings.model_validate(OAUTH), ask, lambda: now)
+    assert tokens.current() == "t1"
+    now = 79.9
+    assert tokens.current() == "t1"
+    is_away = True
+    for now in (80.0, 82.0, 85.0, 99.0):
+        assert tokens.current() == "t1"
+    assert asked == [0.0, 80.0, 85.0, 99.0]
+    now = 104.0
+    with pytest.raises(ServiceUnavailable):
+        tokens.current()
+    is_away = False
+    assert tokens.current() == "t6"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import sys
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from stream_infer.jobs.events import Exhausted, Finalized, Submitted
+from stream_infer.local.free_ports import find_free
 from stream_infer.security_settings import SecuritySettings
 from stream_infer.settings import Settings
 from stream_infer.tracker.app import create_app, credentials, leave_unawaited
@@ -231,6 +233,16 @@ def test_a_secured_kafka_is_met_with_the_same_protocol(
     assert isinstance(context, ssl.SSLContext) is encrypted
     if protocol.startswith("SASL"):
         assert (found.username, found.password, found.mechanism.value) == ("u", "p", security["sasl_mechanism"])
+
+
+def test_a_token_that_cannot_be_had_is_a_broker_that_is_away_to_aiokafka() -> None:
+    """Whatever else is raised ends a task of aiokafka's that nobody starts again."""
+    oauth = {"token_endpoint": f"http://127.0.0.1:{find_free(1)[0]}/token", "client_id": "c", "client_secret": "s"}
+    found: Any = credentials(
+        SecuritySettings.model_validate({"protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "oauth": oauth})
+    )
+    with pytest.raises(KafkaConnectionError, match="no token for Kafka"):
+        asyncio.run(found.oauth_cb.token())
 
 
 def test_plain_text_needs_no_credentials() -> None:
