@@ -28,24 +28,28 @@ class Reloading(Generic[T]):
         self._what = what
         self._files = tuple(files)
         self._read = read
+        self._fault = ""
         # Before the first reading: what changes meanwhile is seen the next time.
         self._mark = self._look()
         self.value = read()
 
     def refresh(self) -> bool:
-        """Reads again where something has changed; True: there is another value. In the thread that uses it.
+        """Reads again where something has changed; True: there is another value. One thread at a time calls it.
 
-        A fault is logged, and what was read before stays: half a file must not lock everybody out.
+        A fault is logged once, and what was read before stays: half a file must not lock everybody out. It is tried
+        again at each call: who mends the rights of a file leaves its content, and so its mark, as they were.
         """
         mark = self._look()
         if mark == self._mark:
             return False
-        self._mark = mark
         try:
             self.value = self._read()
         except ConfigError as error:
-            _log.error("not_reloaded", what=self._what, reason=str(error), still="what was read before")
+            if str(error) != self._fault:
+                _log.error("not_reloaded", what=self._what, reason=str(error), still="what was read before")
+            self._fault = str(error)
             return False
+        self._mark, self._fault = mark, ""
         _log.info("reloaded", what=self._what, files=[str(file) for file in self._files])
         return True
 
@@ -63,10 +67,8 @@ class Reloading(Generic[T]):
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            # Looked at in a thread, read in the loop: a certificate must not change below a handshake.
             try:
-                if await asyncio.to_thread(self._look) != self._mark:
-                    self.refresh()
+                await asyncio.to_thread(self.refresh)
             except Exception:  # noqa: BLE001 - or nothing would ever be read again, and nobody would know
                 _log.exception("not_reloaded", what=self._what)
 

@@ -10,28 +10,30 @@ from stream_infer.security_settings import TlsSettings
 
 
 def open_tls(tls: TlsSettings | None) -> Reloading[ssl.SSLContext] | None:
-    """The context that a server listens with, the same one for ever; None: no TLS. Raises ConfigError."""
+    """A server may listen with any context that was read: each handshake is by the last one. None: no TLS.
+
+    Raises ConfigError.
+    """
     if tls is None:
         return None
-    context = _context()
 
-    def load() -> ssl.SSLContext:
-        # Into another one first: a certificate that does not belong to its key would leave the context with half of
-        # each, as between the two steps of a renewal.
-        _load(_context(), tls)
-        _load(context, tls)
+    def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = reloading.value
+
+    def read() -> ssl.SSLContext:
+        # A new one each time: a context holds one certificate for each kind of key, so that one of an RSA key would
+        # stay beside its successor of an elliptic one, and be shown to some after its end.
+        context = _loaded(tls)
+        context.sni_callback = choose  # OpenSSL asks it also where a client names no host
         return context
 
-    return Reloading("the certificate", [tls.certificate_file, tls.private_key_file], load)
+    reloading = Reloading("the certificate", [tls.certificate_file, tls.private_key_file], read)
+    return reloading
 
 
-def _context() -> ssl.SSLContext:
+def _loaded(tls: TlsSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _load(context: ssl.SSLContext, tls: TlsSettings) -> None:
     try:
         # A password, or OpenSSL asks the terminal for that of an encrypted key.
         context.load_cert_chain(tls.certificate_file, tls.private_key_file, password="")  # nosec B106
@@ -40,3 +42,4 @@ def _load(context: ssl.SSLContext, tls: TlsSettings) -> None:
             f"gateway.tls: {tls.certificate_file} and {tls.private_key_file} cannot be used: {error}. The first has "
             "the certificate and those that lead to its root, the second its key without a password, both as PEM"
         ) from None
+    return context

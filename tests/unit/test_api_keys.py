@@ -2,11 +2,13 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from multidict import CIMultiDict
+from structlog.testing import capture_logs
 
 from stream_infer.errors import ConfigError
 from stream_infer.gateway.access import RULES
@@ -266,6 +268,29 @@ def test_a_file_that_changes_is_read_again_and_a_broken_one_changes_nothing(tmp_
     file.write_text(entry_text(new.entry))
     assert keys.refresh()
     assert keys.value.find(old.key) is None, "taken back"
+
+
+def test_a_file_that_cannot_be_read_is_told_once_and_tried_until_it_can(tmp_path: Path) -> None:
+    """As where its rights are mended, which changes neither its content nor its time."""
+    said: list[str | None] = [None]
+
+    def read() -> str:
+        if said[0] is not None:
+            raise ConfigError(said[0])
+        return "read"
+
+    file = tmp_path / "keys.yaml"
+    file.write_text("1")
+    reloading = Reloading("API keys", [file], read)
+    file.write_text("22")
+    with capture_logs() as lines:
+        for fault in ("Permission denied", "Permission denied", "is no YAML"):
+            said[0] = fault
+            assert not reloading.refresh()
+        said[0] = None
+        assert reloading.refresh()
+        assert not reloading.refresh()
+    assert [line.get("reason") for line in lines] == ["Permission denied", "is no YAML", None]
 
 
 def test_a_link_that_leads_elsewhere_is_a_change(tmp_path: Any) -> None:
