@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -63,15 +67,32 @@ def entry_text(entry: KeyEntry) -> str:
 
 
 def add_entry(file: Path, entry: KeyEntry) -> None:
-    """Puts the entry at the end of the file, which may not be there yet; nothing else of it changes, comments neither.
+    """Puts the entry at the end of the file, which may not be there yet; nothing else of it changes, neither comments
+    nor whose it is and who may read it, and a link to it stays one.
 
-    A reader sees the file before or after, never half. Raises ConfigError where the file is none that can be added to.
+    A reader sees the file before or after, never half; of two at once each one's entry is there. Raises ConfigError
+    where the file is none that can be added to.
     """
+    target = file.resolve()
+    try:
+        with _alone(target.parent):
+            after = _with_entry(target, entry)
+            _replace(target, after)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{SETTING}: {file} cannot be written by this user ({error.strerror}): add this by hand\n{entry_text(entry)}"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{SETTING}: {file} cannot be written: {error.strerror or error}") from None
+
+
+def _with_entry(file: Path, entry: KeyEntry) -> str:
+    """The file's text with the entry behind it. Raises ConfigError."""
     try:
         before = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         before = ""
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{SETTING}: {file} cannot be read: {error}") from None
     known = keys_in(before, str(file))
     after = before + ("" if before.endswith("\n") or not before else "\n") + entry_text(entry)
@@ -81,12 +102,32 @@ def add_entry(file: Path, entry: KeyEntry) -> None:
         whole = KeyRing()
     if len(whole) != len(known) + 1:
         raise ConfigError(f"{file} is no list of one entry a line: add this by hand\n{entry_text(entry)}")
+    return after
+
+
+def _replace(file: Path, text: str) -> None:
+    """By another one of the same owner and rights: whoever could read it can."""
     part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        part.write_text(after, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+        if file.exists():
+            like = file.stat()
+            os.chown(part, like.st_uid, like.st_gid)
+            part.chmod(stat.S_IMODE(like.st_mode))
         part.replace(file)
-    except OSError as error:
-        raise ConfigError(f"{SETTING}: {file} cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else adds to a file of the folder while the block runs."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 _EXAMPLE = KeyEntry.model_validate(

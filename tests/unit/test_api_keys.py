@@ -1,6 +1,8 @@
 """Keys, their file, and what each lets in."""
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,34 @@ def test_a_file_of_keys_is_read_and_added_to_and_keeps_its_comments(tmp_path: An
     assert text.startswith("# who may do what\n")
     assert len(text.splitlines()) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["keys.yaml"]
+
+
+def test_a_file_that_is_added_to_keeps_its_rights_and_a_link_leads_to_it(tmp_path: Path) -> None:
+    file, link = tmp_path / "v1.yaml", tmp_path / "keys.yaml"
+    file.write_text(entry_text(made().entry))
+    file.chmod(0o640)
+    link.symlink_to("v1.yaml")
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 5678)
+    before = file.stat()
+    add_entry(link, made().entry)
+
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert link.is_symlink()
+    assert len(read_keys(link)) == 2
+
+
+def test_of_two_that_add_at_once_each_ones_entry_is_there(tmp_path: Path) -> None:
+    file, entries = tmp_path / "keys.yaml", [made().entry for _ in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda entry: add_entry(file, entry), entries))
+    assert {entry.id for entry in read_keys(file)} == {entry.id for entry in entries}
+
+
+def test_a_place_for_the_file_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written: No such file"):
+        add_entry(tmp_path / "none" / "keys.yaml", made().entry)
 
 
 def test_a_file_that_is_no_list_of_lines_is_left_as_it_is(tmp_path: Any) -> None:
