@@ -60,11 +60,6 @@ RULES = (
 )
 
 
-def is_secret(name: str) -> bool:
-    """Whether what bears this name is hidden."""
-    return _SECRET_NAME.search(name) is not None
-
-
 def redact_text(text: str) -> str:
     """`text` with everything that looks like a secret replaced."""
     plain = text.casefold()
@@ -76,7 +71,7 @@ def redact_text(text: str) -> str:
 
 def redact(name: str, value: Any) -> Any:
     """`value` as it may be logged under `name`. Numbers are no secrets."""
-    if isinstance(value, str | bytes) and is_secret(name):
+    if isinstance(value, str | bytes) and _SECRET_NAME.search(name):
         return HIDDEN
     if isinstance(value, str):
         return redact_text(value)

@@ -25,10 +25,9 @@ from stream_infer.engine.stderr import StderrPump
 from stream_infer.engine.tuning import TuningLimits
 from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, FrameReader, ToChild, pack
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.redaction import is_secret
 
 HEARTBEATS_PER_TIMEOUT = 4
-# What the environment says to stream-infer begins so.
+# What the environment says to stream-infer begins so, and a predictor is not told by it.
 _OURS = "STREAM_INFER_"
 _DUMP_S = 0.3
 _REAP_S = 1.0
@@ -188,8 +187,9 @@ def _spawn(fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]
 
 
 def environment_of_child() -> dict[str, str]:
-    """Ours without our own secrets: a predictor has no use for the password of Kafka, or for an API key."""
-    return {name: text for name, text in os.environ.items() if not (name.startswith(_OURS) and is_secret(name))}
+    """Ours without our own settings: a predictor has no use for the password of Kafka, which may stand in any of them
+    (`STREAM_INFER__KAFKA__SECURITY={password: …}`), or for an API key."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
 
 
 def _describe(returncode: int | None) -> str:

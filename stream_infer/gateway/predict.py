@@ -30,6 +30,7 @@ async def read_call(request: web.Request) -> Call:
     asks."""
     refuse_strangers(request.headers.get("Origin"), request.headers.get("Host"))
     body, sent = await read_body(request), caller_of(request).sent
-    own = "" if sent is None else sent.header.lower()
-    headers = {name.lower(): value for name, value in request.headers.items() if name.lower() != own}
-    return Call(body, headers, request.rel_url.raw_query_string, None if sent is None else sent.key)
+    key = None if sent is None else sent.key
+    # In every header: some clients send it in two.
+    headers = {name.lower(): value for name, value in request.headers.items() if key is None or key not in value}
+    return Call(body, headers, request.rel_url.raw_query_string, key)

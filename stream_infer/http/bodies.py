@@ -16,6 +16,7 @@ SILENCE_S = 30.0
 # And one that sends a byte now and then has so long, and for each second more has to send so many bytes.
 GRACE_S = 60.0
 SLOWEST_BYTES_PER_S = 4096
+OF_KEY = "request_bytes of this API key"
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -30,7 +31,7 @@ async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIte
     """
     limit, named = _limit(request, most)
     if limit is not None and (request.content_length or 0) > limit:
-        raise _too_large(limit, named)
+        raise too_large(limit, named)
     loop = asyncio.get_running_loop()
     size, waited_s = 0, 0.0
     while True:
@@ -47,7 +48,7 @@ async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIte
         waited_s += loop.time() - began
         size += len(chunk)
         if limit is not None and size > limit:
-            raise _too_large(limit, named)
+            raise too_large(limit, named)
         if is_too_slow(waited_s, size):
             detail = f"Of the body {size} bytes came in {waited_s:.0f} s; {SLOWEST_BYTES_PER_S} a second is the least."
             raise _slow(detail)
@@ -62,11 +63,12 @@ def _limit(request: web.Request, most: int | None) -> tuple[int | None, str]:
     """The smaller one, and what it is called."""
     own = caller_of(request).request_bytes
     if own is not None and (not most or own < most):
-        return own, "request_bytes of this API key"
+        return own, OF_KEY
     return most or None, "limits.request_bytes"
 
 
-def _too_large(limit: int, named: str) -> Problem:
+def too_large(limit: int, named: str) -> Problem:
+    """`named`: what says so."""
     detail = f"The body has more than {limit} bytes, which is {named}; for many items use a file, or POST …/items."
     return Problem(ProblemKind.TOO_LARGE, detail)
 

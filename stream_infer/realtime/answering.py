@@ -12,8 +12,9 @@ from stream_infer.engine.requests import pack_request
 from stream_infer.errors import UndecodableItem
 from stream_infer.http.admission import entry_of
 from stream_infer.http.answers import HealthBody
+from stream_infer.http.bodies import OF_KEY, too_large
 from stream_infer.http.json_text import to_json
-from stream_infer.http.keys import KEY_HEADERS, KeyRing, Scope, SentKey
+from stream_infer.http.keys import KEY_HEADERS, KeyEntry, KeyRing, Scope, SentKey
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.reloading import Reloading
 from stream_infer.http.requests import JSON_TYPE, TIMEOUT, read_timeout, refuse_strangers
@@ -75,9 +76,26 @@ class Answering:
         self._path = f"/v1/apis/{terms.api}/predict"
         self._target = self._path.encode()
 
+    def refusal(self, head: Request, length: int | None) -> Problem | None:
+        """Why the body of such a request, of so many bytes (None: nobody knows), need not come: whoever has no key must
+        not fill our memory. Must not block."""
+        if self._keys is None:
+            return None
+        is_item = self._is_item(head)
+        try:
+            if is_item:
+                _require_size(_sent_key(self._keys.value, head, Scope.SUBMIT)[0], length or 0)
+                return None
+            self._other(head)
+            return Problem(ProblemKind.MALFORMED_REQUEST, "A body comes with predictions alone.")
+        except Problem as problem:
+            if is_item:
+                self._observer.refused(problem.status)
+            return problem
+
     def answer(self, request: Request, asker: Asker) -> int:
         """Takes the request; must not block. The token of its place at the desk, or 0: it is answered already."""
-        is_item = request.target.partition(b"?")[0] == self._target and request.method == b"POST"
+        is_item = self._is_item(request)
         try:
             if is_item:
                 return self._predict(request, asker)
@@ -95,6 +113,9 @@ class Answering:
     def leave(self, token: int) -> None:
         """The asker has gone."""
         self._desk.leave(token)
+
+    def _is_item(self, request: Request) -> bool:
+        return request.target.partition(b"?")[0] == self._target and request.method == b"POST"
 
     def _predict(self, request: Request, asker: Asker) -> int:
         if self._keys is not None:
@@ -177,15 +198,22 @@ def content_type_of(request: Request) -> str:
 
 
 def _admitted(ring: KeyRing, request: Request) -> Request:
-    """The request without the key that lets it in. Raises Problem."""
-    own = _sent_key(ring, request, Scope.SUBMIT).header.lower().encode()
-    return request._replace(headers={name: text for name, text in request.headers.items() if name != own})
+    """The request without the key that lets it in, wherever it stands. Raises Problem."""
+    entry, sent = _sent_key(ring, request, Scope.SUBMIT)
+    _require_size(entry, len(request.body))
+    key = sent.key.encode("latin-1")
+    return request._replace(headers={name: text for name, text in request.headers.items() if key not in text})
 
 
-def _sent_key(ring: KeyRing, request: Request, scope: Scope) -> SentKey:
+def _sent_key(ring: KeyRing, request: Request, scope: Scope) -> tuple[KeyEntry, SentKey]:
     """Raises Problem where it may not do that."""
     said = {name: request.headers[low].decode("latin-1") for name, low in _KEY_HEADERS if low in request.headers}
-    return entry_of(ring, said, scope, time.time())[1]
+    return entry_of(ring, said, scope, time.time())
+
+
+def _require_size(entry: KeyEntry, length: int) -> None:
+    if entry.request_bytes is not None and length > entry.request_bytes:
+        raise too_large(entry.request_bytes, OF_KEY)
 
 
 def _with_request(payload: Payload, request: Request) -> Payload:

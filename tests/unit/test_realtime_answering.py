@@ -131,6 +131,40 @@ def test_no_predictor_sees_the_key_and_it_may_have_an_authorization_of_its_own()
     ]
 
 
+def test_a_key_that_is_sent_in_two_headers_is_taken_out_of_both():
+    mine = new_key("a", [Scope.SUBMIT])
+    keys = Reloading("API keys", [], lambda: KeyRing([mine.entry]))
+    twice = post(b"1", content_type=JSON, x_api_key=mine.key, authorization=f"Bearer {mine.key}", cookie=f"k={mine.key}")
+    _, engine = asked(twice, shows_requests=True, keys=keys)
+    assert unpack_request(engine.payloads[0])[2] == {"content-type": JSON}
+
+
+def test_a_large_body_is_refused_by_its_head_and_a_key_has_a_size_of_its_own():
+    mine, small, reader = (
+        new_key(name, [scope]) for name, scope in (("a", Scope.SUBMIT), ("b", Scope.SUBMIT), ("c", Scope.READ))
+    )
+    entries = [mine.entry, small.entry.model_copy(update={"request_bytes": 3}), reader.entry]
+    keys = Reloading("API keys", [], lambda: KeyRing(entries))
+    answering = Answering(Terms("echo", 5.0, 2, keys=keys), None, Fetcher())
+
+    def refused(length, **headers):
+        problem = answering.refusal(post(b"", **headers), length)
+        return problem and problem.status
+
+    assert refused(100_000, x_api_key=mine.key) is None
+    assert refused(None, x_api_key=mine.key) is None
+    assert refused(100_000, x_api_key=small.key) == 413
+    assert refused(100_000, x_api_key=reader.key) == 403
+    assert refused(None) == 401
+    assert answering.refusal(Request(b"POST", b"/elsewhere", {}, b""), None).status == 404
+    assert answering.refusal(Request(b"GET", b"/healthz", {}, b""), None).status == 400
+    assert Answering(Terms("echo", 5.0, 2), None, Fetcher()).refusal(post(b""), None) is None
+
+    replies, _ = asked(post(b"123", x_api_key=small.key), post(b"1234", x_api_key=small.key), keys=keys)
+    assert [reply.status for reply in replies] == [200, 413]
+    assert b"of this API key" in replies[1].body
+
+
 def test_with_keys_its_numbers_need_one_that_may_read():
     reader, submitter = (new_key(name, [scope]) for name, scope in (("a", Scope.READ), ("b", Scope.SUBMIT)))
     keys = Reloading("API keys", [], lambda: KeyRing([reader.entry, submitter.entry]))
