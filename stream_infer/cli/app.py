@@ -32,6 +32,7 @@ from stream_infer.cli import (
 )
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import StreamInferError
+from stream_infer.redaction import redact_text
 from stream_infer.telemetry.logs import configure_logs
 
 _UNEXPECTED = """\
@@ -112,5 +113,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for who cannot read it
         if invocation.debug:
             traceback.print_exc()
-        sys.stderr.write(_UNEXPECTED.format(kind=type(error).__name__, error=error) + "\n")
+        sys.stderr.write(_UNEXPECTED.format(kind=type(error).__name__, error=redact_text(str(error))) + "\n")
         sys.exit(1)

@@ -31,13 +31,18 @@ def api_key(invocation: Invocation) -> str | None:
     read the arguments of a command. Raises UsageError."""
     file = invocation.key_file
     if file is None:
-        return invocation.environ.get(KEY_VARIABLE, "").strip() or None
+        key = invocation.environ.get(KEY_VARIABLE, "").strip()
+        return _checked(key, KEY_VARIABLE) if key else None
     try:
-        key = file.read_text(encoding="utf-8").strip()
+        return _checked(file.read_text(encoding="utf-8").strip(), f"--key-file {file}")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--key-file {file} cannot be read: {error}") from None
+
+
+def _checked(key: str, where: str) -> str:
+    """Or whoever sends it would say what is wrong with it, and show it."""
     if not key.isascii() or not key.isprintable() or " " in key or not key:
-        raise UsageError(f"--key-file {file} holds no key: it has the key alone, as `stream-infer keys new` shows it")
+        raise UsageError(f"{where} holds no key: it has the key alone, as `stream-infer keys new` shows it")
     return key
 
 

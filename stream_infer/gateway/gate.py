@@ -20,6 +20,7 @@ from stream_infer.http.problems import Handler, Problem, ProblemKind
 from stream_infer.http.rates import Bucket, Rate, take
 from stream_infer.http.reloading import Reloading
 
+_SHOWN = 200
 _log = structlog.get_logger(__name__)
 
 
@@ -71,7 +72,14 @@ def guarding(gate: Gate) -> Middleware:
         try:
             caller = gate.admit(rule, request.headers)
         except Problem as problem:
-            _log.warning("refused", method=request.method, path=request.path, problem=problem.kind.slug)
+            _log.warning(
+                "refused",
+                method=request.method,
+                path=request.path[:_SHOWN],
+                problem=problem.kind.slug,
+                reason=problem.document.detail,  # names the key where it is known, and no secret
+                remote=request.remote,
+            )
             return rule.words(problem)
         request[CALLER] = caller
         # So that `submitted`, `stop_requested` and the like say by whom.

@@ -1,11 +1,13 @@
 """Keys, their file, and what each lets in."""
 
+import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from structlog.testing import capture_logs
 
 from stream_infer.errors import ConfigError
 from stream_infer.gateway.access import RULES
-from stream_infer.gateway.gate import Gate
+from stream_infer.gateway.gate import Gate, guarding
 from stream_infer.http.admission import entry_of
 from stream_infer.http.keys import KeyEntry, KeyRing, NewKey, Scope, SentKey, hash_of, new_key, sent_key
 from stream_infer.http.keys_file import add_entry, entry_text, keys_in, read_keys
@@ -146,6 +148,24 @@ def test_one_action_of_a_path_may_ask_for_less() -> None:
     for target in ("SageMaker.CreateTransformJob", "SageMaker.StopTransformJob", "SageMaker.Else", ""):
         with pytest.raises(Problem, match="scope submit"):
             gate.admit(rule, CIMultiDict({"X-API-Key": key, "X-Amz-Target": target}))
+
+
+def test_the_log_says_who_was_refused_what_and_from_where() -> None:
+    mine, theirs = made(Scope.SUBMIT), made()
+    guard = guarding(gate_for(mine.entry))
+    route = SimpleNamespace(resource=SimpleNamespace(canonical="/v1/jobs"))
+
+    async def ask(key: str) -> int:
+        headers, info = CIMultiDict({"X-API-Key": key}), SimpleNamespace(route=route)
+        request = SimpleNamespace(match_info=info, headers=headers, method="GET", path="/v1/jobs", remote="10.1.2.3")
+        return (await guard(cast(Any, request), cast(Any, None))).status
+
+    with capture_logs() as lines:
+        assert [asyncio.run(ask(key)) for key in (mine.key, theirs.key)] == [403, 401]
+    assert [line["problem"] for line in lines] == ["scope-missing", "no-key"]
+    assert all(line["remote"] == "10.1.2.3" for line in lines)
+    assert f"{mine.entry.id} of nightly has submit" in lines[0]["reason"]
+    assert not [line for line in lines if mine.key in str(line) or theirs.key in str(line)]
 
 
 def test_an_open_route_asks_for_nothing_and_believes_nothing() -> None:

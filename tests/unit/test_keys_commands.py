@@ -95,6 +95,10 @@ def test_a_client_takes_its_key_from_a_file_before_the_environment(tmp_path: Pat
         file.write_text(wrong)
         with pytest.raises(UsageError, match="holds no key"):
             api_key(Invocation(key_file=file, environ=environ))
+    for wrong in ("two words", "si_1_x\nsi_2_y", "é"):
+        with pytest.raises(UsageError, match="STREAM_INFER_API_KEY holds no key") as caught:
+            api_key(Invocation(environ={"STREAM_INFER_API_KEY": wrong}))
+        assert wrong not in str(caught.value)
     with pytest.raises(UsageError, match="cannot be read"):
         api_key(Invocation(key_file=tmp_path / "none", environ=environ))
 
