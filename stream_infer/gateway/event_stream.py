@@ -6,6 +6,8 @@ import asyncio
 
 from aiohttp import web
 
+from stream_infer.http.callers import caller_of
+
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_S = 10.0
 _STALLED_S = 30.0
@@ -26,6 +28,9 @@ class EventStream:
         await self.write(f": {greeting}\n\n".encode())
 
     def require_listener(self) -> None:
+        """Raises where there is none, or none that may listen any more."""
+        if not caller_of(self._request).is_let_in():
+            raise ConnectionResetError("the key was taken back")
         if self._request.transport is None or self._request.transport.is_closing():
             raise ConnectionResetError("the client has gone")
 

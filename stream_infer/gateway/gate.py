@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 from structlog.contextvars import bound_contextvars
 
 from stream_infer.gateway.access import ACTION_HEADER, RULES, Rule, path_of, route_name
-from stream_infer.http.admission import caller_with, entry_of
+from stream_infer.http.admission import entry_of, still_lets_in
 from stream_infer.http.callers import CALLER, Caller
 from stream_infer.http.keys import KeyEntry, KeyRing, Scope
 from stream_infer.http.problems import Handler, Problem, ProblemKind
@@ -41,7 +41,11 @@ class Gate:
             return Caller()
         entry, sent = entry_of(self.keys.value, headers, scope, self.clock())
         self._require_turn(entry)
-        return caller_with(entry, sent)
+
+        def is_let_in() -> bool:
+            return still_lets_in(self.keys.value, sent.key, scope, self.clock())
+
+        return Caller(entry.name, entry.id, entry.request_bytes, sent, is_let_in)
 
     def _require_turn(self, entry: KeyEntry) -> None:
         """By the caller's name: a second key is no second allowance."""

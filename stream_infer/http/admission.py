@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stream_infer.http.callers import Caller
 from stream_infer.http.keys import KeyEntry, KeyRing, Scope, SentKey, sent_key
 from stream_infer.http.problems import Problem, ProblemKind
 
@@ -33,8 +32,10 @@ def entry_of(ring: KeyRing, headers: Mapping[str, str], scope: Scope, now: float
     return entry, sent
 
 
-def caller_with(entry: KeyEntry, sent: SentKey) -> Caller:
-    return Caller(entry.name, entry.id, entry.request_bytes, sent)
+def still_lets_in(ring: KeyRing, key: str, scope: Scope, now: float) -> bool:
+    """As `entry_of` would say of it now."""
+    entry = ring.find(key)
+    return entry is not None and entry.may(scope) and not entry.has_expired(now)
 
 
 def _no_key(detail: str) -> Problem:

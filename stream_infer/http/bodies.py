@@ -25,11 +25,13 @@ async def read_body(request: web.Request) -> bytes:
 
 
 async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIterator[bytes]:
-    """The body as it comes; `most` bytes of it, and never more than the caller's key allows. Raises as `read_body`.
+    """The body as it comes; `most` bytes of it, and never more than the caller's key allows. Raises as `read_body`, and
+    once that key is taken back.
 
     What counts is how long we wait for the client, not how long what is done with the bytes takes.
     """
     limit, named = _limit(request, most)
+    caller = caller_of(request)
     if limit is not None and (request.content_length or 0) > limit:
         raise too_large(limit, named)
     loop = asyncio.get_running_loop()
@@ -52,6 +54,8 @@ async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIte
         if is_too_slow(waited_s, size):
             detail = f"Of the body {size} bytes came in {waited_s:.0f} s; {SLOWEST_BYTES_PER_S} a second is the least."
             raise _slow(detail)
+        if not caller.is_let_in():
+            raise Problem(ProblemKind.NO_KEY, f"The API key was taken back, or ended, behind {size} bytes of the body.")
         yield chunk
 
 

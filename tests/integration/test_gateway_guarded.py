@@ -176,8 +176,12 @@ def test_a_key_is_rotated_while_the_gateway_runs(client: HttpClient, keys_file: 
     eventually(lambda: _status(client, new.key) == 200)
     assert _status(client, old.key) == 200, "both, until clients have the new one"
 
-    keys_file.write_text((before + entry_text(new.entry)).replace(entry_text(old.entry), ""))
-    eventually(lambda: _status(client, old.key) == 401)
+    with closing(ask("GET", f"{client.url}/v1/events", headers={"X-API-Key": old.key}, preload_content=False)) as events:
+        following = events.stream(1)
+        assert next(following) == b":"
+        keys_file.write_text((before + entry_text(new.entry)).replace(entry_text(old.entry), ""))
+        eventually(lambda: _status(client, old.key) == 401)
+        list(following)  # to its end: without one this times out
     assert _status(client, new.key) == 200
 
     keys_file.write_text(before)

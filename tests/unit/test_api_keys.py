@@ -16,8 +16,10 @@ from structlog.testing import capture_logs
 
 from stream_infer.errors import ConfigError
 from stream_infer.gateway.access import RULES
+from stream_infer.gateway.event_stream import EventStream
 from stream_infer.gateway.gate import Gate, guarding
 from stream_infer.http.admission import entry_of
+from stream_infer.http.callers import CALLER, Caller
 from stream_infer.http.keys import KeyEntry, KeyRing, NewKey, Scope, SentKey, hash_of, new_key, sent_key
 from stream_infer.http.keys_file import add_entry, entry_text, keys_in, read_keys
 from stream_infer.http.problems import Problem, ProblemKind
@@ -137,6 +139,35 @@ def gate_for(*entries: KeyEntry, rate: float | None = None, at: list[float] | No
     times = at or [0.0]
     ring = Reloading("API keys", [], lambda: KeyRing(entries))
     return Gate(ring, rate, {}, clock=lambda: NOW, monotonic=lambda: times[0])
+
+
+def test_who_was_let_in_is_so_until_the_key_is_taken_back_or_ends() -> None:
+    times, end = [NOW], datetime.fromtimestamp(NOW + 10, UTC)
+    key, entry = made(Scope.READ, expires=end)
+    gate = Gate(Reloading("API keys", [], lambda: KeyRing([entry])), None, {}, clock=lambda: times[0])
+    caller = gate.admit(RULES["GET /v1/events"], {"X-API-Key": key})
+
+    assert caller.is_let_in()
+    times[0] = NOW + 10
+    assert not caller.is_let_in(), "it has ended"
+    times[0] = NOW
+    for taken in ([], [entry.model_copy(update={"scopes": frozenset({Scope.SUBMIT})})]):
+        gate.keys.value = KeyRing(taken)
+        assert not caller.is_let_in()
+    gate.keys.value = KeyRing([entry])
+    assert caller.is_let_in()
+
+
+def test_a_stream_ends_once_its_key_is_taken_back() -> None:
+    class Request(dict[Any, Any]):
+        path, transport = "/v1/events", SimpleNamespace(is_closing=lambda: False)
+
+    let_in = [True]
+    stream = EventStream(cast(Any, Request({CALLER: Caller("reader", is_let_in=lambda: let_in[0])})))
+    stream.require_listener()
+    let_in[0] = False
+    with pytest.raises(ConnectionResetError, match="taken back"):
+        stream.require_listener()
 
 
 def test_one_action_of_a_path_may_ask_for_less() -> None:

@@ -1,6 +1,7 @@
 """Bodies of requests, from a client that means ill."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,9 +30,10 @@ class Asked(dict[Any, Any]):
     """As much of a request as is read here."""
 
     def __init__(
-        self, *chunks: bytes | None, most: int = 10, length: int | None = None, own: int | None = None
-    ) -> None:
-        super().__init__({CALLER: Caller("nightly", "id", own)})
+        self, *chunks: bytes | None, most: int = 10, length: int | None = None, own: int | None = None,
+        is_let_in: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
+        super().__init__({CALLER: Caller("nightly", "id", own, is_let_in=is_let_in)})
         self.content = Content(*chunks)
         self.client_max_size = most
         self.content_length = length
@@ -65,6 +67,12 @@ def test_a_key_may_have_a_smaller_limit_and_no_larger_one() -> None:
     assert (problem.status, "request_bytes of this API key" in problem.document.detail) == (413, True)
     assert refusal(Asked(b"12345678901", own=1000)).document.detail.count("limits.request_bytes") == 1
     assert read(Asked(b"1234", own=4)) == b"1234"
+
+
+def test_a_body_ends_where_its_key_is_taken_back() -> None:
+    answers = iter([True, False])
+    problem = refusal(Asked(b"123", b"456", b"789", is_let_in=lambda: next(answers)))
+    assert (problem.status, "behind 6 bytes" in problem.document.detail) == (401, True)
 
 
 def test_a_client_that_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
