@@ -67,6 +67,21 @@ class SecuritySettings(SettingsPart):
             raise ValueError(f"{self.sasl_mechanism} needs username and password")
         if (self.certificate_file is None) != (self.private_key_file is None):
             raise ValueError("certificate_file and private_key_file belong together: set both")
-        if self.ca_file is not None and not self.is_encrypted:
-            raise ValueError(f"ca_file says whom to trust, and with {self.protocol} nobody is asked who they are")
+        unused = self._unused()
+        if unused is not None:
+            how = f"protocol {self.protocol}" + (f" and {self.sasl_mechanism}" if self.sasl_mechanism else "")
+            raise ValueError(f"{unused} is not used with {how}, and would secure nothing: leave it out, or say how")
         return self
+
+    def _unused(self) -> str | None:
+        """What is set for nothing: whoever sets it believes that it is used."""
+        is_login = self.is_authenticated and self.sasl_mechanism != "OAUTHBEARER"
+        used = {
+            "ca_file": self.is_encrypted,
+            "certificate_file": self.is_encrypted,
+            "private_key_password": self.private_key_file is not None,
+            "username": is_login,
+            "password": is_login,
+            "oauth": self.sasl_mechanism == "OAUTHBEARER",
+        }
+        return next((name for name, is_used in used.items() if getattr(self, name) is not None and not is_used), None)

@@ -59,7 +59,7 @@ class LimitSettings(SettingsPart):
     payload_bytes: int = Field(default=1 * MIB, gt=0)
     upload_bytes: int = Field(default=1024 * MIB, gt=0)
     uploads: int = Field(default=4, ge=1)
-    requests_per_second: float | None = Field(default=None, gt=0)
+    requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class JobsSettings(SettingsPart):

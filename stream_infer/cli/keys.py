@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,9 +67,9 @@ def new(
     """Make an API key. The key is shown this once; what is kept is its hash."""
     from stream_infer.http.keys_file import add_entry, entry_text
 
-    made = _made(name, scope, expires_days)
     limits = {"requests_per_second": requests_per_second, "request_bytes": request_bytes}
-    entry = made.entry.model_copy(update=limits)
+    made = _made(name, scope, expires_days, limits)
+    entry = made.entry
     if add:
         place = _keys_file(ctx, file)
         add_entry(place, entry)
@@ -104,7 +104,7 @@ def ls(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Outpu
         typer.echo("There is no key, so nobody is let in. `stream-infer keys new NAME --scope submit --add` makes one.")
 
 
-def _made(name: str, scopes: list[ScopeChoice], expires_days: int | None) -> NewKey:
+def _made(name: str, scopes: list[ScopeChoice], expires_days: int | None, limits: dict[str, Any]) -> NewKey:
     from pydantic import ValidationError
 
     from stream_infer.http.keys import Scope, new_key
@@ -113,8 +113,11 @@ def _made(name: str, scopes: list[ScopeChoice], expires_days: int | None) -> New
     if expires_days is not None:
         expires = (datetime.now(UTC) + timedelta(days=expires_days)).replace(microsecond=0)
     try:
-        return new_key(name, [Scope(scope.value) for scope in scopes], expires)
-    except ValidationError:
+        return new_key(name, [Scope(scope.value) for scope in scopes], expires, **limits)
+    except ValidationError as error:
+        wrong = str(error.errors()[0]["loc"][0])
+        if wrong in limits:
+            raise UsageError(f"--{wrong.replace('_', '-')} {limits[wrong]} is no limit: write a number") from None
         raise UsageError(
             f"{name!r} is no name for a key: 64 letters, digits, '.', '-', '_' and '@' at most, first a letter or digit"
         ) from None

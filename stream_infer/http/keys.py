@@ -49,7 +49,7 @@ class KeyEntry(BaseModel):
     scopes: frozenset[Scope] = Field(min_length=1)
     hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     expires: AwareDatetime | None = None
-    requests_per_second: float | None = Field(default=None, gt=0)
+    requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     burst: int | None = Field(default=None, ge=1)
     request_bytes: int | None = Field(default=None, gt=0)
 
@@ -68,11 +68,27 @@ class NewKey(NamedTuple):
     entry: KeyEntry
 
 
-def new_key(name: str, scopes: Iterable[Scope], expires: datetime | None = None) -> NewKey:
-    """Raises pydantic's ValidationError for a name or scopes that no entry can have."""
+def new_key(
+    name: str,
+    scopes: Iterable[Scope],
+    expires: datetime | None = None,
+    *,
+    requests_per_second: float | None = None,
+    request_bytes: int | None = None,
+) -> NewKey:
+    """Raises pydantic's ValidationError for a name, scopes or limits that no entry can have."""
     key_id = secrets.token_hex(_ID_BYTES)
     key = f"{PREFIX}{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    return NewKey(key, KeyEntry(id=key_id, name=name, scopes=frozenset(scopes), hash=hash_of(key), expires=expires))
+    entry = KeyEntry(
+        id=key_id,
+        name=name,
+        scopes=frozenset(scopes),
+        hash=hash_of(key),
+        expires=expires,
+        requests_per_second=requests_per_second,
+        request_bytes=request_bytes,
+    )
+    return NewKey(key, entry)
 
 
 def hash_of(key: str) -> str:

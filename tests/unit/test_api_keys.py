@@ -313,6 +313,7 @@ def test_a_file_that_is_no_list_of_lines_is_left_as_it_is(tmp_path: Any) -> None
         ("- {id: a, name: n, scopes: [read], hash: plain}", "entry 1: hash"),
         ("- {id: a, name: n, scopes: [read], hash: sha256:" + "0" * 64 + ", expires: 2030-01-01T00:00:00}", "expires"),
         ("- {id: a, name: n, scopes: [read], hash: sha256:" + "0" * 64 + ", more: 1}", "entry 1: more"),
+        ("- {id: a, name: n, scopes: [read], hash: sha256:" + "0" * 64 + ", requests_per_second: .inf}", "per_second"),
         ("[" * 5000, "is no YAML"),
     ],
 )

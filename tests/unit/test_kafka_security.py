@@ -68,7 +68,13 @@ def test_librdkafka_is_told_all_of_it(settings: SecuritySettings, expected: dict
         ({"protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "username": "u"}, "username and password"),
         ({"protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", **LOGIN}, "oauth"),
         ({"protocol": "SSL", "certificate_file": "/c"}, "belong together"),
-        ({"ca_file": "/ca"}, "nobody is asked"),
+        ({"ca_file": "/ca"}, "ca_file is not used with protocol PLAINTEXT"),
+        ({"certificate_file": "/c", "private_key_file": "/k"}, "certificate_file is not used"),
+        ({"protocol": "SSL", "private_key_password": "p"}, "private_key_password is not used"),
+        (LOGIN, "username is not used"),
+        ({"protocol": "SSL", **LOGIN}, "username is not used with protocol SSL,"),
+        ({"protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", **LOGIN, "oauth": OAUTH}, "oauth is not used"),
+        ({"protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "oauth": OAUTH, "password": "p"}, "password is not"),
     ],
 )
 def test_what_would_be_half_secured_is_no_configuration(fields: dict[str, Any], said: str) -> None:

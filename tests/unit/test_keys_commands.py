@@ -8,12 +8,14 @@ import pytest
 import yaml
 
 from stream_infer.cli.app import main
+from stream_infer.cli.check import Finding, check_gateway
 from stream_infer.cli.context import Invocation
 from stream_infer.cli.gateway_access import api_key
 from stream_infer.errors import UsageError
 from stream_infer.http.keys import Scope
 from stream_infer.http.keys_file import keys_in, read_keys
 from stream_infer.kafka.rights import Role, rights
+from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 
 API = {"name": "cats", "predictor": {"type": "native", "target": "model.py:Cats"}}
@@ -69,6 +71,8 @@ def test_without_add_the_entry_is_shown_for_the_file(folder: Path, capsys: pytes
         (["keys", "new", "a b", "--scope", "read"], "is no name for a key"),
         (["keys", "new", "a"], "--scope"),
         (["keys", "new", "a", "--scope", "write"], "write"),
+        (["keys", "new", "a", "--scope", "read", "--requests-per-second", "inf"], "--requests-per-second inf is no"),
+        (["keys", "new", "a", "--scope", "read", "--requests-per-second", "nan"], "--requests-per-second nan is no"),
         (["keys", "ls"], "keys.yaml"),
     ],
 )
@@ -101,6 +105,26 @@ def test_a_client_takes_its_key_from_a_file_before_the_environment(tmp_path: Pat
         assert wrong not in str(caught.value)
     with pytest.raises(UsageError, match="cannot be read"):
         api_key(Invocation(key_file=tmp_path / "none", environ=environ))
+
+
+def test_check_says_whether_the_gateway_may_listen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def found(**gateway: Any) -> Finding:
+        keys_file = folder / "keys.yaml"
+        settings = Settings.model_validate({"gateway": {"api_keys_file": keys_file, **gateway}, "apis": [API]})
+        return check_gateway(settings)
+
+    assert "there is no" in found().said
+    run("keys", "new", "a", "--scope", "read", "--add")
+    assert found(listen="0.0.0.0:8080") == Finding("gateway", 0, "0.0.0.0:8080, keys: 1")
+    assert found(api_keys_file=None) == Finding("gateway", 0, "127.0.0.1:8080, nobody is asked for a key")
+    for wrong, said in (
+        ({"listen": "0.0.0.0:8080", "api_keys_file": None}, "gateway.api_keys_file"),
+        ({"tls": {"certificate_file": "none.crt", "private_key_file": "none.key"}}, "none.crt"),
+    ):
+        finding = found(**wrong)
+        assert (finding.exit_code, said in finding.said) == (2, True), finding
+    realtime = Settings.model_validate({"apis": [API | {"realtime": {"listen": "0.0.0.0:8090"}}]})
+    assert "apis.cats.realtime.listen" in check_gateway(realtime).said
 
 
 def test_rights_are_listed_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

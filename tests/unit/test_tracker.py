@@ -22,6 +22,7 @@ from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.exactly_once import transport
 from stream_infer.tracker.rows import PartitionRows
 
+LOGIN = {"username": "u", "password": "p"}
 SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
 ENDED = [
     SUBMITTED,
@@ -220,14 +221,14 @@ def test_a_job_is_forgotten_when_its_end_is_past_retention(events: list[Any], no
     ("security", "protocol", "encrypted"),
     [
         ({"protocol": "SSL"}, "SSL", True),
-        ({"protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-256"}, "SASL_PLAINTEXT", False),
-        ({"protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512"}, "SASL_SSL", True),
+        ({"protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-256", **LOGIN}, "SASL_PLAINTEXT", False),
+        ({"protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", **LOGIN}, "SASL_SSL", True),
     ],
 )
 def test_a_secured_kafka_is_met_with_the_same_protocol(
     security: dict[str, str], protocol: str, encrypted: bool
 ) -> None:
-    found: Any = credentials(SecuritySettings(username="u", password="p", **security))
+    found: Any = credentials(SecuritySettings.model_validate(security))
     assert found.protocol.value == protocol
     context = found.ssl_context if protocol.startswith("SASL") else found.context
     assert isinstance(context, ssl.SSLContext) is encrypted
