@@ -29,6 +29,7 @@ from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
 from stream_infer.gateway.web_page import PageResource
 from stream_infer.gateway.webhooks import WebhooksResource
+from stream_infer.http.hosts import own_names_only
 from stream_infer.http.keys import KeyRing
 from stream_infer.http.problems import answer_with_problems
 from stream_infer.http.reloading import Reloading
@@ -45,6 +46,8 @@ def application(
     middlewares: list[Middleware] = [counting(requests), answer_with_problems]
     if keys is not None:
         middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
+    else:
+        middlewares.append(own_names_only(services.settings.gateway.hosts))
     app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)

@@ -80,7 +80,8 @@ def add_entry(file: Path, entry: KeyEntry) -> None:
             _replace(target, after)
     except PermissionError as error:
         raise ConfigError(
-            f"{SETTING}: {file} cannot be written by this user ({error.strerror}): add this by hand\n{entry_text(entry)}"
+            f"{SETTING}: {file} cannot be written by this user ({error.strerror}): add this by hand\n"
+            f"{entry_text(entry)}"
         ) from None
     except OSError as error:
         raise ConfigError(f"{SETTING}: {file} cannot be written: {error.strerror or error}") from None

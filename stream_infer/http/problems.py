@@ -39,6 +39,7 @@ class ProblemKind(Enum):
     NO_KEY = ("no-key", 401, "An API key is needed")
     SCOPE_MISSING = ("scope-missing", 403, "The API key may not do this")
     FOREIGN_ORIGIN = ("foreign-origin", 403, "A web page of another site asks")
+    FOREIGN_HOST = ("foreign-host", 403, "The server is called by a name that is not its own")
     UNKNOWN_PATH = ("unknown-path", 404, "There is nothing at this path")
     UNKNOWN_API = ("unknown-api", 404, "There is no such API")
     NO_REALTIME = ("no-realtime", 404, "The API answers no requests")

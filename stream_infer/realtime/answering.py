@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,6 +14,7 @@ from stream_infer.errors import UndecodableItem
 from stream_infer.http.admission import entry_of
 from stream_infer.http.answers import HealthBody
 from stream_infer.http.bodies import OF_KEY, too_large
+from stream_infer.http.hosts import require_own_name
 from stream_infer.http.json_text import to_json
 from stream_infer.http.keys import KEY_HEADERS, KeyEntry, KeyRing, Scope, SentKey
 from stream_infer.http.problems import Problem, ProblemKind
@@ -42,7 +44,8 @@ _KEY_HEADERS = tuple((name, name.lower().encode()) for name in KEY_HEADERS)
 class Terms:
     """`timeout_s`: what an item has without a wish of its own, and the longest such wish. `fetches` at a time.
 
-    `shows_requests`: the predictor sees headers and query. `keys`: whose keys let in; None: everybody comes in.
+    `shows_requests`: the predictor sees headers and query. `keys`: whose keys let in; None: everybody comes in, but no
+    page of a site that is called otherwise than by an address, localhost or one of `hosts`.
     """
 
     api: str
@@ -50,6 +53,7 @@ class Terms:
     fetches: int
     shows_requests: bool = False
     keys: Reloading[KeyRing] | None = None
+    hosts: Sequence[str] = ()
 
 
 class Answering:
@@ -71,6 +75,7 @@ class Answering:
         self._fetcher = fetcher
         self._shows_requests = terms.shows_requests
         self._keys = terms.keys
+        self._hosts = frozenset(name.lower() for name in terms.hosts)
         self._fetches = asyncio.Semaphore(terms.fetches)
         self._fetching: set[asyncio.Task[None]] = set()
         self._path = f"/v1/apis/{terms.api}/predict"
@@ -124,6 +129,8 @@ class Answering:
         if _ORIGIN in request.headers:
             host = request.headers.get(b"host", b"")
             refuse_strangers(request.headers[_ORIGIN].decode("latin-1"), host.decode("latin-1"))
+            if self._keys is None:
+                require_own_name(host.decode("latin-1"), self._hosts)
         wish = request.headers.get(_TIMEOUT)
         timeout_s = self._timeout_s if wish is None else min(self._timeout_s, read_timeout(wish.decode("latin-1")))
         if content_type == REFERENCE:

@@ -49,7 +49,7 @@ def begin(client: HttpClient, length: int, body: bytes) -> socket.socket:
     """An upload of which only `body` is sent so far."""
     place = urlsplit(client.url)
     connection = socket.create_connection((place.hostname or "", place.port or 0), timeout=20)
-    head = f"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Type: {OCTETS}\r\nContent-Length: {length}\r\n\r\n"
+    head = f"POST /v1/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: {OCTETS}\r\nContent-Length: {length}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 
