@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -19,13 +20,20 @@ class GatewaySettings(SettingsPart):
     """`public_url`: where others reach it, such as by a proxy in front of it; links in webhooks begin so.
 
     `api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
-    is asked for a key, and nothing beyond loopback is listened on.
+    is asked for a key, nothing beyond loopback is listened on, and a request has to call the server by an address, as
+    localhost, or by the host of `public_url`.
     """
 
     listen: str = Field(default="127.0.0.1:8080", pattern=LISTEN)
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
     api_keys_file: Path | None = None
     tls: TlsSettings | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By which it is called beside addresses and localhost, in lower case."""
+        host = None if self.public_url is None else urlsplit(self.public_url).hostname
+        return () if host is None else (host,)
 
     @property
     def scheme(self) -> Literal["http", "https"]:

@@ -47,7 +47,7 @@ def application(
     if keys is not None:
         middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
     else:
-        middlewares.append(own_names_only(services.settings.gateway.hosts))
+        middlewares.append(own_names_only(services.settings.gateway.names))
     app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)

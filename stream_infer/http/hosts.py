@@ -17,7 +17,8 @@ from stream_infer.http.problems import Handler, Problem, ProblemKind
 
 
 def require_own_name(host: str | None, names: Collection[str]) -> None:
-    """`host` as the request's header has it; `names`, in lower case, are ours beside addresses. Raises a Problem.
+    """`host` as the request's header has it; `names`, in lower case, are ours beside addresses and localhost. Raises a
+    Problem.
 
     A request without the header comes from no browser.
     """
@@ -25,17 +26,15 @@ def require_own_name(host: str | None, names: Collection[str]) -> None:
     if name and name not in names and not _leads_here_alone(name):
         detail = (
             f"This server is not called {name[:100]!r}: ask it by its address, or as localhost. Where a proxy passes "
-            "that name on, put it into gateway.hosts; or let clients bring keys (gateway.api_keys_file)."
+            "that name on, it belongs into gateway.public_url; or let clients bring keys (gateway.api_keys_file)."
         )
         raise Problem(ProblemKind.FOREIGN_HOST, detail)
 
 
 def own_names_only(names: Collection[str]) -> Middleware:
-    known = frozenset(name.lower() for name in names)
-
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        require_own_name(request.headers.get("Host"), known)
+        require_own_name(request.headers.get("Host"), names)
         return await handler(request)
 
     return check

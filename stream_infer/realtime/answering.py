@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -45,7 +44,7 @@ class Terms:
     """`timeout_s`: what an item has without a wish of its own, and the longest such wish. `fetches` at a time.
 
     `shows_requests`: the predictor sees headers and query. `keys`: whose keys let in; None: everybody comes in, but no
-    page of a site that is called otherwise than by an address, localhost or one of `hosts`.
+    page of a site that is called otherwise than by an address, localhost or one of `names`.
     """
 
     api: str
@@ -53,7 +52,7 @@ class Terms:
     fetches: int
     shows_requests: bool = False
     keys: Reloading[KeyRing] | None = None
-    hosts: Sequence[str] = ()
+    names: tuple[str, ...] = ()
 
 
 class Answering:
@@ -75,7 +74,7 @@ class Answering:
         self._fetcher = fetcher
         self._shows_requests = terms.shows_requests
         self._keys = terms.keys
-        self._hosts = frozenset(name.lower() for name in terms.hosts)
+        self._names = terms.names
         self._fetches = asyncio.Semaphore(terms.fetches)
         self._fetching: set[asyncio.Task[None]] = set()
         self._path = f"/v1/apis/{terms.api}/predict"
@@ -130,7 +129,7 @@ class Answering:
             host = request.headers.get(b"host", b"")
             refuse_strangers(request.headers[_ORIGIN].decode("latin-1"), host.decode("latin-1"))
             if self._keys is None:
-                require_own_name(host.decode("latin-1"), self._hosts)
+                require_own_name(host.decode("latin-1"), self._names)
         wish = request.headers.get(_TIMEOUT)
         timeout_s = self._timeout_s if wish is None else min(self._timeout_s, read_timeout(wish.decode("latin-1")))
         if content_type == REFERENCE:

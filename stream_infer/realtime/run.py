@@ -114,7 +114,7 @@ class _Role:
             self._settings.fetch.concurrency,
             shows_requests=self._api.predictor.sees_requests,
             keys=self._guards.keys,
-            hosts=self._settings.gateway.hosts,
+            names=self._settings.gateway.names,
         )
         answering = Answering(terms, desk, self._fetcher, self._exposure, metrics)
         server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes), connections)
