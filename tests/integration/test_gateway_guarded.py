@@ -334,6 +334,13 @@ def test_a_body_that_never_ends_is_not_waited_for(client: HttpClient, monkeypatc
         assert _raw(client, f"{head}\r\n\r\n{{").startswith(b"HTTP/1.1 408"), path
 
 
+def test_without_keys_a_page_whose_name_leads_here_is_not_answered(harness: GatewayHarness) -> None:
+    gateway = GatewaySettings(listen="127.0.0.1:0", public_url="https://infer.example")
+    with harness.gateway(harness.settings.model_copy(update={"gateway": gateway})) as client:
+        for host, status in (("rebound.example:8080", 403), ("infer.example", 200), ("localhost:1", 200)):
+            assert ask("GET", f"{client.url}/v1/jobs", headers={"Host": host}).status == status, host
+
+
 # TLS.
 
 
@@ -420,6 +427,8 @@ def test_a_replica_asks_for_the_key_that_the_gateway_passes_on(
         assert one.ask(b"1").status == 401
         assert one.ask(b"1", **bearer("reader")).status == 403
         assert one.ask(b"1", **bearer("submitter")).status == 200
+        assert one.ask(b"1" * 100_000).status == 401
+        assert one.ask(b"1" * 100_000, **bearer("small")).status == 413
 
         realtime = RealtimeSettings(addresses=[one.url])
         api = harness.settings.apis[0].model_copy(update={"realtime": realtime, "predictor": alone.apis[0].predictor})
