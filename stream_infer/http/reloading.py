@@ -44,9 +44,16 @@ class Reloading(Generic[T]):
             return False
         try:
             self.value = self._read()
-        except ConfigError as error:
+        except Exception as error:  # noqa: BLE001 - or nothing would ever be read again, and nobody would know
             if str(error) != self._fault:
-                _log.error("not_reloaded", what=self._what, reason=str(error), still="what was read before")
+                is_a_bug = not isinstance(error, ConfigError)
+                _log.error(
+                    "not_reloaded",
+                    what=self._what,
+                    reason=str(error),
+                    still="what was read before",
+                    exc_info=is_a_bug,
+                )
             self._fault = str(error)
             return False
         self._mark, self._fault = mark, ""
@@ -67,10 +74,7 @@ class Reloading(Generic[T]):
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await asyncio.to_thread(self.refresh)
-            except Exception:  # noqa: BLE001 - or nothing would ever be read again, and nobody would know
-                _log.exception("not_reloaded", what=self._what)
+            await asyncio.to_thread(self.refresh)
 
     def _look(self) -> _Mark:
         return tuple(_mark_of(file) for file in self._files)
