@@ -129,8 +129,9 @@ class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # published without 
         self._asking = threading.Lock()
 
     async def token(self) -> str:
-        """Raises KafkaConnectionError, and nothing else: aiokafka takes that for a broker that is away, and tries again.
-        Any other error would end the task that follows the brokers' metadata, which nobody starts again (0.14)."""
+        """Raises KafkaConnectionError, and nothing else: aiokafka takes that for a broker that is away, and tries
+        again. Any other error would end the task that follows the brokers' metadata, which nobody starts again (0.14).
+        """
         try:
             return await asyncio.to_thread(self._current)
         except ServiceUnavailable as error:

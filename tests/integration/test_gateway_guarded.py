@@ -176,7 +176,8 @@ def test_a_key_is_rotated_while_the_gateway_runs(client: HttpClient, keys_file: 
     eventually(lambda: _status(client, new.key) == 200)
     assert _status(client, old.key) == 200, "both, until clients have the new one"
 
-    with closing(ask("GET", f"{client.url}/v1/events", headers={"X-API-Key": old.key}, preload_content=False)) as events:
+    streamed = {"headers": {"X-API-Key": old.key}, "preload_content": False}
+    with closing(ask("GET", f"{client.url}/v1/events", **streamed)) as events:
         following = events.stream(1)
         assert next(following) == b":"
         keys_file.write_text((before + entry_text(new.entry)).replace(entry_text(old.entry), ""))

@@ -84,10 +84,11 @@ def test_what_would_be_half_secured_is_no_configuration(fields: dict[str, Any], 
 
 def test_no_secret_is_in_what_a_setting_shows_of_itself() -> None:
     settings = security(
-        protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", username="u", password="hunter2",
-        oauth={**OAUTH, "client_secret": "hunter3"}, private_key_password="hunter4",
+        protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", oauth={**OAUTH, "client_secret": "hunter3"},
+        certificate_file="/c", private_key_file="/k", private_key_password="hunter4",
     )  # fmt: skip
-    assert "hunter" not in repr(settings)
+    login = security(protocol="SASL_SSL", sasl_mechanism="PLAIN", username="u", password="hunter2")
+    assert "hunter" not in repr(settings) + repr(login)
 
 
 def test_a_file_that_is_no_certificate_is_said(tmp_path: Path) -> None:
@@ -126,7 +127,8 @@ def test_a_token_is_asked_for_again_before_it_ends_and_kept_where_nobody_answers
     now = 79.9
     assert tokens.current() == "t1"
     is_away = True
-    for now in (80.0, 82.0, 85.0, 99.0):
+    for later in (80.0, 82.0, 85.0, 99.0):
+        now = later
         assert tokens.current() == "t1"
     assert asked == [0.0, 80.0, 85.0, 99.0]
     now = 104.0
