@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from connectors.fetchers.addresses import GuardedResolver, check_literal
+from connectors.fetchers.names import SystemResolver
 from connectors.retry_after import retry_after_s
 from stream_infer.errors import RefusedItem
 from stream_infer.ports import Posted
@@ -34,7 +35,7 @@ class WebhookPoster:
     ) -> None:
         self._timeout_s = timeout_s
         self._allow_private = allow_private_addresses
-        self._resolver = resolver
+        self._resolver = resolver or SystemResolver(CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
     def objection(self, url: str) -> str | None:
@@ -67,6 +68,7 @@ class WebhookPoster:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        await self._resolver.close()  # the session leaves alone what it was given
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Posted:
         sent = {"user-agent": USER_AGENT, **headers}
@@ -79,8 +81,7 @@ class WebhookPoster:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            resolver = self._resolver or aiohttp.ThreadedResolver()
-            guarded = resolver if self._allow_private else GuardedResolver(resolver, _MAY)
+            guarded = self._resolver if self._allow_private else GuardedResolver(self._resolver, _MAY)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=guarded, limit=CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
