@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
@@ -204,14 +204,14 @@ class Courier:
         news = [self._news(share) for share in self._owned.ready]
         records = [record for one in news for record in self._notes.records(one.changes)]
         if not news or not (records or is_due or any(one.share.has_news for one in news)):
+            self._drop_answers(news)
             return
         offsets = {one.share.partition: one.share.position or 0 for one in news}
         self._producer.transact(records, offsets, membership)
         self._noted_at, self._failures = now, 0
+        self._drop_answers(news)
         for one in news:
             one.share.note(one.changes)
-            for sending in one.answered:
-                self._under_way.remove(sending)
             for delivery in one.changes.values():
                 self._line_up(delivery)
             tell(one.changes.values())
@@ -220,6 +220,14 @@ class Courier:
     def _news(self, share: Share) -> News:
         answered = self._under_way.answered(share.number)
         return News(share, answered, self._notes.changes(share, answered, self._under_way))
+
+    def _drop_answers(self, news: Iterable[News]) -> None:
+        """They are noted, or say nothing new: their delivery was forgotten meanwhile, or an answer noted by a commit
+        that seemed to fail. One that stayed would keep its host's room.
+        """
+        for one in news:
+            for sending in one.answered:
+                self._under_way.remove(sending)
 
     def _line_up(self, delivery: Delivery | None) -> None:
         if delivery is not None and delivery.is_pending:
@@ -261,6 +269,7 @@ class Courier:
             self._producer.close()
             self._producer = None
         self._owned.rewind()
+        self._due = Due()  # or each time all that waits would be in it once more
 
     def _finish(self) -> None:
         """Whoever comes next makes again what is under way and not noted: so that is waited for, for a moment."""
