@@ -63,7 +63,7 @@ class Delivery(_Said):
     state: DeliveryState = DeliveryState.PENDING
     attempts: Whole = 0
     tried_at: Moment | None = None
-    status: int | None = Field(default=None, ge=100, le=999)
+    status: int | None = Field(default=None, ge=0, le=999)  # whatever three digits a receiver answers
     reason: Reason | None = None
     next_at: Moment | None = None
     until: Moment
@@ -158,6 +158,9 @@ def told_again(delivery: Delivery, wish: Wish, now: float, patience_s: float) ->
         update={
             "state": DeliveryState.PENDING,
             "attempts": 0,
+            "tried_at": None,
+            "status": None,
+            "reason": None,
             "next_at": now,
             "until": now + patience_s,
             "wish": wish.token,

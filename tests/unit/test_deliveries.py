@@ -91,6 +91,7 @@ def test_told_again_it_begins_anew_with_the_same_id_and_body() -> None:
     assert (again.id, again.body, again.at) == (NEW.id, NEW.body, NEW.at)
     assert (again.state, again.attempts, again.next_at) == (DeliveryState.PENDING, 0, NOW + 100 * HOUR)
     assert again.until == NOW + 172 * HOUR
+    assert (again.tried_at, again.status, again.reason) == (None, None, None)
     assert again.wish == WISH.token
 
 
@@ -113,7 +114,11 @@ def test_an_event_has_one_id_for_ever_and_no_other_has_it() -> None:
     assert len({event_id(*told), *(event_id(*other) for other in others)}) == 5
 
 
-@pytest.mark.parametrize("record", [NEW, settled(NEW, Posted(503, "…"), NOW, 0.3), WISH], ids=["new", "tried", "wish"])
+@pytest.mark.parametrize(
+    "record",
+    [NEW, settled(NEW, Posted(503, "…"), NOW, 0.3), settled(NEW, Posted(99, "…"), NOW, 0.3), WISH],
+    ids=["new", "tried", "strange", "wish"],
+)
 def test_a_record_is_read_as_it_was_written_under_its_key_in_its_jobs_partition(record: Delivery | Wish) -> None:
     written = webhook_record(record, "w", 7)
 
