@@ -46,14 +46,14 @@ class WebhooksSettings(SettingsPart):
 
     `url` and `events` hold for all APIs that say nothing else; no `events` means every one. Each of `secrets` signs: so
     a new one is put beside the old one until all receivers know it. An attempt has `timeout` seconds; the next ones
-    come at growing distances, until the event is `give_up_after` seconds old.
+    come at growing distances, for `give_up_after` seconds.
     """
 
     url: WebhookUrl | None = None
     events: list[WebhookEvent] | None = None
     secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)
     timeout: float = Field(default=15.0, gt=0, le=300)
-    give_up_after: float = Field(default=3 * 86400.0, gt=0)
+    give_up_after: float = Field(default=3 * 86400.0, gt=0, le=365 * 86400.0)
     allow_private_addresses: bool = False
 
 

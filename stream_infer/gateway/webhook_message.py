@@ -8,7 +8,7 @@ from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.representations import job_body
 from stream_infer.gateway.webhook_target import Target
 from stream_infer.http.json_text import to_json
-from stream_infer.jobs.deliveries import Delivery, event_id, event_of
+from stream_infer.jobs.deliveries import Delivery, event_id, event_of, settled
 from stream_infer.webhooks import WebhookEvent
 
 _TOLD = frozenset(
@@ -20,15 +20,16 @@ _LONGEST_ERROR = 500
 def delivery_of(
     known: KnownJob, target: Target | None, *, results_uri: str, public_url: str | None, now: float, patience_s: float
 ) -> Delivery | None:
-    """What is to be told of the job as it is, from `now` (since the epoch) until `patience_s` after its end; None where
-    that is nothing: it has not ended, or nobody wants to hear of it.
+    """What is to be told of the job as it is, from `now` (since the epoch) for `patience_s`; None where that is nothing:
+    it has not ended, or nobody wants to hear of it. Where there is no `target` any more it is withdrawn, and can be
+    told once there is one. Raises ValueError where the job says of itself what goes into no message.
     """
     status = known.status
     event = event_of(status.state)
-    if event is None or target is None or event not in target.events:
+    if event is None or (target is not None and event not in target.events):
         return None
     at = status.times.get(status.state.value, now)
-    return Delivery(
+    delivery = Delivery(
         id=event_id(status.job_id, event, status.generation, at),
         job_id=status.job_id,
         api=known.job.api,
@@ -37,8 +38,9 @@ def delivery_of(
         at=at,
         body=message(known, event, at, results_uri, public_url),
         next_at=now,
-        until=at + patience_s,
+        until=now + patience_s,  # not from its end on: that may be days ago, where no gateway was there to tell it
     )
+    return delivery if target is not None else settled(delivery, None, now, 0.0)
 
 
 def message(known: KnownJob, event: WebhookEvent, at: float, results_uri: str, public_url: str | None) -> str:

@@ -1,9 +1,11 @@
 """Whom the end of a job is told, what signs, and what is said."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.webhook_message import delivery_of
@@ -14,7 +16,7 @@ from stream_infer.jobs.spec import CONFIGURED, Job, JobSpec, WebhookSpec, decode
 from stream_infer.jobs.status import Cause, JobStatus, State
 from stream_infer.ports import Posted
 from stream_infer.settings import ApiSettings, Settings
-from stream_infer.webhooks import WebhookEvent, new_secret
+from stream_infer.webhooks import DeliveryState, WebhookEvent, new_secret
 
 ALL, OF_API, OF_JOB = new_secret(), new_secret(), new_secret()
 FAILED = WebhookEvent.FAILED
@@ -130,7 +132,7 @@ def test_what_is_told_is_small_and_says_which_job_how_it_ended_and_where_to_read
     assert data["links"]["self"] == "https://infer.example.org/v1/jobs/j"
     assert "hunter2" not in delivery.body
     assert len(delivery.body) < 1500
-    assert (delivery.at, delivery.next_at, delivery.until) == (ENDED, ENDED + 9, ENDED + 60)
+    assert (delivery.at, delivery.next_at, delivery.until) == (ENDED, ENDED + 9, ENDED + 9 + 60)
 
 
 def test_links_are_paths_where_nobody_has_said_what_they_begin_with() -> None:
@@ -142,6 +144,25 @@ def test_only_what_was_asked_for_is_told_and_nothing_before_the_end() -> None:
     assert event(known(), events=[]) is None
     assert event(known(State.RUNNING)) is None
     assert event(known(State.FAILED), events=["job.failed"]).event is FAILED
+
+
+def test_an_end_that_there_is_no_place_any_more_to_tell_is_withdrawn_until_somebody_names_one() -> None:
+    told, nowhere = event(known()), event(known(), url=None)
+
+    assert (nowhere.state, nowhere.attempts, nowhere.next_at) == (DeliveryState.WITHDRAWN, 0, None)
+    assert "webhooks replay" in nowhere.reason
+    assert (nowhere.id, nowhere.body) == (told.id, told.body)
+    assert event(known(State.RUNNING), url=None) is None
+
+
+def test_what_goes_into_no_message_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="body"):
+        event(replace(known(), status=known().status.model_copy(update={"manifest": "\x01" * 16000})))
+
+
+def test_it_is_tried_for_a_year_at_most() -> None:
+    with pytest.raises(ValidationError, match="give_up_after"):
+        settings({"give_up_after": 1e12})
 
 
 def test_each_end_of_a_job_has_an_id_of_its_own_that_stays_the_same() -> None:
