@@ -17,7 +17,7 @@ from stream_infer.gateway.delivery_board import DeliveryBoard
 from stream_infer.gateway.under_way import Sending, UnderWay
 from stream_infer.gateway.webhook_message import delivery_of
 from stream_infer.gateway.webhook_target import Target, target_of
-from stream_infer.jobs.deliveries import Delivery, settled, told_again, tombstone, webhook_record
+from stream_infer.jobs.deliveries import Delivery, job_of_key, settled, told_again, tombstone, webhook_record
 from stream_infer.jobs.status import JobStatus
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Posted
@@ -29,6 +29,8 @@ from stream_infer.webhooks import DeliveryState
 Changes: TypeAlias = dict[str, Delivery | None]
 """By the keys of records; None: the record is forgotten."""
 
+# A transaction has to end within kafka.transaction_timeout: all that a receiver missed in a month may be wished for.
+WISHES_AT_A_TIME = 500
 _NOT_SENT = Posted(None, "it could not be sent, by a fault of stream-infer that stands in the gateway's log")
 _log = structlog.get_logger(__name__)
 
@@ -53,8 +55,11 @@ class Notes:
 
     def changes(self, share: Share, answered: Sequence[Sending], under_way: UnderWay) -> Changes:
         """Of a share that is ready, `answered` being of those under way. May block, and raise as the board does."""
-        deliveries, now = share.deliveries or {}, time.time()
-        changes: Changes = {key: None for job_id in share.forgotten for key in self._board.keys_of(job_id)}
+        now, deliveries, forgotten = time.time(), share.deliveries or {}, self._forgotten(share)
+        if forgotten:
+            deliveries = {key: one for key, one in deliveries.items() if key not in forgotten}
+        changes: Changes = dict.fromkeys(forgotten)
+        self._know_jobs(share.ends)
         for status in share.ends:
             delivery = self._event(status, now)
             if delivery is not None and delivery.key not in deliveries:
@@ -64,7 +69,7 @@ class Notes:
             if before is not None and before.is_pending:
                 chance = random.random()  # noqa: S311 - of a delay  # nosec B311
                 changes[before.key] = settled(before, _answer(sending.answer), now, chance)
-        return changes | self._wished(share, under_way, now)
+        return changes | self._wished(share.number, deliveries, under_way, now)
 
     def records(self, changes: Mapping[str, Delivery | None]) -> list[OutgoingRecord]:
         partitions = self._settings.jobs.partitions
@@ -76,43 +81,70 @@ class Notes:
         ]
 
     def target(self, delivery: Delivery) -> Target | None:
-        """Where it is to be sent as things stand now."""
-        known = self._jobs.peek(delivery.job_id)
+        """Where it is to be sent as things stand now. May block, and raise as the board does: a gateway that is behind
+        with its jobs does not know one that another has noted, which is no reason to withdraw what is told of it.
+        """
+        known = self._jobs.peek(delivery.job_id) or self._jobs.find(delivery.job_id)
         return None if known is None else self._target(known)
 
     def host(self, delivery: Delivery) -> str:
-        target = self.target(delivery)
+        """By which it waits for its turn."""
+        known = self._jobs.peek(delivery.job_id)
+        target = None if known is None else self._target(known)
         return "" if target is None else urlsplit(target.url).netloc
+
+    def _forgotten(self, share: Share) -> set[str]:
+        """The keys of what was said of jobs that are forgotten, and of what was wished for."""
+        jobs = set(share.forgotten)
+        if not jobs:
+            return set()
+        of_board = (key for job_id in jobs for key in self._board.keys_of(job_id))
+        return {key for key in share.deliveries or {} if job_of_key(key) in jobs}.union(of_board)
+
+    def _know_jobs(self, ends: Iterable[JobStatus]) -> None:
+        """Reads on once where one of them is of a job that the board does not know yet: it may be nobody's."""
+        unknown = next((status for status in ends if self._jobs.peek(status.job_id) is None), None)
+        if unknown is not None:
+            self._jobs.find(unknown.job_id)
 
     def _target(self, known: KnownJob) -> Target | None:
         return target_of(known.job.webhook, self._settings.api(known.job.api), self._settings)
 
     def _event(self, status: JobStatus, now: float) -> Delivery | None:
         """The job's row on the board may be another one by now: what is told is what was read."""
-        known = self._jobs.peek(status.job_id) or self._jobs.find(status.job_id)
+        known = self._jobs.peek(status.job_id)
         if known is None or known.job.webhook is None:
             return None
-        return delivery_of(
-            KnownJob(known.job, status),
-            self._target(known),
-            results_uri=self._uri_of(f"{known.job.api}/{known.job.job_id}"),
-            public_url=self._settings.gateway.public_url,
-            now=now,
-            patience_s=self._settings.webhooks.give_up_after,
-        )
+        try:
+            return delivery_of(
+                KnownJob(known.job, status),
+                self._target(known),
+                results_uri=self._uri_of(f"{known.job.api}/{known.job.job_id}"),
+                public_url=self._settings.gateway.public_url,
+                now=now,
+                patience_s=self._settings.webhooks.give_up_after,
+            )
+        except ValueError as error:
+            # Raised on, it would be found again for ever, and no other job's end be told.
+            _log.warning("webhook_not_made", job_id=status.job_id, state=status.state.value, error=str(error))
+            return None
 
-    def _wished(self, share: Share, under_way: UnderWay, now: float) -> Changes:
+    def _wished(
+        self, number: int, deliveries: Mapping[str, Delivery], under_way: UnderWay, now: float
+    ) -> Changes:
         """A wish is forgotten as it is granted, or with what it is about. The board may show it a while longer: its
-        token tells that it was granted.
+        token tells that it was granted. So many at a time; the others stay.
         """
         changes: Changes = {}
         for wish in self._board.wishes():
-            delivery = (share.deliveries or {}).get(wish.name)
-            if delivery is None and partition_of(wish.job_id, self._settings.jobs.partitions) == share.number:
+            delivery = deliveries.get(wish.name)
+            if delivery is None and partition_of(wish.job_id, self._settings.jobs.partitions) == number:
                 changes[wish.key] = None
             if delivery is not None and wish.token != delivery.wish and delivery.key not in under_way:
                 changes[delivery.key] = told_again(delivery, wish, now, self._settings.webhooks.give_up_after)
                 changes[wish.key] = None
+            if len(changes) >= 2 * WISHES_AT_A_TIME:
+                break
         return changes
 
 

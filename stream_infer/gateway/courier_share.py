@@ -53,7 +53,9 @@ class Share:
             return
         self.position = record.offset + 1
         if record.value is None:
-            self.forgotten.append((record.key or b"").decode(errors="replace"))
+            job_id = (record.key or b"").decode(errors="replace")
+            self.forgotten.append(job_id)
+            self.ends = [end for end in self.ends if end.job_id != job_id]
         elif (status := _status(record)) is not None and status.state.is_final:
             self.ends.append(status)
 

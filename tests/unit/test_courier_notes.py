@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from stream_infer.gateway import courier_notes
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.courier_notes import Notes, tell
 from stream_infer.gateway.courier_share import Share
@@ -14,7 +15,7 @@ from stream_infer.gateway.delivery_board import DeliveryBoard
 from stream_infer.gateway.under_way import Sending, UnderWay
 from stream_infer.jobs.deliveries import Delivery, WebhookRecord, Wish, decode_webhook, webhook_record
 from stream_infer.jobs.spec import CONFIGURED, Job
-from stream_infer.jobs.status import JobStatus, State
+from stream_infer.jobs.status import JobStatus, State, encode_status
 from stream_infer.ports import Posted
 from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings, Settings
@@ -31,17 +32,22 @@ SETTINGS = Settings.model_validate(
 
 
 class Jobs:
-    """Only what was submitted while there was a webhook has one."""
+    """Only what was submitted while there was a webhook has one. Jobs that are `behind` are seen once one is looked for."""
 
-    def __init__(self, *told: str) -> None:
+    def __init__(self, *told: str, behind: Sequence[str] = ()) -> None:
         self.told = told
+        self.behind = set(behind)
+        self.sought: list[str] = []
 
     def peek(self, job_id: str) -> KnownJob | None:
         webhook = CONFIGURED if job_id in self.told else None
         job = Job(job_id=job_id, api="echo", submitted_at=1.0, webhook=webhook)
-        return None if job_id == "unknown" else KnownJob(job, JobStatus(job_id=job_id, api="echo"))
+        return None if job_id in {"unknown", *self.behind} else KnownJob(job, JobStatus(job_id=job_id, api="echo"))
 
-    find = peek
+    def find(self, job_id: str) -> KnownJob | None:
+        self.sought.append(job_id)
+        self.behind.clear()
+        return self.peek(job_id)
 
 
 def ended(job_id: str = "j", **fields: Any) -> JobStatus:
@@ -58,8 +64,8 @@ def share() -> Share:
     return Share(("status", 0), position=0, deliveries={})
 
 
-def notes(board: DeliveryBoard, *told: str) -> Notes:
-    return Notes(SETTINGS, Jobs(*told), board, lambda key: f"s3://b/{key}")
+def notes(board: DeliveryBoard, *told: str, jobs: Jobs | None = None) -> Notes:
+    return Notes(SETTINGS, jobs or Jobs(*told), board, lambda key: f"s3://b/{key}")
 
 
 def see(board: DeliveryBoard, *records: WebhookRecord) -> None:
@@ -81,6 +87,11 @@ def answered(delivery: Delivery, answer: Posted | Exception | None) -> Sending:
     else:
         future.set_result(answer)
     return Sending(delivery.key, 0, "example.org", future)
+
+
+def row(offset: int, status: JobStatus | None, job_id: str = "j") -> Message:
+    value = None if status is None else encode_status(status)
+    return Message("status", 0, offset, job_id.encode(), value, (), 0)
 
 
 def new(board: DeliveryBoard, share: Share) -> Delivery:
@@ -161,13 +172,79 @@ def test_a_wish_about_nothing_is_forgotten_and_so_is_all_that_was_said_of_a_job_
     assert changes(notes(board, "j"), share) == {before.key: None, wish.key: None}
 
 
+def test_an_answer_or_a_wish_for_a_job_that_is_forgotten_brings_nothing_back(
+    board: DeliveryBoard, share: Share
+) -> None:
+    before = new(board, share)
+    see(board, Wish(job_id="j", event=before.event, generation=1, token="a1"))
+    share.forgotten.append("j")
+
+    found = changes(notes(board, "j"), share, [answered(before, Posted(500, "…"))])
+
+    assert set(found.values()) == {None}
+    assert before.key in found
+
+
+def test_a_job_that_comes_again_behind_its_tombstone_is_told_of_and_one_that_ends_before_it_is_not(
+    board: DeliveryBoard, share: Share
+) -> None:
+    before = new(board, share)
+    for record in (row(1, ended("k")), row(2, None, "k"), row(3, None), row(4, ended())):
+        share.see(record)
+
+    found = changes(notes(board, "j", "k"), share)
+
+    assert list(found) == [before.key]
+    assert found[before.key].is_pending
+
+
+def test_a_job_that_the_board_does_not_know_yet_is_looked_for_once_for_all_and_is_not_nobodys(
+    board: DeliveryBoard, share: Share
+) -> None:
+    jobs = Jobs("j", "k", behind=["j", "k"])
+    share.ends += [ended("unknown"), ended("j"), ended("k")]
+    of = notes(board, jobs=jobs)
+
+    found = changes(of, share)
+
+    assert list(found) == ["j/job.succeeded/1", "k/job.succeeded/1"]
+    assert jobs.sought == ["unknown"]
+    jobs.behind.add("j")
+    assert of.host(found["j/job.succeeded/1"]) == ""
+    assert of.target(found["j/job.succeeded/1"]) is not None
+
+
+def test_an_end_that_goes_into_no_message_holds_up_no_other(board: DeliveryBoard, share: Share) -> None:
+    share.ends += [ended(manifest="\x01" * 16000), ended("k")]
+
+    assert list(changes(notes(board, "j", "k"), share)) == ["k/job.succeeded/1"]
+
+
+def test_so_many_wishes_are_granted_at_a_time_and_all_in_the_end(
+    board: DeliveryBoard, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_notes, "WISHES_AT_A_TIME", 2)
+    names = [f"j{number}" for number in range(5)]
+    of = notes(board, *names)
+    share.ends += map(ended, names)
+    share.note(found := changes(of, share))
+    see(board, *(Wish(job_id=one.job_id, event=one.event, generation=1, token="a1") for one in found.values()))
+
+    granted = []
+    while found := changes(of, share):
+        share.note(found)
+        granted.append(sum(one is not None for one in found.values()))
+
+    assert granted == [2, 2, 1]
+
+
 def test_the_board_knows_a_jobs_deliveries_until_they_are_forgotten(board: DeliveryBoard, share: Share) -> None:
     one = new(board, share)
     two = one.model_copy(update={"generation": 2, "at": one.at + 1, "id": "msg_2"})
     see(board, two, one, Wish(job_id="j", event=one.event, generation=1, token="a1"))
 
     assert board.of("j") == [one, two]
-    assert board.all() == [two, one]
+    assert sorted(board.all(), key=lambda found: found.generation) == [one, two]
     assert board.in_partition(0, 1) == {one.key: one, two.key: two}
     assert board.of("k") == []
     for key in board.keys_of("j"):
