@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from operator import attrgetter
 
@@ -42,10 +43,9 @@ class DeliveryBoard:
         """Of every record about the job."""
         return self._of_job.get(job_id, ())
 
-    def all(self) -> list[Delivery]:
-        """The newest first."""
-        found = [one for one in self._view.snapshot().values() if isinstance(one, Delivery)]
-        return sorted(found, key=attrgetter("at", "id"), reverse=True)
+    def all(self) -> Iterator[Delivery]:
+        """In no order."""
+        return (one for one in self._view.snapshot().values() if isinstance(one, Delivery))
 
     def in_partition(self, number: int, partitions: int) -> dict[str, Delivery]:
         """Those whose job lies there, by their keys."""

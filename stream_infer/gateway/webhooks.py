@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from heapq import nlargest
+from operator import attrgetter
 
 import structlog
 from aiohttp import web
@@ -22,6 +23,7 @@ from stream_infer.jobs.deliveries import Delivery, Wish, webhook_record
 from stream_infer.records import OutgoingRecord
 from stream_infer.webhooks import DeliveryState
 
+_AGE = attrgetter("at", "id")
 _log = structlog.get_logger(__name__)
 
 
@@ -34,7 +36,7 @@ class Choice:
     state: DeliveryState | None = None
     ids: frozenset[str] | None = None
 
-    def among(self, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
+    def among(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
         for one in deliveries:
             wanted = ((self.job_id, one.job_id), (self.api, one.api), (self.state, one.state))
             if all(asked in (None, is_so) for asked, is_so in wanted) and (self.ids is None or one.id in self.ids):
@@ -52,8 +54,7 @@ class WebhooksResource:
         query = read_query(request, ("job_id", "api", "state", "limit"))
         limit = integer(query, "limit", 100, 1, 1000)
         choice = Choice(query.get("job_id"), query.get("api"), _state(query.get("state")))
-        await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
-        found = list(islice(choice.among(self._known(choice)), limit + 1))
+        found = await self._newest(choice, limit + 1)
         if not found:
             await self._check(choice)
         shown = [delivery_body(one) for one in found[:limit]]
@@ -69,8 +70,7 @@ class WebhooksResource:
             raise Problem(ProblemKind.INVALID_REQUEST, detail)
         ids = None if asked.ids is None else frozenset(asked.ids)
         choice = Choice(asked.job_id, asked.api, asked.state, ids)
-        await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
-        found = list(islice(choice.among(self._known(choice)), MOST_REPLAYED + 1))
+        found = await self._newest(choice, MOST_REPLAYED + 1)
         chosen = found[:MOST_REPLAYED]
         if not chosen:
             await self._check(choice)
@@ -89,10 +89,14 @@ class WebhooksResource:
         if choice.api is not None and not self._services.board.has_job_of(choice.api):
             self._services.api(choice.api)
 
-    def _known(self, choice: Choice) -> Sequence[Delivery]:
-        """The newest first."""
+    async def _newest(self, choice: Choice, count: int) -> list[Delivery]:
+        """The newest first, as of now. Not in the event loop: there may be 100,000 to choose from."""
+        await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
+        return await self._services.block(lambda: nlargest(count, choice.among(self._known(choice)), key=_AGE))
+
+    def _known(self, choice: Choice) -> Iterable[Delivery]:
         board = self._services.deliveries
-        return board.all() if choice.job_id is None else board.of(choice.job_id)[::-1]
+        return board.all() if choice.job_id is None else board.of(choice.job_id)
 
     def _wish(self, one: Delivery) -> OutgoingRecord:
         wish = Wish(job_id=one.job_id, event=one.event, generation=one.generation, token=secrets.token_hex(8))
