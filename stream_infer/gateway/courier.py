@@ -179,7 +179,7 @@ class Courier:
             self._consumer.seek(self._consumer.committed(list(self._owned.rewinding)))
             self._owned.rewinding.clear()
         placed = [share for share in self._owned.shares.values() if share.position is not None]
-        unread = [share for share in placed if share.deliveries is None]
+        unread = [share for share in placed if not share.is_loaded]
         if unread:
             self._board.catch_up().result(_READ_WITHIN_S)
         for share in unread:
@@ -250,8 +250,8 @@ class Courier:
     def _is_current(self, delivery: Delivery) -> bool:
         """Whether it is ours, as it is, and no attempt at it is under way."""
         share = self._owned.shares.get((self._topics.status, self._number(delivery)))
-        deliveries = {} if share is None or not share.is_ready else share.deliveries or {}
-        return deliveries.get(delivery.key) is delivery and delivery.key not in self._under_way
+        is_ours = share is not None and share.is_ready and share.pending.get(delivery.key) is delivery
+        return is_ours and delivery.key not in self._under_way
 
     def _number(self, delivery: Delivery) -> int:
         return partition_of(delivery.job_id, self._settings.jobs.partitions)

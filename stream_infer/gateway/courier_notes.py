@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -55,21 +55,19 @@ class Notes:
 
     def changes(self, share: Share, answered: Sequence[Sending], under_way: UnderWay) -> Changes:
         """Of a share that is ready, `answered` being of those under way. May block, and raise as the board does."""
-        now, deliveries, forgotten = time.time(), share.deliveries or {}, self._forgotten(share)
-        if forgotten:
-            deliveries = {key: one for key, one in deliveries.items() if key not in forgotten}
+        now, forgotten = time.time(), self._forgotten(share)
         changes: Changes = dict.fromkeys(forgotten)
         self._know_jobs(share.ends)
         for status in share.ends:
             delivery = self._event(status, now)
-            if delivery is not None and delivery.key not in deliveries:
+            if delivery is not None and (delivery.key in forgotten or not share.knows(delivery.key)):
                 changes[delivery.key] = delivery
         for sending in answered:
-            before = deliveries.get(sending.key)
-            if before is not None and before.is_pending:
+            before = share.pending.get(sending.key)
+            if before is not None and before.key not in forgotten:
                 chance = random.random()  # noqa: S311 - of a delay  # nosec B311
                 changes[before.key] = settled(before, _answer(sending.answer), now, chance)
-        return changes | self._wished(share.number, deliveries, under_way, now)
+        return changes | self._wished(share, forgotten, under_way, now)
 
     def records(self, changes: Mapping[str, Delivery | None]) -> list[OutgoingRecord]:
         partitions = self._settings.jobs.partitions
@@ -99,7 +97,7 @@ class Notes:
         if not jobs:
             return set()
         of_board = (key for job_id in jobs for key in self._board.keys_of(job_id))
-        return {key for key in share.deliveries or {} if job_of_key(key) in jobs}.union(of_board)
+        return {key for key in (*share.pending, *share.ended) if job_of_key(key) in jobs}.union(of_board)
 
     def _know_jobs(self, ends: Iterable[JobStatus]) -> None:
         """Reads on once where one of them is of a job that the board does not know yet: it may be nobody's."""
@@ -129,20 +127,24 @@ class Notes:
             _log.warning("webhook_not_made", job_id=status.job_id, state=status.state.value, error=str(error))
             return None
 
-    def _wished(
-        self, number: int, deliveries: Mapping[str, Delivery], under_way: UnderWay, now: float
-    ) -> Changes:
+    def _wished(self, share: Share, forgotten: Collection[str], under_way: UnderWay, now: float) -> Changes:
         """A wish is forgotten as it is granted, or with what it is about. The board may show it a while longer: its
-        token tells that it was granted. So many at a time; the others stay.
+        token tells that it was granted. So many at a time; the others stay, as does one whose delivery the board has
+        not seen yet.
         """
         changes: Changes = {}
         for wish in self._board.wishes():
-            delivery = deliveries.get(wish.name)
-            if delivery is None and partition_of(wish.job_id, self._settings.jobs.partitions) == number:
-                changes[wish.key] = None
-            if delivery is not None and wish.token != delivery.wish and delivery.key not in under_way:
-                changes[delivery.key] = told_again(delivery, wish, now, self._settings.webhooks.give_up_after)
-                changes[wish.key] = None
+            name = wish.name
+            if name in forgotten:
+                continue
+            if not share.knows(name):
+                if partition_of(wish.job_id, self._settings.jobs.partitions) == share.number:
+                    changes[wish.key] = None
+            elif name not in under_way and share.wish_of(name) != wish.token:
+                delivery = share.pending.get(name) or self._board.get(name)
+                if delivery is not None:
+                    changes[name] = told_again(delivery, wish, now, self._settings.webhooks.give_up_after)
+                    changes[wish.key] = None
             if len(changes) >= 2 * WISHES_AT_A_TIME:
                 break
         return changes

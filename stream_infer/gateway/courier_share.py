@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
-from stream_infer.jobs.deliveries import Delivery
+from stream_infer.jobs.deliveries import Delivery, Token
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import Partition
 from stream_infer.kafka.messages import Polled
@@ -18,15 +18,17 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Share:
-    """`position` is behind what was read; None until that is known. `deliveries` are None until they were read, and are
-    as they were last committed; `pending` are those of them that are to be sent.
+    """`position` is behind what was read; None until that is known. Once `is_loaded`, `pending` are the deliveries that
+    are to be sent, and `ended` has of the others, by their keys, the wish that each was told for last: all as they were
+    last committed. Whole, those of 100,000 jobs are in memory once, on the board.
     """
 
     partition: Partition
     position: int | None = None
     committed: int | None = None
-    deliveries: dict[str, Delivery] | None = None
+    is_loaded: bool = False
     pending: dict[str, Delivery] = field(default_factory=dict)
+    ended: dict[str, Token | None] = field(default_factory=dict)
     ends: list[JobStatus] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
@@ -36,7 +38,7 @@ class Share:
 
     @property
     def is_ready(self) -> bool:
-        return self.deliveries is not None and self.position is not None
+        return self.is_loaded and self.position is not None
 
     @property
     def has_news(self) -> bool:
@@ -59,26 +61,36 @@ class Share:
         elif (status := _status(record)) is not None and status.state.is_final:
             self.ends.append(status)
 
-    def load(self, deliveries: dict[str, Delivery]) -> None:
-        """All that there are, by their keys."""
-        self.deliveries = deliveries
-        self.pending = {key: delivery for key, delivery in deliveries.items() if delivery.is_pending}
+    def load(self, deliveries: Iterable[Delivery]) -> None:
+        """All that there are."""
+        for delivery in deliveries:
+            self._keep(delivery)
+        self.is_loaded = True
+
+    def knows(self, key: str) -> bool:
+        return key in self.pending or key in self.ended
+
+    def wish_of(self, key: str) -> Token | None:
+        """That which the delivery, a known one, was told for last."""
+        delivery = self.pending.get(key)
+        return self.ended[key] if delivery is None else delivery.wish
 
     def note(self, changes: Mapping[str, Delivery | None]) -> None:
         """They were committed, by their keys, and that all is seen up to `position`."""
-        assert self.deliveries is not None
         for key, delivery in changes.items():
-            if delivery is None:
-                self.deliveries.pop(key, None)
-            else:
-                self.deliveries[key] = delivery
-            if delivery is not None and delivery.is_pending:
-                self.pending[key] = delivery
-            else:
-                self.pending.pop(key, None)
+            self.pending.pop(key, None)
+            self.ended.pop(key, None)
+            if delivery is not None:
+                self._keep(delivery)
         self.committed = self.position
         self.ends.clear()
         self.forgotten.clear()
+
+    def _keep(self, delivery: Delivery) -> None:
+        if delivery.is_pending:
+            self.pending[delivery.key] = delivery
+        else:
+            self.ended[delivery.key] = delivery.wish
 
 
 def _status(message: Message) -> JobStatus | None:

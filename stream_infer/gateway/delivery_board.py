@@ -47,13 +47,13 @@ class DeliveryBoard:
         """In no order."""
         return (one for one in self._view.snapshot().values() if isinstance(one, Delivery))
 
-    def in_partition(self, number: int, partitions: int) -> dict[str, Delivery]:
-        """Those whose job lies there, by their keys."""
-        return {
-            key: one
-            for key, one in self._view.snapshot().items()
-            if isinstance(one, Delivery) and partition_of(one.job_id, partitions) == number
-        }
+    def get(self, key: str) -> Delivery | None:
+        found = self._view.get(key)
+        return found if isinstance(found, Delivery) else None
+
+    def in_partition(self, number: int, partitions: int) -> Iterator[Delivery]:
+        """Those whose job lies there, in no order."""
+        return (one for one in self.all() if partition_of(one.job_id, partitions) == number)
 
     def wishes(self) -> list[Wish]:
         """What is to be told again: few, since whoever grants one removes it."""

@@ -60,7 +60,7 @@ def test_what_waits_is_seen_by_its_api_with_the_age_of_the_oldest() -> None:
 def test_a_share_knows_which_of_its_deliveries_wait() -> None:
     share, waits = Share(("status", 0)), delivery("waits")
     done = delivery("done", state=DeliveryState.DELIVERED, attempts=1)
-    share.load({one.key: one for one in (waits, done)})
+    share.load([waits, done])
     assert list(share.pending.values()) == [waits]
 
     again, over = delivery("done"), delivery("waits", state=DeliveryState.GIVEN_UP, attempts=9)
@@ -68,4 +68,4 @@ def test_a_share_knows_which_of_its_deliveries_wait() -> None:
     assert list(share.pending.values()) == [again]
 
     share.note({again.key: None})
-    assert (share.pending, share.deliveries) == ({}, {over.key: over})
+    assert (share.pending, share.ended) == ({}, {over.key: None})

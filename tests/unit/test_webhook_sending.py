@@ -134,12 +134,12 @@ def test_a_share_knows_which_jobs_have_ended_and_which_are_forgotten_and_how_far
 
     assert (share.ends, share.forgotten, share.position) == ([ended], ["old"], 9)
     assert not share.is_ready
-    share.deliveries = {}
+    share.load([])
     assert share.has_news
     assert share.has_moved
 
     one = delivery("j", 0.0)
     share.note({one.key: one, "old/job.failed/1": None})
 
-    assert share.deliveries == {one.key: one}
+    assert (share.pending, share.knows(one.key), share.wish_of(one.key)) == ({one.key: one}, True, None)
     assert not (share.has_news or share.has_moved)
