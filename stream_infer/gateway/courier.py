@@ -30,7 +30,7 @@ from stream_infer.gateway.courier_share import Share
 from stream_infer.gateway.delivery_board import DeliveryBoard
 from stream_infer.gateway.due import Due
 from stream_infer.gateway.under_way import Sending, UnderWay
-from stream_infer.jobs.deliveries import Delivery
+from stream_infer.jobs.deliveries import Delivery, due_at
 from stream_infer.kafka.consumer import GroupConsumer, Partition
 from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.partitioner import partition_of
@@ -50,6 +50,7 @@ _PREFETCH_BYTES = 8 * MIB
 _READ_WITHIN_S = 30.0
 _FINISH_WITHIN_S, _LOOK_S = 1.0, 0.02
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
+_SET_BACK_S = 2.0
 _UNSIGNED = Posted(None, "there is no secret to sign it with: set webhooks.secrets")
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +116,7 @@ class Courier:
         self._under_way = UnderWay()
         self._owned = Owned(self._under_way)
         self._due = Due()
+        self._ahead = time.time() - time.monotonic()
         self._noted_at = 0.0
         self._not_before = 0.0
         self._failures = 0
@@ -230,10 +232,23 @@ class Courier:
                 self._under_way.remove(sending)
 
     def _line_up(self, delivery: Delivery | None) -> None:
-        if delivery is not None and delivery.is_pending:
-            self._due.put(self._notes.host(delivery), delivery)
+        at = None if delivery is None or not delivery.is_pending else due_at(delivery, time.time())
+        if delivery is not None and at is not None:
+            self._due.put(self._notes.host(delivery), delivery, at)
+
+    def _mind_the_clock(self) -> None:
+        """Lines all up anew where the clock was set back."""
+        ahead = time.time() - time.monotonic()
+        if ahead < self._ahead - _SET_BACK_S:
+            _log.warning("clock_set_back", by_s=round(self._ahead - ahead))
+            self._due = Due()
+            for share in self._owned.ready:
+                for delivery in share.pending.values():
+                    self._line_up(delivery)
+        self._ahead = ahead
 
     def _send(self) -> None:
+        self._mind_the_clock()
         now = time.time()
         for host, delivery in self._due.take(now, self._is_current, self._under_way.has_room):
             self._under_way.add(Sending(delivery.key, self._number(delivery), host, self._sent(delivery, int(now))))

@@ -17,11 +17,9 @@ class Due:
     _lines: dict[str, list[tuple[float, int, Delivery]]] = field(default_factory=dict)
     _order: Iterator[int] = field(default_factory=count)
 
-    def put(self, host: str, delivery: Delivery) -> None:
-        """One that is pending."""
-        if delivery.next_at is not None:
-            entry = (delivery.next_at, next(self._order), delivery)
-            heapq.heappush(self._lines.setdefault(host, []), entry)
+    def put(self, host: str, delivery: Delivery, at: float) -> None:
+        """One that is due then."""
+        heapq.heappush(self._lines.setdefault(host, []), (at, next(self._order), delivery))
 
     def take(
         self, now: float, is_current: Callable[[Delivery], bool], has_room: Callable[[str], bool]

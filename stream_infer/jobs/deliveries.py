@@ -129,6 +129,18 @@ def delay_after(attempts: int, chance: float) -> float:
     return float(min(FIRST_S * GROWTH ** min(attempts - 1, 20), LONGEST_S)) * (1 + SPREAD * chance)
 
 
+def due_at(delivery: Delivery, now: float) -> float | None:
+    """When its next attempt comes by a clock that says `now`; None: there is none.
+
+    A clock that was set back since the last attempt, or since the event was noted, would keep it waiting by as much,
+    years perhaps: it waits from now on then, as long as it was meant to.
+    """
+    if delivery.next_at is None:
+        return None
+    since = delivery.next_at if delivery.tried_at is None else delivery.tried_at
+    return delivery.next_at if since <= now else now + delivery.next_at - since
+
+
 def settled(delivery: Delivery, posted: Posted | None, now: float, chance: float) -> Delivery:
     """After an attempt that ended `now`; None: there was nobody to send it to. `chance` as for `delay_after`.
 

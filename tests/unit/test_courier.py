@@ -150,6 +150,24 @@ def test_an_answer_that_was_noted_by_a_commit_which_seemed_to_fail_takes_nobodys
     assert len(turns.posts) == 1
 
 
+def test_a_clock_that_is_set_back_keeps_nothing_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, back = time.time(), 0.0
+    monkeypatch.setattr(courier_module.time, "time", lambda: now - back)
+    monkeypatch.setattr(courier_module.time, "monotonic", lambda: 1000.0)
+    turns = Turns(monkeypatch, delivery("j", 300.0).model_copy(update={"tried_at": now, "attempts": 1}))
+    turns.turn()
+    assert turns.courier._due._lines["example.org"][0][0] == pytest.approx(now + 300)
+
+    back = 3600.0
+    turns.turn()
+
+    assert turns.lined_up == 1
+    assert turns.courier._due._lines["example.org"][0][0] == pytest.approx(now - 3600 + 300)
+    back = 3600.0 - 301
+    turns.turn()
+    assert len(turns.posts) == 1
+
+
 def test_who_starts_over_again_and_again_lines_up_each_delivery_once_and_sends_it_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ from stream_infer.jobs.deliveries import (
     Wish,
     decode_webhook,
     delay_after,
+    due_at,
     event_id,
     event_of,
     settled,
@@ -65,6 +66,21 @@ def test_anything_else_but_410_is_tried_again(status: int | None) -> None:
 
     assert (later.state, later.attempts, later.next_at) == (DeliveryState.PENDING, 1, NOW + 1 + 5)
     assert later.tried_at == NOW + 1
+
+
+@pytest.mark.parametrize(
+    ("delivery", "now", "at"),
+    [
+        (NEW, NOW, NOW),
+        (NEW, NOW - 25 * 365 * 24 * HOUR, NOW - 25 * 365 * 24 * HOUR),
+        (settled(NEW, Posted(500, "…"), NOW, 0.0), NOW + 1, NOW + 5),
+        (settled(NEW, Posted(500, "…"), NOW, 0.0), NOW - HOUR, NOW - HOUR + 5),
+        (settled(NEW, Posted(200), NOW, 0.0), NOW, None),
+    ],
+    ids=["new", "new, clock set back", "tried", "tried, clock set back", "ended"],
+)
+def test_a_clock_that_is_set_back_keeps_nothing_waiting(delivery: Delivery, now: float, at: float | None) -> None:
+    assert due_at(delivery, now) == at
 
 
 def test_410_ends_it_at_once() -> None:

@@ -33,6 +33,11 @@ def taken(due: Due, now: float, room: int = 100) -> list[str]:
     return found
 
 
+def put(due: Due, host: str, one: Delivery) -> None:
+    assert one.next_at is not None
+    due.put(host, one, one.next_at)
+
+
 def sending(key: str, host: str = "h", partition: int = 0) -> Sending:
     return Sending(key, partition, host, Future())
 
@@ -40,7 +45,7 @@ def sending(key: str, host: str = "h", partition: int = 0) -> Sending:
 def test_those_of_a_host_come_in_the_order_in_which_they_are_due_and_none_before() -> None:
     due = Due()
     for job_id, next_at in (("late", 30.0), ("first", 10.0), ("second", 10.0), ("third", 20.0)):
-        due.put("h", delivery(job_id, next_at))
+        put(due, "h", delivery(job_id, next_at))
 
     assert taken(due, 9.9) == []
     assert taken(due, 20.0) == ["first", "second", "third"]
@@ -51,13 +56,13 @@ def test_those_of_a_host_come_in_the_order_in_which_they_are_due_and_none_before
 def test_a_host_without_room_holds_up_its_own_alone_and_is_not_served_before_the_others_the_next_time() -> None:
     due = Due()
     for number in range(3):
-        due.put("dead", delivery(f"dead-{number}", 0.0))
-        due.put("well", delivery(f"well-{number}", 0.0))
+        put(due, "dead", delivery(f"dead-{number}", 0.0))
+        put(due, "well", delivery(f"well-{number}", 0.0))
 
     assert taken(due, 1.0, room=1) == ["dead-0", "well-0"]
-    due.put("new", delivery("new-0", 0.0))
+    put(due, "new", delivery("new-0", 0.0))
     assert taken(due, 1.0, room=1) == ["dead-1", "well-1", "new-0"]
-    due.put("new", delivery("new-1", 0.0))
+    put(due, "new", delivery("new-1", 0.0))
     assert taken(due, 1.0, room=1) == ["dead-2", "well-2", "new-1"]
 
 
@@ -65,8 +70,8 @@ def test_what_is_not_as_it_was_when_it_was_put_there_is_passed_over() -> None:
     due, now = Due(), 5.0
     old = delivery("j", 1.0)
     new = old.model_copy(update={"attempts": 1, "next_at": 2.0})
-    due.put("h", old)
-    due.put("h", new)
+    put(due, "h", old)
+    put(due, "h", new)
 
     assert [one for _, one in due.take(now, lambda one: one is new, lambda _host: True)] == [new]
 
@@ -74,7 +79,7 @@ def test_what_is_not_as_it_was_when_it_was_put_there_is_passed_over() -> None:
 def test_who_stops_taking_loses_nothing() -> None:
     due = Due()
     for number in range(3):
-        due.put("h", delivery(f"{number}", 0.0))
+        put(due, "h", delivery(f"{number}", 0.0))
     for _host, _one in due.take(1.0, lambda _one: True, lambda _host: True):
         break
 
