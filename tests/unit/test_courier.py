@@ -171,9 +171,10 @@ def test_a_clock_that_is_set_back_keeps_nothing_waiting(monkeypatch: pytest.Monk
 def test_who_starts_over_again_and_again_lines_up_each_delivery_once_and_sends_it_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    turns = Turns(monkeypatch, delivery("later", 900.0), delivery("now"))
+    later = delivery("later", 900.0).model_copy(update={"tried_at": time.time(), "attempts": 4})
+    turns = Turns(monkeypatch, later, delivery("now"))
     turns.producer.failure = ServiceUnavailable("not allowed to commit")
-    for _ in range(5):
+    for _ in range(9):
         turns.courier._noted_at = 0.0
         turns.turn()
         assert turns.lined_up <= 2

@@ -32,7 +32,7 @@ SETTINGS = Settings.model_validate(
 
 
 class Jobs:
-    """Only what was submitted while there was a webhook has one. Jobs that are `behind` are seen once one is looked for."""
+    """Only what was submitted while there was a webhook has one. Jobs `behind` are seen once one is looked for."""
 
     def __init__(self, *told: str, behind: Sequence[str] = ()) -> None:
         self.told = told
