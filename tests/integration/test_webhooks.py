@@ -195,7 +195,7 @@ def test_a_place_that_nothing_may_be_sent_to_is_refused_or_where_a_name_hides_it
         webhook = told(client, job_id, lambda delivery: delivery["attempts"] >= 2)
 
     assert "is not a public address: it is loopback" in webhook["deliveries"][0]["reason"]
-    assert receiver.told == receiver.refused == []
+    assert (receiver.told, receiver.refused) == ([], [])
 
 
 def test_a_gateway_that_is_killed_while_it_tells_leaves_that_to_another_one_which_tells_it_under_the_same_id(

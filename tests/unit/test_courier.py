@@ -152,8 +152,8 @@ def test_an_answer_that_was_noted_by_a_commit_which_seemed_to_fail_takes_nobodys
 
 def test_a_clock_that_is_set_back_keeps_nothing_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     now, back = time.time(), 0.0
-    monkeypatch.setattr(courier_module.time, "time", lambda: now - back)
-    monkeypatch.setattr(courier_module.time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(time, "time", lambda: now - back)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     turns = Turns(monkeypatch, delivery("j", 300.0).model_copy(update={"tried_at": now, "attempts": 1}))
     turns.turn()
     assert turns.courier._due._lines["example.org"][0][0] == pytest.approx(now + 300)
