@@ -20,9 +20,9 @@ _LONGEST_ERROR = 500
 def delivery_of(
     known: KnownJob, target: Target | None, *, results_uri: str, public_url: str | None, now: float, patience_s: float
 ) -> Delivery | None:
-    """What is to be told of the job as it is, from `now` (since the epoch) for `patience_s`; None where that is nothing:
-    it has not ended, or nobody wants to hear of it. Where there is no `target` any more it is withdrawn, and can be
-    told once there is one. Raises ValueError where the job says of itself what goes into no message.
+    """What is to be told of the job as it is, from `now` (since the epoch) for `patience_s`; None where it has not
+    ended, or nobody wants to hear of it. Where there is no `target` any more it is withdrawn, and can be told once
+    there is one. Raises ValueError where the job says of itself what goes into no message.
     """
     status = known.status
     event = event_of(status.state)
