@@ -5,10 +5,12 @@ Whoever works is not held up by it: it is served on threads of its own, and wher
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -25,6 +27,8 @@ DEFAULT_LISTEN = "127.0.0.1:9400"
 _AGAIN_S = 5.0
 _LOOK_EVERY_S = 0.1
 _SLOWEST_S = 10.0
+"""For a whole request: whoever sends a byte now and then is hung up on, too."""
+_MOST_ASKERS = 32
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
 
@@ -89,7 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingTCPServer):
-    """Not HTTPServer, which looks up the host's full name at its start: where DNS is away that takes seconds."""
+    """Not HTTPServer, which looks up the host's full name at its start: where DNS is away that takes seconds.
+
+    Of more askers than it may have at a time the first that came goes: what asks for a probe is done in no time.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
@@ -98,7 +105,29 @@ class _Server(ThreadingTCPServer):
     def __init__(self, host: str, port: int, exposure: Exposure) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.exposure = exposure
+        self._open: dict[socket.socket, float] = {}  # when each came; the server's thread adds, an asker's own removes
         super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        came_first = list(self._open)
+        self._hang_up(came_first[: max(0, len(came_first) - _MOST_ASKERS + 1)])
+        self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called again and again: ends those that are too slow."""
+        now = time.monotonic()
+        self._hang_up(asker for asker, came in list(self._open.items()) if now - came > _SLOWEST_S)
+
+    def _hang_up(self, askers: Iterable[socket.socket]) -> None:
+        """Its thread then reads an end, and goes."""
+        for asker in askers:
+            with contextlib.suppress(OSError):  # it has just gone
+                asker.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - as the base class has it
         """An asker that has gone, or one that says nothing."""
@@ -113,6 +142,7 @@ class _Listener:
         self._exposure = exposure
         self._closing = threading.Event()
         self._server: _Server | None = None
+        self._was_told = False
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
 
     def start(self) -> None:
@@ -137,6 +167,7 @@ class _Listener:
         with self._server as server:
             while not self._closing.is_set():
                 server.handle_request()
+                server.service_actions()
 
     def _opened(self) -> _Server | None:
         host, _, _ = DEFAULT_LISTEN.rpartition(":")
@@ -147,10 +178,12 @@ class _Listener:
             except (OSError, OverflowError) as error:
                 reason = f"{listen}: {error}"
                 continue
-            say = _LOG.info if self._listen is None else _LOG.debug  # else it is where somebody wanted it
+            say = _LOG.info if self._listen is None or self._was_told else _LOG.debug  # else it is where it is wanted
             say("metrics_served", url=_url(server))
             return server
-        _LOG.error("metrics_not_served", reason=reason, again_in_s=_AGAIN_S)
+        say = _LOG.debug if self._was_told else _LOG.error
+        say("metrics_not_served", reason=reason, mend="set metrics.listen to a free HOST:PORT", again_every_s=_AGAIN_S)
+        self._was_told = True
         return None
 
     def _bound(self, listen: str) -> _Server:

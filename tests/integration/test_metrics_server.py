@@ -1,10 +1,14 @@
 """`/metrics`, `/healthz` and `/readyz` beside a role's work, over a real socket; checked by Prometheus's own tool."""
 
+import contextlib
 import json
+import select
 import socket
+import threading
 import time
 
 import pytest
+import structlog
 import urllib3
 
 from stream_infer.local.free_ports import find_free
@@ -64,15 +68,21 @@ def test_where_nothing_is_set_and_the_usual_port_is_taken_any_free_one_does(monk
 
 def test_a_port_that_is_wanted_and_taken_is_waited_for_while_the_work_goes_on(monkeypatch, listen):
     monkeypatch.setattr(server, "_AGAIN_S", 0.05)
+    tries, bound = [], server._Listener._bound
+    monkeypatch.setattr(server._Listener, "_bound", lambda self, at: (tries.append(at), bound(self, at))[1])
     host, _, port = listen.rpartition(":")
     with socket.socket() as other:
         other.bind((host, int(port)))
         other.listen()
-        with served(listen, Exposure()) as listener:
+        with structlog.testing.capture_logs() as said, served(listen, Exposure()) as listener:
             assert listener.url is None
+            wait_until(lambda: len(tries) >= 3)
             other.close()
             wait_until(lambda: listener.url is not None)
             assert ask(f"http://{listen}", "/healthz").status == 200
+
+    assert [one["event"] for one in said if one["log_level"] != "debug"] == ["metrics_not_served", "metrics_served"]
+    assert listen in said[0]["reason"]
 
 
 def test_an_asker_that_says_nothing_holds_up_nobody(listen):
@@ -80,6 +90,32 @@ def test_an_asker_that_says_nothing_holds_up_nobody(listen):
         host, _, port = listen.rpartition(":")
         with socket.create_connection((host, int(port))):
             assert ask(listener.url, "/healthz").status == 200
+
+
+def test_an_asker_that_sends_a_byte_now_and_then_is_hung_up_on(monkeypatch, listen):
+    monkeypatch.setattr(server, "_SLOWEST_S", 0.5)
+    with served(listen, Exposure()):
+        host, _, port = listen.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as slow:
+            began = time.monotonic()
+            slow.sendall(b"GET /met")
+            with contextlib.suppress(ConnectionError):
+                while not select.select([slow], [], [], 0.1)[0]:
+                    slow.sendall(b"r")
+                assert slow.recv(100) == b""
+            assert 0.4 < time.monotonic() - began < 10
+
+
+def test_of_too_many_askers_the_first_goes_and_the_last_is_answered(monkeypatch, listen):
+    monkeypatch.setattr(server, "_MOST_ASKERS", 3)
+    before = threading.active_count()
+    with served(listen, Exposure()) as listener, contextlib.ExitStack() as held:
+        host, _, port = listen.rpartition(":")
+        silent = [held.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(8)]
+        assert ask(listener.url, "/healthz").status == 200
+        with contextlib.suppress(ConnectionError):
+            assert silent[0].recv(100) == b""
+        wait_until(lambda: threading.active_count() <= before + 1 + 3)
 
 
 def test_the_port_is_free_again_once_the_role_has_ended(listen):
