@@ -32,7 +32,8 @@ class EngineMetrics:
         self._sizes.note(items)
         self._model.note(model_s)
         self._prepare_s += prepare_s
-        self._encode_s += seconds - prepare_s - model_s
+        # Each of the three is what the child says, and a counter never falls.
+        self._encode_s += max(0.0, seconds - prepare_s - model_s)
 
     def failed(self, end: CallEnd) -> None:
         self._failed[end] += 1
@@ -51,7 +52,7 @@ class EngineMetrics:
         yield model.CALLS.reading(answered | others)
         yield model.CALL_ITEMS.reading({self._api: self._sizes})
         yield model.MODEL_SECONDS.reading({self._api: self._model})
-        stages = {"prepare": self._prepare_s, "predict": self._model.total, "encode": max(0.0, self._encode_s)}
+        stages = {"prepare": self._prepare_s, "predict": self._model.total, "encode": self._encode_s}
         yield model.MODEL_STAGE_SECONDS.reading({model.ModelStage(api, name): took for name, took in stages.items()})
         yield model.CHILD_ENDS.reading({model.ChildReason(api, how.value): self._ends[how] for how in ChildEnd})
 

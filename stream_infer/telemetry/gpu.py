@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -35,7 +36,7 @@ class Gpus:
         nvml = self._opened()
         if nvml is None:
             return
-        gpus = {Gpu(str(at)): nvml.nvmlDeviceGetHandleByIndex(at) for at in range(nvml.nvmlDeviceGetCount())}
+        gpus = _handles(nvml)
         for metric, ask in _numbers(nvml, self._pid()).items():
             values: dict[Gpu, float] = {}
             for gpu, handle in gpus.items():
@@ -66,6 +67,16 @@ def _open() -> ModuleType | None:
         _LOG.debug("no_gpu", reason=str(error))
         return None
     return pynvml  # type: ignore[no-any-return]
+
+
+def _handles(nvml: Any) -> dict[Gpu, Any]:
+    """Of a GPU that has fallen off the bus there is none; where the driver has gone there are none at all."""
+    found: dict[Gpu, Any] = {}
+    with contextlib.suppress(nvml.NVMLError):
+        for at in range(nvml.nvmlDeviceGetCount()):
+            with contextlib.suppress(nvml.NVMLError):
+                found[Gpu(str(at))] = nvml.nvmlDeviceGetHandleByIndex(at)
+    return found
 
 
 def _numbers(nvml: Any, pid: int | None) -> dict[Gauge[Gpu], Callable[[Any], float | None]]:

@@ -184,3 +184,18 @@ def test_the_numbers_are_shown_beside_what_the_engine_is_at():
     assert value(samples, model.BATCH_ITEMS_FOUND, api="a") == 8
     assert value(samples, model.PREDICTOR_STATE, api="a", state="ready") == 1
     assert value(samples, model.PREDICTOR_LOAD_SECONDS, api="a", part="warm_up") == 0.1
+
+
+def test_a_counter_falls_for_nothing_that_a_child_says():
+    metrics = EngineMetrics("a")
+
+    def encode():
+        [stages] = [one.values for one in metrics._counted() if one.metric is model.MODEL_STAGE_SECONDS]
+        return stages[model.ModelStage("a", "encode")]
+
+    seen = [encode()]
+    for seconds, prepare_s, model_s in ((0.5, 0.1, 0.3), (0.0, 9.0, 9.0), (0.4, 0.1, 0.1)):
+        metrics.answered(1, seconds, prepare_s, model_s)
+        seen.append(encode())
+
+    assert seen == pytest.approx([0.0, 0.1, 0.1, 0.3])

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from stream_infer.telemetry import gpu
 from stream_infer.telemetry.catalogue import model
@@ -71,6 +72,33 @@ def test_a_number_that_a_gpu_does_not_tell_is_left_out(monkeypatch):
     assert model.GPU_WATTS.name not in names(samples)
     assert model.GPU_MEMORY_OWN.name not in names(samples)
     assert model.GPU_MEMORY.name in names(samples)
+
+
+def test_a_gpu_that_is_lost_costs_no_other_ones_numbers(monkeypatch):
+    def handle(at):
+        if at == 0:
+            raise NVMLError("GPU is lost")
+        return at
+
+    nvml = nvml_of()
+    nvml.nvmlDeviceGetHandleByIndex = handle
+    samples = shown(monkeypatch, nvml)
+
+    assert value(samples, model.GPU_MEMORY, gpu="1") == 8000
+    assert (model.GPU_MEMORY.name, frozenset({("gpu", "0")})) not in samples
+
+
+def test_a_driver_that_has_gone_is_no_fault_of_the_workers(monkeypatch):
+    def count():
+        raise NVMLError("driver not loaded")
+
+    nvml = nvml_of()
+    nvml.nvmlDeviceGetCount = count
+    with structlog.testing.capture_logs() as said:
+        samples = shown(monkeypatch, nvml)
+
+    assert not any(name.startswith("stream_infer") for name in names(samples))
+    assert said == []
 
 
 def test_where_there_is_nobody_to_ask_nothing_is_shown(monkeypatch):
