@@ -33,9 +33,9 @@ class GatewaySettings(SettingsPart):
 
 
 class MetricsSettings(SettingsPart):
-    """Where a role without HTTP of its own serves `/metrics`, `/healthz` and `/readyz`; under `up` each has a port.
+    """Where a role serves `/metrics`, `/healthz` and `/readyz` to whoever asks; under `up` each has a port of its own.
 
-    None: 127.0.0.1:9400, or any free port where that is taken.
+    None: 127.0.0.1:9400, or any free port where that is taken; of a role that answers HTTP, its own address alone.
     """
 
     listen: str | None = Field(default=None, pattern=LISTEN)

@@ -12,6 +12,7 @@ from stream_infer.cli.role_process import (
     ROLES_PANEL,
     ReadyFd,
     chosen_api,
+    exposed_beside,
     give_up,
     log_as,
     ready_by,
@@ -42,7 +43,7 @@ def realtime(
 
     settings = log_as(ctx, "realtime", replica).settings(file)
     chosen = chosen_api(settings, api or api_option)
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed_beside(settings) as exposure:
         run(
             settings,
             chosen,
@@ -52,4 +53,5 @@ def realtime(
             on_ready=ready_by(ready_fd),
             on_unavailable=wait_for_predictor if ready_fd is None else give_up,
             replica=replica,
+            exposure=exposure,
         )

@@ -80,13 +80,26 @@ def give_up(error: PredictorUnavailable) -> None:
 
 @contextlib.contextmanager
 def exposed(settings: Settings) -> Iterator[Exposure]:
-    """What a role that has no HTTP of its own shows of itself, and lacks to be ready, while the block runs."""
+    """What a role shows of itself, and lacks to be ready, while the block runs."""
     from stream_infer.telemetry.exposure import Exposure
     from stream_infer.telemetry.server import served
 
     exposure = Exposure()
     with served(settings.metrics.listen, exposure):
         yield exposure
+
+
+@contextlib.contextmanager
+def exposed_beside(settings: Settings) -> Iterator[Exposure]:
+    """As `exposed`, of a role that shows the same where it answers, to whom has a key: on `metrics.listen` where that is
+    set, so that Prometheus asks all roles alike."""
+    from stream_infer.telemetry.exposure import Exposure
+
+    if settings.metrics.listen is None:
+        yield Exposure()
+    else:
+        with exposed(settings) as exposure:
+            yield exposure
 
 
 @contextlib.contextmanager

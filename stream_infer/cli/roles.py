@@ -13,6 +13,7 @@ from stream_infer.cli.role_process import (
     ReadyFd,
     chosen_api,
     exposed,
+    exposed_beside,
     give_up,
     ready_by,
     start,
@@ -35,7 +36,7 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
     settings = start(ctx, file, "gateway")
     store = store_of(settings)
     open_source = source_opener(settings, store)
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed_beside(settings) as exposure:
         run(
             settings,
             store,
@@ -45,6 +46,7 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
             formats=formats_of(settings),
             poster=poster_of(settings),
             fetcher=fetcher_of(settings),
+            exposure=exposure,
         )
 
 

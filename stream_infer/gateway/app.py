@@ -58,6 +58,8 @@ def application(
     app.cleanup_ctx.append(UnusedUploads(services).watched)
     lag = LagWatch(services)
     app.cleanup_ctx.append(lag.watched)
+    health = HealthResource(services, exposure)
+    app.cleanup_ctx.append(health.told)
     show(exposure, services, requests, predictions)
     exposure.show(lag.readings)
     resources = (
@@ -73,7 +75,7 @@ def application(
         WebhooksResource(services),
         SageMakerResource(services),
         ApisResource(services, predictions),
-        HealthResource(services),
+        health,
         MetricsResource(exposure),
         OpenApiResource(),
         PageResource(),

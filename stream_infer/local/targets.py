@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_infer.local.free_ports import find_free
-from stream_infer.local.supervision import RoleKind, RoleSpec, own_replicas
+from stream_infer.local.supervision import RoleKind, RoleSpec
 from stream_infer.settings import Settings
 
 SETTING = "STREAM_INFER__METRICS__LISTEN"
 _HOST = "127.0.0.1"
-# These have no HTTP of their own.
-_SERVED_BESIDE = frozenset({RoleKind.INTAKE, RoleKind.WORKER, RoleKind.SINK, RoleKind.TRACKER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,6 @@ class Target:
     name: str
     role: RoleKind
     address: str
-    scheme: str = "http"
 
 
 def targets_file(state_dir: Path) -> Path:
@@ -34,45 +31,34 @@ def targets_file(state_dir: Path) -> Path:
 
 
 def choose_addresses(settings: Settings, specs: Sequence[RoleSpec]) -> dict[str, str]:
-    """For each process that serves its numbers beside its work an address of its own, by its name.
+    """For each process that shows its numbers an address of its own, by its name: also for those that answer HTTP
+    elsewhere, where a key is asked for.
 
     The same one whenever it is started again, so that nobody has to be told.
     """
-    names = [spec.name for spec in specs if spec.kind in _SERVED_BESIDE]
-    taken = {int(target.address.rpartition(":")[2]) for target in _own_servers(settings)}
+    names = [spec.name for spec in specs if spec.kind is not RoleKind.LOOKOUT]
+    taken = _listens(settings)
     ports = [port for port in find_free(len(names) + len(taken)) if port not in taken]
     return {name: f"{_HOST}:{port}" for name, port in zip(names, ports, strict=False)}
 
 
-def targets_of(settings: Settings, specs: Sequence[RoleSpec], addresses: Mapping[str, str]) -> list[Target]:
-    beside = [Target(spec.name, spec.kind, addresses[spec.name]) for spec in specs if spec.name in addresses]
-    return [*_own_servers(settings), *beside]
+def _listens(settings: Settings) -> set[int]:
+    """Ports that somebody has chosen, and nobody listens at yet."""
+    replicas = [(api.realtime, at) for api in settings.apis if api.realtime for at in range(api.realtime.replicas)]
+    listens = [settings.gateway.listen, *(realtime.listen_of(at) for realtime, at in replicas)]
+    return {int(listen.rpartition(":")[2]) for listen in listens}
 
 
-def _own_servers(settings: Settings) -> Iterator[Target]:
-    """The roles that answer HTTP anyway, as far as it is known where."""
-    yield Target("gateway", RoleKind.GATEWAY, _local(settings.gateway.listen), settings.gateway.scheme)
-    for api in settings.apis:
-        for number in range(own_replicas(api)):
-            if api.realtime is not None and not api.realtime.listen.endswith(":0"):
-                yield Target(f"realtime {api.name}/{number}", RoleKind.REALTIME, _local(api.realtime.listen_of(number)))
-
-
-def _local(listen: str) -> str:
-    host, _, port = listen.rpartition(":")
-    return f"{_HOST}:{port}" if host in ("localhost", "0.0.0.0") else listen  # noqa: S104 - asked  # nosec B104
+def targets_of(specs: Sequence[RoleSpec], addresses: Mapping[str, str]) -> list[Target]:
+    return [Target(spec.name, spec.kind, addresses[spec.name]) for spec in specs if spec.name in addresses]
 
 
 def file_sd(targets: Sequence[Target]) -> list[dict[str, object]]:
     """What Prometheus reads: a target by the name that `up`'s log has for it."""
     return [
-        {"targets": [target.address], "labels": {"instance": target.name, "role": target.role.value} | _scheme(target)}
+        {"targets": [target.address], "labels": {"instance": target.name, "role": target.role.value}}
         for target in targets
     ]
-
-
-def _scheme(target: Target) -> dict[str, str]:
-    return {} if target.scheme == "http" else {"__scheme__": target.scheme}
 
 
 @contextlib.contextmanager

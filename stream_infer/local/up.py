@@ -128,7 +128,7 @@ async def _supervise(
     if broker is not None:
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
-        with announced(targets_of(settings, specs, addresses), targets):
+        with announced(targets_of(specs, addresses), targets):
             async with scaling(policies, sightings, supervisor, report, stop):
                 await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
@@ -142,7 +142,7 @@ def _launcher(
 ) -> Launch:
     """Starts roles, each with the lock in its hands until it is really dead, and the lookout with where it tells.
 
-    `addresses`: where those show their numbers that have no HTTP of their own.
+    `addresses`: where each shows its numbers.
     """
     environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
 

@@ -108,6 +108,7 @@ class _Role:
         desk = Desk(self._engine, bounds, note, connections, metrics)
         metrics.in_flight, metrics.connections = lambda: desk.in_flight, lambda: len(connections)
         self._exposure.show(metrics.readings)
+        self._exposure.missing = lambda: _missing(desk)
         terms = Terms(
             self._api.name,
             realtime.timeout,
@@ -162,6 +163,12 @@ class _Role:
             if not server.is_open:
                 break
             await asyncio.sleep(_LOOK_S)
+
+
+def _missing(desk: Desk) -> list[str]:
+    """From any thread."""
+    unreadiness = desk.unreadiness
+    return [] if unreadiness is None else [unreadiness.detail]
 
 
 class _Notes:

@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz` and `/readyz` of a role that has no HTTP server of its own.
+"""`/metrics`, `/healthz` and `/readyz` of a role, beside its work, to whoever asks.
 
 Whoever works is not held up by it: it is served on threads of its own, and where it cannot listen the work goes on.
 """

@@ -34,15 +34,21 @@ def get(address: str, path: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+def replica() -> str:
+    """Where it answers requests."""
+    [port] = find_free(1)
+    return f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, replica: str) -> Iterator[UpProcess]:
     """With a replica beside the worker."""
     folder = tmp_path_factory.mktemp("metrics")
-    [port] = find_free(1)
     api = {
         "name": "echo",
         "predictor": predictor("measured.py:Measured"),
         "partitions": 2,
-        "realtime": {"listen": f"127.0.0.1:{port}"},
+        "realtime": {"listen": replica},
     }
     with up_in(folder, write_config(folder, apis=[api])) as process:
         process.wait_until_ready()
@@ -63,13 +69,13 @@ def targets(ready: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def worked(up: UpProcess, ready: dict[str, Any], targets: dict[str, str]) -> None:
+def worked(up: UpProcess, ready: dict[str, Any], replica: str) -> None:
     """A job with items that fail, one that is under way, and a request."""
     with closing(GatewayClient(ready["gateway"])) as client:
         items_given = [*range(GOOD), *(["refused"] * BAD)]
         job = client.submit("echo", {"item_list": {"items": items_given}}, uuid.uuid4().hex)
         wait_for(lambda: client.job(job.job_id).is_final, 90.0, up.text)
-        asked = POOL.request("POST", f"http://{targets['realtime echo/0']}/v1/apis/echo/predict", body=b"1")
+        asked = POOL.request("POST", f"http://{replica}/v1/apis/echo/predict", body=b"1")
         assert asked.status == 200, asked.data
         client.submit("echo", {"item_list": {"items": ["later"]}, "timeout": 3600}, uuid.uuid4().hex)
 

@@ -11,7 +11,9 @@ import pytest
 import structlog
 import urllib3
 
+from stream_infer.cli.role_process import exposed_beside
 from stream_infer.local.free_ports import find_free
+from stream_infer.settings import Settings
 from stream_infer.telemetry import server
 from stream_infer.telemetry.catalogue.every import every_metric
 from stream_infer.telemetry.catalogue.metric import Histogram
@@ -122,6 +124,17 @@ def test_the_port_is_free_again_once_the_role_has_ended(listen):
     for _ in range(3):
         with served(listen, Exposure()) as listener:
             assert ask(listener.url, "/healthz").status == 200
+
+
+def test_a_role_that_answers_elsewhere_is_asked_here_where_that_is_set(listen):
+    def serving():
+        return [thread.name for thread in threading.enumerate() if thread.name == "metrics"]
+
+    with exposed_beside(Settings()):
+        assert serving() == []
+    with exposed_beside(Settings.model_validate({"metrics": {"listen": listen}})):
+        assert serving() == ["metrics"]
+        assert ask(f"http://{listen}", "/metrics").status == 200
 
 
 def test_promtool_finds_nothing_to_say_of_any_metric_of_the_catalogue():

@@ -15,14 +15,14 @@ _BEGINNING = """\
 # Metrics
 
 Every role serves `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it can do its work; else
-503, with what is missing). The gateway and realtime replicas do so on their own address, all others on
-`metrics.listen`: `127.0.0.1:9400` where nothing is set, or any free port where that is taken, which the log names
-(`metrics_served`). Where a role cannot listen it says so, tries again, and works on.
+503, with what is missing) on `metrics.listen`. Where nothing is set that is `127.0.0.1:9400`, or any free port where that
+is taken, which the log names (`metrics_served`); the gateway and realtime replicas then do so on their own address alone.
+Where a role cannot listen it says so, tries again, and works on.
 
 On `metrics.listen` nobody is asked for a key; what is served are the names of APIs and routes, exception classes, and
-numbers. In a container set `STREAM_INFER__METRICS__LISTEN=0.0.0.0:9400`, and let a network policy say who may ask. The
-gateway and realtime replicas ask for a key with the scope `read` where there are [keys](security.md#api-keys):
-Prometheus has it from `authorization: {credentials_file: …}`.
+numbers. In a container set `STREAM_INFER__METRICS__LISTEN=0.0.0.0:9400`, and let a network policy say who may ask. On
+their own address the gateway and realtime replicas ask for a key with the scope `read` where there are
+[keys](security.md#api-keys).
 
 Under `up` each process has a port of its own, and `STATE_DIR/prometheus/targets.json` lists them all:
 
