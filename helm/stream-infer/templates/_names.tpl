@@ -16,7 +16,7 @@
 {{- end -}}
 
 {{/*
-The name of a part: takes root, component and, for one of an API, api.
+The name of a part: takes root, component and, for one of an API, api; suffix, for a second resource of one kind.
 At most 52 characters: a StatefulSet's pods bear its name and a hash of 10 in a label of 63. One that is longer ends with
 a digest of the whole, so that two APIs whose names begin alike have two names.
 */}}
@@ -24,6 +24,9 @@ a digest of the whole, so that two APIs whose names begin alike have two names.
 {{- $whole := printf "%s-%s" (include "stream-infer.fullname" .root) .component -}}
 {{- if .api -}}
 {{- $whole = printf "%s-%s" $whole .api -}}
+{{- end -}}
+{{- if .suffix -}}
+{{- $whole = printf "%s-%s" $whole .suffix -}}
 {{- end -}}
 {{- if gt (len $whole) 52 -}}
 {{- printf "%s-%s" ($whole | trunc 43 | trimSuffix "-") ($whole | sha256sum | trunc 8) -}}

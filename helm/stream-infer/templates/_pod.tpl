@@ -226,7 +226,7 @@ spec:
 {{- with .env }}
 {{ toYaml . }}
 {{- end }}
-{{- if eq (.health | default "") "metrics" }}
+{{- if .health }}
 {{- /* Not in the file: the image says a port, too, and the environment goes before the file. */}}
 - {name: STREAM_INFER__METRICS__LISTEN, value: "0.0.0.0:{{ .root.Values.metrics.port }}"}
 {{- end }}
