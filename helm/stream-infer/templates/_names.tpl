@@ -78,3 +78,21 @@ labels:
 {{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Peers of a NetworkPolicy: all addresses but these, a list of blocks of either kind. */}}
+{{- define "stream-infer.anywhere" -}}
+{{- range $cidr := list "0.0.0.0/0" "::/0" }}
+- ipBlock:
+    cidr: {{ $cidr | quote }}
+    {{- $except := list }}
+    {{- range $block := $ }}
+    {{- if eq (contains ":" $block) (contains ":" $cidr) }}
+    {{- $except = append $except $block }}
+    {{- end }}
+    {{- end }}
+    {{- with $except }}
+    except:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- end -}}
