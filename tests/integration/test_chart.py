@@ -17,12 +17,13 @@ EXAMPLES = ["full", "small"]
 IGNORED = "container-image-pull-policy"
 
 
-def rendered(example: str) -> str:
+def rendered(example: str, *more: str) -> str:
+    """With `more` arguments of helm's."""
     shown = {"prometheusRule": CHART / "files/alerts.yaml", "dashboards": CHART / "files/dashboards"}
     enabled = [f"--set=metrics.{name}.enabled=true" for name, place in shown.items() if place.exists()]
     done = run(
         tool("helm"), "template", "si", str(CHART), "--namespace", "inference", "--kube-version", KUBERNETES,
-        "--values", str(CHART / f"ci/{example}-values.yaml"), *enabled,
+        "--values", str(CHART / f"ci/{example}-values.yaml"), *enabled, *more,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -97,6 +98,32 @@ def test_the_configuration_that_pods_get_is_one(example: str, tmp_path: Path) ->
     assert files[0] == files[1]
     assert settings.apis
     assert all(api.workers.drain_timeout == api.batching.call_timeout + 10 for api in settings.apis)
+
+
+def test_a_change_of_one_api_ends_no_worker_of_another(tmp_path: Path) -> None:
+    changed = yaml.safe_load((CHART / "ci/full-values.yaml").read_text())
+    [sentiment] = [api for api in changed["config"]["apis"] if api["name"] == "sentiment"]
+    sentiment["batching"] = {"max_wait_ms": 7}
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(changed))
+
+    before, after = checksums(rendered("full")), checksums(rendered("full", "--values", str(values)))
+
+    restarted = {name for name in before if before[name] != after[name]}
+    assert {name for name in before if "-worker-" in name or "-realtime-" in name} & restarted == {
+        "si-stream-infer-worker-sentiment",
+        "si-stream-infer-realtime-sentiment",
+    }
+    assert "si-stream-infer-gateway" in restarted
+
+
+def checksums(text: str) -> dict[str, str]:
+    """What of the configuration each pod is started for, by the name of what makes it."""
+    resources = [one for one in yaml.safe_load_all(text) if one and one["kind"] in ("Deployment", "StatefulSet")]
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        for one in resources
+    }
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

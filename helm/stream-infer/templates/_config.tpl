@@ -112,3 +112,21 @@ its realtime replicas listen, and `workerPart` and `realtimePart`, its values of
 {{- $_ := set $config "apis" $apis -}}
 {{- toYaml $config -}}
 {{- end -}}
+
+{{/*
+What of it a pod is to be started again for: takes root and, for one of an API, api. No other API's model is to be
+unloaded for a change of that one.
+*/}}
+{{- define "stream-infer.configOf" -}}
+{{- $config := include "stream-infer.config" .root | fromYaml -}}
+{{- if .api -}}
+{{- $own := list -}}
+{{- range $config.apis -}}
+{{- if eq .name $.api -}}
+{{- $own = append $own . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $config "apis" $own -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}

@@ -18,7 +18,7 @@ The template of a pod. Takes
 {{- $part := .part -}}
 metadata:
   annotations:
-    checksum/config: {{ include "stream-infer.config" $root | sha256sum }}
+    checksum/config: {{ include "stream-infer.configOf" . | sha256sum }}
     {{- with $part.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
