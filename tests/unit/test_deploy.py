@@ -70,6 +70,14 @@ def test_nothing_of_the_compose_file_is_reached_from_other_machines(services):
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
+def test_compose_knows_of_every_service_whether_it_works(services):
+    """Those of our image by its HEALTHCHECK."""
+    own = {name for name, service in services.items() if service["image"].startswith("stream-infer:")}
+
+    assert own >= {"gateway", "worker", "keys"}
+    assert [name for name, service in services.items() if name not in own and "healthcheck" not in service] == []
+
+
 def test_every_image_has_a_version(services):
     images = [service["image"] for service in services.values()]
     bases = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
