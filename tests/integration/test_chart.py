@@ -7,6 +7,8 @@ import yaml
 
 from deploy.generated import ROOT
 from stream_infer.configuration import load_settings
+from stream_infer.settings import Settings
+from stream_infer.topics import group_specs
 from tests.support.kubernetes_schemas import LOCATION, write_schemas
 from tests.support.tools import kubernetes_definitions, run, tool
 
@@ -84,20 +86,44 @@ def test_kube_score_finds_nothing_critical(example: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def configurations(text: str) -> list[str]:
+    maps = [one for one in yaml.safe_load_all(text) if one and one["kind"] == "ConfigMap"]
+    return [one["data"]["stream-infer.yaml"] for one in maps if "stream-infer.yaml" in one["data"]]
+
+
+def settings_of(text: str, folder: Path) -> Settings:
+    """What a pod makes of its file; the user's name and password are in its environment."""
+    file = folder / "stream-infer.yaml"
+    file.write_text(configurations(text)[0])
+    is_guarded = "sasl_mechanism" in file.read_text()
+    secrets = {"STREAM_INFER__KAFKA__SECURITY__USERNAME": "u", "STREAM_INFER__KAFKA__SECURITY__PASSWORD": "p"}
+    return load_settings(file, secrets if is_guarded else {})
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_configuration_that_pods_get_is_one(example: str, tmp_path: Path) -> None:
-    maps = [one for one in yaml.safe_load_all(rendered(example)) if one and one["kind"] == "ConfigMap"]
-    files = [one["data"]["stream-infer.yaml"] for one in maps if "stream-infer.yaml" in one["data"]]
-    file = tmp_path / "stream-infer.yaml"
-    file.write_text(files[0])
-    secrets = {"STREAM_INFER__KAFKA__SECURITY__USERNAME": "u", "STREAM_INFER__KAFKA__SECURITY__PASSWORD": "p"}
-
-    settings = load_settings(file, secrets if example == "full" else {})
+    text = rendered(example)
+    files, settings = configurations(text), settings_of(text, tmp_path)
 
     assert len(files) == 2, "the topics job has its own, which is there before it"
     assert files[0] == files[1]
     assert settings.apis
     assert all(api.workers.drain_timeout == api.batching.call_timeout + 10 for api in settings.apis)
+
+
+def test_the_autoscaler_watches_groups_and_topics_that_there_are(tmp_path: Path) -> None:
+    text = rendered("full")
+    known = {group.name: set(group.topics) for group in group_specs(settings_of(text, tmp_path))}
+    watched: dict[str, set[str]] = {}
+    for one in yaml.safe_load_all(text):
+        if one and one["kind"] == "ScaledObject":
+            for trigger in one["spec"]["triggers"]:
+                if trigger["type"] == "kafka":
+                    said = trigger["metadata"]
+                    watched.setdefault(said["consumerGroup"], set()).add(said["topic"])
+
+    assert len(watched) == 2
+    assert watched == {group: known.get(group) for group in watched}
 
 
 def test_a_change_of_one_api_ends_no_worker_of_another(tmp_path: Path) -> None:

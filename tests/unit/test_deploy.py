@@ -10,6 +10,8 @@ import yaml
 from deploy.generated import ROOT, generated
 from stream_infer.configuration import load_settings
 from stream_infer.local.supervision import RoleKind
+from stream_infer.telemetry.catalogue.every import metrics_at
+from stream_infer.telemetry.catalogue.metric import Role
 
 COMPOSE = ROOT / "deploy/compose.yaml"
 DOCKERFILE = ROOT / "deploy/Dockerfile"
@@ -38,6 +40,13 @@ def test_the_chart_has_no_alerts_or_dashboards_but_those_of_the_compose_file():
     shown = {*(CHART / "files").glob("alerts.yaml"), *(CHART / "files/dashboards").glob("*.json")}
 
     assert shown <= set(generated())
+
+
+def test_the_chart_scales_by_a_metric_that_there_is():
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    wanted = values["worker"]["autoscaling"]["prometheus"]["metric"]
+
+    assert wanted in {metric.name for metric in metrics_at(Role.TRACKER) if metric.label_names == ("api",)}
 
 
 def test_every_role_has_a_place_in_the_chart():
