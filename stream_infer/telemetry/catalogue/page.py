@@ -15,9 +15,9 @@ _BEGINNING = """\
 # Metrics
 
 Every role serves `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (it can do its work; else
-503, with what is missing) on `metrics.listen`. Where nothing is set that is `127.0.0.1:9400`, or any free port where that
-is taken, which the log names (`metrics_served`); the gateway and realtime replicas then do so on their own address alone.
-Where a role cannot listen it says so, tries again, and works on.
+503, with what is missing) on `metrics.listen`. Where nothing is set that is `127.0.0.1:9400`, or any free port where
+that is taken, which the log names (`metrics_served`); the gateway and realtime replicas then do so on their own address
+alone. Where a role cannot listen it says so, tries again, and works on.
 
 On `metrics.listen` nobody is asked for a key; what is served are the names of APIs and routes, exception classes, and
 numbers. In a container set `STREAM_INFER__METRICS__LISTEN=0.0.0.0:9400`, and let a network policy say who may ask. On
