@@ -91,8 +91,8 @@ def exposed(settings: Settings) -> Iterator[Exposure]:
 
 @contextlib.contextmanager
 def exposed_beside(settings: Settings) -> Iterator[Exposure]:
-    """As `exposed`, of a role that shows the same where it answers, to whom has a key: where `metrics.listen` is set, so
-    that Prometheus asks all roles alike."""
+    """As `exposed`, of a role that shows the same where it answers, to whom has a key: where `metrics.listen` is set,
+    so that Prometheus asks all roles alike."""
     from stream_infer.telemetry.exposure import Exposure
 
     if settings.metrics.listen is None:
