@@ -168,7 +168,7 @@ class _Role:
 def _missing(desk: Desk) -> list[str]:
     """From any thread."""
     unreadiness = desk.unreadiness
-    return [] if unreadiness is None else [unreadiness.detail]
+    return [] if unreadiness is None else [str(unreadiness)]
 
 
 class _Notes:

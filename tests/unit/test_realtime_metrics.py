@@ -1,13 +1,18 @@
 """What a replica tells: once for the items that are answered together."""
 
 import asyncio
+from types import SimpleNamespace
+
+import pytest
 
 from stream_infer.engine.task import AlikeAnswers, Answer
 from stream_infer.errors import Stage
+from stream_infer.realtime import replies
 from stream_infer.realtime.answering import Answering, Terms
 from stream_infer.realtime.desk import Bounds, Desk
 from stream_infer.realtime.messages import Request
 from stream_infer.realtime.metrics import RealtimeMetrics
+from stream_infer.realtime.run import _missing
 from stream_infer.records import JSON, Failure, Output, Payload
 from stream_infer.telemetry.catalogue import serving
 from stream_infer.telemetry.exposure import Exposure
@@ -134,3 +139,9 @@ def test_the_numbers_are_shown_by_api_and_status():
     assert value(samples, serving.REALTIME_IN_FLIGHT, api="a") == 7
     assert value(samples, serving.REALTIME_IN_FLIGHT_LIMIT, api="a") == 512
     assert value(samples, serving.REALTIME_CONNECTIONS, api="a") == 9
+
+
+@pytest.mark.parametrize(("unreadiness", "missing"), [(None, []), (replies.draining(), [str(replies.draining())])])
+def test_what_a_replica_lacks_is_told_beside_its_work_too(unreadiness, missing):
+    assert _missing(SimpleNamespace(unreadiness=unreadiness)) == missing
+    assert all(len(said) > 10 for said in missing)
