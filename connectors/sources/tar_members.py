@@ -23,6 +23,9 @@ _PACKED = (".gz", ".tgz")
 _CURSOR = re.compile(r"(\d{1,18})(?::(\S+))?", re.ASCII)
 # A header that goes before a member's own holds its name and some numbers. One of gigabytes is meant to fill memory.
 _LONGEST_HEADER = 1024 * 1024
+# A name travels as the item's key and within its source: as long as a path may be, and no message is too big for it.
+_LONGEST_NAME = 4096
+_MOST_DIGITS = 20
 _MOST_BYTES = 10**18
 _NAMING = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
 _PASSED_OVER = (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)
@@ -74,11 +77,13 @@ class TarSource:
             raise SourceError(
                 f"{uri}: {_shown(name)} has {member.size} bytes: raise fetch.max_bytes, or leave it out by excludes"
             )
+        key = name.encode(errors="surrogateescape")
+        if len(key) > _LONGEST_NAME:
+            raise SourceError(f"{uri}: the name {_shown(name)}… has {len(key)} bytes: {_LONGEST_NAME} are the most")
         file.seek(member.start)
         data = file.read(member.size)
         if len(data) < member.size:
             raise _broken_off(uri)
-        key = name.encode(errors="surrogateescape")
         cursor = f"{member.behind}:{version}" if version else f"{member.behind}"
         return SourceItem(Payload(data, content_type_of(name)), f"{uri}#path={quote(key)}", cursor, key=key)
 
@@ -154,23 +159,31 @@ def _said(data: bytes, header: tarfile.TarInfo, before: _Said, uri: str) -> _Sai
     """Of a name by GNU, or of records by POSIX: "length key=value" and a line end, the length including all of it."""
     if header.type == tarfile.GNUTYPE_LONGNAME:
         return before._replace(name=data.partition(b"\0")[0].decode(errors="surrogateescape"))
-    said = before
+    said, at = before, 0
     try:
-        while data and data[0] != 0:
-            length = int(data[: data.index(b" ")])
-            key, _, value = data[data.index(b" ") + 1 : length - 1].partition(b"=")
-            if length <= 0 or len(data) < length:
-                raise ValueError("a record is longer than its header")
+        while at < len(data) and data[at] != 0:
+            key, value, at = _record_at(data, at)
             if key == b"path":
                 said = said._replace(name=value.decode(errors="surrogateescape"))
             elif key == b"size":
                 said = said._replace(size=_size_in(value))
             elif key.startswith(b"GNU.sparse."):
                 raise SourceError(f"{uri}: a file is stored with holes: pack it without --sparse")
-            data = data[length:]
     except ValueError as error:
         raise SourceError(f"{uri} is no tar archive, or broken: {error}") from None
     return said
+
+
+def _record_at(data: bytes, at: int) -> tuple[bytes, bytes, int]:
+    """Key, value, and the place behind it. Nothing is copied but these: a header has room for 200,000 records."""
+    blank = data.find(b" ", at, at + _MOST_DIGITS + 1)
+    if blank < 0:
+        raise ValueError("a record does not say how long it is")
+    behind = at + int(data[at:blank])
+    if not blank < behind <= len(data):
+        raise ValueError("a record is longer than its header")
+    key, _, value = data[blank + 1 : behind - 1].partition(b"=")
+    return key, value, behind
 
 
 def _size_in(value: bytes) -> int:
