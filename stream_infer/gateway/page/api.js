@@ -3,7 +3,7 @@
 import { el, facts, foreign, replace, set, setText, table } from "./elements.js";
 import { failures } from "./failures.js";
 import { jobList, workersText } from "./overview.js";
-import { badge, errorNote, link, time } from "./pieces.js";
+import { badge, link, time, troublePlace } from "./pieces.js";
 import { sparkline } from "./plot.js";
 import { every, get } from "./requests.js";
 import { duration, number, rate } from "./words.js";
@@ -12,7 +12,7 @@ const LOOK_EVERY_S = 2;
 
 export function apiPage({ signal, head, say, name }) {
   const path = `v1/apis/${encodeURIComponent(name)}`;
-  const trouble = el("div");
+  const trouble = troublePlace();
   const parts = el("div", { hidden: true });
   let view = null;
   every(LOOK_EVERY_S, signal, async () => {
@@ -20,9 +20,8 @@ export function apiPage({ signal, head, say, name }) {
     view ??= build(api, { signal, say, path, parts });
     view.update(api);
     set(parts, "hidden", null);
-    replace(trouble);
-  }).catch((error) => replace(trouble, errorNote(error)));
-  return { title: name, nodes: [head(["API ", foreign(name)]), trouble, parts] };
+  }, trouble.show).catch(trouble.show);
+  return { title: name, nodes: [head(["API ", foreign(name)]), trouble.node, parts] };
 }
 
 function build(first, { signal, say, path, parts }) {

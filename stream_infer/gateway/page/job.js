@@ -4,7 +4,7 @@ import { confirmed } from "./dialogs.js";
 import { button, el, facts, foreign, replace, set, setText } from "./elements.js";
 import { failures } from "./failures.js";
 import { followLog } from "./log.js";
-import { apiLink, badge, carriedOut, errorNote, link, progressBar, progressText, time, timeLeft } from "./pieces.js";
+import { apiLink, badge, carriedOut, errorNote, link, progressBar, progressText, time, timeLeft, troublePlace } from "./pieces.js";
 import { throughputPlot } from "./plot.js";
 import { address, every, follow, get, getBlob, hasKey, stop } from "./requests.js";
 import { bytes, duration, number, rate, state } from "./words.js";
@@ -15,18 +15,18 @@ const LOOK_AGAIN_S = 10;
 
 export function jobPage({ signal, head, say, id }) {
   const path = `v1/jobs/${encodeURIComponent(id)}`;
-  const trouble = el("div");
+  const trouble = troublePlace();
   const parts = el("div", { hidden: true });
   const title = head(["Job ", foreign(id)]);
   let view = null;
   let last = null;
 
   const show = (job) => {
-    view ??= build(job, { signal, say, path, parts, again: look });
+    view ??= build(job, { signal, say, path, parts, title, again: () => look().catch(trouble.show) });
     if (last !== null && last.state !== job.state) say(`The job is ${state(job.state).word} now.`);
     last = job;
     view.update(job);
-    replace(trouble);
+    trouble.show(null);
     set(parts, "hidden", null);
   };
   let isFollowing = false;
@@ -36,7 +36,7 @@ export function jobPage({ signal, head, say, id }) {
     try {
       await follow(`${path}/events`, { signal, onEvent: (name, data) => name === "job" && show(data) });
     } catch (error) {
-      if (!signal.aborted) replace(trouble, errorNote(error));
+      if (!signal.aborted) trouble.show(error);
     } finally {
       isFollowing = false;
     }
@@ -46,11 +46,11 @@ export function jobPage({ signal, head, say, id }) {
     show(job);
     if (!job.is_final) watch();
   };
-  every(LOOK_AGAIN_S, signal, look).catch((error) => replace(trouble, errorNote(error)));
-  return { title: `Job ${id}`, nodes: [title, trouble, parts] };
+  every(LOOK_AGAIN_S, signal, look, trouble.show).catch(trouble.show);
+  return { title: `Job ${id}`, nodes: [title, trouble.node, parts] };
 }
 
-function build(first, { signal, say, path, parts, again }) {
+function build(first, { signal, say, path, parts, title, again }) {
   const done = el("div");
   const standing = badge(first.state);
   const subtitle = el("p", { class: "subtitle" }, standing.node, el("span", {}, "of ", apiLink(first.api_name)),
@@ -92,15 +92,23 @@ function build(first, { signal, say, path, parts, again }) {
     if (!sure) return;
     const job = await carriedOut(stopping, done, () => stop(path));
     if (job !== undefined) {
-      say("The job is being stopped.");
+      const told = job.state === "stopped" ? "The job is stopped." : "The job is being stopped: what has begun ends, the rest is skipped.";
+      replace(done, el("p", { class: "note" }, told));
+      say(told);
       update(job);
+      // The button has gone, and the focus would go with it.
+      if (document.activeElement === stopping || document.activeElement === document.body) title.focus({ preventScroll: true });
     }
   }
 
   let plotted = 0;
   const drawPlot = async () => {
     plotted = Date.now();
-    plot.update((await get(`${path}/throughput`, signal)).points);
+    try {
+      plot.update((await get(`${path}/throughput`, signal)).points);
+    } catch (error) {
+      if (!signal.aborted) plot.fail(error);
+    }
   };
 
   function update(job) {
@@ -123,7 +131,7 @@ function build(first, { signal, say, path, parts, again }) {
     showTimeline(timeline, job);
     failed.update(job);
     results.update(job);
-    if (job.is_final || Date.now() - plotted > PLOT_EVERY_S * 1000) drawPlot().catch(() => {});
+    if (job.is_final || Date.now() - plotted > PLOT_EVERY_S * 1000) drawPlot();
   }
   return { update };
 }
@@ -147,14 +155,19 @@ function showTimeline(place, job) {
     if (plain !== "validating") steps.push({ name: state(plain).word, at });
   }
   steps.sort((one, other) => one.at - other.at);
-  if (job.deadline !== null && !job.is_final) steps.push({ name: "deadline", at: job.deadline, isAhead: true });
+  if (job.deadline !== null && !job.is_final) {
+    const rest = Math.max(0, job.deadline - Date.now() / 1000);
+    // By the minute, or by ten seconds at last: a line that changes all the time cannot be read.
+    const step = rest > 120 ? 60 : 10;
+    steps.push({ name: "deadline", at: job.deadline, ahead: Math.round(rest / step) * step });
+  }
   const told = JSON.stringify(steps);
   if (place.dataset.told === told) return;
   place.dataset.told = told;
   replace(place, steps.map((step, at) => el(
-    "li", { "data-ahead": step.isAhead ?? null },
+    "li", { "data-ahead": step.ahead === undefined ? null : "" },
     el("span", { class: "step" }, step.name), time(step.at),
-    at > 0 && el("span", { class: "muted n" }, step.isAhead ? `in ${duration(step.at - Date.now() / 1000)}` : `+${duration(step.at - steps[at - 1].at)}`),
+    at > 0 && el("span", { class: "muted n" }, step.ahead !== undefined ? `in ${duration(step.ahead)}` : `+${duration(step.at - steps[at - 1].at)}`),
   )));
 }
 

@@ -1,7 +1,7 @@
 // What was said about a job, followed while it is open.
 
 import { el, foreign, replace } from "./elements.js";
-import { errorNote } from "./pieces.js";
+import { troublePlace } from "./pieces.js";
 import { follow } from "./requests.js";
 import { moment } from "./words.js";
 
@@ -11,8 +11,8 @@ const KEPT = 500;
 export function followLog({ signal, path }) {
   const lines = el("ol");
   const box = el("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Log", "aria-live": "off" }, lines);
-  const trouble = el("div");
-  const node = el("details", {}, el("summary", {}, "Log"), trouble, box);
+  const trouble = troublePlace();
+  const node = el("details", {}, el("summary", {}, "Log"), trouble.node, box);
   let following = null;
   const end = () => following?.abort();
   node.addEventListener("toggle", () => {
@@ -22,11 +22,13 @@ export function followLog({ signal, path }) {
     const mine = following.signal;
     follow(`${path}/logs?follow=true`, {
       signal: mine,
-      onBegin: () => replace(lines),
+      onBegin: (goesOn) => {
+        trouble.show(null);
+        if (!goesOn) replace(lines);
+      },
       onEvent: (name, line) => name === "message" && append(box, lines, line),
-    }).catch((error) => {
-      if (!mine.aborted) replace(trouble, errorNote(error));
-    });
+      onTrouble: trouble.show,
+    }).catch(trouble.show);
   });
   signal.addEventListener("abort", end);
   return { node };

@@ -1,13 +1,14 @@
 // The APIs with their health and rates, and the jobs as they go on.
 
-import { el, foreign, replace, Rows, set, setText, table } from "./elements.js";
-import { apiLink, badge, errorNote, jobLink, progressBar, progressText, time } from "./pieces.js";
+import { el, foreign, Rows, set, setText, table } from "./elements.js";
+import { apiLink, badge, jobLink, progressBar, progressText, time, troublePlace } from "./pieces.js";
 import { sparkline } from "./plot.js";
 import { every, follow, get } from "./requests.js";
 import { duration, JOB_STATES, number, rate, state } from "./words.js";
 
 const LOOK_EVERY_S = 2;
 const PAGE = 50;
+const LARGEST_PAGE = 100;
 
 export function overview({ signal, head }) {
   const jobs = jobList({ signal });
@@ -16,9 +17,9 @@ export function overview({ signal, head }) {
     { text: "API" }, { text: "Health" }, { text: "Workers", class: "n" }, { text: "Active jobs", class: "n" },
     { text: "Waiting", class: "n" }, { text: "Items/s", class: "n" }, { text: "Trend", class: "wide" }, { text: "Latency", class: "n wide" },
   ]);
-  const trouble = el("div");
+  const trouble = troublePlace();
   const none = el("p", { class: "muted", hidden: true }, "No API is configured: add one under apis in stream-infer.yaml.");
-  apis.append(trouble, none, node);
+  apis.append(trouble.node, none, node);
   const rows = new Rows(body, apiRow);
   every(LOOK_EVERY_S, signal, async () => {
     const { apis: found } = await get("v1/apis", signal);
@@ -26,7 +27,7 @@ export function overview({ signal, head }) {
     set(none, "hidden", found.length > 0);
     set(node, "hidden", found.length === 0);
     jobs.offer(found.map((api) => api.name));
-  }).catch((error) => replace(trouble, errorNote(error)));
+  }, trouble.show).catch(trouble.show);
   return { title: "Overview", nodes: [head("Overview"), apis, jobs.node] };
 }
 
@@ -54,9 +55,13 @@ export function workersText(api) {
   return `${api.available === null ? "?" : number(api.available)} of ${number(api.requested)}`;
 }
 
-/** The newest jobs, of one API or all. {node, offer(names)} */
+/** The newest jobs, of one API or all. {node, offer(names)}. So many are kept as were asked for: a page may be open for
+ * days, in which thousands come. */
 export function jobList({ signal, api = null }) {
   const known = new Map();
+  let most = PAGE;
+  // The last that is shown, where more lie behind it.
+  let edge = null;
   const picked = el("select", { id: "job-state" }, el("option", { value: "" }, "all states"),
     JOB_STATES.map((name) => el("option", { value: name }, state(name).word)));
   const apis = el("select", { id: "job-api" }, el("option", { value: "" }, "all APIs"));
@@ -66,51 +71,82 @@ export function jobList({ signal, api = null }) {
   ].filter(Boolean));
   const more = el("button", { type: "button", hidden: true }, "Older jobs");
   const none = el("p", { class: "muted", hidden: true }, "No job is like that.");
-  const trouble = el("div");
+  const trouble = troublePlace();
   const node = el(
     "section", { "aria-labelledby": "jobs-head" },
     el("div", { class: "line" }, el("h2", { id: "jobs-head" }, "Jobs"),
       el("div", { class: "filters" }, el("label", { for: "job-state" }, "State"), picked,
         api === null ? [el("label", { for: "job-api" }, "API"), apis] : null)),
-    trouble, none, list, more,
+    trouble.node, none, list, more,
   );
   const rows = new Rows(body, (job) => jobRow(job, api === null));
   const wantedApi = () => api ?? apis.value;
   const isMeant = (job) => (wantedApi() === "" || job.api_name === wantedApi()) && (picked.value === "" || job.state === picked.value);
 
+  /** Whether its place is among those that are shown, and not behind what was never asked for. */
+  const isNear = (job) => edge === null || job.submitted_at >= edge.submitted_at;
+
   const show = () => {
     const sorted = [...known.values()].filter(isMeant).sort((a, b) => b.submitted_at - a.submitted_at);
-    rows.show(sorted, (job) => job.job_id);
-    set(none, "hidden", sorted.length > 0);
-    set(list, "hidden", sorted.length === 0);
+    if (sorted.length > most) edge = sorted[most - 1];
+    known.clear();
+    for (const job of sorted.slice(0, most)) known.set(job.job_id, job);
+    rows.show([...known.values()], (job) => job.job_id);
+    set(none, "hidden", known.size > 0);
+    set(list, "hidden", known.size === 0);
+    set(more, "hidden", edge === null);
   };
-  const load = async (after = null) => {
-    const query = new URLSearchParams({ limit: PAGE });
-    if (wantedApi()) query.set("api", wantedApi());
-    if (picked.value) query.set("state", picked.value);
-    if (after) query.set("after", after);
-    const page = await get(`v1/jobs?${query}`, signal);
-    if (after === null) known.clear();
-    for (const job of page.jobs) known.set(job.job_id, job);
-    set(more, "hidden", !page.has_more);
-    more.dataset.after = page.jobs.at(-1)?.job_id ?? "";
-    replace(trouble);
-    show();
+
+  const pages = async (count) => {
+    const found = [];
+    let page = { has_more: true };
+    while (page.has_more && found.length < count) {
+      const query = new URLSearchParams({ limit: Math.min(LARGEST_PAGE, count - found.length) });
+      if (wantedApi()) query.set("api", wantedApi());
+      if (picked.value) query.set("state", picked.value);
+      if (found.length > 0) query.set("after", found.at(-1).job_id);
+      page = await get(`v1/jobs?${query}`, signal);
+      found.push(...page.jobs);
+    }
+    return { found, hasMore: page.has_more };
   };
-  const attempt = (work) => work.catch((error) => {
-    if (!signal.aborted) replace(trouble, errorNote(error));
-  });
-  picked.addEventListener("change", () => attempt(load()));
-  apis.addEventListener("change", () => attempt(load()));
-  more.addEventListener("click", () => attempt(load(more.dataset.after)));
+  const loads = new Set();
+  const load = async (count) => {
+    // What is told from now on may be newer than what is answered.
+    const told = new Map();
+    for (const earlier of loads) earlier.isOver = true;
+    const mine = { told, isOver: false };
+    loads.add(mine);
+    try {
+      const { found, hasMore } = await pages(count);
+      if (mine.isOver) return;
+      most = count;
+      edge = hasMore ? found.at(-1) : null;
+      known.clear();
+      for (const job of [...found, ...[...told.values()].filter(isNear)]) known.set(job.job_id, job);
+      trouble.show(null);
+      show();
+    } finally {
+      loads.delete(mine);
+    }
+  };
+  const attempt = (work) => work.catch((error) => !signal.aborted && trouble.show(error));
+  const again = () => attempt(load(most));
+  picked.addEventListener("change", () => attempt(load(PAGE)));
+  apis.addEventListener("change", () => attempt(load(PAGE)));
+  more.addEventListener("click", () => attempt(load(most + PAGE)));
 
   let isWaiting = false;
-  attempt(load());
+  again();
   attempt(follow("v1/events", {
     signal,
-    onBegin: () => attempt(load()),
+    onBegin: again,
+    // A gateway has places for so many followers: whoever gets none looks now and then.
+    onTrouble: again,
     onEvent: (name, job) => {
       if (name !== "job") return;
+      for (const { told } of loads) told.set(job.job_id, job);
+      if (!isNear(job)) return;
       known.set(job.job_id, job);
       if (isWaiting) return;
       isWaiting = true;

@@ -74,6 +74,19 @@ export function errorNote(error) {
   );
 }
 
+/** A place for why something is not as it is now; null: it is. Said once, however often it is tried. {node, show(error)} */
+export function troublePlace() {
+  const node = el("div");
+  let told = null;
+  const show = (error) => {
+    const text = error?.message ?? null;
+    if (text === told) return;
+    told = text;
+    replace(node, error && errorNote(error));
+  };
+  return { node, show };
+}
+
 /** Runs what a button starts: it does nothing more meanwhile, and keeps the focus; an error is shown in `place`. */
 export async function carriedOut(pressed, place, work) {
   if (pressed.getAttribute("aria-disabled") === "true") return undefined;

@@ -10,7 +10,7 @@ const TOP = 12;
 const RIGHT = 8;
 const LEAST_WIDTH = 240;
 
-/** {node, update(points)}; points are {at, ended, rate}, the oldest first: `rate` held from the point before. */
+/** {node, update(points), fail(error)}; points are {at, ended, rate}, the oldest first: `rate` held from the point before. */
 export function throughputPlot(signal) {
   const picture = svg("svg", { class: "plot", height: HEIGHT, role: "img", "aria-label": "Throughput" });
   const told = el("p", { class: "told muted" });
@@ -22,13 +22,14 @@ export function throughputPlot(signal) {
   const asTable = el("details", {}, el("summary", {}, "As a table"), rows);
   const node = el("figure", { class: "throughput" }, picture, told, asTable);
   let points = [];
+  let empty = "";
 
   const draw = () => {
     const width = Math.max(LEAST_WIDTH, Math.floor(node.clientWidth));
     picture.setAttribute("width", width);
     picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     if (points.length < 2) {
-      replace(picture, svg("text", { x: width / 2, y: HEIGHT / 2, class: "empty", "text-anchor": "middle" }, "Nothing has ended yet"));
+      replace(picture, svg("text", { x: width / 2, y: HEIGHT / 2, class: "empty", "text-anchor": "middle" }, empty));
       return;
     }
     replace(picture, drawn(points, width));
@@ -36,6 +37,7 @@ export function throughputPlot(signal) {
 
   const update = (now) => {
     points = now;
+    empty = "Nothing has ended yet";
     const stretches = points.slice(1);
     const words = summary(points);
     picture.setAttribute("aria-label", words);
@@ -49,6 +51,8 @@ export function throughputPlot(signal) {
     draw();
   };
 
+  const fail = (error) => setText(told, `This cannot be brought up to date: ${error.message}`);
+
   picture.addEventListener("pointermove", (event) => {
     const under = pointUnder(points, event.offsetX, picture.clientWidth);
     if (under) setText(told, `${moment(under.at)}: ${rate(under.rate)} items a second, ${number(under.ended)} ended`);
@@ -57,7 +61,7 @@ export function throughputPlot(signal) {
   const watching = new ResizeObserver(draw);
   watching.observe(node);
   signal.addEventListener("abort", () => watching.disconnect());
-  return { node, update };
+  return { node, update, fail };
 }
 
 function summary(points) {
