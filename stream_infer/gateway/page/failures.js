@@ -7,6 +7,7 @@ import { get, getBlob, post } from "./requests.js";
 import { bytes, counted, lastPart, moment, number } from "./words.js";
 
 const LISTED = 20;
+const MOST_REASONS = 100;
 const LONGEST_SHOWN = 20_000;
 // Looking through the topic costs the gateway seconds where there are many.
 const LOOK_EVERY_S = 10;
@@ -14,6 +15,7 @@ const LOOK_EVERY_S = 10;
 /** Of a job, or of an API for a `path` of one. {node, update(job)}: updates look again where more has failed. */
 export function failures({ signal, say, path, onReplayed = () => {}, isApi = false }) {
   const trouble = el("div");
+  const outcome = el("div");
   const summary = el("p", { class: "muted" }, "Nothing has failed.");
   const { node: list, body } = table("Failures by reason", [
     { text: "Items", class: "n" }, { text: "Reason" }, { text: "Newest message", class: "wide" }, { text: "When", class: "wide" },
@@ -23,31 +25,46 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
   const looking = button("Look again", () => look());
   const replaying = button("Run all again", () => replay({}, null), { hidden: true });
   const opened = el("div", { class: "opened" });
+  const title = el("h2", { id: "failures-head", tabindex: "-1" }, "Failures");
   const node = el(
     "section", { class: "card", "aria-labelledby": "failures-head" },
-    el("div", { class: "line" }, el("h2", { id: "failures-head" }, "Failures"), el("div", { class: "actions" }, replaying, looking)),
-    trouble, summary, list, opened,
+    el("div", { class: "line" }, title, el("div", { class: "actions" }, replaying, looking)),
+    trouble, outcome, summary, list, opened,
   );
   const rows = new Rows(body, groupRow);
   let canReplay = isApi;
   let known = null;
   let lookedAt = 0;
+  let isLooking = false;
+  let isBehind = false;
+  let shown = null;
 
-  const look = () => carriedOut(looking, trouble, async () => {
-    lookedAt = Date.now();
-    known = await get(`${path}/dlq?limit=1`, signal);
-    show();
-  });
+  /** Where it is under way, once more behind it: what has failed since it began may not be in it. */
+  const look = async () => {
+    isBehind = true;
+    if (isLooking) return;
+    isLooking = true;
+    while (isBehind) {
+      isBehind = false;
+      await carriedOut(looking, trouble, async () => {
+        lookedAt = Date.now();
+        known = await get(`${path}/dlq?limit=1`, signal);
+        show();
+      });
+    }
+    isLooking = false;
+  };
 
   function show() {
     const count = known.groups.reduce((sum, group) => sum + group.count, 0);
     const again = known.replayed > 0 ? ` ${number(known.replayed)} ${known.replayed === 1 ? "was" : "were"} run again.` : "";
     const older = known.is_complete ? "" : " Older ones were not looked at.";
-    const reasons = counted(known.groups.length, "reason");
+    const listed = known.groups.length > MOST_REASONS ? `; the ${MOST_REASONS} most frequent are listed` : "";
+    const reasons = counted(known.groups.length, "reason") + listed;
     setText(summary, `${count === 0 ? "Nothing has failed." : `${items(count)} failed, for ${reasons}.`}${again}${older}`);
     set(list, "hidden", count === 0);
     set(replaying, "hidden", !canReplay || count === 0);
-    rows.show(known.groups, (group) => `${group.stage} ${group.exception}`);
+    rows.show(known.groups.slice(0, MOST_REASONS), (group) => `${group.stage} ${group.exception}`);
   }
 
   function groupRow(first) {
@@ -73,15 +90,17 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
   async function open(group) {
     const query = new URLSearchParams({ limit: LISTED, stage: group.stage, exception: group.exception });
     replace(opened, el("p", { class: "muted" }, "Looking…"));
+    shown = group;
     try {
       const { dead_letters: letters } = await get(`${path}/dlq?${query}`, signal);
+      if (shown !== group) return; // another reason was asked for since
       const title = el("h3", { tabindex: "-1" }, foreign(lastPart(group.exception)), ` in ${group.stage}`);
       const more = group.count > letters.length ? el("p", { class: "muted" }, `The newest ${letters.length} of ${number(group.count)}.`) : null;
       replace(opened, el("div", { class: "line" }, title, button("Close", () => replace(opened))), more,
         el("ul", { class: "letters" }, letters.map((letter) => letterEntry(letter, path, signal))));
       title.focus();
     } catch (error) {
-      if (!signal.aborted) replace(opened, errorNote(error));
+      if (!signal.aborted && shown === group) replace(opened, errorNote(error));
     }
   }
 
@@ -95,17 +114,21 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
       action: "Run again",
     });
     if (!sure) return;
-    const done = await carriedOut(replaying, trouble, () => post(`${path}/dlq/replay`, which));
+    replace(outcome, el("p", { class: "muted" }, "Running again…"));
+    const done = await carriedOut(replaying, trouble, () => post(`${path}/dlq/replay`, JSON.stringify(which)));
+    replace(outcome);
     if (done === undefined) return;
     const refused = done.refused.length > 0 ? ` ${items(done.refused.length)} cannot run again: ${done.refused[0].reason}` : "";
     const ofJobs = done.of_jobs > 0 ? ` ${items(done.of_jobs)} belong to jobs.` : "";
-    const told = `${items(done.replayed)} run again.${ofJobs}${refused}`;
-    replace(trouble, el("p", { class: "note" }, foreign(told, "span")));
+    const rest = done.is_complete ? "" : " That is how far it is: the gateway goes on with it.";
+    const told = `${items(done.replayed)} run again.${ofJobs}${refused}${rest}`;
+    replace(outcome, el("p", { class: "note" }, foreign(told, "span")));
     say(told);
     replace(opened);
+    // The button's row may go, and the focus would go with it.
+    if (list.contains(document.activeElement)) title.focus({ preventScroll: true });
     onReplayed();
-    known = await get(`${path}/dlq?limit=1`, signal);
-    show();
+    look();
   }
 
   let seen = "";
