@@ -3,6 +3,7 @@
 import { setText } from "./elements.js";
 import { hasKey, useKey } from "./requests.js";
 
+const WHY = "Sent with every request of this page. It is kept in this tab only, and forgotten when the tab is closed.";
 const ask = document.getElementById("ask-dialog");
 const key = document.getElementById("key-dialog");
 const field = document.getElementById("key-field");
@@ -19,10 +20,15 @@ export function confirmed({ title, text, action }) {
   });
 }
 
+/** What was asked is asked no more: the page that it was about is left. */
+export function dismiss() {
+  if (ask.open) ask.close("no");
+}
+
 /** Whether another key is used from now on. An empty field forgets the one that was. */
 export function askForKey(why = null) {
   if (key.open) return Promise.resolve(false);
-  if (why !== null) setText(document.getElementById("key-why"), why);
+  setText(document.getElementById("key-why"), why === null ? WHY : `${why} ${WHY}`);
   field.value = "";
   field.placeholder = hasKey() ? "a key is in use; leave empty to forget it" : "";
   key.returnValue = "cancel";

@@ -7,6 +7,8 @@ const TABLES = [
   ["tar", /\.(tar|tar\.gz|tgz)$/i],
 ];
 
+const TOLD_EACH = 500;
+
 const isHidden = (path) => path.split("/").some((part) => part.startsWith("."));
 
 const inOrder = (files) => files.sort((one, other) => (one.name < other.name ? -1 : Number(one.name > other.name)));
@@ -17,16 +19,22 @@ export function chosenFiles(input) {
   return inOrder(files.filter(({ name }) => !isHidden(name)));
 }
 
-/** Of a drop, folders to any depth. The entries have to be taken before the first await: then the browser forgets them. */
-export async function droppedFiles(transfer) {
+/** Of a drop, folders to any depth; `onFound(count)` now and then. The entries have to be taken before the first await: then
+ * the browser forgets them. */
+export async function droppedFiles(transfer, onFound) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (entries.length === 0) return inOrder([...transfer.files].map((file) => ({ name: file.name, file })));
   const found = [];
   const waiting = entries.map((entry) => [entry, entry.name]);
   while (waiting.length > 0) {
     const [entry, path] = waiting.pop();
-    if (entry.isFile) found.push({ name: path, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) });
-    else waiting.push(...(await entriesOf(entry)).map((one) => [one, `${path}/${one.name}`]));
+    try {
+      if (entry.isFile) found.push({ name: path, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) });
+      else waiting.push(...(await entriesOf(entry)).map((one) => [one, `${path}/${one.name}`]));
+    } catch (error) {
+      throw new Error(`${path} cannot be read: ${error.message}`);
+    }
+    if (found.length % TOLD_EACH === 1) onFound(found.length);
   }
   return inOrder(found.filter(({ name }) => !isHidden(name)));
 }

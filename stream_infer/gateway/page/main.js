@@ -1,7 +1,7 @@
 // Which page is shown, and what all of them share: the head, the key, what is said to screen readers.
 
 import { apiPage } from "./api.js";
-import { askForKey } from "./dialogs.js";
+import { askForKey, dismiss } from "./dialogs.js";
 import { el, replace, set, setText } from "./elements.js";
 import { jobPage } from "./job.js";
 import { overview } from "./overview.js";
@@ -19,6 +19,8 @@ const PAGES = [
 ];
 let leaving = new AbortController();
 let isFirst = true;
+// What the page that is shown does with another key.
+let withKey = show;
 
 /** Told to screen readers when they have nothing else to tell. */
 function say(text) {
@@ -29,12 +31,14 @@ function say(text) {
 const head = (text) => el("h1", { tabindex: "-1" }, text);
 
 function show() {
+  dismiss();
   leaving.abort();
   leaving = new AbortController();
   const [path, search = ""] = location.hash.replace(/^#/, "").split("?");
   const context = { signal: leaving.signal, head, say, query: new URLSearchParams(search) };
-  const [pattern, page, section] = PAGES.find(([one]) => one.test(path)) ?? [null, nowhere, null];
-  const { title, nodes } = page(context, ...(pattern?.exec(path).slice(1).map(decodeURIComponent) ?? []));
+  const { page, names, section } = placeOf(path);
+  const { title, nodes, rekeyed = show } = page(context, ...names);
+  withKey = rekeyed;
   document.title = `${title} · stream-infer`;
   for (const one of document.querySelectorAll("nav a")) set(one, "aria-current", one.dataset.page === section ? "page" : null);
   replace(main, nodes);
@@ -46,15 +50,31 @@ function show() {
   isFirst = false;
 }
 
+/** Anybody may write any address: one that is no name of anything leads nowhere. */
+function placeOf(path) {
+  for (const [pattern, page, section] of PAGES) {
+    const found = pattern.exec(path);
+    if (found !== null) {
+      try {
+        return { page, names: found.slice(1).map(decodeURIComponent), section };
+      } catch {
+        break;
+      }
+    }
+  }
+  return { page: nowhere, names: [], section: null };
+}
+
 function nowhere() {
   return { title: "Nothing here", nodes: [head("Nothing here"), el("p", {}, "There is no such page. ", el("a", { href: "#/" }, "Overview"))] };
 }
 
 async function takeKey(why) {
-  if (await askForKey(why)) show();
+  if (await askForKey(why)) withKey();
 }
 
-gateway.addEventListener("key-wanted", () => takeKey("The gateway asks for a key, or does not know the one that was sent. It is kept in this tab only."));
+// The first sentence says what is wrong; those behind it are about command lines.
+gateway.addEventListener("key-wanted", ({ detail }) => takeKey(/^.*?\.(?=\s|$)/s.exec(detail)?.[0] ?? detail));
 gateway.addEventListener("away", () => setText(trouble, "The gateway does not answer. This page tries on."));
 gateway.addEventListener("reached", () => setText(trouble, ""));
 document.getElementById("key-button").addEventListener("click", () => takeKey(null));

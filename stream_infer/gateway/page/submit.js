@@ -27,14 +27,15 @@ const SELECTING = new Set(["tar", "directory", "s3_prefix"]);
 
 export function submitPage({ signal, head, say, query }) {
   const form = new SubmitForm({ signal, say, wanted: query.get("api") });
-  return { title: "Submit", nodes: [head("Submit a job"), form.node] };
+  return { title: "Submit", nodes: [head("Submit a job"), form.node], rekeyed: () => form.offerApis() };
 }
 
 class SubmitForm {
   #signal;
   #say;
   #files = [];
-  #sent = null;
+  #upload = null;
+  #drops = 0;
   #attempt = null;
 
   constructor({ signal, say, wanted }) {
@@ -58,9 +59,18 @@ class SubmitForm {
     // What is asked for has changed: another attempt is another job.
     this.node.addEventListener("input", () => this.#forget());
     this.#showSource("files");
-    get("v1/apis", signal).then(({ apis }) => {
-      this.api.append(...apis.map((api) => el("option", { value: api.name, selected: api.name === wanted }, api.name)));
-    }, (error) => !signal.aborted && replace(this.trouble, errorNote(error)));
+    this.offerApis(wanted);
+  }
+
+  /** Asked for anew with another key: what was typed and chosen stays. */
+  async offerApis(wanted = this.api.value) {
+    try {
+      const { apis } = await get("v1/apis", this.#signal);
+      replace(this.api, apis.map((api) => el("option", { value: api.name, selected: api.name === wanted }, api.name)));
+      replace(this.trouble);
+    } catch (error) {
+      if (!this.#signal.aborted) replace(this.trouble, errorNote(error));
+    }
   }
 
   #forget() {
@@ -99,19 +109,29 @@ class SubmitForm {
     zone.addEventListener("dragleave", over(false));
     zone.addEventListener("drop", async (event) => {
       over(false)(event);
+      const mine = this.#drops += 1;
+      setText(this.chosen, "Looking into it…");
       try {
-        this.#take(await droppedFiles(event.dataTransfer));
+        const files = await droppedFiles(event.dataTransfer, (count) => setText(this.chosen, `Looking into it… ${counted(count, "file")} so far.`));
+        if (mine === this.#drops) this.#take(files);
       } catch (error) {
-        replace(this.chosen, errorNote(error));
+        if (mine === this.#drops) this.#take([], error);
       }
     });
     return zone;
   }
 
-  #take(files) {
+  /** Other files than before: what is being sent of those is given up. */
+  #take(files, error = null) {
     this.#files = files;
-    this.#sent = null;
+    if (this.#upload?.isUnderWay) replace(this.trouble, el("p", { class: "note" }, "Other files are chosen: what was being sent is given up."));
+    this.#upload?.ending.abort();
+    this.#upload = null;
     this.#forget();
+    if (error !== null) {
+      replace(this.chosen, errorNote(error));
+      return;
+    }
     if (files.length === 0) {
       setText(this.chosen, "There is no file in it. Hidden files are left out.");
       return;
@@ -164,7 +184,7 @@ class SubmitForm {
 
   async #source() {
     if (this.source === "typed") {
-      const items = this.typed.value.split("\n").filter((line) => line.trim()).map(itemIn);
+      const items = this.typed.value.split("\n").map(itemIn).filter((item) => item !== null);
       if (items.length === 0) throw new Error("Type an item first, one a line.");
       return { item_list: { items } };
     }
@@ -177,24 +197,39 @@ class SubmitForm {
     }
     if (this.#files.length === 0) throw new Error("Choose files or a folder first.");
     const kind = kindOf(this.#files);
-    // Sent once: looking first, and a second attempt, use what is there already.
-    this.#sent ??= await this.#send(kind);
-    return { [kind === "packed" ? "tar" : kind]: { uri: this.#sent } };
+    return { [kind === "packed" ? "tar" : kind]: { uri: await this.#sent(kind) } };
   }
 
-  async #send(kind) {
+  /** Where the files lie that are chosen. Sent once: looking first, and a second attempt, use what is there already. */
+  #sent(kind) {
+    this.#upload ??= this.#begin(kind);
+    return this.#upload.uri;
+  }
+
+  #begin(kind) {
+    const ending = new AbortController();
+    const one = { ending, isUnderWay: true, uri: null };
+    one.uri = this.#send(kind, AbortSignal.any([this.#signal, ending.signal])).catch((error) => {
+      if (this.#upload === one) this.#upload = null;
+      throw error;
+    }).finally(() => {
+      one.isUnderWay = false;
+      if (this.#upload === one || this.#upload === null) set(this.sending, "hidden", true);
+    });
+    return one;
+  }
+
+  async #send(kind, signal) {
     const [first] = this.#files;
     const isPacked = kind === "packed";
     const name = isPacked ? `${first.name.split("/")[0]}.tar` : first.name.slice(first.name.lastIndexOf("/") + 1);
+    this.sending.value = 0;
     set(this.sending, "hidden", null);
-    try {
-      const sent = await upload(name, isPacked ? tarOf(this.#files) : first.file, (part) => {
-        this.sending.value = part;
-      }, this.#signal);
-      return sent.uri;
-    } finally {
-      set(this.sending, "hidden", true);
-    }
+    // Of the name its ending counts, in lower case.
+    const sent = await upload(name.toLowerCase(), isPacked ? tarOf(this.#files) : first.file, (part) => {
+      if (!signal.aborted) this.sending.value = part;
+    }, signal);
+    return sent.uri;
   }
 
   #path = () => `v1/apis/${encodeURIComponent(this.api.value)}/jobs`;
@@ -204,7 +239,7 @@ class SubmitForm {
       const spec = await this.#spec();
       // After a lost answer the same attempt is sent again under the same key, and is the same job.
       this.#attempt ??= newKey();
-      const job = await post(this.#path(), spec, { headers: { "Idempotency-Key": this.#attempt } });
+      const job = await post(this.#path(), jsonOf(spec), { headers: { "Idempotency-Key": this.#attempt } });
       this.#say("The job is submitted.");
       location.hash = `#/jobs/${encodeURIComponent(job.job_id)}`;
     });
@@ -212,7 +247,7 @@ class SubmitForm {
 
   #tryOut() {
     return carriedOut(this.trying, this.trouble, async () => {
-      const found = await post(`${this.#path()}?dry_run=true`, await this.#spec());
+      const found = await post(`${this.#path()}?dry_run=true`, jsonOf(await this.#spec()));
       const preview = found.preview ?? [];
       const size = found.items === null ? `It begins with ${counted(preview.length, "item")}:` : `${counted(found.items, "item")}:`;
       replace(this.shown, el("h2", {}, "What would be enqueued"), el("p", {}, size),
@@ -226,11 +261,27 @@ function field(text, control) {
   return el("div", { class: "field" }, el("label", { for: control.id }, text), control);
 }
 
-/** JSON as its value, other text as a string; what sets out to be JSON and is not is a mistake. */
+/** JSON that goes as it was typed: JavaScript's numbers would lose the last digits of long ones. */
+class Typed {
+  constructor(text) {
+    JSON.parse(text);
+    this.text = text;
+  }
+}
+
+function jsonOf(value) {
+  if (value instanceof Typed) return value.text;
+  if (Array.isArray(value)) return `[${value.map(jsonOf).join(",")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  return `{${Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}:${jsonOf(one)}`).join(",")}}`;
+}
+
+/** JSON as it is, other text as a string, null for nothing; what sets out to be JSON and is not is a mistake. */
 function itemIn(line, at) {
   const text = line.trim();
+  if (text === "") return null;
   try {
-    return JSON.parse(text);
+    return new Typed(text);
   } catch {
     if (/^[{["]/.test(text)) throw new Error(`Line ${at + 1} is not JSON: ${text.slice(0, 60)}`);
     return text;
@@ -239,7 +290,7 @@ function itemIn(line, at) {
 
 function parsed(text, name) {
   try {
-    return JSON.parse(text);
+    return new Typed(text);
   } catch (error) {
     throw new Error(`${name} is not JSON: ${error.message}`);
   }
