@@ -6,16 +6,24 @@ import asyncio
 
 from aiohttp import web
 
+from stream_infer.http.callers import caller_of
+
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_S = 10.0
 _STALLED_S = 30.0
+# Also to what lies between: no-transform that nothing packs it, the last one (nginx's) that nothing holds it back.
+_HEADERS = {
+    "Content-Type": EVENT_STREAM,
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
 
 
 class EventStream:
     """One client's stream. Every write raises ConnectionResetError where nobody listens any more, or reads nothing."""
 
     def __init__(self, request: web.Request) -> None:
-        self.response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "Cache-Control": "no-store"})
+        self.response = web.StreamResponse(headers=_HEADERS)
         self.path = request.path
         self._request = request
         self._written_at = 0.0
@@ -28,6 +36,8 @@ class EventStream:
     def require_listener(self) -> None:
         if self._request.transport is None or self._request.transport.is_closing():
             raise ConnectionResetError("the client has gone")
+        if not caller_of(self._request).is_welcome():
+            raise ConnectionResetError("the client's key was taken back, or has expired")
 
     async def beat(self) -> None:
         """Says something at least every 10 s, so that a client and what is between know that the stream lives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -17,11 +18,19 @@ from stream_infer.http.answers import answer
 from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import read_query
+from stream_infer.jobs.status import JobStatus
 
 MAX_FOLLOWERS = 64
 # A job under load changes many times a second; nobody reads faster than this.
 _PAUSE_S = 0.25
 _LOOK_S = 1.0
+
+
+class _Made(NamedTuple):
+    """What is told of a job, and the row that it was made of."""
+
+    status: JobStatus
+    text: bytes
 
 
 class EventsResource:
@@ -31,6 +40,7 @@ class EventsResource:
         self._services = services
         self._followers = 0
         self._closing = False
+        self._made: dict[str, _Made] = {}
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -102,7 +112,18 @@ class EventsResource:
         return []
 
     async def _send(self, stream: EventStream, known: KnownJob) -> None:
-        await stream.send("job", to_json(self._body(known)))
+        await stream.send("job", self._text(known))
+
+    def _text(self, known: KnownJob) -> bytes:
+        """Made once for all who follow: a job's config alone may have a megabyte."""
+        job_id = known.job.job_id
+        made = self._made.pop(job_id, None)
+        if made is None or made.status is not known.status:
+            made = _Made(known.status, to_json(self._body(known)))
+        self._made[job_id] = made
+        if len(self._made) > MAX_FOLLOWERS:
+            del self._made[next(iter(self._made))]
+        return made.text
 
     def _body(self, known: KnownJob) -> JobBody:
         return job_body(known, self._services.store.uri(f"{known.job.api}/{known.job.job_id}"))

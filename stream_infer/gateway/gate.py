@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 from stream_infer.gateway.access import ACTION_HEADER, RULES, Rule, path_of, route_name
 from stream_infer.http.admission import caller_with, entry_of
 from stream_infer.http.callers import CALLER, Caller
-from stream_infer.http.keys import KeyEntry, KeyRing, Scope
+from stream_infer.http.keys import KeyEntry, KeyRing, Scope, SentKey
 from stream_infer.http.problems import Handler, Problem, ProblemKind
 from stream_infer.http.rates import Bucket, Rate, take
 from stream_infer.http.reloading import Reloading
@@ -40,7 +40,11 @@ class Gate:
             return Caller()
         entry, sent = entry_of(self.keys.value, headers, scope, self.clock())
         self._require_turn(entry)
-        return caller_with(entry, sent)
+        return replace(caller_with(entry, sent), is_welcome=lambda: self._knows(sent, scope))
+
+    def _knows(self, sent: SentKey, scope: Scope) -> bool:
+        entry = self.keys.value.find(sent.key)
+        return entry is not None and entry.may(scope) and not entry.has_expired(self.clock())
 
     def _require_turn(self, entry: KeyEntry) -> None:
         """By the caller's name: a second key is no second allowance."""

@@ -6,9 +6,11 @@ before a gateway started is not in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple, Self
 
 from stream_infer.jobs.status import JobStatus, State
 
@@ -33,16 +35,28 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Of one generation. Points are `step` seconds apart at least, but for the last one; there are at most 120."""
+    """Of one generation. Points are `step` seconds apart at least, but for the last one; there are at most 120.
+
+    `pairs` are their numbers in turns, 2 kB of them and not 14: a gateway has a history of every job that it remembers.
+    """
 
     generation: int
-    points: tuple[Point, ...]
+    pairs: array[float]
     step: float = _FIRST_STEP_S
+
+    @classmethod
+    def of(cls, generation: int, points: Iterable[Point], step: float = _FIRST_STEP_S) -> Self:
+        return cls(generation, array("d", chain.from_iterable(points)), step)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(Point(at, int(ended)) for at, ended in zip(self.pairs[::2], self.pairs[1::2], strict=True))
 
     def stretches(self) -> Iterator[Stretch]:
         """The first one is the beginning, at which nothing has ended in no time."""
-        before = self.points[0]
-        for point in self.points:
+        points = self.points
+        before = points[0]
+        for point in points:
             seconds = point.at - before.at
             rate = max(0, point.ended - before.ended) / seconds if seconds > 0 else 0.0
             yield Stretch(point.at, point.ended, rate)
@@ -52,7 +66,7 @@ class History:
 def seen(history: History | None, status: JobStatus) -> History:
     """The history of the job with one more row of it."""
     if history is None or history.generation != status.generation:
-        history = History(status.generation, (_beginning(status),))
+        history = History.of(status.generation, (_beginning(status),))
     for point in _points(status):
         history = _with_point(history, point)
     return history
@@ -74,15 +88,16 @@ def _points(status: JobStatus) -> Iterator[Point]:
 
 
 def _with_point(history: History, point: Point) -> History:
-    points, step = history.points, history.step
-    if point.at == points[-1].at and point.ended < points[-1].ended:
-        # Items that had ended were reopened since: none of what they do next is work that was done before.
-        return replace(history, points=(*points[:-1], point))
-    if point.at <= points[-1].at:
+    last_at, last_ended = history.pairs[-2:]
+    if point.at < last_at or (point.at == last_at and point.ended >= last_ended):
         return history
+    points, step = history.points, history.step
+    if point.at == last_at:
+        # Items that had ended were reopened since: none of what they do next is work that was done before.
+        return History.of(history.generation, (*points[:-1], point), step)
     if len(points) > 1 and points[-1].at - points[-2].at < step:
         points = points[:-1]
     points += (point,)
     if len(points) > MOST_POINTS:
         points, step = (*points[:-1:2], points[-1]), step * 2
-    return History(history.generation, points, step)
+    return History.of(history.generation, points, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -15,12 +16,13 @@ ANONYMOUS = "anonymous"
 @dataclass(frozen=True, slots=True)
 class Caller:
     """`name` is the key's, not its id: a rotated key is the same caller. `request_bytes`: of one request, beside the
-    limits that everybody has."""
+    limits that everybody has. `is_welcome()`: whether its key would still do, for answers that go on for hours."""
 
     name: str = ANONYMOUS
     key_id: str | None = None
     request_bytes: int | None = None
     sent: SentKey | None = field(default=None, repr=False)
+    is_welcome: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
 
 
 CALLER = web.RequestKey("caller", Caller)

@@ -169,6 +169,21 @@ def test_a_caller_that_asks_too_often_is_told_when_to_come_again() -> None:
         ask()
 
 
+def test_a_caller_that_stays_is_welcome_for_as_long_as_its_key_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows a job for hours is asked once when it comes in."""
+    key, entry = made(Scope.READ, expires=datetime.fromtimestamp(NOW + 1, UTC))
+    gate = gate_for(entry)
+    caller = gate.admit(RULES["GET /v1/events"], {"X-API-Key": key})
+    assert caller.is_welcome()
+
+    for worse in ({"expires": datetime.fromtimestamp(NOW, UTC)}, {"scopes": frozenset({Scope.SUBMIT})}):
+        monkeypatch.setattr(gate.keys, "value", KeyRing([entry.model_copy(update=worse)]))
+        assert not caller.is_welcome()
+    monkeypatch.setattr(gate.keys, "value", KeyRing())
+    assert not caller.is_welcome()
+    assert gate.admit(RULES["GET /"], {}).is_welcome()
+
+
 def test_a_second_key_of_one_name_is_no_second_allowance_and_of_another_is() -> None:
     (one, first), (two, second), (three, third) = made(), made(), made(name="other")
     gate, rule = gate_for(first, second, third, rate=1.0), RULES["GET /v1/jobs"]

@@ -1,5 +1,7 @@
 """How fast a job has gone, from the rows of its status."""
 
+from sys import getsizeof
+
 import pytest
 
 from stream_infer.gateway.history import MOST_POINTS, History, Point, seen
@@ -52,6 +54,7 @@ def test_a_job_of_hours_has_no_more_points_than_one_of_a_minute_and_ends_where_i
     history = history_of(*(row(100.0 + second, second * 3) for second in range(10_000)))
 
     assert 60 <= len(history.points) <= MOST_POINTS
+    assert getsizeof(history.pairs) < 2500, "a gateway keeps one of every job that it remembers"
     assert history.points[0] == Point(100.0, 0)
     assert history.points[-1] == Point(100.0 + 9_999, 9_999 * 3)
     assert {round(one.rate, 6) for one in history.stretches()} == {0.0, 3.0}
