@@ -56,6 +56,8 @@ def following(client: HttpClient, path: str) -> Iterator[Iterator[tuple[str, Any
     with connect(client, path) as answer:
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "text/event-stream"
+        assert answer.headers["X-Accel-Buffering"] == "no", "or nginx holds events back"
+        assert answer.headers["Cache-Control"] == "no-store, no-transform"
         yield events_in(answer)
 
 

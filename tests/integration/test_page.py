@@ -4,6 +4,7 @@ import io
 import os
 import re
 import secrets
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from connectors.policy import FetchPolicy
 from connectors.sources import TarSource, file_at
 from stream_infer.cli.composition import fetcher_of, source_opener
 from stream_infer.errors import Stage
+from stream_infer.gateway import events
 from stream_infer.http.keys import Scope, new_key
 from stream_infer.http.keys_file import entry_text
 from stream_infer.jobs.counts import Counts
@@ -204,6 +206,8 @@ def test_a_job_is_stopped_only_by_who_means_it(
         while not any(isinstance(event, StopRequested) for event in harness.events(job)):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        page.locator(".note").filter(has_text="is being stopped").wait_for()
+        assert page.evaluate("document.activeElement.tagName") == "H1", "the button goes, and takes no focus with it"
         goes_on(harness, job, state=State.STOPPING, cause=Cause.STOP)
         said(page, re.compile("stopp"))
         stop.wait_for(state="hidden")
@@ -227,6 +231,7 @@ def test_failed_items_of_a_reason_are_run_again(
         dialog.get_by_role("button", name="Run again").click()
         said(page, "1 item run again.")
         page.get_by_text("1 was run again.").wait_for()
+        page.locator(".note").filter(has_text="1 item run again.").wait_for()
     assert [message.value for message in harness.read(topic)[before:] if message.value == HOSTILE.encode()]
 
 
@@ -237,7 +242,7 @@ def test_items_that_are_typed_become_a_job(chromium: Any, harness: GatewayHarnes
         page.get_by_role("button", name="Submit").click()
         page.get_by_role("alert").filter(has_text='is not JSON: {"broken"').wait_for()
 
-        page.get_by_label("One item a line").fill('{"text": "hello"}\nplain')
+        page.get_by_label("One item a line").fill('{"text": "hello"}\nplain\n{"id": 12345678901234567890}')
         page.get_by_text("Options").click()
         page.get_by_label("Workers wanted").fill("99")
         page.get_by_role("button", name="Submit").click()
@@ -252,7 +257,7 @@ def test_items_that_are_typed_become_a_job(chromium: Any, harness: GatewayHarnes
         job_id = page.url.rpartition("/")[2]
     [written] = [decode_job(m.value or b"") for m in harness.read(harness.topics.jobs) if m.key == job_id.encode()]
     assert written.config == {"top": 3}
-    assert harness.store.get(written.submission or "") == b'{"text":"hello"}\n"plain"\n'
+    assert harness.store.get(written.submission or "") == b'{"text":"hello"}\n"plain"\n{"id":12345678901234567890}\n'
 
 
 FOLDER = {
@@ -295,6 +300,104 @@ def test_a_folder_that_is_chosen_becomes_a_job_with_an_item_a_file(
         f"pictures/{name}": data for name, data in FOLDER.items() if name != ".hidden"
     }
     assert found["pictures/a.jpg"][1] == "image/jpeg"
+
+
+def choose(page: Any, *names: str) -> None:
+    files = [{"name": name, "mimeType": "text/plain", "buffer": name.encode()} for name in names]
+    page.get_by_label("Choose files").set_input_files(files)
+
+
+def test_files_that_are_chosen_while_others_are_sent_are_those_that_are_submitted(
+    chromium: Any, harness: GatewayHarness, client: HttpClient
+) -> None:
+    with visiting(chromium, client.url, "/#/submit?api=echo") as page:
+        held: list[Any] = []
+        page.route("**/v1/uploads*", held.append)
+        choose(page, "old-1.txt", "old-2.txt")
+        with page.expect_request("**/v1/uploads*"):
+            page.get_by_role("button", name="See what would be enqueued").click()
+        page.get_by_role("progressbar", name="Sending").wait_for()
+        choose(page, "new-1.txt", "new-2.txt")
+        page.get_by_text("what was being sent is given up").wait_for()
+        page.get_by_role("progressbar", name="Sending").wait_for(state="hidden")
+        page.unroute("**/v1/uploads*")
+        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("heading", level=1, name=re.compile("Job ")).wait_for()
+        found = items_of(harness, page.url.rpartition("/")[2])
+    assert list(found) == ["new-1.txt", "new-2.txt"]
+
+
+def test_what_is_too_large_is_said_with_the_limit(
+    chromium: Any, harness: GatewayHarness, tmp_path: Path
+) -> None:
+    """The gateway answers before it has read: what the browser is still sending must not hide that."""
+    limits = harness.settings.limits.model_copy(update={"upload_bytes": 1000})
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(40 * 1024 * 1024))
+    with (
+        harness.gateway(harness.settings.model_copy(update={"limits": limits})) as client,
+        visiting(chromium, client.url, "/#/submit?api=echo") as page,
+    ):
+        page.get_by_label("Choose files").set_input_files(large)
+        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("alert").filter(has_text="limits.upload_bytes is 1000").wait_for()
+
+
+def test_a_key_that_is_asked_for_leaves_the_form_as_it_is(
+    chromium: Any, harness: GatewayHarness, client: HttpClient
+) -> None:
+    detail = "The API key 3f of me has expired: `stream-infer keys new` makes another."
+    with visiting(chromium, client.url, "/#/submit?api=echo") as page:
+        page.route(
+            "**/v1/apis/echo/jobs",
+            lambda route: route.continue_()
+            if route.request.headers.get("authorization") == "Bearer si_new"
+            else route.fulfill(status=401, content_type="application/problem+json", json={"detail": detail}),
+        )
+        page.get_by_label("Typed here").check()
+        page.get_by_label("One item a line").fill('"kept"')
+        page.get_by_role("button", name="Submit").click()
+        dialog = page.get_by_role("dialog", name="API key")
+        dialog.get_by_text("has expired").wait_for()
+        page.get_by_label("Key", exact=True).fill("si_new")
+        page.keyboard.press("Enter")
+        dialog.wait_for(state="hidden")
+        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("heading", level=1, name=re.compile("Job ")).wait_for()
+        page.get_by_role("button", name="API key").click()
+        assert dialog.get_by_text("has expired").count() == 0
+
+
+PACKED = """async ([name, size]) => {
+  const { tarOf } = await import("./_page/tar.js");
+  const whole = tarOf([{ name, file: { size, lastModified: 1.8e12 } }]);
+  return [...new Uint8Array(await whole.slice(0, 8192).arrayBuffer())];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("a.jpg", 0),
+        ("n" * 100, 1),
+        ("n" * 101, 512),
+        # The record says its own length, whose digits count: around 99 and 100, and 999 and 1000.
+        *(("n" * length, 7) for length in (*range(87, 92), *range(985, 992))),
+        ("ü/" + "💡" * 60 + ".png", 3),
+        ("a b\n=.txt", 2),
+        ("big.bin", 8 * 1024**3 - 1),
+        ("big.bin", 8 * 1024**3),
+        ("ü.bin", 2**50),
+    ],
+)
+def test_an_archive_that_the_browser_writes_is_read_by_others(
+    chromium: Any, client: HttpClient, name: str, size: int
+) -> None:
+    with visiting(chromium, client.url, "/#/submit") as page:
+        data = bytes(page.evaluate(PACKED, [name, size]))
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as archive:
+        member = next(iter(archive))
+    assert (member.name, member.size, member.isreg(), member.mtime) == (name, size, True, 1_800_000_000)
 
 
 DROP = """([zone, files]) => {
@@ -375,7 +478,7 @@ def test_behind_keys_the_page_asks_for_one_and_does_what_that_may(
         page.get_by_role("dialog", name="API key").wait_for()
         page.get_by_label("Key", exact=True).fill("si_mistyped")
         page.keyboard.press("Enter")
-        page.get_by_text("is not known here").wait_for()
+        page.get_by_role("dialog", name="API key").get_by_text("is not known here").wait_for()
         page.get_by_label("Key", exact=True).fill(reader.key)
         page.keyboard.press("Enter")
         page.get_by_text("60 of 100 items").wait_for()
@@ -389,6 +492,12 @@ def test_behind_keys_the_page_asks_for_one_and_does_what_that_may(
         page.get_by_label("Key", exact=True).fill(mine.key)
         page.keyboard.press("Enter")
         page.get_by_role("dialog", name="API key").wait_for(state="hidden")
+        page.get_by_text("70 of 100 items").wait_for()
+        file.write_text(entry_text(reader.entry))
+        page.get_by_role("dialog", name="API key").get_by_text("is not known here").wait_for()
+        file.write_text("".join(entry_text(one.entry) for one in (reader, mine)))
+        page.get_by_label("Key", exact=True).fill(mine.key)
+        page.keyboard.press("Enter")
         goes_on(harness, job, state=State.STOPPED, counts=Counts(enqueued=100, succeeded=70))
         with page.expect_download() as saved:
             page.get_by_role("link", name="Results (JSON lines)").click()
@@ -414,6 +523,111 @@ def test_it_can_be_used_without_a_mouse(chromium: Any, harness: GatewayHarness, 
         page.get_by_role("heading", level=1, name=f"Job {job}").wait_for()
         assert page.evaluate("document.activeElement.tagName") == "H1"
     harness.status(job, state=State.STOPPED)
+
+
+LOOKED_AT = """isSeen => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => !isSeen });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_tab_that_nobody_sees_holds_no_connection_and_misses_nothing(
+    chromium: Any, harness: GatewayHarness, client: HttpClient, job: str
+) -> None:
+    """A browser has six connections to one address, for all tabs: the seventh was dead."""
+    goes_on(harness, job)
+    lines = [LogLine(at=time.time(), job_id=job, role="worker", who="w", line=text) for text in ("one", "two")]
+    with visiting(chromium, client.url, f"/#/jobs/{job}") as page:
+        page.locator("summary", has_text=re.compile("^Log$")).click()
+        harness.send(OutgoingRecord(harness.topics.logs, job.encode(), encode_line(lines[0])))
+        log = page.get_by_role("log").locator("li")
+        log.filter(has_text="one").wait_for()
+        with (
+            page.expect_event("requestfailed", lambda request: f"{job}/events" in request.url),
+            page.expect_event("requestfailed", lambda request: f"{job}/logs" in request.url),
+        ):
+            page.evaluate(LOOKED_AT, False)
+        goes_on(harness, job, counts=Counts(enqueued=100, succeeded=90))
+        harness.send(OutgoingRecord(harness.topics.logs, job.encode(), encode_line(lines[1])))
+        with page.expect_request(lambda request: f"{job}/logs" in request.url) as asked:
+            page.evaluate(LOOKED_AT, True)
+        assert asked.value.all_headers()["last-event-id"].isdigit()
+        page.get_by_text("90 of 100 items").wait_for()
+        log.filter(has_text="two").wait_for()
+        assert log.count() == 2, "what was read is not read again"
+    harness.status(job, state=State.STOPPED)
+
+
+def test_a_stream_that_has_gone_silent_is_given_up(chromium: Any, client: HttpClient) -> None:
+    """Behind a machine that slept nothing comes any more, and nothing says so: the gateway speaks every 10 s."""
+    with visiting(chromium, client.url) as page:
+        page.clock.install()
+        with page.expect_response("**/v1/events"):
+            page.reload()
+        with page.expect_request("**/v1/events"):
+            page.clock.fast_forward(31_000)
+
+
+def test_what_keeps_the_page_from_being_as_things_are_is_said(
+    chromium: Any, harness: GatewayHarness, client: HttpClient, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on(harness, job)
+
+    def fail(route: Any) -> None:
+        problem = {"title": "A service that is needed does not answer", "detail": "Kafka has not answered."}
+        route.fulfill(status=503, content_type="application/problem+json", json=problem)
+
+    with visiting(chromium, client.url) as page:
+        page.get_by_role("table", name="APIs").get_by_role("link", name="echo").wait_for()
+        told = page.get_by_role("alert").filter(has_text="Kafka has not answered.")
+        page.route("**/v1/apis", fail)
+        told.wait_for()
+        page.unroute("**/v1/apis")
+        told.wait_for(state="detached")
+        page.route("**/throughput", fail)
+        page.goto(f"{client.url}/#/jobs/{job}")
+        page.get_by_text("This cannot be brought up to date: Kafka has not answered.").wait_for()
+    monkeypatch.setattr(events, "MAX_FOLLOWERS", 0)
+    with visiting(chromium, client.url) as page:
+        page.get_by_role("link", name=job).wait_for()
+        later = client("POST", "/v1/apis/echo/jobs", {"item_list": {"items": [1]}}, status=202)["job_id"]
+        page.get_by_role("row").filter(has_text=later).wait_for()
+    harness.status(job, state=State.STOPPED)
+
+
+def test_so_many_jobs_are_listed_as_were_asked_for(
+    chromium: Any, bootstrap_servers: str, tmp_path: Path
+) -> None:
+    own = GatewayHarness(settings_for(bootstrap_servers, f"t-many-{time.time_ns()}", tmp_path))
+    source = S3Prefix(uri="s3://pictures/")
+    jobs = [Job(job_id=f"{n:024}", api="echo", submitted_at=time.time() - 999 + n, s3_prefix=source) for n in range(130)]
+    own.send(*(OutgoingRecord(own.topics.jobs, job.job_id.encode(), encode_job(job)) for job in jobs[:120]))
+
+    def listed(page: Any) -> list[str]:
+        return page.get_by_role("table", name="Jobs").locator("tbody th").all_text_contents()
+
+    def newest(first: int, last: int) -> list[str]:
+        return [job.job_id for job in jobs[first:last]][::-1]
+
+    with own.gateway() as client, visiting(chromium, client.url) as page:
+        page.get_by_role("link", name=jobs[119].job_id).wait_for()
+        assert listed(page) == newest(70, 120)
+        own.send(*(OutgoingRecord(own.topics.jobs, job.job_id.encode(), encode_job(job)) for job in jobs[120:]))
+        page.get_by_role("link", name=jobs[129].job_id).wait_for()
+        page.get_by_role("link", name=jobs[79].job_id).wait_for(state="detached")
+        own.status(jobs[3].job_id, state=State.RUNNING, submitted_at=jobs[3].submitted_at)
+        page.get_by_role("button", name="Older jobs").click()
+        page.get_by_role("link", name=jobs[30].job_id).wait_for()
+        assert listed(page) == newest(30, 130)
+        page.get_by_role("button", name="Older jobs").click()
+        page.get_by_role("link", name=jobs[0].job_id).wait_for()
+        assert listed(page) == newest(0, 130)
+        assert page.get_by_role("button", name="Older jobs").count() == 0
+
+
+def test_an_address_that_is_none_leads_nowhere(chromium: Any, client: HttpClient) -> None:
+    with visiting(chromium, client.url, "/#/jobs/%zz") as page:
+        page.get_by_role("heading", level=1, name="Nothing here").wait_for()
 
 
 def test_a_gateway_that_is_away_is_said_and_come_back_to(chromium: Any, client: HttpClient) -> None:
