@@ -82,7 +82,7 @@ sbom: $(VENV)/.dev ## write dist/sbom.json: what stream-infer is made of (Cyclon
 	  --of JSON -o dist/sbom.json requirements/base.txt
 
 pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
-	STREAM_INFER_PICTURES="$(CURDIR)/docs" $(PY) -m pytest -q tests/integration/test_page.py -k for_the_docs
+	STREAM_INFER_PICTURES="$(CURDIR)/docs/pictures" $(PY) -m pytest -q tests/integration/test_page_pictures.py
 
 generated: $(VENV)/.dev ## write anew what of deploy/ and helm/ follows from the code
 	$(PY) -m deploy.generated
