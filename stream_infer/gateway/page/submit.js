@@ -35,7 +35,7 @@ class SubmitForm {
   #say;
   #files = [];
   #upload = null;
-  #drops = 0;
+  #choices = 0;
   #attempt = null;
 
   constructor({ signal, say, wanted }) {
@@ -109,13 +109,14 @@ class SubmitForm {
     zone.addEventListener("dragleave", over(false));
     zone.addEventListener("drop", async (event) => {
       over(false)(event);
-      const mine = this.#drops += 1;
+      this.#take([]);
+      const mine = this.#choices;
       setText(this.chosen, "Looking into it…");
       try {
         const files = await droppedFiles(event.dataTransfer, (count) => setText(this.chosen, `Looking into it… ${counted(count, "file")} so far.`));
-        if (mine === this.#drops) this.#take(files);
+        if (mine === this.#choices) this.#take(files);
       } catch (error) {
-        if (mine === this.#drops) this.#take([], error);
+        if (mine === this.#choices) this.#take([], error);
       }
     });
     return zone;
@@ -124,6 +125,7 @@ class SubmitForm {
   /** Other files than before: what is being sent of those is given up. */
   #take(files, error = null) {
     this.#files = files;
+    this.#choices += 1;
     if (this.#upload?.isUnderWay) replace(this.trouble, el("p", { class: "note" }, "Other files are chosen: what was being sent is given up."));
     this.#upload?.ending.abort();
     this.#upload = null;
