@@ -177,12 +177,11 @@ def test_it_can_be_used_without_a_mouse(chromium: Any, harness: GatewayHarness, 
     harness.status(job, state=State.STOPPED)
 
 
-def test_so_many_jobs_are_listed_as_were_asked_for(
-    chromium: Any, bootstrap_servers: str, tmp_path: Path
-) -> None:
+def test_so_many_jobs_are_listed_as_were_asked_for(chromium: Any, bootstrap_servers: str, tmp_path: Path) -> None:
     own = GatewayHarness(settings_for(bootstrap_servers, f"t-many-{time.time_ns()}", tmp_path))
     source = S3Prefix(uri="s3://pictures/")
-    jobs = [Job(job_id=f"{n:024}", api="echo", submitted_at=time.time() - 999 + n, s3_prefix=source) for n in range(130)]
+    began = time.time() - 999
+    jobs = [Job(job_id=f"{n:024}", api="echo", submitted_at=began + n, s3_prefix=source) for n in range(130)]
     own.send(*(OutgoingRecord(own.topics.jobs, job.job_id.encode(), encode_job(job)) for job in jobs[:120]))
 
     def listed(page: Any) -> list[str]:

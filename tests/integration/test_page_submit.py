@@ -95,7 +95,7 @@ def test_files_that_are_chosen_while_others_are_sent_are_those_that_are_submitte
 ) -> None:
     with visiting(chromium, client.url, "/#/submit?api=echo") as page:
         held: list[Any] = []
-        page.route("**/v1/uploads*", held.append)
+        page.route("**/v1/uploads*", lambda route: held.append(route))
         choose(page, "old-1.txt", "old-2.txt")
         with page.expect_request("**/v1/uploads*"):
             page.get_by_role("button", name="See what would be enqueued").click()
@@ -110,9 +110,7 @@ def test_files_that_are_chosen_while_others_are_sent_are_those_that_are_submitte
     assert list(found) == ["new-1.txt", "new-2.txt"]
 
 
-def test_what_is_too_large_is_said_with_the_limit(
-    chromium: Any, harness: GatewayHarness, tmp_path: Path
-) -> None:
+def test_what_is_too_large_is_said_with_the_limit(chromium: Any, harness: GatewayHarness, tmp_path: Path) -> None:
     """The gateway answers before it has read: what the browser is still sending must not hide that."""
     limits = harness.settings.limits.model_copy(update={"upload_bytes": 1000})
     large = tmp_path / "large.bin"
@@ -133,9 +131,11 @@ def test_a_key_that_is_asked_for_leaves_the_form_as_it_is(
     with visiting(chromium, client.url, "/#/submit?api=echo") as page:
         page.route(
             "**/v1/apis/echo/jobs",
-            lambda route: route.continue_()
-            if route.request.headers.get("authorization") == "Bearer si_new"
-            else route.fulfill(status=401, content_type="application/problem+json", json={"detail": detail}),
+            lambda route: (
+                route.continue_()
+                if route.request.headers.get("authorization") == "Bearer si_new"
+                else route.fulfill(status=401, content_type="application/problem+json", json={"detail": detail})
+            ),
         )
         page.get_by_label("Typed here").check()
         page.get_by_label("One item a line").fill('"kept"')

@@ -267,7 +267,7 @@ def test_what_is_wrong_with_an_archive_fails_the_source(put, policy, data, reaso
 
 
 def test_a_header_full_of_tiny_records_takes_no_time(put, policy):
-    """Each was once cut off the rest of a header of 1 MiB: 100 GB were copied, for each kilobyte of a packed archive."""
+    """Each was once cut off the rest of a header of 1 MiB: 100 GB were copied, for a kilobyte of a packed archive."""
     source = TarSource(file_at(put("x.tar", extended(b"5 a=\n" * 200_000)), policy))
     began = time.process_time()
 
