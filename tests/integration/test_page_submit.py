@@ -95,7 +95,7 @@ def test_files_that_are_chosen_while_others_are_sent_are_those_that_are_submitte
 ) -> None:
     with visiting(chromium, client.url, "/#/submit?api=echo") as page:
         held: list[Any] = []
-        page.route("**/v1/uploads*", lambda route: held.append(route))
+        page.route("**/v1/uploads*", lambda route: held.append(route))  # noqa: PLW0108 - playwright writes on what it is given
         choose(page, "old-1.txt", "old-2.txt")
         with page.expect_request("**/v1/uploads*"):
             page.get_by_role("button", name="See what would be enqueued").click()

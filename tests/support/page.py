@@ -60,7 +60,7 @@ def runs(harness: GatewayHarness, job: str, seconds: int = 40, pace: float = 1.2
         ended = int(pace * (second + 3 * np.sin(second / 3)))
         goes_on(
             harness, job, rate_since=now - seconds + second, rate_ended=max(0, ended), submitted_at=now - seconds,
-            counts=Counts(enqueued=100, succeeded=max(0, ended - 2), rejected=2),
+            counts=Counts(enqueued=round(100 * pace / 1.2), succeeded=max(0, ended - 2), rejected=2),
         )  # fmt: skip
 
 
