@@ -25,7 +25,7 @@ UV        := $(VENV)/bin/uv
 INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
-CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks deploy/monitoring)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
