@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from deploy.monitoring.queries import select
+from deploy.monitoring.queries import largest, select, total
 from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
 
 RUNBOOKS: Final = "docs/runbooks.md"
@@ -51,17 +51,24 @@ class Alert:
         }
 
 
-def _risen(metric: str, over: str) -> str:
-    return f"sum by (api) (increase({metric}[{over}]))"
+_API: Final = ("api",)
+
+
+def _risen(counter: str, over: str) -> str:
+    return total(_API, f"increase({counter}[{over}])")
 
 
 _REJECTED: Final = _risen(select(items.ITEMS_ENDED, 'outcome="rejected"'), "10m")
 _JUDGED: Final = _risen(select(items.ITEMS_ENDED, 'outcome=~"succeeded|rejected"'), "10m")
-_WAITING: Final = f"sum by (api) ({select(jobs.JOB_ITEMS_WAITING)})"
-_WORKERS: Final = f"max by (api) ({select(serving.GROUP_MEMBERS, 'group="worker"')})"
-_TO_DO: Final = f"max by (api) ({select(serving.LAG, 'group="worker"', 'topic="items"')})"
-_CALLED: Final = f"sum by (api) (rate({select(serving.REALTIME_ANSWERS)}[5m]))"
-_NOT_SERVED: Final = f"sum by (api) (rate({select(serving.REALTIME_ANSWERS, 'status=~"429|5.."')}[5m]))"
+_WAITING: Final = total(_API, select(jobs.JOB_ITEMS_WAITING))
+_WORKERS: Final = largest(_API, select(serving.GROUP_MEMBERS, 'group="worker"'))
+_TO_DO: Final = largest(_API, select(serving.LAG, 'group="worker"', 'topic="items"'))
+_CALLED: Final = _risen(select(serving.REALTIME_ANSWERS), "5m")
+_NOT_SERVED: Final = _risen(select(serving.REALTIME_ANSWERS, 'status=~"429|5.."'), "5m")
+_HALTED: Final = total(_API, select(items.BREAKER_STATE, 'state!="serving"'))
+_LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "5m")
+_AGE: Final = largest(("group", *_API, "topic"), select(serving.LAG_AGE, 'group!="sink"', 'topic!="retry"'))
+_SINK_AGE: Final = largest((*_API, "topic"), select(serving.LAG_AGE, 'group="sink"'))
 # What each role without which nothing goes on shows as long as it runs.
 _SHOWN_BY: Final = {
     "gateway": serving.LAG_SEEN_AGE,
@@ -101,7 +108,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferBreakerOpen",
         Severity.CRITICAL,
-        f"sum by (api) ({select(items.BREAKER_STATE, 'state!="serving"')}) > 0",
+        f"{_HALTED} > 0",
         "5m",
         "The model of {{ $labels.api }} cannot be used",
         "{{ $value | humanize }} workers of the API {{ $labels.api }} have not served for 5 minutes, since too much "
@@ -110,7 +117,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferChildCrashLoop",
         Severity.CRITICAL,
-        f"{_risen(select(model.CHILD_ENDS, 'reason!="renewed"'), '5m')} > 1",
+        f"{_LOST} > 1",
         "15m",
         "The predictor of {{ $labels.api }} ends again and again",
         "For 15 minutes the process of the predictor of the API {{ $labels.api }} has been lost more than once in 5 "
@@ -128,7 +135,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferLagAge",
         Severity.WARNING,
-        f"max by (group, api, topic) ({select(serving.LAG_AGE, 'group!="sink"', 'topic!="retry"')}) > 600",
+        f"{_AGE} > 600",
         "2m",
         "{{ $labels.group }} {{ $labels.api }} is behind",
         "The first record of {{ $labels.topic }} that the group {{ $labels.group }} {{ $labels.api }} has not done has "
@@ -137,7 +144,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferLagUnknown",
         Severity.CRITICAL,
-        f"max by (instance) ({select(serving.LAG_SEEN_AGE)}) > 60",
+        f"{largest(('instance',), select(serving.LAG_SEEN_AGE))} > 60",
         "2m",
         "{{ $labels.instance }} does not hear of Kafka",
         "The gateway {{ $labels.instance }} has not learnt for {{ $value | humanizeDuration }} how far the groups are: "
@@ -146,7 +153,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferSinkBehind",
         Severity.WARNING,
-        f"max by (api, topic) ({select(serving.LAG_AGE, 'group="sink"')}) > 300",
+        f"{_SINK_AGE} > 300",
         "2m",
         "{{ $labels.topic }} of {{ $labels.api }} are not stored",
         "The first of the {{ $labels.topic }} of the API {{ $labels.api }} that are not in the store has been waiting "
@@ -164,7 +171,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferJobNearDeadline",
         Severity.WARNING,
-        f"max by (api) ({select(jobs.JOB_TIME_USED_RATIO)}) > 0.8\nand on (api) {_WAITING} > 0",
+        f"{largest(_API, select(jobs.JOB_TIME_USED_RATIO))} > 0.8\nand on (api) {_WAITING} > 0",
         "1m",
         "A job of {{ $labels.api }} is short of time",
         "A job of the API {{ $labels.api }} has used {{ $value | humanizePercentage }} of its timeout, and items wait. "

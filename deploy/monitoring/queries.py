@@ -41,9 +41,7 @@ def chosen(metric: Metric[Any], *matchers: str, part: str = "") -> str:
     return select(metric, apis, *matchers, part=part)
 
 
-def rate(
-    metric: Counter[Any] | Histogram[Any], *matchers: str, part: str = "", over: str = EVERY_SCRAPE
-) -> str:
+def rate(metric: Counter[Any] | Histogram[Any], *matchers: str, part: str = "", over: str = EVERY_SCRAPE) -> str:
     """A second, of what is chosen; of a histogram of a `part`."""
     return f"rate({chosen(metric, *matchers, part=part)}[{over}])"
 

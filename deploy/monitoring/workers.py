@@ -30,9 +30,7 @@ _NOW: Final = Row(
             "Workers",
             "Processes in the APIs' groups, as Kafka has them. 0 is well where nothing waits and `workers.min` is 0.",
             Unit.COUNT,
-            (
-                Query(total((), largest(("api",), chosen(serving.GROUP_MEMBERS, 'group="worker"'))), "workers"),
-            ),
+            (Query(total((), largest(("api",), chosen(serving.GROUP_MEMBERS, 'group="worker"'))), "workers"),),
             Shape.NUMBER,
             span=4,
         ),
@@ -58,9 +56,7 @@ _NOW: Final = Row(
             "Share of the time in which the threads that call models are at work. Near 100%: more workers would do "
             "more. Low while items wait: look at what the workers hold, and at their partitions.",
             Unit.RATIO,
-            (
-                Query(f"avg({total(_EACH, rate(model.MODEL_STAGE_SECONDS))})", "busy"),
-            ),
+            (Query(f"avg({total(_EACH, rate(model.MODEL_STAGE_SECONDS))})", "busy"),),
             Shape.NUMBER,
             span=4,
             top=1,
@@ -70,9 +66,7 @@ _NOW: Final = Row(
             "Mean number of items in a call, of what a call may have. Low under load: items come one by one, or "
             "`batching.max_wait_ms` is short.",
             Unit.RATIO,
-            (
-                Query(_FILLED, "filled"),
-            ),
+            (Query(_FILLED, "filled"),),
             Shape.NUMBER,
             span=4,
             top=1,

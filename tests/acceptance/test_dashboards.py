@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from deploy.monitoring.gpu import GPU
 from deploy.monitoring.alerts import ALERTS
 from deploy.monitoring.dashboards import ALERTS_FIRING
 from deploy.monitoring.files import ALERTS_FILE, DASHBOARDS
+from deploy.monitoring.gpu import GPU
 from stream_infer.cli.client import GatewayClient
 from stream_infer.local.free_ports import find_free
 from tests.support.prometheus import Prometheus, prometheus_in

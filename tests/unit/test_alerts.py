@@ -21,7 +21,7 @@ def alert(request):
 
 
 def test_each_alert_has_a_runbook_and_each_runbook_an_alert():
-    assert HEADINGS == [alert.name for alert in ALERTS]
+    assert [alert.name for alert in ALERTS] == HEADINGS
 
 
 def test_an_alert_asks_only_for_what_the_catalogue_has(alert):

@@ -54,7 +54,7 @@ def test_every_panel_has_a_unit_a_description_thresholds_and_legends(name):
         assert defaults["unit"], title
         assert panel["description"].endswith((".", "?")), title
         assert panel["description"] != title
-        assert [step["value"] for step in defaults["thresholds"]["steps"]][0] is None, title
+        assert defaults["thresholds"]["steps"][0]["value"] is None, title
         assert all(target["legendFormat"] for target in panel["targets"]), title
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, title
 
