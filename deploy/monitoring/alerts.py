@@ -189,7 +189,18 @@ ALERTS: Final = (
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Expressions of several lines stay so."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def rules() -> str:
     """A file of rules as Prometheus reads it; `groups` is also what a PrometheusRule has as its `spec`."""
     groups = [{"name": GROUP, "rules": [alert.as_rule() for alert in ALERTS]}]
-    return yaml.safe_dump({"groups": groups}, sort_keys=False, width=116, allow_unicode=True)
+    return yaml.dump({"groups": groups}, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
