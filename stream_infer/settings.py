@@ -82,6 +82,15 @@ class MetricsSettings(SettingsPart):
     listen: str | None = Field(default=None, pattern=_LISTEN)
 
 
+class LogSettings(SettingsPart):
+    """How each role logs, unless `--log-style` or `--debug` say otherwise. `format` auto: text on a terminal (and under
+    `up`), JSON elsewhere. `level`: what is below it is left out.
+    """
+
+    format: Literal["auto", "json", "text"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class JobsSettings(SettingsPart):
     """`partitions` of the job-keyed topics can never change; `retention` is how long a job is remembered."""
 
@@ -258,6 +267,7 @@ class Settings(SettingsPart):
     state_dir: Path = Path(".stream-infer")
     gateway: GatewaySettings = GatewaySettings()
     metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
     jobs: JobsSettings = JobsSettings()
     fetch: FetchSettings = FetchSettings()
     models: ModelsSettings = ModelsSettings()

@@ -29,7 +29,8 @@ from stream_infer.cli import (
     up,
 )
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
-from stream_infer.errors import StreamInferError
+from stream_infer.errors import ConfigError, StreamInferError
+from stream_infer.redaction import redact_text
 from stream_infer.telemetry.logs import configure_logs
 
 _UNEXPECTED = """\
@@ -95,11 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except StreamInferError as error:
         invocation.explain(error)
         if invocation.debug:
-            traceback.print_exc()
-        sys.stderr.write("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]).rstrip() + "\n")
+            sys.stderr.write(redact_text(traceback.format_exc()))
+        said = "\n".join([f"error: {error}", *getattr(error, "__notes__", ())])
+        # What is wrong with `kafka.security.password: …` is said of the key, and never shows its value.
+        sys.stderr.write((said if isinstance(error, ConfigError) else redact_text(said)).rstrip() + "\n")
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for who cannot read it
         if invocation.debug:
-            traceback.print_exc()
-        sys.stderr.write(_UNEXPECTED.format(kind=type(error).__name__, error=error) + "\n")
+            sys.stderr.write(redact_text(traceback.format_exc()))
+        sys.stderr.write(redact_text(_UNEXPECTED.format(kind=type(error).__name__, error=error)) + "\n")
         sys.exit(1)

@@ -13,8 +13,8 @@ from stream_infer.cli.role_process import (
     ReadyFd,
     chosen_api,
     give_up,
-    log_as,
     ready_by,
+    start_without_kafka,
     until_signalled,
     wait_for_predictor,
 )
@@ -40,7 +40,7 @@ def realtime(
     from stream_infer.engine.configured import predictor_spec
     from stream_infer.realtime.run import run
 
-    settings = log_as(ctx, "realtime", replica).settings(file)
+    settings = start_without_kafka(ctx, file, "realtime", replica)
     chosen = chosen_api(settings, api or api_option)
     with until_signalled() as stop:
         run(

@@ -24,14 +24,19 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
 from stream_infer.http.problems import answer_with_problems
+from stream_infer.http.request_lines import mark_stream, telling
 from stream_infer.telemetry.exposure import Exposure
+
+# Posted, and as many as there are items: not a line each.
+_PREDICTIONS = ("/v1/apis/{api}/predict", "/{api}", "/{deployment}/{api}")
 
 
 def application(services: Services, exposure: Exposure | None = None) -> web.Application:
     """All resources under one roof; `exposure` is what `/metrics` shows."""
     exposure, requests = exposure or Exposure(), Requests()
-    middlewares = [counting(requests), answer_with_problems]
+    middlewares = [telling(quiet=_PREDICTIONS), counting(requests), answer_with_problems]
     app = web.Application(middlewares=middlewares, client_max_size=services.settings.limits.request_bytes)
+    app.on_response_prepare.append(mark_stream)
     logs = LogsResource(services)
     app.on_shutdown.append(logs.end_streams)
     replays = ReplaysResource(services)
