@@ -17,6 +17,7 @@ from stream_infer.http.problems import CONTENT_TYPE, Problem, ProblemKind
 from stream_infer.http.requests import TIMEOUT, read_timeout
 from stream_infer.records import JSON
 from stream_infer.settings import ApiSettings, Settings
+from stream_infer.telemetry import tracing
 
 LOOK_EVERY_S = 0.5
 _LOOK_TIMEOUT_S = 2.0
@@ -133,6 +134,7 @@ class Predictions:
         url = f"{replica.url}/v1/apis/{api.name}/predict"
         headers = {name: value for name, value in call.headers.items() if _goes_on(name, api)}
         headers.setdefault("content-type", JSON)  # or aiohttp would call it bytes
+        headers |= tracing.outgoing()
         query = f"?{call.query}" if call.query and api.predictor.sees_requests else ""
         timeout = aiohttp.ClientTimeout(total=left + _GRACE_S, sock_connect=min(left, _CONNECT_TIMEOUT_S))
         replica.outstanding += 1

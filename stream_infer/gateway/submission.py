@@ -154,6 +154,7 @@ def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[Outgo
         timeout_s=job.timeout,
         workers=job.workers,
         assemble=job.assemble,
+        traceparent=job.traceparent,
     )
     return [
         OutgoingRecord(topics.jobs, key, value),

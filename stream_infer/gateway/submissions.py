@@ -23,6 +23,7 @@ from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.jobs.status import JobStatus
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import ApiSettings
+from stream_infer.telemetry import tracing
 from stream_infer.uploads import items_key, upload_of
 
 STOP_WAIT_S = 10.0
@@ -94,6 +95,8 @@ class Submissions:
         """
         services = self._services
         job = self.job_of(asked, job_id)
+        if (context := tracing.current()) is not None:
+            job = job.model_copy(update={"traceparent": context.traceparent, "tracestate": context.state or None})
         if (assemble := job.assemble) is not None:
             based = await services.block(lambda: with_base(assemble, job, services.read_source))
             job = job.model_copy(update={"assemble": based})
@@ -109,8 +112,10 @@ class Submissions:
     async def _write(self, job: Job, api: ApiSettings, advice: str, write: Write) -> KnownJob:
         """In one transaction."""
         services = self._services
+        attributes = {"stream_infer.job.id": job.job_id, "stream_infer.api": job.api}
         try:
-            await write(submission_records(job, api, services.topics))
+            with tracing.span("submit job", attributes=attributes):
+                await write(submission_records(job, api, services.topics))
         except ServiceUnavailable as error:
             unknown = ServiceUnavailable(f"{sentence(error)} {advice}")
             raise problem_of(unknown).with_members(job_id=job.job_id) from error

@@ -10,6 +10,7 @@ from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment, Workers
 from stream_infer.jobs.sources import SOURCES, ItemList, PlacedSources, SpecPart
 from stream_infer.results import Results
+from stream_infer.trace_context import TraceContext, read_context
 
 
 class BreakerSpec(SpecPart):
@@ -58,7 +59,7 @@ class Job(PlacedSources):
 
     `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary. `words` is
     what was asked for in those of another system, for whoever asks for the job in them again. `items`: how many there
-    are, where the request said so.
+    are, where the request said so. `traceparent` and `tracestate` are the submission's, and each item's.
     """
 
     job_id: JobId
@@ -75,6 +76,13 @@ class Job(PlacedSources):
     items: int | None = Field(default=None, ge=0)
     submission: str | None = None
     request_hash: str | None = None
+    traceparent: str | None = Field(default=None, max_length=64)
+    tracestate: str | None = Field(default=None, max_length=512)
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """On whose behalf its items are published."""
+        return read_context(self.traceparent, self.tracestate)
 
 
 def encode_job(job: Job) -> bytes:

@@ -14,7 +14,6 @@ import structlog
 from stream_infer.engine.configured import engine_policy
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.keeper import State
-from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import ConfigError, PredictorUnavailable
 from stream_infer.http.address import Address, listen_address
 from stream_infer.ports import Fetcher
@@ -25,9 +24,12 @@ from stream_infer.realtime.connection import Connection, ConnectionLimits
 from stream_infer.realtime.desk import Bounds, Desk
 from stream_infer.realtime.metrics import RealtimeMetrics
 from stream_infer.realtime.server import Server
+from stream_infer.realtime.traces import TracedAnswers
 from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
+from stream_infer.telemetry import tracing
 from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
 from stream_infer.telemetry.exposure import Exposure
+from stream_infer.telemetry.logs import echo_predictor
 
 _LOG = structlog.get_logger(__name__)
 SETTING = "apis[].realtime.listen"
@@ -62,7 +64,7 @@ def run(
         raise ConfigError(f"API {api.name} answers no requests: set realtime for it, `realtime: {{}}` at the least")
     address = listen_address(api.realtime.listen_of(replica), SETTING)
     exposure, metrics = exposure or Exposure(), EngineMetrics(api.name)
-    engine = Engine(predictor, engine_policy(api.batching), on_line=write_to_stderr, observer=metrics)
+    engine = Engine(predictor, engine_policy(api.batching), on_line=echo_predictor, observer=metrics)
     show_engine(exposure, metrics, engine)
     role = _Role(settings, api, api.realtime, fetcher, address, engine, exposure)
     asyncio.run(role.serve(stop, on_ready, on_unavailable, on_listening))
@@ -109,7 +111,8 @@ class _Role:
             shows_requests=self._api.predictor.sees_requests,
         )
         answering = Answering(terms, desk, self._fetcher, self._exposure, metrics)
-        server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes), connections)
+        answers = TracedAnswers(answering, self._api.name) if tracing.is_on() else answering
+        server = Server(answers, ConnectionLimits(self._settings.limits.request_bytes), connections)
         try:
             async with server.listening(self._address) as url:
                 _LOG.info("listening", url=url, api=self._api.name)

@@ -28,7 +28,10 @@ from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.settling import Settling
 from stream_infer.sink.share import Held, Share, Shares
+from stream_infer.sink.traces import FlushTraces
 from stream_infer.sink.upload import Upload
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.tracing import NO_SPAN
 from stream_infer.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ class Writer:
         self._notes = ServedNotes(store, self._pool)
         self._backoff = Backoff()
         self._settling = Settling(self._shares, store, self._pool)
+        self._traces = FlushTraces() if tracing.is_on() else None
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
 
@@ -141,6 +145,8 @@ class Writer:
             else:
                 destination, line = read_line(record, self._outlets[record.topic].kind, self._lines)
                 share.buffer.add(destination, line, now)
+        if self._traces is not None:
+            self._traces.saw(polled)
 
     def _settle(self) -> None:
         if self._producer is None:
@@ -162,7 +168,8 @@ class Writer:
         outlet = self._outlets[share.partition[0]]
         closed, most = share.buffer.close(), self._policy.flush_bytes
         plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
-        share.upload = Upload(plan, self._store, self._pool, began=now, since=since)
+        span = NO_SPAN if self._traces is None else self._traces.begin(plan)
+        share.upload = Upload(plan, self._store, self._pool, began=now, since=since, span=span)
 
     def _say_why(self) -> None:
         """A job that waits for the store says so in its status."""
@@ -219,6 +226,7 @@ class Writer:
         self._observer.committed(uploads, time.monotonic())
         for share, upload in zip(ready, uploads, strict=True):
             share.upload = None
+            upload.committed()
             if upload.plan.pending is not None:
                 self._notes.add(upload.plan.pending.key)
             _tell(upload)

@@ -12,7 +12,9 @@ from stream_infer.jobs.events import TimeoutReached, decode_event, encode_event
 from stream_infer.jobs.status import JobStatus, State, decode_status, encode_status
 from stream_infer.kafka.views import read_compacted
 from stream_infer.settings import Settings
+from stream_infer.telemetry import tracing
 from stream_infer.topics import Topics
+from stream_infer.trace_context import read_context
 from stream_infer.tracker.app import TrackerApp, raw_topic
 from stream_infer.tracker.exactly_once import PartitionTransactions, transport
 from stream_infer.tracker.metrics import UNOBSERVED, TrackerObserver
@@ -132,4 +134,5 @@ def _tell(row: JobStatus) -> None:
     ended = {"succeeded": counts.succeeded, "rejected": counts.rejected, "skipped": counts.skipped}
     error = row.errors[-1] if row.errors else None
     say = _LOG.warning if row.state is State.FAILED else _LOG.info
-    say(f"job is {row.state.value}", job_id=row.job_id, cause=cause, error=error, **(ended if counts.ended else {}))
+    with tracing.on_behalf_of(read_context(row.traceparent)):
+        say(f"job is {row.state.value}", job_id=row.job_id, cause=cause, error=error, **(ended if counts.ended else {}))

@@ -178,7 +178,7 @@ class Commits:
         error = under_way.end.exception()
         if error is None:
             now = time.monotonic()
-            self._observer.committed(under_way.ends, now - under_way.began)
+            self._observer.committed(under_way.ends, now - under_way.began, under_way.prefixes)
             self._committed(under_way.prefixes, now)
             return
         self._ledger.deliver_again(under_way.prefixes)

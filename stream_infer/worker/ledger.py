@@ -164,6 +164,16 @@ class Ledger:
         said = [part.alike.job_id if isinstance(part, Stretch) else part.item and part.item.job_id for part in parts]
         return frozenset([job_id for job_id in said if job_id])
 
+    def traceparents_of(self, tokens: Sequence[int]) -> set[str | bytes]:
+        """On whose behalf the items of these tokens are there, as they say it."""
+        found: set[str | bytes] = set()
+        for _, part, start, end in self._open.spans(tokens):
+            if isinstance(part, Stretch):
+                found |= part.alike.traceparents(start, end)
+            elif part.item is not None and part.item.traceparent is not None:
+                found.add(part.item.traceparent)
+        return found
+
     def finish(self, token: int, ended: Ended) -> Entry | None:
         """Ends an item; None where it is not held any more."""
         entry = self.get(token)

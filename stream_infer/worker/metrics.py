@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from stream_infer.telemetry.catalogue import items
 from stream_infer.telemetry.catalogue.metric import OfApi, Reading
@@ -12,6 +12,7 @@ from stream_infer.telemetry.exceptions import as_label
 from stream_infer.worker.breaker import Breaker
 from stream_infer.worker.circuit import Circuit, State
 from stream_infer.worker.fetch import FetchStage
+from stream_infer.worker.held import Prefix
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.observer import Ends
 from stream_infer.worker.pace import PacePolicy
@@ -34,7 +35,7 @@ class WorkerMetrics:
         self._seconds = items.TRANSACTION_SECONDS.distribution()
         self._first_result: float | None = None
 
-    def committed(self, ends: Ends, seconds: float) -> None:
+    def committed(self, ends: Ends, seconds: float, prefixes: Sequence[Prefix]) -> None:  # noqa: ARG002 - others look at them
         api, ended = self._api, self._ended
         ended[items.Outcome(api, "succeeded")] += ends.succeeded
         ended[items.Outcome(api, "skipped")] += ends.skipped

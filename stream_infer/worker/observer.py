@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from stream_infer.errors import Stage
 from stream_infer.records import Failure, Output
-from stream_infer.worker.held import Ended, Skipped
+from stream_infer.worker.held import Ended, Prefix, Skipped
 from stream_infer.worker.retry import Retried
 
 
@@ -42,8 +42,8 @@ def ends_of(ordinary: int, others: Iterable[Ended]) -> Ends:
 
 
 class WorkerObserver(Protocol):
-    def committed(self, ends: Ends, seconds: float) -> None:
-        """A transaction that began so many `seconds` ago."""
+    def committed(self, ends: Ends, seconds: float, prefixes: Sequence[Prefix]) -> None:
+        """A transaction with these, that began so many `seconds` ago."""
         ...
 
     def aborted(self) -> None:
@@ -62,7 +62,7 @@ class WorkerObserver(Protocol):
 class Unobserved:
     """Nobody is told."""
 
-    def committed(self, ends: Ends, seconds: float) -> None: ...
+    def committed(self, ends: Ends, seconds: float, prefixes: Sequence[Prefix]) -> None: ...
 
     def aborted(self) -> None: ...
 

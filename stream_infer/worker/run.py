@@ -13,7 +13,6 @@ import structlog
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.loading import process_age
-from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.heap import keep_freed_memory
 from stream_infer.jobs.spec import decode_job
@@ -26,9 +25,11 @@ from stream_infer.ports import Fetcher, Store
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.slots import Slot, hold_slot
+from stream_infer.telemetry import tracing
 from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
 from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.job_logs import job_log
+from stream_infer.telemetry.logs import echo_predictor
 from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
 from stream_infer.topics import Topics
 from stream_infer.worker.fetch import FetchStage
@@ -40,6 +41,7 @@ from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.readiness import Readiness
 from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.startup import Startup, Step
+from stream_infer.worker.traces import CallTraces
 from stream_infer.worker.wiring import Opened, wire
 
 _LOG = structlog.get_logger(__name__)
@@ -114,8 +116,14 @@ def _open(
     closing.callback(journal.close)
     in_child = InChild(journal, ledger, lines.now_in_child)
     metrics = EngineMetrics(api.name)
+    topic = Topics(settings.kafka.topic_prefix).api(api.name).items
+    traces = CallTraces(api.name, topic, ledger, in_child, metrics) if tracing.is_on() else None
     engine = Engine(
-        predictor, engine_policy(api.batching, api.retry), on_line=lines, journal=in_child, observer=metrics
+        predictor,
+        engine_policy(api.batching, api.retry),
+        on_line=lines,
+        journal=traces or in_child,
+        observer=traces or metrics,
     )
     show_engine(exposure, metrics, engine)
     closing.callback(engine.close, _SHUTDOWN_S)
@@ -138,7 +146,7 @@ def _journal(settings: Settings, api: ApiSettings, slot: Slot, ledger: Ledger) -
 
 
 def _lines(settings: Settings, slot: Slot, closing: ExitStack) -> PredictorLines:
-    echo = BoundedEcho(write_to_stderr)
+    echo = BoundedEcho(echo_predictor)
     closing.callback(echo.close)
     return PredictorLines(closing.enter_context(job_log(settings.kafka, "worker", slot.name)), echo)
 

@@ -12,6 +12,7 @@ from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.settings import MIB, ApiSettings, Settings
 from stream_infer.slots import Slot
+from stream_infer.telemetry import tracing
 from stream_infer.telemetry.exposure import Exposure
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
@@ -33,6 +34,7 @@ from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.shapings import Shapings
 from stream_infer.worker.startup import Startup
+from stream_infer.worker.traces import TransactionTraces
 from stream_infer.worker.waiting import Waiting
 
 # Enough for the model never to wait for the reader, and little enough for a stop to be felt at once.
@@ -116,7 +118,7 @@ def wire(
         circuit=circuit,
         new_producer=lambda: _producer(settings, opened.slot),
         startup=startup,
-        observer=metrics,
+        observer=TransactionTraces(names.items, names.worker_group, metrics) if tracing.is_on() else metrics,
     )
 
 

@@ -31,7 +31,7 @@ class FakeObserver:
         self.told: list[str] = []
         self.first: list[float] = []
 
-    def committed(self, ends, seconds):
+    def committed(self, ends, seconds, prefixes):
         assert seconds >= 0
         self.ends.append(ends)
 
@@ -120,8 +120,8 @@ def test_ends_are_added_up():
 def test_the_numbers_are_shown_by_api_outcome_stage_and_a_known_exception():
     metrics, exposure = WorkerMetrics("a"), Exposure()
     exposure.show(metrics.readings)
-    metrics.committed(ends_of(10, [BAD, OWN, OWN, Retried(1, 2, 0.0)]), 0.2)
-    metrics.committed(ends_of(5, []), 0.02)
+    metrics.committed(ends_of(10, [BAD, OWN, OWN, Retried(1, 2, 0.0)]), 0.2, ())
+    metrics.committed(ends_of(5, []), 0.02, ())
     metrics.aborted()
     metrics.first_result(2.5)
 
