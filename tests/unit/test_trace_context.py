@@ -44,7 +44,8 @@ def test_a_later_version_may_have_more_to_say():
     "hostile",
     [
         "", "00", "garbage", SENT[:-1], SENT + "-more", SENT + "0", f"ff-{TRACE}-{SPAN}-01",
-        f"01-{TRACE}-{SPAN}-01more", SENT.upper(), f" {SENT}", f"{SENT}\n", f"{SENT}\r\nset-cookie: a=b", f"00-{'0' * 32}-{SPAN}-01",
+        f"01-{TRACE}-{SPAN}-01more", SENT.upper(), f" {SENT}", f"{SENT}\n", f"{SENT}\r\nset-cookie: a=b",
+        f"00-{'0' * 32}-{SPAN}-01",
         f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE[:-1]}g-{SPAN}-01", f"00_{TRACE}_{SPAN}_01", "٠٠-" + SENT[3:],
         f"01-{TRACE}-{SPAN}-01-" + "x" * 1000, "0" * 1_000_000, b"\xff\xfe", SENT.encode() + b"\x00", None,
     ],
