@@ -8,6 +8,16 @@ VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
 TOXIPROXY_VERSION := v2.12.0
 TOXIPROXY := $(CACHE)/bin/toxiproxy-server
+PROMETHEUS := $(CACHE)/bin/prometheus
+# What the chart and the compose file are checked with, and whose definitions of resources they are checked by.
+HELM_VERSION           := v3.22.0
+HELM_UNITTEST_VERSION  := v1.1.2
+KUBECONFORM_VERSION    := v0.8.0
+KUBE_SCORE_VERSION     := v1.20.0
+COMPOSE_VERSION        := v2.16.2
+KUBERNETES_VERSION     := v1.36.3
+KEDA_VERSION           := v2.21.0
+OPERATOR_VERSION       := v0.85.0
 # What `make bench` measures beside us, in an environment of its own.
 PEERS     := $(CACHE)/bench-peers
 UPGRADE   ?=
@@ -24,11 +34,12 @@ UV        := $(VENV)/bin/uv
 INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
-CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks deploy/*.py deploy/monitoring)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test soak check format bench guard lock clean versitygw toxiproxy
+.PHONY: help setup demo test soak check format bench guard sbom lock generated clean versitygw toxiproxy prometheus chromium \
+        pictures chart-tools kubernetes
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,18 +50,19 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy prometheus chromium chart-tools kubernetes ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
 soak: $(VENV)/.dev versitygw toxiproxy ## poison and faults for some ten minutes, and every item counted
 	@$(PY) -m tests.soak
 
-check: $(VENV)/.dev ## lint, format, types, the direction of the imports
+check: $(VENV)/.dev ## lint, format, types, the direction of the imports, bandit
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict $(CHECKED)
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive stream_infer connectors
 
 format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
@@ -63,11 +75,28 @@ bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand
 guard: $(VENV)/.dev ## fail where the worker is slower than 0.8 of a loop by hand, a minute
 	$(PY) -m benchmarks guard
 
+# Of what the base install runs with; the wheels' hashes are in it. Made again from the same lock it is the same file.
+sbom: $(VENV)/.dev ## write dist/sbom.json: what stream-infer is made of (CycloneDX)
+	@mkdir -p dist
+	$(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --of JSON -o dist/sbom.json requirements/base.txt
+
+pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
+	STREAM_INFER_PICTURES="$(CURDIR)/docs/pictures" $(PY) -m pytest -q tests/integration/test_page_pictures.py
+
+generated: $(VENV)/.dev ## write anew what of deploy/ and helm/ follows from the code
+	$(PY) -m deploy.monitoring
+	$(PY) -m deploy.generated
+
 lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) --extra torch --extra local --extra examples -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt
-	for lock in base demo dev; do \
+	$(COMPILE) --extra parquet --extra otel -c requirements/dev.txt -o requirements/control.txt
+	$(COMPILE) --extra torch --extra parquet --extra mlflow --extra gpu --extra otel -c requirements/dev.txt -o requirements/worker.txt
+	echo hatchling | $(UV) pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url $(UPGRADE) -o requirements/build.txt
+	for lock in base control worker build demo dev; do \
 	  grep -v '^# Made by' requirements/$$lock.txt > requirements/new && \
 	  { echo '# Made by: make lock'; cat requirements/new; } > requirements/$$lock.txt; done; rm requirements/new
 	$(UV) pip compile benchmarks/peers/requirements.in --quiet --universal --python-version 3.11 --no-header \
@@ -84,6 +113,42 @@ versitygw: # S3
 toxiproxy: # between a client and its server: slow, cut, reset
 	$(call build_with_go,$(TOXIPROXY),github.com/Shopify/toxiproxy/v2/cmd/server@$(TOXIPROXY_VERSION))
 
+# What reads our metrics, and its checker: Debian's package, unpacked beside the others (`go install` refuses its module).
+prometheus:
+	@if [ -x "$(PROMETHEUS)" ] || { command -v prometheus && command -v promtool; } >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null 2>&1; then \
+	  echo "unpacking Debian's prometheus into $(dir $(PROMETHEUS)) (once)"; \
+	  mkdir -p "$(dir $(PROMETHEUS))" && new=$$(mktemp -d "$(dir $(PROMETHEUS))new.XXXXXX") && \
+	  { cd "$$new" && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	    dpkg -x prometheus_*.deb . && mv usr/bin/promtool usr/bin/prometheus ..; \
+	    rc=$$?; cd ..; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs prometheus and promtool on the PATH, or apt-get" >&2; exit 1; fi
+
+# Of the page's tests. A package of the system: it is installed unasked in CI alone, elsewhere those tests are skipped.
+chromium:
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif [ -n "$$CI" ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "installing Chromium (once, some minutes)"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs chromium on the PATH, or apt-get" >&2; exit 1; \
+	else echo "Chromium is not installed here: the page's tests are skipped (apt-get install chromium)"; fi
+
+# Of deploy/ and helm/: without Go their tests are skipped; in CI these must be there.
+chart-tools:
+	$(call build_with_go,$(CACHE)/bin/helm,helm.sh/helm/v3/cmd/helm@$(HELM_VERSION))
+	$(call build_with_go,$(CACHE)/bin/kubeconform,github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM_VERSION))
+	$(call build_with_go,$(CACHE)/bin/kube-score,github.com/zegl/kube-score/cmd/kube-score@$(KUBE_SCORE_VERSION))
+	$(call build_with_go,$(CACHE)/bin/compose-spec,github.com/compose-spec/compose-go/v2/cmd@$(COMPOSE_VERSION))
+	$(call build_module,$(CACHE)/bin/helm-unittest,github.com/helm-unittest/helm-unittest@$(HELM_UNITTEST_VERSION),./cmd/helm-unittest)
+
+kubernetes: # what resources there are, for kubeconform
+	@if [ -f "$(CACHE)/kubernetes/swagger.json" ]; then :; \
+	elif command -v go >/dev/null 2>&1; then \
+	  echo "fetching the definitions of Kubernetes' resources into $(CACHE)/kubernetes (once, up to a minute)"; \
+	  mkdir -p "$(CACHE)" && sh deploy/fetch_schemas.sh "$(CACHE)/kubernetes" $(KUBERNETES_VERSION) $(KEDA_VERSION) $(OPERATOR_VERSION) \
+	    || [ -z "$$CI" ]; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to fetch Kubernetes' definitions" >&2; exit 1; fi
+
 # $(1) from the one command of the Go module $(2), unless it is there
 define build_with_go
 	@if [ -x "$(1)" ]; then :; \
@@ -91,6 +156,19 @@ define build_with_go
 	  echo "building $(notdir $(1)) from $(2) into $(dir $(1)) (once, up to a minute)"; \
 	  mkdir -p "$(dir $(1))" && new=$$(mktemp -d "$(dir $(1))new.XXXXXX") && \
 	  { GOBIN="$$new" go install $(2) && mv "$$new"/* "$(1)"; \
+	    rc=$$?; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to build $(notdir $(1))" >&2; exit 1; fi
+endef
+
+# The same for a module whose go.mod replaces others, which `go install` refuses: $(1) from the package $(3) of the module $(2)
+define build_module
+	@if [ -x "$(1)" ]; then :; \
+	elif command -v go >/dev/null 2>&1; then \
+	  echo "building $(notdir $(1)) from $(2) into $(dir $(1)) (once, up to a minute)"; \
+	  mkdir -p "$(dir $(1))" && new=$$(mktemp -d "$(dir $(1))new.XXXXXX") && \
+	  { from=$$(go mod download -json $(2) | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$$/\1/p') && \
+	    cp -R "$$from" "$$new/source" && chmod -R u+w "$$new/source" && \
+	    (cd "$$new/source" && go build -o "$(1)" $(3)); \
 	    rc=$$?; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
 	elif [ -n "$$CI" ]; then echo "make: CI needs Go on the PATH to build $(notdir $(1))" >&2; exit 1; fi
 endef

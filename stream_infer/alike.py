@@ -12,14 +12,15 @@ _JSON = JSON.encode()
 _CONTENT_TYPE, _ITEM_ID = Header.CONTENT_TYPE.value, Header.ITEM_ID.value
 _JOB_ID, _GENERATION = Header.JOB_ID.value, Header.GENERATION.value
 _SHARED = frozenset({_CONTENT_TYPE, _JOB_ID, _GENERATION})
-_ORDINARY = _SHARED | {header.value for header in (Header.ITEM_ID, Header.CUSTOM_ID, Header.SOURCE, Header.TRACEPARENT)}
+_TRACEPARENT, _TRACESTATE = Header.TRACEPARENT.value, Header.TRACESTATE.value
+_ORDINARY = _SHARED | {Header.ITEM_ID.value, Header.CUSTOM_ID.value, Header.SOURCE.value, _TRACEPARENT, _TRACESTATE}
 # Of a key, or of one header: far below what a record may carry.
 _LARGEST_OWN = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """What the items of a run have in common, where nothing more is to be said of any than its ids and its source.
+    """What the items of a run have in common, where nothing more is to be said of any than its ids, source and trace.
 
     `own` are each item's headers that its result carries on. `generation` is 1.
     """
@@ -27,6 +28,14 @@ class Alike:
     content_type: str
     job_id: str | None
     own: list[tuple[tuple[str, bytes], ...]]
+
+    def traceparents(self, start: int, end: int) -> set[bytes]:
+        """Of the items from `start` to `end`: looked for in the first one alone, since all have the same headers."""
+        names = [name for name, _ in self.own[0]]
+        if _TRACEPARENT not in names:
+            return set()
+        at = names.index(_TRACEPARENT)
+        return {headers[at][1] for headers in self.own[start:end]}
 
 
 def read_alike(run: Run) -> Alike | None:
@@ -57,6 +66,8 @@ def read_alike(run: Run) -> Alike | None:
         if names.count(name) < len(names) or not all(values) or not _is_text(values):
             return None
         own.append(column)
+    if _TRACESTATE in seen and _TRACEPARENT not in seen:
+        return None
     return _alike(said, own, has_id=_ITEM_ID in seen)
 
 

@@ -7,9 +7,11 @@ record whose headers cannot be understood is an `Item` with a `fault`, and ends 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 
 from stream_infer.records import JSON, Control, Headers, Item, Message, Position, new_tuple
+from stream_infer.trace_context import TraceContext
 
 LARGEST_NUMBER = 10**18 - 1  # of 18 digits, which is what is read of a number
 
@@ -27,6 +29,7 @@ class Header(StrEnum):
     DEADLINE = "si-deadline"
     GENERATION = "si-generation"
     TRACEPARENT = "traceparent"
+    TRACESTATE = "tracestate"
     RETRY_SINCE = "si-retry-since"
     ORIGIN = "si-origin"
     CONTROL = "si-control"
@@ -52,8 +55,10 @@ _CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT
         Header.TRACEPARENT,
     )
 )
+_TRACESTATE = Header.TRACESTATE.value
 _RESULT_FORMAT = Header.RESULT_FORMAT.value
 _CONTENT_TYPE_JSON = (_CONTENT_TYPE, JSON.encode())
+# What few items have, such as a tracestate, goes the long way, and costs the others nothing.
 _ORDINARY = {name: name for name in (_CONTENT_TYPE, _ITEM_ID, _JOB_ID, _GENERATION, _CUSTOM_ID, _SOURCE, _TRACEPARENT)}
 # A result says this, too; an item's result does not carry it on.
 _READ = _ORDINARY | {_RESULT_FORMAT: _RESULT_FORMAT}
@@ -132,6 +137,7 @@ def _read_any_item(message: Message) -> Item:
     if Header.UNREADABLE in headers:
         faults.append(text(Header.UNREADABLE) or "its headers cannot be read")
     item_id = text(Header.ITEM_ID) or f"{message.topic}-{message.partition}-{message.offset}"
+    traceparent, tracestate = _read_trace(headers)
     return Item(
         message=message,
         item_id=item_id,
@@ -141,14 +147,28 @@ def _read_any_item(message: Message) -> Item:
         attempt=integer(Header.ATTEMPT, 1),
         custom_id=text(Header.CUSTOM_ID) or text(Header.CLOUDEVENTS_ID),
         source=text(Header.SOURCE),
-        traceparent=text(Header.TRACEPARENT),
+        traceparent=traceparent,
         not_before=seconds(Header.NOT_BEFORE),
         deadline=seconds(Header.DEADLINE),
         retry_since=seconds(Header.RETRY_SINCE),
         origin=_read_origin(headers.get(Header.ORIGIN)),
         control=_read_control(headers.get(Header.CONTROL), faults),
         fault="; ".join(faults) or None,
+        tracestate=tracestate,
     )
+
+
+def _read_trace(headers: Mapping[str, bytes]) -> tuple[str | None, str | None]:
+    """Nobody's item is rejected for what an observer of it has written: what is no UTF-8 is left out."""
+    traceparent = _decoded(headers.get(Header.TRACEPARENT, b""))
+    return traceparent, None if traceparent is None else _decoded(headers.get(Header.TRACESTATE, b""))
+
+
+def _decoded(value: bytes) -> str | None:
+    try:
+        return value.decode() or None
+    except UnicodeDecodeError:
+        return None
 
 
 def _read_control(value: bytes | None, faults: list[str]) -> Control | None:
@@ -208,6 +228,14 @@ def item_headers(
     return tuple((name.value, value.encode()) for name, value in named if value is not None)
 
 
+def trace_headers(context: TraceContext | None) -> Headers:
+    """Of an item that is published on behalf of `context`."""
+    if context is None:
+        return ()
+    traceparent = (_TRACEPARENT, context.traceparent.encode())
+    return (traceparent, (_TRACESTATE, context.state.encode())) if context.state else (traceparent,)
+
+
 def shared_headers(content_type: str, job_id: str | None, generation: int, result_format: str | None = None) -> Headers:
     """Of a result, what all results of its job have alike. `job_id` None: it belongs to none.
 
@@ -222,13 +250,14 @@ def shared_headers(content_type: str, job_id: str | None, generation: int, resul
 
 
 def own_headers(item: Item) -> tuple[tuple[str, bytes], ...]:
-    """Of a result, what is its item's alone: its ids and source; the key is carried by the record itself."""
-    _, item_id, _, _, _, custom_id, source, traceparent, *_ = item
-    own = ((_ITEM_ID, item_id.encode()),)
+    """Of a result, what is its item's alone: its ids, source and trace; the key is carried by the record itself."""
+    _, item_id, _, _, _, custom_id, source, traceparent, *_, tracestate = item
+    own: tuple[tuple[str, bytes], ...] = ((_ITEM_ID, item_id.encode()),)
     if custom_id is None and source is None and traceparent is None:
         return own
     more = ((_CUSTOM_ID, custom_id), (_SOURCE, source), (_TRACEPARENT, traceparent))
-    return own + tuple([(name, value.encode()) for name, value in more if value is not None])
+    own += tuple([(name, value.encode()) for name, value in more if value is not None])
+    return own if tracestate is None else (*own, (_TRACESTATE, tracestate.encode()))
 
 
 def result_headers(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -17,7 +18,8 @@ _Task: TypeAlias = "tuple[Future[Any], Callable[[], Any]]"
 
 
 class DaemonPool:
-    """At most `threads` calls at a time, the others in the order in which they came. Safe to share between threads.
+    """At most `threads` calls at a time, the others in the order in which they came, each in the context (request, job,
+    trace) in which it was submitted. Safe to share between threads.
 
     Python joins the threads of concurrent.futures when it ends: measured, a sink whose put had gone into a black hole
     was still there 60 s after SIGTERM. What runs here is cut short by the end of the process.
@@ -39,7 +41,7 @@ class DaemonPool:
                 name = f"{self._name}-{len(self._threads)}"
                 self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
                 self._threads[-1].start()
-        self._tasks.put((future, partial(call, *args, **kwargs)))
+        self._tasks.put((future, partial(copy_context().run, partial(call, *args, **kwargs))))
         return future
 
     def cancel_queued(self) -> None:

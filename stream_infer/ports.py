@@ -182,3 +182,33 @@ class ObjectFormat(Protocol):
 
 Formats: TypeAlias = Mapping[str, ObjectFormat]
 """By their names in the settings; what is not in it is written as lines of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """How a request was answered: with `status`; or not at all, for the `reason`, which a person can act on.
+
+    `retry_after`: the seconds for which the receiver asks to be left alone.
+    """
+
+    status: int | None
+    reason: str | None = None
+    retry_after: float | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class Poster(Protocol):
+    """Sends to addresses that users name."""
+
+    def objection(self, url: str) -> str | None:
+        """Why nothing is ever sent there, as far as that can be told without asking anybody."""
+        ...
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Posted:
+        """One try, within a time of its own. Raises nothing but what ends the process."""
+        ...
+
+    async def close(self) -> None: ...

@@ -139,7 +139,8 @@ class Item(NamedTuple):
 
     `deadline` and `not_before` are seconds since the epoch. `attempt` starts at 1. `fault` says why the record cannot
     be understood, where it cannot. `retry_since` (since the epoch) is when a service first asked it to come later, and
-    `origin` where it was first read, for an item that has been through a retry tier.
+    `origin` where it was first read, for an item that has been through a retry tier. `tracestate` goes with
+    `traceparent` alone.
     """
 
     message: Message
@@ -157,6 +158,7 @@ class Item(NamedTuple):
     origin: Position | None = None
     control: Control | None = None
     fault: str | None = None
+    tracestate: str | None = None
 
     @property
     def payload(self) -> Payload:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 HIDDEN = "***"
 
 _SECRET_NAME = re.compile(
-    r"passw(or)?d|secret|api[-_.]?key$|access[-_.]?key|private[-_.]?key|authorization|credential|(^|[-_.])token$",
+    r"passw(or)?d|passphrase|secret|api[-_.]?key$|access[-_.]?key|private[-_.]?key|authorization|credential|jaas"
+    r"|(^|[-_.])(token|cookie|pwd)$",
     re.IGNORECASE,
 )
 
@@ -26,36 +28,68 @@ class Rule:
 
 
 _KEYS = tuple(f"{of}{joint}key" for of in ("api", "access") for joint in ("", "-", "_"))
+_TOKENS = tuple(f"{joint}token" for joint in "-_?&")
+# Between a name and its value, as in JSON, in JSON within JSON, in YAML, in Python. Nothing of it is given back: what
+# is hidden already would be found again.
+_QUOTE = r"(?>(?:\\{0,3}[\"'])?)"
+_IS = rf"{_QUOTE}\s*[=:]\s*(?>(?:b(?=[\"']))?){_QUOTE}(?!\*\*\*)"
+# To the end of what is quoted, or of the word.
+_VALUE = (
+    r"(?:(?<=\\[\"'])[^\"'\\\r\n]{1,4000}|(?<=\")(?:\\.|[^\"\\\r\n]){1,4000}"
+    r"|(?<=')(?:\\.|[^'\\\r\n]){1,4000}|[^\s\"',;&}]+)"
+)
 # Repetitions that may begin anywhere are bounded: a predictor prints what it likes, and measured, an unbounded one took
 # 170 ms, without letting the GIL go, for a line of 8 KiB such as "a.a.a.a.…".
 RULES = (
-    # user:password@ of a URL
-    Rule(("://",), re.compile(r"://[^/\s@]+@"), f"://{HIDDEN}@"),
-    # what makes a presigned URL valid
+    # user:password@ of a URL, also where the password has an @ of its own
+    Rule(("://",), re.compile(r"://[^/\s\"'<>]{1,1000}@"), f"://{HIDDEN}@"),
+    # what makes a presigned URL valid, or a request of AWS's
     Rule(
-        ("signature=", "credential=", "token=", "awsaccesskeyid=", "sig="),
+        ("signature=", "credential=", "token=", "awsaccesskeyid=", "googleaccessid=", "sig="),
         re.compile(
-            r"\b(X-Amz-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|Signature|sig)=[^&\s'\"]+", re.IGNORECASE
+            r"\b((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|GoogleAccessId|sig)"
+            r"=[^&\s,'\"]+",
+            re.IGNORECASE,
         ),
         rf"\1={HIDDEN}",
+    ),
+    # an access key's id, which names its secret
+    Rule(("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), HIDDEN),
+    Rule(
+        ("-----begin",),
+        re.compile(r"(-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----)(?!\*\*\*)(?:(?!-----END).){1,20000}", re.DOTALL),
+        rf"\1{HIDDEN}",
+    ),
+    # Authorization: …, to the end of what is quoted, or of the line: a scheme, and what follows it
+    Rule(
+        ("authorization", "cookie"),
+        re.compile(rf"((?:authorization|cookie){_IS})[^\s\"'\\,;&}}][^\r\n\"'\\]{{0,4000}}", re.IGNORECASE),
+        rf"\1{HIDDEN}",
     ),
     Rule(
         ("bearer ", "basic "),
         re.compile(r"\b(Bearer|Basic) +[\w.~+/-]{16,}=*", re.IGNORECASE),
         rf"\1 {HIDDEN}",
     ),
-    # password=…, "secret": "…", sasl.password: …
+    # password=…, "secret": "…", sasl.password: …, session_token=…, ?token=…
     Rule(
-        ("password", "passwd", "secret", "authorization", *_KEYS),
+        ("passw", "passphrase", "secret", *_KEYS, *_TOKENS),
         re.compile(
-            r"((?:passw(?:or)?d|secret|api[-_]?key|access[-_]?key|authorization)[\w.-]{0,60}[\"']?\s*[=:]\s*[\"']?)"
-            r"(?!\*\*\*)[^\s\"',;&}]+",
+            r"((?:(?:passw(?:or)?d|passphrase|secret|api[-_]?key|access[-_]?key)[\w.-]{0,60}|[-_?&]token)"
+            rf"{_IS}){_VALUE}",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",
     ),
     Rule(("whsec_",), re.compile(r"\bwhsec_[\w+/=-]+"), HIDDEN),
+    # an API key of ours, whose id may be told
+    Rule(("si_",), re.compile(r"\b(si_[0-9a-z]{1,32}_)[\w-]{20,}"), rf"\1{HIDDEN}"),
 )
+
+
+def is_secret(name: str) -> bool:
+    """Whether what bears this name is hidden."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def redact_text(text: str) -> str:
@@ -68,13 +102,16 @@ def redact_text(text: str) -> str:
 
 
 def redact(name: str, value: Any) -> Any:
-    """`value` as it may be logged under `name`. Numbers are no secrets."""
-    if isinstance(value, str | bytes) and _SECRET_NAME.search(name):
-        return HIDDEN
-    if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, Mapping):
-        return {key: redact(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    """`value` as it may be logged under `name`. Numbers are no secrets; of what is neither number, text nor a holder of
+    such, that is shown which `str` makes of it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes | bytearray):
         return [redact(name, inner) for inner in value]
-    return value
+    if is_secret(name):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {redact_text(str(key)): redact(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, bytes | bytearray):
+        return redact_text(bytes(value).decode(errors="replace"))
+    return redact_text(str(value))

@@ -12,22 +12,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from stream_infer.http_settings import LISTEN, ApiWebhook, GatewaySettings, MetricsSettings, WebhooksSettings
 from stream_infer.predictor_settings import CortexPredictor, PredictorSettings, SettingsPart
 from stream_infer.results import Results
+from stream_infer.security_settings import SecuritySettings
 
 MIB = 1024 * 1024
-_LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
 _NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-
-
-class SecuritySettings(SettingsPart):
-    """TLS and SASL towards Kafka, used by every role."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password: str | None = Field(default=None, repr=False)
-    ca_file: Path | None = None
 
 
 class KafkaSettings(SettingsPart):
@@ -60,6 +51,7 @@ class LimitSettings(SettingsPart):
     """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message.
 
     `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time.
+    `requests_per_second` of one caller, by its API key, at each gateway; a key may have its own.
     """
 
     request_bytes: int = Field(default=32 * MIB, gt=0)
@@ -67,10 +59,16 @@ class LimitSettings(SettingsPart):
     payload_bytes: int = Field(default=1 * MIB, gt=0)
     upload_bytes: int = Field(default=1024 * MIB, gt=0)
     uploads: int = Field(default=4, ge=1)
+    requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
-class GatewaySettings(SettingsPart):
-    listen: str = Field(default="127.0.0.1:8080", pattern=_LISTEN)
+class LogSettings(SettingsPart):
+    """How each role logs, unless `--log-style` or `--debug` say otherwise. `format` auto: text on a terminal (and under
+    `up`), JSON elsewhere. `level`: what is below it is left out.
+    """
+
+    format: Literal["auto", "json", "text"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class JobsSettings(SettingsPart):
@@ -147,12 +145,14 @@ class BatchingSettings(SettingsPart):
 class WorkerSettings(SettingsPart):
     """`max_in_flight` items and `max_in_flight_bytes` bound what one worker has read and not committed.
 
-    `idle_seconds` is for how long workers are kept that are not needed any more.
+    `idle_seconds` is for how long workers are kept that are not needed any more. One that is to end has `drain_timeout`
+    for what is in its predictor and its delivery; what is not done by then is done again elsewhere.
     """
 
     min: int = Field(default=1, ge=0)
     max: int = Field(default=1, ge=1)
     idle_seconds: float = Field(default=60.0, ge=0)
+    drain_timeout: float = Field(default=10.0, ge=0)
     max_in_flight: int = Field(default=50_000, ge=1)
     max_in_flight_bytes: int = Field(default=256 * MIB, ge=1)
 
@@ -190,7 +190,7 @@ class RealtimeSettings(SettingsPart):
     """
 
     replicas: int = Field(default=1, ge=0, le=256)
-    listen: str = Field(default="127.0.0.1:8090", pattern=_LISTEN)
+    listen: str = Field(default="127.0.0.1:8090", pattern=LISTEN)
     addresses: list[Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+$")]] = Field(default_factory=list)
     max_in_flight: int = Field(default=512, ge=1)
     max_in_flight_bytes: int = Field(default=64 * MIB, ge=1)
@@ -222,11 +222,12 @@ class ApiSettings(SettingsPart):
     breaker: BreakerSettings = BreakerSettings()
     results: Results = Results()
     realtime: RealtimeSettings | None = None
+    webhook: ApiWebhook | None = None
 
     @property
     def version(self) -> str:
-        """Another one whenever any of this is."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Another one whenever any of this is that makes results; whom their end is told makes none."""
+        return hashlib.sha256(self.model_dump_json(exclude={"webhook"}).encode()).hexdigest()[:12]
 
     def batch_size_of(self, wish: int | None) -> int:
         """Items in a call for a job that wants at most so many, where calls never mix jobs."""
@@ -248,12 +249,15 @@ class Settings(SettingsPart):
     store: str = Field(default="file://./.stream-infer/store", pattern=r"^(s3|file)://")
     state_dir: Path = Path(".stream-infer")
     gateway: GatewaySettings = GatewaySettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
     jobs: JobsSettings = JobsSettings()
     fetch: FetchSettings = FetchSettings()
     models: ModelsSettings = ModelsSettings()
     limits: LimitSettings = LimitSettings()
     intake: IntakeSettings = IntakeSettings()
     sink: SinkSettings = SinkSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     apis: list[ApiSettings] = Field(default_factory=list)
 
     @field_validator("apis")
@@ -277,6 +281,17 @@ class Settings(SettingsPart):
                 if listen in taken:
                     raise ValueError(f"{mine} and {taken[listen]} both listen on {listen}: set apis[].realtime.listen")
                 taken[listen] = mine
+        return self
+
+    @model_validator(mode="after")
+    def _webhooks_are_signed(self) -> Settings:
+        unsigned = ["webhooks.url"] * (self.webhooks.url is not None)
+        unsigned += [f"the webhook of API {api.name}" for api in self.apis if api.webhook and not api.webhook.secrets]
+        if unsigned and not self.webhooks.secrets:
+            raise ValueError(
+                f"{unsigned[0]} is set, and there is no secret to sign with: set webhooks.secrets, or "
+                "STREAM_INFER__WEBHOOKS__SECRETS; `stream-infer webhooks secret` makes one"
+            )
         return self
 
     def api(self, name: str) -> ApiSettings | None:

@@ -128,6 +128,10 @@ class Topics:
         return self._shared("finalizer")
 
     @property
+    def webhooks_group(self) -> str:
+        return self._shared("webhooks")
+
+    @property
     def tracker_group(self) -> str:
         return self._shared("tracker")
 
@@ -191,5 +195,6 @@ def group_specs(settings: Settings) -> list[GroupSpec]:
         *workers,
         GroupSpec(topics.sink_group, outputs),
         GroupSpec(topics.finalizer_group, (topics.status,)),
+        GroupSpec(topics.webhooks_group, (topics.status,)),
         GroupSpec(topics.tracker_group, (topics.progress,)),
     ]

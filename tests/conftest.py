@@ -7,11 +7,14 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.support.browser import chromium
 from tests.support.kafka_fixture import bootstrap_servers, kafka, topic_prefix
 from tests.support.s3_fixture import s3, s3_server
 from tests.support.toxiproxy import toxiproxy, toxiproxy_server
 
-__all__ = ["bootstrap_servers", "kafka", "s3", "s3_server", "topic_prefix", "toxiproxy", "toxiproxy_server"]
+__all__ = [
+    "bootstrap_servers", "chromium", "kafka", "s3", "s3_server", "topic_prefix", "toxiproxy", "toxiproxy_server",
+]  # fmt: skip
 
 # How long an example takes on a loaded machine says nothing. The rest is hypothesis' own, which with CI set draws the
 # same examples each time.

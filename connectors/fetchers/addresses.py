@@ -1,4 +1,4 @@
-"""The address guard: which network addresses an item's URL may not make this process talk to."""
+"""The address guard: which network addresses an item's URL, or a webhook's, may not make this process talk to."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _NAMED: tuple[tuple[_Network, str], ...] = (
     (IPv6Network("fec0::/10"), "private (site-local)"),
 )
 _METADATA = frozenset({"169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "fd00:ec2::254"})
+_ITEMS_MAY = "If items may make workers talk to it, set fetch.allow_private_addresses"
 _EMBEDDING = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 
 
@@ -56,15 +57,17 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def check_literal(host: str) -> None:
-    """Checks a host that is an address already: aiohttp asks no resolver for those. Raises RefusedItem."""
+def check_literal(host: str, advice: str = _ITEMS_MAY) -> None:
+    """Checks a host that is an address already: aiohttp asks no resolver for those. Raises RefusedItem, whose message
+    ends with `advice`.
+    """
     try:
         reason = objection(host)
     except ValueError:
         # 2130706433, 127.1 and the like: no name, and what connects reads them as an address.
         reason = "not a plain IPv4 address" if host.replace(".", "").isdigit() else None
     if reason is not None:
-        raise RefusedItem(_refusal(host, host, reason))
+        raise RefusedItem(_refusal(host, host, reason, advice))
 
 
 class GuardedResolver(AbstractResolver):
@@ -74,8 +77,9 @@ class GuardedResolver(AbstractResolver):
     rebinding) gains nothing.
     """
 
-    def __init__(self, inner: AbstractResolver) -> None:
+    def __init__(self, inner: AbstractResolver, advice: str = _ITEMS_MAY) -> None:
         self._inner = inner
+        self._advice = advice
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -84,16 +88,13 @@ class GuardedResolver(AbstractResolver):
         results = await self._inner.resolve(host, port, family)
         for result in results:
             if (reason := objection(result["host"])) is not None:
-                raise RefusedItem(_refusal(host, result["host"], reason))
+                raise RefusedItem(_refusal(host, result["host"], reason, self._advice))
         return results
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def _refusal(host: str, address: str, reason: str) -> str:
+def _refusal(host: str, address: str, reason: str, advice: str) -> str:
     where = host if host == address else f"{host} ({address})"
-    return (
-        f"{where} is not a public address: it is {reason}. If items may make workers talk to it, "
-        "set fetch.allow_private_addresses"
-    )
+    return f"{where} is not a public address: it is {reason}. {advice}"

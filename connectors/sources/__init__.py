@@ -9,6 +9,7 @@ from connectors.sources.manifest import ManifestListing
 from connectors.sources.objects import AddressItems, LineItems, ObjectsSource, ReferenceItems, UnpackedItems
 from connectors.sources.parquet_rows import ParquetSource
 from connectors.sources.s3_listing import S3Listing
+from connectors.sources.tar_members import TarSource
 
 __all__ = [
     "AddressItems",
@@ -26,6 +27,7 @@ __all__ = [
     "S3Listing",
     "SourceFile",
     "StoredFile",
+    "TarSource",
     "UnpackedItems",
     "UploadedFile",
     "file_at",

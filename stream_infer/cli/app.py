@@ -18,6 +18,7 @@ from stream_infer.cli import (
     check,
     dlq,
     get,
+    keys,
     logs,
     predict,
     realtime,
@@ -27,9 +28,11 @@ from stream_infer.cli import (
     topics,
     transform,
     up,
+    webhooks,
 )
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
-from stream_infer.errors import StreamInferError
+from stream_infer.errors import ConfigError, StreamInferError
+from stream_infer.redaction import redact_text
 from stream_infer.telemetry.logs import configure_logs
 
 _UNEXPECTED = """\
@@ -52,7 +55,9 @@ results.register(app)
 predict.register(app)
 logs.register(app)
 dlq.register(app)
+webhooks.register(app)
 topics.register(app)
+keys.register(app)
 check.register(app)
 batch.register(app)
 roles.register(app)
@@ -66,6 +71,12 @@ def _options(
         Path | None,
         typer.Option("--file", "-f", metavar="FILE", help="The configuration (default: ./stream-infer.yaml)."),
     ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file", metavar="FILE", help="The API key for the gateway (default: STREAM_INFER_API_KEY holds it)."
+        ),
+    ] = None,
     log_style: Annotated[
         LogStyle, typer.Option("--log-style", help="auto: text on a terminal, JSON lines elsewhere.")
     ] = LogStyle.AUTO,
@@ -76,7 +87,8 @@ def _options(
     ] = False,
 ) -> None:
     invocation = invocation_of(ctx)
-    invocation.file, invocation.debug, invocation.log_style = file, debug, log_style
+    invocation.file, invocation.key_file = file, key_file
+    invocation.debug, invocation.log_style = debug, log_style
     # A role configures its logs anew, under its own name; a command is silent but for warnings.
     level = logging.DEBUG if debug else logging.WARNING
     configure_logs(ctx.invoked_subcommand or "cli", style=log_style.value, level=level)
@@ -95,11 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except StreamInferError as error:
         invocation.explain(error)
         if invocation.debug:
-            traceback.print_exc()
-        sys.stderr.write("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]).rstrip() + "\n")
+            sys.stderr.write(redact_text(traceback.format_exc()))
+        said = "\n".join([f"error: {error}", *getattr(error, "__notes__", ())])
+        # What is wrong with `kafka.security.password: …` is said of the key, and never shows its value.
+        sys.stderr.write((said if isinstance(error, ConfigError) else redact_text(said)).rstrip() + "\n")
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for who cannot read it
         if invocation.debug:
-            traceback.print_exc()
-        sys.stderr.write(_UNEXPECTED.format(kind=type(error).__name__, error=error) + "\n")
+            sys.stderr.write(redact_text(traceback.format_exc()))
+        sys.stderr.write(redact_text(_UNEXPECTED.format(kind=type(error).__name__, error=error)) + "\n")
         sys.exit(1)

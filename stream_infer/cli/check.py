@@ -61,6 +61,7 @@ def _findings(invocation: Invocation, settings: Settings) -> Iterator[Finding]:
         if topics.exit_code == 0:
             yield _finding("offsets", lambda: _offsets(settings))
     yield _finding("store", lambda: _store(settings))
+    yield check_gateway(settings)
     for api in settings.apis:
         yield _finding(f"predictor of {api.name}", lambda api=api: _predictor(settings, api))  # type: ignore[misc]
 
@@ -125,6 +126,27 @@ def _store(settings: Settings) -> str:
     finally:
         store.delete(key)
     return f"{settings.store} takes, gives and deletes objects"
+
+
+def check_gateway(settings: Settings) -> Finding:
+    """Whether the gateway, and replicas, may listen where they are to, and with what. Listens nowhere."""
+    return _finding("gateway", lambda: _gateway(settings))
+
+
+def _gateway(settings: Settings) -> str:
+    from stream_infer.http.address import listen_address, require_keys_beyond_loopback
+    from stream_infer.http.guards import Guards
+    from stream_infer.http.keys_file import open_keys
+    from stream_infer.http.tls import open_tls
+
+    guards = Guards(open_keys(settings.gateway), open_tls(settings.gateway.tls))
+    require_keys_beyond_loopback(listen_address(settings.gateway.listen, "gateway.listen"), guards.number_of_keys)
+    for api in settings.apis:
+        if api.realtime is not None:
+            setting = f"apis.{api.name}.realtime.listen"
+            require_keys_beyond_loopback(listen_address(api.realtime.listen, setting), guards.number_of_keys)
+    asks = "nobody is asked for a key" if guards.keys is None else f"keys: {guards.number_of_keys}"
+    return f"{settings.gateway.listen}, {asks}" + ("" if guards.tls is None else ", TLS")
 
 
 def _predictor(settings: Settings, api: ApiSettings) -> str:

@@ -20,6 +20,7 @@ from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody
 from stream_infer.gateway.representations import JobBody, JobList, LogPage, UploadBody
 from stream_infer.gateway.sagemaker_request import TransformJobMade
+from stream_infer.gateway.webhook_bodies import DeliveryList, ToldAgain
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
@@ -35,16 +36,18 @@ class UnknownJob(UsageError):
 
 
 class GatewayClient:
-    """Talks to the gateway at `url`.
+    """Talks to the gateway at `url`, with the API key `key`, where it asks for one.
 
     Every method raises UsageError (what was asked for is wrong or not there), ServiceUnavailable (no gateway there,
     or it cannot reach what it needs) or StreamInferError (the gateway failed).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self._url = url.rstrip("/")
         self.url = self._url
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        credentials = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._credentials: Mapping[str, str] = MappingProxyType(credentials)
         self._pool = urllib3.PoolManager(retries=False, timeout=timeout)
         if not self._url.startswith(("http://", "https://")):
             raise UsageError(f"--gateway {url} is no address: write http://HOST:PORT")
@@ -150,6 +153,14 @@ class GatewayClient:
     def dead_letter(self, owner: str, ref: str) -> DeadLetterDetail:
         return self._get(f"/v1/{quote(owner)}/dlq/{_part(ref)}", DeadLetterDetail)
 
+    def webhooks(self, query: Mapping[str, str]) -> DeliveryList:
+        """`query` may have limit, job_id, api and state."""
+        return self._get(f"/v1/webhooks?{urlencode(query)}", DeliveryList)
+
+    def tell_again(self, wanted: Mapping[str, Any]) -> ToldAgain:
+        """`wanted` is a TellAgain's JSON."""
+        return self._send("/v1/webhooks/replay", wanted, ToldAgain, {})
+
     def owner(self, name: str) -> str:
         """`apis/NAME` or `jobs/ID`, whichever `name` is; an API's name comes first."""
         apis = [api.name for api in self.apis()]
@@ -188,7 +199,7 @@ class GatewayClient:
                 method,
                 self._url + path,
                 body=body,
-                headers=headers,
+                headers={**(headers or {}), **self._credentials},
                 preload_content=False,
                 redirect=False,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=patience_s),

@@ -13,11 +13,12 @@ from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
 from connectors.s3_clients import S3Clients
 from connectors.stores import open_store
+from connectors.webhook import WebhookPoster
 from stream_infer.cli.source_opening import source_at
 from stream_infer.errors import ConfigError
 from stream_infer.intake.partition import OpenSource
 from stream_infer.jobs.spec import Job
-from stream_infer.ports import Fetcher, Formats, Source, Store
+from stream_infer.ports import Fetcher, Formats, Poster, Source, Store
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.results import ResultFormat
 from stream_infer.settings import Settings
@@ -50,6 +51,12 @@ def fetcher_of(settings: Settings) -> Fetcher:
     else:
         prefixes.append(payloads)
     return open_fetcher(_policy(settings, directories, prefixes))
+
+
+def poster_of(settings: Settings) -> Poster:
+    """What a gateway sends webhooks with."""
+    webhooks = settings.webhooks
+    return WebhookPoster(timeout_s=webhooks.timeout, allow_private_addresses=webhooks.allow_private_addresses)
 
 
 def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:

@@ -36,6 +36,7 @@ class Invocation:
     """One run of the program. `environ` is read once, here."""
 
     file: Path | None = None
+    key_file: Path | None = None
     debug: bool = False
     log_style: LogStyle = LogStyle.AUTO
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -46,6 +47,10 @@ class Invocation:
     def config_file(self, file: Path | None = None) -> Path | None:
         """The file given after the command, or else that before it."""
         return file or self.file
+
+    def log_style_in(self, settings: Settings) -> LogStyle:
+        """The option's, or where it leaves that open the configuration's."""
+        return LogStyle(settings.log.format) if self.log_style is LogStyle.AUTO else self.log_style
 
     def settings(self, file: Path | None = None, overrides: Mapping[str, Any] = _NONE) -> Settings:
         """The configuration; `file` is the command's own -f. Raises ConfigError."""

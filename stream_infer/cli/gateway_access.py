@@ -1,4 +1,4 @@
-"""Which gateway a command talks to, and the options that every such command has."""
+"""Which gateway a command talks to, with whose key, and the options that every such command has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_infer.cli.context import invocation_of
+from stream_infer.cli.context import Invocation, invocation_of
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,25 +16,47 @@ GatewayOption = Annotated[
     str | None,
     typer.Option("--gateway", metavar="URL", help="The gateway (default: gateway.listen of the configuration)."),
 ]
+KEY_VARIABLE = "STREAM_INFER_API_KEY"
 
 
 def gateway_client(ctx: typer.Context, url: str | None) -> GatewayClient:
-    """A client of the gateway at `url`, or of the configured one. Connects to nothing yet. Raises ConfigError."""
+    """A client of the gateway at `url`, or of the configured one. Connects to nothing yet. Raises UsageError."""
     from stream_infer.cli.client import GatewayClient
 
-    return GatewayClient(url or configured_url(ctx))
+    return GatewayClient(url or configured_url(ctx), api_key(invocation_of(ctx)))
+
+
+def api_key(invocation: Invocation) -> str | None:
+    """That of --key-file, or else of the environment. No option takes the key itself: everybody on the machine can
+    read the arguments of a command. Raises UsageError."""
+    file = invocation.key_file
+    if file is None:
+        key = invocation.environ.get(KEY_VARIABLE, "").strip()
+        return _checked(key, KEY_VARIABLE) if key else None
+    try:
+        return _checked(file.read_text(encoding="utf-8").strip(), f"--key-file {file}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--key-file {file} cannot be read: {error}") from None
+
+
+def _checked(key: str, where: str) -> str:
+    """Or whoever sends it would say what is wrong with it, and show it."""
+    if not key.isascii() or not key.isprintable() or " " in key or not key:
+        raise UsageError(f"{where} holds no key: it has the key alone, as `stream-infer keys new` shows it")
+    return key
 
 
 def configured_url(ctx: typer.Context) -> str:
     """Where the configuration says that the gateway listens; without a file, where it does by default."""
     from stream_infer.configuration import DEFAULT_FILE
-    from stream_infer.settings import GatewaySettings
+    from stream_infer.http_settings import GatewaySettings
 
     invocation = invocation_of(ctx)
     has_file = invocation.config_file() is not None or DEFAULT_FILE.exists()
-    listen = (invocation.settings().gateway if has_file else GatewaySettings()).listen
-    host, _, port = listen.rpartition(":")
+    gateway = invocation.settings().gateway if has_file else GatewaySettings()
+    host, _, port = gateway.listen.rpartition(":")
     if int(port) == 0:
-        raise UsageError(f"gateway.listen is {listen}, any free port; say which by --gateway URL")
+        raise UsageError(f"gateway.listen is {gateway.listen}, any free port; say which by --gateway URL")
     # A gateway that listens everywhere is reached here by loopback.
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 (read, not bound)
+    here = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 (read, not bound)  # nosec B104
+    return f"{gateway.scheme}://{here}:{port}"

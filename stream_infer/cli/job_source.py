@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from stream_infer.errors import UsageError
 
 # The sources that are one file: they may be sent where the gateway cannot read them.
-FILES = ("jsonl", "csv", "parquet", "manifest")
+FILES = ("jsonl", "csv", "parquet", "tar", "manifest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Choice:
     directory: str | None = None
     csv: str | None = None
     parquet: str | None = None
+    tar: str | None = None
     s3_prefix: str | None = None
     manifest: str | None = None
     file_paths: Sequence[str] = ()
@@ -42,6 +43,7 @@ class Choice:
             "--dir": self.directory,
             "--csv": self.csv,
             "--parquet": self.parquet,
+            "--tar": self.tar,
             "--s3-prefix": self.s3_prefix,
             "--manifest": self.manifest,
             "--file-paths": self.file_paths,
@@ -71,6 +73,8 @@ def source_of(choice: Choice) -> dict[str, Any]:
             return {"directory": {"path": place_of(directory), **globs}}
         case "--csv" | "--parquet":
             return {name[2:]: {"uri": place_of(str(choice.csv or choice.parquet))}}
+        case "--tar":
+            return {"tar": {"uri": place_of(str(choice.tar)), **globs}}
         case "--s3-prefix":
             return {"s3_prefix": {"uri": str(choice.s3_prefix), **globs, **_content(choice)}}
         case "--manifest":
@@ -84,12 +88,13 @@ def source_of(choice: Choice) -> dict[str, Any]:
 def _check_applies(choice: Choice, name: str) -> None:
     if (choice.includes or choice.excludes) and name not in (
         "--dir",
+        "--tar",
         "--s3-prefix",
         "--file-paths",
         "--delimited-files",
     ):
         raise UsageError(
-            "--include and --exclude choose files of a --dir, --s3-prefix, --file-paths or --delimited-files; "
+            "--include and --exclude choose files of a --dir, --tar, --s3-prefix, --file-paths or --delimited-files; "
             f"this job has {name}"
         )
     if (choice.split_lines or choice.gzip or choice.content_type) and name not in ("--s3-prefix", "--manifest"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from stream_infer.cli.job_lines import plain as line_text
 from stream_infer.dead_letters import ErrorHeader, Writer
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
 from stream_infer.gateway.representations import JobBody
+from stream_infer.gateway.webhook_bodies import DeliveryBody, WebhookBody
 from stream_infer.jobs.status import State
 
 STYLES = {
@@ -134,11 +135,28 @@ def job_details(job: JobBody) -> Table:
             else None,
         ),
         ("manifest", job.manifest),
+        *_webhook_facts(job.webhook),
     ]
     for name, fact in facts:
         if fact is not None:
             table.add_row(Text(name, "bold"), plain(str(fact)))
     return table
+
+
+def _webhook_facts(webhook: WebhookBody | None) -> Iterator[tuple[str, object]]:
+    """Whom the job's end is told, and what has become of each time that it was."""
+    if webhook is None:
+        return
+    yield "webhook", webhook.url
+    for one in webhook.deliveries:
+        tried = f" after {counted(one.attempts, 'attempt')}" if one.attempts > 1 else ""
+        yield "told", "; ".join(part for part in (f"{one.event}: {one.state}{tried}", said_of(one)) if part)
+
+
+def said_of(delivery: DeliveryBody) -> str:
+    """What was wrong with the last attempt, and when the next one is."""
+    next_at = None if delivery.next_at is None else f"next at {_time(delivery.next_at)}"
+    return "; ".join(part for part in (delivery.reason, next_at) if part is not None)
 
 
 def result_table(lines: Iterable[bytes]) -> Table:

@@ -12,9 +12,10 @@ from stream_infer.cli.role_process import (
     ROLES_PANEL,
     ReadyFd,
     chosen_api,
+    exposed_beside,
     give_up,
-    log_as,
     ready_by,
+    start_without_kafka,
     until_signalled,
     wait_for_predictor,
 )
@@ -40,9 +41,9 @@ def realtime(
     from stream_infer.engine.configured import predictor_spec
     from stream_infer.realtime.run import run
 
-    settings = log_as(ctx, "realtime", replica).settings(file)
+    settings = start_without_kafka(ctx, file, "realtime", replica)
     chosen = chosen_api(settings, api or api_option)
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed_beside(settings) as exposure:
         run(
             settings,
             chosen,
@@ -52,4 +53,5 @@ def realtime(
             on_ready=ready_by(ready_fd),
             on_unavailable=wait_for_predictor if ready_fd is None else give_up,
             replica=replica,
+            exposure=exposure,
         )

@@ -17,28 +17,39 @@ import typer
 from stream_infer.cli.context import ConfigFile, Invocation, invocation_of
 from stream_infer.errors import PredictorUnavailable, UsageError
 from stream_infer.nearest import did_you_mean
+from stream_infer.settings import LogSettings
 from stream_infer.telemetry.logs import configure_logs
+from stream_infer.telemetry.otel import start_tracing
 
 if TYPE_CHECKING:
     from stream_infer.settings import ApiSettings, Settings
+    from stream_infer.telemetry.exposure import Exposure
 
 ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 ROLES_PANEL = "Roles"
 
 
 def start(ctx: typer.Context, file: ConfigFile, role: str, slot: int | None = None) -> Settings:
-    """The settings of a role that talks to Kafka."""
-    invocation = log_as(ctx, role, slot)
-    if role == "gateway":
-        invocation.on_note = lambda note: structlog.get_logger(__name__).info("ignored_on_purpose", key=note)
-    return invocation.settings_for_kafka(file)
+    """The settings of a role that talks to Kafka; what it says from here on, it says as they want it."""
+    return _started(ctx, role, slot, lambda invocation: invocation.settings_for_kafka(file))
 
 
-def log_as(ctx: typer.Context, role: str, slot: int | None = None) -> Invocation:
+def start_without_kafka(ctx: typer.Context, file: ConfigFile, role: str, slot: int) -> Settings:
+    return _started(ctx, role, slot, lambda invocation: invocation.settings(file))
+
+
+def _started(ctx: typer.Context, role: str, slot: int | None, load: Callable[[Invocation], Settings]) -> Settings:
     invocation = invocation_of(ctx)
     level = logging.DEBUG if invocation.debug else logging.INFO
     configure_logs(role, slot=slot, style=invocation.log_style.value, level=level)
-    return invocation
+    if role == "gateway":
+        invocation.on_note = lambda note: structlog.get_logger(__name__).info("ignored_on_purpose", key=note)
+    settings = load(invocation)
+    if settings.log != LogSettings():
+        level = logging.DEBUG if invocation.debug else logging.getLevelNamesMapping()[settings.log.level.upper()]
+        configure_logs(role, slot=slot, style=invocation.log_style_in(settings).value, level=level)
+    ctx.call_on_close(start_tracing(role, slot, invocation.environ))
+    return settings
 
 
 def chosen_api(settings: Settings, name: str | None) -> ApiSettings:
@@ -75,6 +86,30 @@ def wait_for_predictor(error: PredictorUnavailable) -> None:
 def give_up(error: PredictorUnavailable) -> None:
     """Under `up`: the user who has just started it looks on."""
     raise error
+
+
+@contextlib.contextmanager
+def exposed(settings: Settings) -> Iterator[Exposure]:
+    """What a role shows of itself, and lacks to be ready, while the block runs."""
+    from stream_infer.telemetry.exposure import Exposure
+    from stream_infer.telemetry.server import served
+
+    exposure = Exposure()
+    with served(settings.metrics.listen, exposure):
+        yield exposure
+
+
+@contextlib.contextmanager
+def exposed_beside(settings: Settings) -> Iterator[Exposure]:
+    """As `exposed`, of a role that shows the same where it answers, to whom has a key: where `metrics.listen` is set,
+    so that Prometheus asks all roles alike."""
+    from stream_infer.telemetry.exposure import Exposure
+
+    if settings.metrics.listen is None:
+        yield Exposure()
+    else:
+        with exposed(settings) as exposure:
+            yield exposure
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from stream_infer.cli.role_process import (
     ROLES_PANEL,
     ReadyFd,
     chosen_api,
+    exposed,
+    exposed_beside,
     give_up,
     ready_by,
     start,
@@ -28,13 +30,13 @@ def register(app: typer.Typer) -> None:
 
 def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
     """Serve the HTTP API."""
-    from stream_infer.cli.composition import formats_of, source_opener, store_of
+    from stream_infer.cli.composition import fetcher_of, formats_of, poster_of, source_opener, store_of
     from stream_infer.gateway.run import run
 
     settings = start(ctx, file, "gateway")
     store = store_of(settings)
     open_source = source_opener(settings, store)
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed_beside(settings) as exposure:
         run(
             settings,
             store,
@@ -42,6 +44,9 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
             ready_by(ready_fd),
             read_source=lambda job: open_source(job).read(None),
             formats=formats_of(settings),
+            poster=poster_of(settings),
+            fetcher=fetcher_of(settings),
+            exposure=exposure,
         )
 
 
@@ -52,8 +57,9 @@ def intake(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None
 
     settings = start(ctx, file, "intake")
     store = store_of(settings)
-    with until_signalled() as stop:
-        run(settings, store, source_opener(settings, store), stop=stop, on_ready=ready_by(ready_fd))
+    opener = source_opener(settings, store)
+    with until_signalled() as stop, exposed(settings) as exposure:
+        run(settings, store, opener, stop=stop, on_ready=ready_by(ready_fd), exposure=exposure)
 
 
 def worker(
@@ -80,7 +86,7 @@ def worker(
     startup.reach(Step.IMPORTED)
     settings = start(ctx, file, "worker", slot)
     chosen = chosen_api(settings, api or api_option)
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed(settings) as exposure:
         run(
             settings,
             chosen,
@@ -92,6 +98,7 @@ def worker(
             slot=slot,
             startup=startup,
             predictor=with_local_model(settings, predictor_spec(chosen.predictor)),
+            exposure=exposure,
         )
 
 
@@ -100,8 +107,8 @@ def tracker(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
     from stream_infer.tracker import run
 
     settings = start(ctx, file, "tracker")
-    with until_signalled() as stop:
-        run(settings, stop, ready_by(ready_fd))
+    with until_signalled() as stop, exposed(settings) as exposure:
+        run(settings, stop, ready_by(ready_fd), exposure=exposure)
 
 
 def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
@@ -114,7 +121,7 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
 
     give_back_freed_memory()
     settings = start(ctx, file, "sink")
-    with until_signalled() as stop:
+    with until_signalled() as stop, exposed(settings) as exposure:
         run(
             settings,
             store_of(settings),
@@ -123,6 +130,7 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
             ready_by(ready_fd),
             open_output=open_store,
             formats=formats_of(settings),
+            exposure=exposure,
         )
 
 

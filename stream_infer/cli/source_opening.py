@@ -18,6 +18,7 @@ from connectors.sources import (
     ParquetSource,
     ReferenceItems,
     S3Listing,
+    TarSource,
     UnpackedItems,
     file_at,
 )
@@ -56,6 +57,9 @@ def _file_source(job: PlacedSources, policy: FetchPolicy, store: Store, s3: S3Cl
     if job.parquet is not None:
         file = file_at(job.parquet.uri, policy, s3, store=store)
         return ParquetSource(file, columns=job.parquet.columns, max_row_bytes=limit)
+    if job.tar is not None:
+        file = file_at(job.tar.uri, policy, s3, store=store)
+        return TarSource(file, includes=job.tar.includes, excludes=job.tar.excludes, max_member_bytes=limit)
     return None
 
 

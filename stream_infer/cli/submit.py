@@ -49,6 +49,9 @@ def submit(
     parquet: Annotated[
         str | None, _source("--parquet", "FILE", "A Parquet file, or s3://…: each row is an item.")
     ] = None,
+    tar: Annotated[
+        str | None, _source("--tar", "FILE", "A tar archive, or s3://…: each file in it is an item.")
+    ] = None,
     s3_prefix: Annotated[
         str | None, _source("--s3-prefix", "S3-URI", "Each object whose address begins so is an item.")
     ] = None,
@@ -96,6 +99,9 @@ def submit(
         str | None,
         typer.Option(metavar="PLACE", help="Where these lie: below one of sink.allowed_outputs, else with the job."),
     ] = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the job's end is told, in place of where the API says.")
+    ] = None,
     result_format: Annotated[
         ResultFormat | None, typer.Option("--format", help="How results lie in the store; else as the API says.")
     ] = None,
@@ -131,6 +137,7 @@ def submit(
             directory=directory,
             csv=csv,
             parquet=parquet,
+            tar=tar,
             s3_prefix=s3_prefix,
             manifest=manifest,
             file_paths=file_paths or (),
@@ -149,6 +156,7 @@ def submit(
             "timeout": timeout,
             "workers": workers,
             "batch_size": batch_size,
+            "webhook": webhook,
             "assemble": {"separator": assemble and assemble.value, "output": place},
             "results": {
                 "format": result_format,

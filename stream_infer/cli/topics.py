@@ -1,13 +1,14 @@
-"""`stream-infer topics plan|apply`: create or check topics, their settings, the groups' first offsets."""
+"""`stream-infer topics plan|apply|strimzi`: create or check topics, their settings, the groups' first offsets."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_infer.cli import rights
 from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
 from stream_infer.cli.naming import Command
 from stream_infer.errors import TopicMismatch
@@ -23,6 +24,7 @@ group = typer.Typer(
 
 
 def register(app: typer.Typer) -> None:
+    rights.register(group)
     app.add_typer(group, name="topics")
 
 
@@ -53,6 +55,23 @@ def apply(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Ou
     else:
         _print_table(applied.plan)
         typer.echo(f"{len(applied.plan.steps)} topics are as they should be; {written} first offsets written.")
+
+
+@group.command(cls=Command)
+def strimzi(
+    ctx: typer.Context,
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The name of the Kafka resource.")],
+    file: ConfigFile = None,
+    *,
+    users: Annotated[
+        bool, typer.Option("--users", help="KafkaUsers instead: one a role, with the least that it needs.")
+    ] = False,
+) -> None:
+    """Print the topics as KafkaTopics, for Strimzi. Asks no broker."""
+    from stream_infer.cli.strimzi import topic_manifests, user_manifests, yaml_text
+
+    settings = invocation_of(ctx).settings(file)
+    sys.stdout.write(yaml_text((user_manifests if users else topic_manifests)(settings, cluster)))
 
 
 def _as_json(step: TopicStep) -> dict[str, Any]:

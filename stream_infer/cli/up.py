@@ -14,6 +14,7 @@ from stream_infer.cli.naming import Command
 
 if TYPE_CHECKING:
     from stream_infer.local.up import Ready
+    from stream_infer.settings import Settings
 
 _INTERRUPTED = 130
 # Inline: a file or a folder has to be allowed first.
@@ -52,7 +53,8 @@ def up(
     chosen = invocation.config_file(file)
     printer = LinePrinter(Console(), process_names(settings, workers), SUPERVISOR)
     own_log = LineStream(lambda line: printer(SUPERVISOR, line))
-    configure_logs(SUPERVISOR, style=_log_style(invocation).value, level=logging.WARNING, stream=own_log)
+    style = _log_style(invocation, settings)
+    configure_logs(SUPERVISOR, style=style.value, level=logging.WARNING, stream=own_log)
 
     def announce(ready: Ready) -> None:
         asked = next((api.name for api in settings.apis if api.realtime is not None), None)
@@ -62,7 +64,7 @@ def up(
             ready.write(ready_file)
 
     role_options = () if chosen is None else ("-f", str(chosen.absolute()))
-    options = UpOptions(_program(invocation), role_options, workers, invocation.environ)
+    options = UpOptions(_program(invocation, style), role_options, workers, invocation.environ)
     try:
         serve(settings, options, printer, announce)
     except KeyboardInterrupt:
@@ -70,15 +72,16 @@ def up(
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _program(invocation: Invocation) -> tuple[str, ...]:
+def _program(invocation: Invocation, style: LogStyle) -> tuple[str, ...]:
     """What stands before a role's command."""
     debug = ("--debug",) if invocation.debug else ()
-    return (sys.executable, "-m", "stream_infer", "--log-style", _log_style(invocation).value, *debug)
+    return (sys.executable, "-m", "stream_infer", "--log-style", style.value, *debug)
 
 
-def _log_style(invocation: Invocation) -> LogStyle:
+def _log_style(invocation: Invocation, settings: Settings) -> LogStyle:
     """Behind the name of its role a line is for people, unless JSON was asked for."""
-    return LogStyle.TEXT if invocation.log_style is LogStyle.AUTO else invocation.log_style
+    style = invocation.log_style_in(settings)
+    return LogStyle.TEXT if style is LogStyle.AUTO else style
 
 
 def _greeting(ready: Ready, file: Path | None, asked: str | None) -> list[str]:

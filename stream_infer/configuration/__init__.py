@@ -1,4 +1,7 @@
-"""From `stream-infer.yaml`, the environment and the flags to `Settings`. Nothing else reads the environment."""
+"""From `stream-infer.yaml`, the environment and the flags to `Settings`.
+
+Nothing else reads the environment, but for what OpenTelemetry's standard variables say (telemetry/otel.py).
+"""
 
 from stream_infer.configuration.loading import DEFAULT_FILE, load_settings
 from stream_infer.configuration.schema import json_schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
+from stream_infer.http_settings import GatewaySettings
 from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
@@ -19,9 +20,10 @@ _WEIGHT_FILES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 def with_absolute_places(settings: Settings, folder: Path) -> Settings:
     """`settings` with every path absolute, seen from `folder`."""
-    fetch, security = settings.fetch, settings.kafka.security
-    ca_file = None if security.ca_file is None else _absolute(security.ca_file, folder)
-    security = security.model_copy(update={"ca_file": ca_file})
+    fetch, gateway, security = settings.fetch, settings.gateway, settings.kafka.security
+    named = {name: getattr(security, name) for name in ("ca_file", "certificate_file", "private_key_file")}
+    files = {name: _absolute(file, folder) for name, file in named.items() if file is not None}
+    security = security.model_copy(update=files)
     directories = [_absolute(directory, folder) for directory in fetch.allowed_directories]
     outputs = [_store(place, folder) for place in settings.sink.allowed_outputs]
     return settings.model_copy(
@@ -29,6 +31,7 @@ def with_absolute_places(settings: Settings, folder: Path) -> Settings:
             "state_dir": _absolute(settings.state_dir, folder),
             "store": _store(settings.store, folder),
             "sink": settings.sink.model_copy(update={"allowed_outputs": outputs}),
+            "gateway": _gateway(gateway, folder),
             "fetch": fetch.model_copy(update={"allowed_directories": directories}),
             "kafka": settings.kafka.model_copy(update={"security": security}),
             "models": settings.models.model_copy(
@@ -37,6 +40,20 @@ def with_absolute_places(settings: Settings, folder: Path) -> Settings:
             "apis": [_api(api, folder) for api in settings.apis],
         }
     )
+
+
+def _gateway(gateway: GatewaySettings, folder: Path) -> GatewaySettings:
+    keys, tls = gateway.api_keys_file, gateway.tls
+    if tls is not None:
+        files = {"certificate_file": tls.certificate_file, "private_key_file": tls.private_key_file}
+        tls = tls.model_copy(update={name: _beside(file, folder) for name, file in files.items()})
+    keys = None if keys is None else _beside(keys, folder)
+    return gateway.model_copy(update={"api_keys_file": keys, "tls": tls})
+
+
+def _beside(file: Path, folder: Path) -> Path:
+    """Absolute, with its links: what is renewed is often a link that leads elsewhere from then on."""
+    return folder / file.expanduser()
 
 
 def _absolute(path: Path, folder: Path) -> Path:

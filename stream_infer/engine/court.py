@@ -6,6 +6,7 @@ Where `isolation.judge` decides, this carries it out, tells the journal, and kee
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from stream_infer.engine.dispatch import Dispatch
 from stream_infer.engine.isolation import Call, Died, Ending, Exhausted, Miscounted, Raised, judge
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.loads import Loads
+from stream_infer.engine.observer import UNOBSERVED, CallEnd, EngineObserver
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import AlikeAnswers, Answer, Task, size_of, tokens_of, without
 from stream_infer.engine.wire import ToParent, read_failure, read_rejected, read_seconds
@@ -22,11 +24,13 @@ from stream_infer.records import Failure
 
 log = logging.getLogger(__name__)
 
+_NAMES = {Raised: CallEnd.RAISED, Exhausted: CallEnd.OUT_OF_MEMORY, Miscounted: CallEnd.MISCOUNTED}
+
 
 class Court:
     """Times are passed in. `in_flight` counts tasks without an answer, `in_flight_bytes` their payloads."""
 
-    def __init__(self, policy: EnginePolicy, journal: Journal | None) -> None:
+    def __init__(self, policy: EnginePolicy, journal: Journal | None, observer: EngineObserver = UNOBSERVED) -> None:
         self.dispatch = Dispatch(policy)
         self.loads = Loads(policy)
         self.cap = BatchCap(policy.max_batch_size, policy.oom_cap_s)
@@ -35,6 +39,7 @@ class Court:
         self.answers: list[Answer | AlikeAnswers] = []
         self._disowned: set[int] = set()
         self._journal = journal
+        self._observer = observer
 
     def admit(self, tasks: Sequence[Task]) -> None:
         """Counts the tasks in."""
@@ -78,21 +83,29 @@ class Court:
         kind, call_id, *rest = message
         call = self.dispatch.call(call_id)
         if kind == ToParent.DONE:
-            values, types, rejected, seconds = rest
+            values, types, rejected, seconds, *parts = rest
+            prepare_s, model_s = parts or (0.0, 0.0)
             self._answer(call, answers_to(call, values, types, rejected))
             if not call.is_hook:
-                self.dispatch.took(read_seconds(seconds) or 0.0)
+                self._took(call, read_seconds(seconds) or 0.0, prepare_s, model_s)
         elif kind in (ToParent.PREPARES, ToParent.BEGINS, ToParent.LOADS):
             self._note(kind, call, now)
             return False
         else:
-            self._judge(call, _ending(kind, rest, predictor), now)
+            ending = _ending(kind, rest, predictor)
+            if not call.is_hook:
+                self._observer.failed(_NAMES[type(ending)])
+            self._judge(call, ending, now)
         self.dispatch.finish(call_id, now)
         if self._disowned:
             self._drop_disowned()
         if self._journal:
             self._journal.ended(call_id)
         return True
+
+    def _took(self, call: Call, seconds: float, prepare_s: object, model_s: object) -> None:
+        self.dispatch.took(seconds)
+        self._observer.answered(len(call.tasks), seconds, _sensible(prepare_s), _sensible(model_s))
 
     def _note(self, kind: ToParent, call: Call, now: float) -> None:
         if kind == ToParent.LOADS:
@@ -117,6 +130,7 @@ class Court:
         handed = self.dispatch.handed()
         blamed = self.dispatch.lose(only, begun)
         for call in reversed(blamed):  # each goes to the front
+            self._observer.failed(CallEnd.LOST)
             self._judge(call, ending, now)
         self._drop_disowned()
         self._end_in_journal(handed)
@@ -173,6 +187,11 @@ class Court:
         if self._journal:
             for call_id in call_ids:
                 self._journal.ended(call_id)
+
+
+def _sensible(seconds: object) -> float:
+    """What a child says of its own times; 0 where it is nothing of the kind."""
+    return seconds if type(seconds) is float and 0.0 <= seconds < math.inf else 0.0
 
 
 def _ending(kind: object, rest: Sequence[Any], predictor: str) -> Raised | Exhausted | Miscounted:

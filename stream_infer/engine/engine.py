@@ -7,9 +7,7 @@ All of it runs in the thread that calls `poll`; only `wake` may be called from a
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import select
 import socket
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -21,9 +19,11 @@ from stream_infer.engine.exchange import Exchange
 from stream_infer.engine.journal import Journal
 from stream_infer.engine.keeper import Keeper, Readiness, State
 from stream_infer.engine.loading import Loading
+from stream_infer.engine.observer import UNOBSERVED, EngineObserver
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
+from stream_infer.engine.waking import Waking
 from stream_infer.engine.wire import ToChild, pack_job
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.predictors.protocol import Job
@@ -49,17 +49,15 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         on_line: Callable[[str], None] = write_to_stderr,
         journal: Journal | None = None,
+        observer: EngineObserver = UNOBSERVED,
     ) -> None:
         self._clock = clock
         self._batcher = Batcher(policy)
-        self._court = Court(policy, journal)
+        self._court = Court(policy, journal, observer)
         self._dispatch = self._court.dispatch
-        self._keeper = Keeper(spec, policy, on_line)
+        self._keeper = Keeper(spec, policy, on_line, observer)
         self._exchange = Exchange(policy, self._batcher, self._court, self._keeper)
-        # Sockets: once closed, their objects write to nobody, where a number might be somebody else's by then.
-        self._woken, self._waker = socket.socketpair()
-        self._woken.setblocking(False)
-        self._waker.setblocking(False)
+        self._waking = Waking()
 
     @property
     def in_flight(self) -> int:
@@ -89,6 +87,17 @@ class Engine:
     def batch_size(self) -> int:
         """The most items of a full micro-batch: the policy's, or what the last child that was ready has found."""
         return self._batcher.max_size
+
+    @property
+    def found_batch_size(self) -> int | None:
+        """What a child has found, where the policy leaves it to be found; None: nothing, or not yet."""
+        return self._keeper.batch_size
+
+    @property
+    def child_pid(self) -> int | None:
+        """Of the predictor's process; None: there is none."""
+        host = self._keeper.host
+        return None if host is None else host.pid
 
     @property
     def depth(self) -> int:
@@ -250,8 +259,7 @@ class Engine:
 
     def wake(self) -> None:
         """Makes `poll` return early. From any thread, also when nobody polls: the next poll returns then."""
-        with contextlib.suppress(OSError):  # it is awake already, or closed
-            self._waker.send(b"w")
+        self._waking.wake()
 
     def close(self, timeout_s: float) -> None:
         """Ends the child: asks and waits up to the timeout, then TERM, then KILL. Tasks in flight get no answer."""
@@ -259,33 +267,20 @@ class Engine:
             return
         self._keeper.close(timeout_s)
         self._court.recall()
-        self._woken.close()
-        self._waker.close()
+        self._waking.close()
 
     def _turn(self, wait_s: float, waiting_upstream: int) -> bool:
         """Hands over, waits, takes in, hands over again. True: somebody called `wake`."""
         now = self._clock()
         self._exchange.hand_over(now, is_all=not waiting_upstream)
         wait_s = 0.0 if self._court.answers else min(wait_s, self._exchange.next_due() - now, _LONGEST_WAIT_S)
-        woken = self._wait(max(0.0, wait_s))
+        woken = self._waking.wait(self.child_socket, max(0.0, wait_s))
         now = self._clock()
         # Take in before judging: after a long absence of this thread, what it waits for may have come long ago.
         self._exchange.take_in(now)
         self._exchange.check(now)
         self._exchange.hand_over(now, is_all=not waiting_upstream)
         return woken
-
-    def _wait(self, timeout_s: float) -> bool:
-        poller = select.poll()
-        poller.register(self._woken, select.POLLIN)
-        host = self._keeper.host
-        if host:
-            poller.register(host.sock, select.POLLIN)
-        ready = {fd for fd, _ in poller.poll(timeout_s * 1000)}
-        if self._woken.fileno() not in ready:
-            return False
-        self._woken.recv(4096)
-        return True
 
 
 def _unavailable(reason: str, detail: str) -> PredictorUnavailable:

@@ -11,6 +11,7 @@ from stream_infer.engine.court import Court
 from stream_infer.engine.isolation import Call, Died, Exhausted, OutOfMemory
 from stream_infer.engine.keeper import Death, Keeper
 from stream_infer.engine.memory import MemoryGuard, find_guard
+from stream_infer.engine.observer import ChildEnd
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import AlikeTasks
 from stream_infer.errors import Stage
@@ -126,7 +127,8 @@ class Exchange:
     def _make_room(self, used: str, now: float) -> None:
         """Ends the child before the kernel ends the container: as if the call that it is at had run out of memory."""
         assert self._guard
-        death = self._keeper.end(f"was ended: it had filled the container's memory ({used})", now)
+        how = f"was ended: it had filled the container's memory ({used})"
+        death = self._keeper.end(how, now, ChildEnd.OUT_OF_MEMORY)
         if death is None:
             return
         still = self._guard.look()

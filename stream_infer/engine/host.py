@@ -27,6 +27,8 @@ from stream_infer.engine.wire import DUMP_SIGNAL, BrokenWire, FrameReader, ToChi
 from stream_infer.predictors.spec import PredictorSpec
 
 HEARTBEATS_PER_TIMEOUT = 4
+# What the environment says to stream-infer begins so, and a predictor is not told by it.
+_OURS = "STREAM_INFER_"
 _DUMP_S = 0.3
 _REAP_S = 1.0
 
@@ -180,8 +182,14 @@ def _spawn(fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]
         stderr=output,
         pass_fds=(fd, *shared),
         process_group=0,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**environment_of_child(), "PYTHONPATH": path},
     )
+
+
+def environment_of_child() -> dict[str, str]:
+    """Ours without our own settings: a predictor has no use for the password of Kafka, which may stand in any of them
+    (`STREAM_INFER__KAFKA__SECURITY={password: …}`), or for an API key."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
 
 
 def _describe(returncode: int | None) -> str:

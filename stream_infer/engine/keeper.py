@@ -15,6 +15,7 @@ from typing import Any
 
 from stream_infer.engine.host import Host
 from stream_infer.engine.loading import Loading
+from stream_infer.engine.observer import UNOBSERVED, ChildEnd, EngineObserver
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.search import SizeSearch
 from stream_infer.engine.wire import ToParent
@@ -57,10 +58,17 @@ class Death:
 class Keeper:
     """The child of the moment, or the wait for the next one. Time is passed in."""
 
-    def __init__(self, spec: PredictorSpec, policy: EnginePolicy, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: PredictorSpec,
+        policy: EnginePolicy,
+        on_line: Callable[[str], None],
+        observer: EngineObserver = UNOBSERVED,
+    ) -> None:
         self._spec = spec
         self._policy = policy
         self._on_line = on_line
+        self._observer = observer
         self._next_event = math.inf  # UNAVAILABLE: of the next start; LOADING: of giving up
         self._heard = 0.0
         self._failures = 0
@@ -113,6 +121,7 @@ class Keeper:
             elif kind == ToParent.UNAVAILABLE:
                 self.host.reap()
                 self.host = None
+                self._observer.child_ended(ChildEnd.NOT_LOADED)
                 self._fail(message[1], message[2], now)
                 break
             elif kind == ToParent.POISONED:
@@ -145,14 +154,15 @@ class Keeper:
         """Ends a child that hangs, after making it say where. None: it was loading, and is no call's business."""
         assert self.host
         self.host.dump_threads()
-        return self.end(why, now)
+        return self.end(why, now, ChildEnd.HUNG)
 
-    def end(self, why: str, now: float) -> Death | None:
+    def end(self, why: str, now: float, how: ChildEnd = ChildEnd.CRASHED) -> Death | None:
         """Ends the child at once. None: it was loading, and is no call's business."""
         assert self.host
-        how, tail = self.host.reap()
-        death = Death(why or how, tail, killed=self.host.killed and not why, begun=self.host.begun)
+        said, tail = self.host.reap()
+        death = Death(why or said, tail, killed=self.host.killed and not why, begun=self.host.begun)
         self.host = None
+        self._observer.child_ended(ChildEnd.NOT_LOADED if not self.ready else ChildEnd.KILLED if death.killed else how)
         if self.ready:
             self.readiness = Readiness(State.LOADING, f"the predictor's process {death.how}", tail)
             return death
@@ -180,6 +190,7 @@ class Keeper:
         if self.host:
             self.host.reap()
             self.host = None
+            self._observer.child_ended(ChildEnd.RENEWED)
         self.readiness = Readiness(State.LOADING, reason)
         self.start(now)
 

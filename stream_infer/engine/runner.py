@@ -52,7 +52,8 @@ class _Ailing(Exception):
 @dataclass(slots=True)
 class _Call:
     """A call under way. `types` is one where all items have the same. `rejected` holds packed failures, by the item's
-    index; `prepared` and `collated` what threads are at."""
+    index; `prepared` and `collated` what threads are at. `prepared_s`, `model_s`: seconds until its items were ready,
+    and in the model."""
 
     id: int
     types: str | list[str]
@@ -62,6 +63,8 @@ class _Call:
     collated: Future[_Ready] | None = None
     rejected: dict[int, Message] = field(default_factory=dict)
     began: float = 0.0
+    prepared_s: float = 0.0
+    model_s: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -174,11 +177,13 @@ class Runner:
 
     def _predict(self, call: _Call) -> Message:
         count, items = self._make_ready(call)
+        call.prepared_s = call.seconds
         outputs: Any = []
         if count:
             outputs = self._scoped.predict(items, call.batch)
             if isinstance(outputs, Iterator):
                 outputs = list(outputs)
+        call.model_s = call.seconds - call.prepared_s
         returned = _miscount(outputs, count)
         if returned:
             return (ToParent.MISCOUNTED.value, call.id, returned, call.rejected)
@@ -251,7 +256,7 @@ class Runner:
 
     def _complete_job(self, call: _Call, job: Job) -> None:
         hook: Callable[[Job], object] | None = getattr(self._predictor, "on_job_complete", None)
-        message: Message = (ToParent.DONE.value, call.id, [None], JSON, {}, 0.0)
+        message: Message = (ToParent.DONE.value, call.id, [None], JSON, {}, 0.0, 0.0, 0.0)
         try:
             if hook:
                 self._scoped.load(job, call.id)
@@ -269,7 +274,7 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
     """The DONE message: content types as one string where all are alike, which they nearly always are."""
     plain = None if call.rejected else encode_plain(outputs)
     if plain is not None:
-        return (ToParent.DONE.value, call.id, plain, JSON, {}, call.seconds)
+        return (ToParent.DONE.value, call.id, plain, JSON, {}, call.seconds, call.prepared_s, call.model_s)
     values: list[bytes | None] = []
     types: list[str] = []
     results = iter(outputs)
@@ -289,7 +294,7 @@ def _encode(call: _Call, outputs: Sequence[Any]) -> Message:
         values.append(value)
         types.append(content_type)
     alike = types[0] if types.count(types[0]) == len(types) else types
-    return (ToParent.DONE.value, call.id, values, alike, call.rejected, call.seconds)
+    return (ToParent.DONE.value, call.id, values, alike, call.rejected, call.seconds, call.prepared_s, call.model_s)
 
 
 def _miscount(outputs: object, expected: int) -> str:

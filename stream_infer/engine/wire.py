@@ -57,7 +57,7 @@ class ToParent(IntEnum):
 
     PREPARES id. LOADS id: an instance for its job is made first. BEGINS id: of a call that needed either, or where the
     child has no arena to mark it in.
-    DONE id, values, content types, rejected, seconds that it took.
+    DONE id, values, content types, rejected, seconds that it took, of them until its items were ready and in the model.
     RAISED id, failure, rejected. MISCOUNTED id, returned, rejected.
     EXHAUSTED id, failure, rejected: memory ran out. POISONED what happened: the process ends by itself.
     """
@@ -101,7 +101,7 @@ class MessageReader:
         body = None if header is None else self._take(_body_length(header))
         if body is None:
             return None
-        message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own
+        message: tuple[Any, ...] = pickle.loads(body)  # noqa: S301 - the parent's own  # nosec B301
         return message
 
     def _take(self, length: int) -> memoryview | None:

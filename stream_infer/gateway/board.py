@@ -13,6 +13,8 @@ from itertools import islice
 from operator import attrgetter
 
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.changes import Followers
+from stream_infer.gateway.history import History, seen
 from stream_infer.jobs.spec import Job, decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.views import CompactedView
@@ -54,6 +56,8 @@ class JobBoard:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._version = 0
         self._order = _Order(0, ())
+        self._histories: dict[str, History] = {}
+        self.followers = Followers()
         key_of = attrgetter("job_id")
         hurry = {"look_every_s": _LOOK_EVERY_S, "hold_s": _HOLD_S}
         self._jobs = CompactedView(kafka, topics.jobs, decode_job, self._on_job, key_of=key_of, **hurry)
@@ -71,7 +75,8 @@ class JobBoard:
 
     async def catch_up(self, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:
         """Returns once all that was committed before the call is seen. Raises ServiceUnavailable."""
-        await asyncio.gather(_done(self._jobs.catch_up(), timeout_s), _done(self._statuses.catch_up(), timeout_s))
+        reached = (self._jobs.catch_up(), self._statuses.catch_up())
+        await asyncio.gather(*(caught_up(one, timeout_s) for one in reached))
 
     async def find(self, job_id: str) -> KnownJob | None:
         """The job as of now."""
@@ -97,6 +102,10 @@ class JobBoard:
 
     def has_job_of(self, api: str) -> bool:
         return any(job.api == api for job in self._newest_first())
+
+    def history(self, job_id: str) -> History | None:
+        """As far as it was read; None of a job of which no row was."""
+        return self._histories.get(job_id)
 
     def peek(self, job_id: str) -> KnownJob | None:
         """The job as far as it was read; free of charge."""
@@ -131,18 +140,27 @@ class JobBoard:
             self._order = _Order(version, sorted(self._jobs.snapshot().values(), key=_place))
         return self._order.jobs
 
-    def _on_job(self, _job_id: str, _job: Job | None) -> None:
+    def _on_job(self, job_id: str, _job: Job | None) -> None:
         """On the view's thread."""
         self._version += 1
+        self._tell(job_id)
 
-    def _on_status(self, job_id: str, _status: JobStatus | None) -> None:
+    def _on_status(self, job_id: str, status: JobStatus | None) -> None:
         """On the view's thread."""
+        if status is None:
+            self._histories.pop(job_id, None)
+        else:
+            self._histories[job_id] = seen(self._histories.get(job_id), status)
+        self._tell(job_id)
+
+    def _tell(self, job_id: str) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, job_id)
 
     def _wake(self, job_id: str) -> None:
         for changed in self._waiting.get(job_id, ()):
             changed.set()
+        self.followers.mark(job_id)
 
 
 def is_ending(status: JobStatus) -> bool:
@@ -161,7 +179,8 @@ def _known(job: Job, status: JobStatus | None, forgotten_before: float) -> Known
     return KnownJob(job, row)
 
 
-async def _done(reached: Future[None], timeout_s: float) -> None:
+async def caught_up(reached: Future[None], timeout_s: float) -> None:
+    """Waits for a view. Raises ServiceUnavailable."""
     inner = asyncio.wrap_future(reached)
     # An error that comes after we have given up is nobody's; taken here, asyncio does not complain of it.
     inner.add_done_callback(lambda late: late.cancelled() or late.exception())

@@ -69,7 +69,7 @@ class Claims:
         slot = zlib.crc32(job_id.encode()) % SLOTS
         async with self._alone_here[slot]:
             for pause_s in (0.0, *_PAUSES_S):
-                await self._sleep(pause_s * random.random())  # noqa: S311 - a pause, no secret
+                await self._sleep(pause_s * random.random())  # noqa: S311 - a pause, no secret  # nosec B311
                 with suppress(Fenced):
                     return await self._claimed(slot, act)
         raise ServiceUnavailable(

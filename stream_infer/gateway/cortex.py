@@ -12,19 +12,20 @@ Errors have `message`, where those of all other paths are problem documents.
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 
 from aiohttp import web
 
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.cortex_bodies import error_body, job_body, job_status_body, spec_of
+from stream_infer.gateway.cortex_bodies import job_body, job_status_body, spec_of
 from stream_infer.gateway.predict import read_call
 from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import new_job_id, request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
+from stream_infer.gateway.words import in_words_of_cortex
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import read_body
 from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, ProblemKind, answer_with_problems
 from stream_infer.http.requests import JSON_TYPE, flag, parse_body, read_query, require_content_type
 from stream_infer.predictor_settings import CortexPredictor
@@ -80,7 +81,7 @@ class CortexResource:
         api = self._api(request)
         query = read_query(request, ("dryRun",))
         require_content_type(request, (JSON_TYPE,))
-        data = await request.read()
+        data = await read_body(request)
         digest = request_hash(api.name, data)
         most = api.workers.max
         asked = await self._services.block(lambda: self._submissions.read(api, spec_of(parse_body(data), most), digest))
@@ -135,13 +136,7 @@ class CortexResource:
                 raise web.HTTPNotFound
             response = await answer_with_problems(request, handler)
             if isinstance(response, web.Response) and response.content_type == CONTENT_TYPE:
-                return _in_words_of_cortex(response)
+                return in_words_of_cortex(response)
             return response
 
         return handle
-
-
-def _in_words_of_cortex(problem: web.Response) -> web.Response:
-    assert isinstance(problem.body, bytes)
-    kept = {name: value for name, value in problem.headers.items() if name in ("Allow", "Accept", "Retry-After")}
-    return answer(error_body(json.loads(problem.body)), status=problem.status, headers=kept)

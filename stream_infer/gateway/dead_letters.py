@@ -9,6 +9,7 @@ from aiohttp import web
 from stream_infer.dead_letters import DeadLetter, read_dead_letter
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, dead_letter_detail
 from stream_infer.gateway.letter_log import lines_around
+from stream_infer.gateway.letter_payload import Held, held_by, payload_answer, payload_of
 from stream_infer.gateway.letter_search import Filter, all_letters, find_record, parse_ref, scan_topic
 from stream_infer.gateway.originals import Irrecoverable, original_of
 from stream_infer.gateway.services import Services
@@ -22,6 +23,7 @@ from stream_infer.jobs.replays import Replays, read_replays, replays_partition
 from stream_infer.records import Position
 
 MAX_EXPORTS = 4
+MAX_PAYLOADS = 8
 _FILTERS = ("stage", "exception", "message", "replayed")
 
 
@@ -29,6 +31,7 @@ class DeadLettersResource:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._exports = 0
+        self._payloads = 0
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -38,6 +41,7 @@ class DeadLettersResource:
                 web.get(f"{owner}/dlq", self.list_dead_letters),
                 web.get(f"{owner}/dlq/export", self.export, allow_head=False),
                 web.get(f"{owner}/dlq/{{ref}}", self.get_dead_letter),
+                web.get(f"{owner}/dlq/{{ref}}/payload", self.get_payload, allow_head=False),
             )
         ]
 
@@ -64,18 +68,25 @@ class DeadLettersResource:
         return answer(await self._services.block(scan))
 
     async def get_dead_letter(self, request: web.Request) -> web.Response:
-        read_query(request, ())
-        topic, job_id = await place_of(self._services, request)
-        ref = request.match_info["ref"]
-        place = parse_ref(ref)
-        if place is None:
-            raise no_reference(ref)
-        detail = await self._services.block(lambda: self._look(Position(topic, *place), job_id))
+        place, job_id = await self._place_of_one(request)
+        detail = await self._services.block(lambda: self._look(place, job_id))
         if detail is None:
-            owner = f"job {job_id}" if job_id is not None else topic
-            said = f"{owner} has no dead letter {ref}: there never was one, or its retention is over."
-            raise Problem(ProblemKind.UNKNOWN_DEAD_LETTER, said)
+            raise _no_letter(place, job_id)
         return answer(detail)
+
+    async def get_payload(self, request: web.Request) -> web.Response:
+        """Its bytes; those of a reference are fetched."""
+        place, job_id = await self._place_of_one(request)
+        if self._payloads >= MAX_PAYLOADS:
+            raise Problem(ProblemKind.BUSY, f"{MAX_PAYLOADS} payloads are being brought here already. Try again later.")
+        self._payloads += 1
+        try:
+            held = await self._services.block(lambda: self._held(place, job_id))
+            if held is None:
+                raise _no_letter(place, job_id)
+            return payload_answer(await payload_of(held, self._services.fetcher))
+        finally:
+            self._payloads -= 1
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """All of them as JSON lines, in constant memory; with `payload=base64` to the byte."""
@@ -99,10 +110,28 @@ class DeadLettersResource:
             if wanted.takes(letter) and (with_replayed or not is_replayed):
                 yield to_json(self._detail(letter, is_replayed=is_replayed, raw=raw)) + b"\n"
 
-    def _look(self, place: Position, job_id: str | None) -> DeadLetterDetail | None:
+    async def _place_of_one(self, request: web.Request) -> tuple[Position, str | None]:
+        """The record that is meant, and the job whose it has to be, if it is one's."""
+        read_query(request, ())
+        topic, job_id = await place_of(self._services, request)
+        ref = request.match_info["ref"]
+        place = parse_ref(ref)
+        if place is None:
+            raise no_reference(ref)
+        return Position(topic, *place), job_id
+
+    def _letter(self, place: Position, job_id: str | None) -> DeadLetter | None:
         message = find_record(self._services.settings.kafka, place)
         letter = None if message is None else read_dead_letter(message)
-        if letter is None or job_id not in (None, letter.job_id):
+        return letter if letter is not None and job_id in (None, letter.job_id) else None
+
+    def _held(self, place: Position, job_id: str | None) -> Held | None:
+        letter = self._letter(place, job_id)
+        return None if letter is None else held_by(letter, self._services.store)
+
+    def _look(self, place: Position, job_id: str | None) -> DeadLetterDetail | None:
+        letter = self._letter(place, job_id)
+        if letter is None:
             return None
         is_replayed = self._replays(place.topic, job_id).has(place)
         at = letter.item.message.timestamp_ms / 1000 if letter.failed_at is None else letter.failed_at
@@ -139,6 +168,13 @@ async def place_of(services: Services, request: web.Request) -> tuple[str, str |
 def no_reference(ref: str) -> Problem:
     detail = f"{ref[:100]!r} is no reference: it is PARTITION-OFFSET, as the list of dead letters gives it."
     return Problem(ProblemKind.UNKNOWN_DEAD_LETTER, detail)
+
+
+def _no_letter(place: Position, job_id: str | None) -> Problem:
+    owner = f"job {job_id}" if job_id is not None else place.topic
+    ref = f"{place.partition}-{place.offset}"
+    said = f"{owner} has no dead letter {ref}: there never was one, or its retention is over."
+    return Problem(ProblemKind.UNKNOWN_DEAD_LETTER, said)
 
 
 def _filter(query: Mapping[str, str], job_id: str | None) -> Filter:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.representations import ItemsAccepted
 from stream_infer.gateway.services import Services
-from stream_infer.headers import item_headers, item_id_of
+from stream_infer.headers import item_headers, item_id_of, trace_headers
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import body_chunks
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
+from stream_infer.http.request_lines import request_id
 from stream_infer.http.requests import NDJSON_TYPES, read_query, require_content_type
-from stream_infer.records import JSON, OutgoingRecord
+from stream_infer.records import JSON, Headers, OutgoingRecord
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.tracing import Kind
 
 CHUNK_ITEMS = 1000
 CHUNK_BYTES = 1024 * 1024
@@ -30,6 +32,7 @@ class _Upload:
 
     topic: str
     request_id: str
+    trace: Headers = ()
     line: int = 0
     accepted: int = 0
     held: list[OutgoingRecord] = field(default_factory=list)
@@ -41,7 +44,7 @@ class _Upload:
             item_id=item_id_of(self.request_id, self.accepted + len(self.held)),
             source=f"request {self.request_id} line {self.line}",
         )
-        self.held.append(OutgoingRecord(self.topic, None, data, headers))
+        self.held.append(OutgoingRecord(self.topic, None, data, headers + self.trace))
         self.held_bytes += len(data)
 
     @property
@@ -62,14 +65,10 @@ class ItemsResource:
         read_query(request, ())
         require_content_type(request, NDJSON_TYPES)
         topic = self._services.topics.api(api.name).items
-        upload = _Upload(topic, secrets.token_hex(8))
+        upload = _Upload(topic, request_id(), trace_headers(tracing.current()))
         limit = self._services.settings.limits.payload_bytes
-        try:
-            async for line in read_lines(request.content.iter_any(), limit):
-                await self._take(upload, line.strip(), limit)
-        except (web.RequestPayloadError, ContentEncodingError) as error:
-            problem = Problem(ProblemKind.MALFORMED_REQUEST, f"The body breaks off: {error}.", line=upload.line)
-            raise _ended(problem, upload) from error
+        async for line in read_lines(_chunks(request, upload), limit):
+            await self._take(upload, line.strip(), limit)
         await self._flush(upload)
         if not upload.accepted:
             raise Problem(ProblemKind.INVALID_REQUEST, "The body has no item: send one JSON value a line.", accepted=0)
@@ -92,8 +91,10 @@ class ItemsResource:
         records = upload.held
         if not records:
             return
+        sending = tracing.messaging("send", "send", upload.topic, len(records))
         try:
-            await self._services.block(lambda: self._services.publisher.publish(records, PUBLISH_TIMEOUT_S))
+            with tracing.span(f"send {upload.topic}", Kind.PRODUCER, sending):
+                await self._services.block(lambda: self._services.publisher.publish(records, PUBLISH_TIMEOUT_S))
         except StreamInferError as error:
             problem = problem_of(error)
             detail = f"{sentence(error)} {upload.accepted} items are published; of the next {len(records)} some may be."
@@ -101,6 +102,15 @@ class ItemsResource:
             raise problem.with_members(detail=detail, **members) from error
         upload.accepted += len(records)
         upload.held, upload.held_bytes = [], 0
+
+
+async def _chunks(request: web.Request, upload: _Upload) -> AsyncIterator[bytes]:
+    """The body; what is wrong with it is said with what became of the lines before."""
+    try:
+        async for chunk in body_chunks(request):
+            yield chunk
+    except Problem as problem:
+        raise _ended(problem.with_members(line=upload.line), upload) from problem
 
 
 def check_line(line: bytes, number: int, limit: int) -> Problem | None:

@@ -10,9 +10,13 @@ from stream_infer.gateway.board import KnownJob, is_ending
 from stream_infer.gateway.representations import JobBody, JobList, job_body
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
-from stream_infer.gateway.submission import ANONYMOUS, job_id_of, new_job_id, request_hash
+from stream_infer.gateway.submission import job_id_of, new_job_id, request_hash
 from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
+from stream_infer.gateway.webhook_bodies import webhook_body
+from stream_infer.gateway.webhook_target import target_of
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import read_body
+from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind, hint
 from stream_infer.http.requests import (
     IDEMPOTENCY_KEY,
@@ -55,12 +59,12 @@ class JobsResource:
         is_dry = _is_dry_run(query)
         key = idempotency_key(request)
         require_content_type(request, (JSON_TYPE,))
-        data = await request.read()
+        data = await read_body(request)
         submissions, digest = self._submissions, request_hash(api.name, data)
         asked = await self._services.block(lambda: submissions.read(api, parse_body(data), digest))
         if is_dry:
             return await self._dry_run(request, query, asked)
-        job_id = new_job_id() if key is None else job_id_of(ANONYMOUS, key)
+        job_id = new_job_id() if key is None else job_id_of(caller_of(request).name, key)
         advice = f"GET /v1/jobs/{job_id} tells; or send it again with the same {IDEMPOTENCY_KEY}."
         if key is None:
             known, is_earlier = await submissions.submit(asked, job_id, advice), False
@@ -114,7 +118,11 @@ class JobsResource:
         return answer(self._body(known), status=200 if is_ending(known.status) else 202)
 
     def _body(self, known: KnownJob) -> JobBody:
-        return job_body(known, self._services.store.uri(f"{known.job.api}/{known.job.job_id}"))
+        services, job = self._services, known.job
+        target = target_of(job.webhook, services.settings.api(job.api), services.settings)
+        told = services.deliveries.of(job.job_id)
+        webhook = None if target is None else webhook_body(target, told)
+        return job_body(known, services.store.uri(f"{job.api}/{job.job_id}"), webhook)
 
 
 def _require_same(known: KnownJob, asked: Asked) -> None:

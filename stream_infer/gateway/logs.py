@@ -12,6 +12,7 @@ from aiohttp import web
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.board import KnownJob
+from stream_infer.gateway.event_stream import EVENT_STREAM, EventStream
 from stream_infer.gateway.job_lines import Found, JobLines, read_page
 from stream_infer.gateway.representations import log_line_body
 from stream_infer.gateway.services import Services
@@ -23,13 +24,10 @@ from stream_infer.pool import DaemonPool
 
 T = TypeVar("T")
 
-EVENT_STREAM = "text/event-stream"
 MAX_FOLLOWERS = 32
-HEARTBEAT_S = 10.0
 GRACE_S = 2.0  # what processes have said of a job that has ended is on its way for no longer
 _POLL_S = 0.25
 _PAUSE_S = 1.0
-_STALLED_S = 30.0
 _OFFSET = re.compile(r"\d{1,18}", re.ASCII)
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +76,7 @@ class LogsResource:
             try:
                 return await self._send(stream, known)
             except ConnectionResetError:
-                return stream.response  # the follower has gone, which is no error of ours
+                return stream.events.response  # the follower has gone, which is no error of ours
             finally:
                 thread.submit(stream.lines.close)
         finally:
@@ -87,7 +85,8 @@ class LogsResource:
 
     async def _send(self, stream: _Stream, known: KnownJob) -> web.StreamResponse:
         """Lines as they come; ends behind what had been written `GRACE_S` after the job's end."""
-        await stream.begin()
+        events = stream.events
+        await events.begin("lines follow")
         end: int | None = None
         while not self._closing:
             try:
@@ -99,15 +98,15 @@ class LogsResource:
                 end = await stream.end() if end is None else end
             except StreamInferError as error:
                 # librdkafka reconnects by itself; the reader goes on where it was.
-                _log.warning("follower_waits", path=stream.path, error=str(error))
+                _log.warning("follower_waits", path=events.path, error=str(error))
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if stream.lines.has_reached(end):
                 row = self._services.board.peek(known.job.job_id) or known
-                await stream.write(b"event: end\ndata: " + to_json({"state": row.status.state}) + b"\n\n")
+                await events.send("end", to_json({"state": row.status.state}))
                 break
-        await stream.response.write_eof()
-        return stream.response
+        await events.end()
+        return events.response
 
     def _ended_for(self, known: KnownJob) -> float:
         """Seconds since the job's end; below 0 while it has none."""
@@ -125,15 +124,8 @@ class _Stream:
 
     def __init__(self, request: web.Request, lines: JobLines, thread: DaemonPool) -> None:
         self.lines = lines
-        self.response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "Cache-Control": "no-store"})
-        self.path = request.path
-        self._request = request
+        self.events = EventStream(request)
         self._thread = thread
-        self._written_at = 0.0
-
-    async def begin(self) -> None:
-        await self.response.prepare(self._request)
-        await self.write(b": lines follow\n\n")
 
     async def poll(self) -> list[Found]:
         return await _on(self._thread, lambda: self.lines.poll(_POLL_S))
@@ -142,22 +134,12 @@ class _Stream:
         return await _on(self._thread, self.lines.end)
 
     async def write_lines(self, found: list[Found]) -> None:
-        """Raises ConnectionResetError where nobody listens any more. Says something at least every 10 s."""
-        if self._request.transport is None or self._request.transport.is_closing():
-            raise ConnectionResetError("the follower has gone")
+        """Raises ConnectionResetError where nobody listens any more."""
+        self.events.require_listener()
         if found:
-            await self.write(b"".join([_event(one) for one in found]))
-        elif asyncio.get_running_loop().time() - self._written_at >= HEARTBEAT_S:
-            await self.write(b":\n\n")
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await asyncio.wait_for(self.response.write(data), _STALLED_S)
-        except TimeoutError:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError(f"the follower has read nothing for {_STALLED_S:.0f} s") from None
-        self._written_at = asyncio.get_running_loop().time()
+            await self.events.write(b"".join([_event(one) for one in found]))
+        else:
+            await self.events.beat()
 
 
 async def _on(thread: DaemonPool, call: Callable[[], T]) -> T:

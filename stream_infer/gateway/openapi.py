@@ -9,12 +9,15 @@ from typing import Any
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from stream_infer.gateway.access import with_security
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex_openapi import cortex_paths
+from stream_infer.gateway.event_stream import EVENT_STREAM
+from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
-from stream_infer.gateway.logs import EVENT_STREAM
 from stream_infer.gateway.openapi_parts import (
+    answer_of,
     idempotency_key,
     json_answer,
     lines_answer,
@@ -25,20 +28,30 @@ from stream_infer.gateway.openapi_parts import (
     timeout,
     whole,
 )
-from stream_infer.gateway.representations import DryRunBody, ItemsAccepted, JobBody, JobList, LogPage, UploadBody
+from stream_infer.gateway.representations import (
+    DryRunBody,
+    ItemsAccepted,
+    JobBody,
+    JobList,
+    LogPage,
+    Throughput,
+    UploadBody,
+)
 from stream_infer.gateway.sagemaker_openapi import transform_paths
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.uploads import UPLOADED_TYPES
+from stream_infer.gateway.webhook_bodies import DeliveryList, TellAgain, ToldAgain
+from stream_infer.gateway.webhooks_openapi import webhook_paths
 from stream_infer.http.answers import HealthBody, answer
 from stream_infer.http.problems import ProblemDocument
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
-_READ = (CreateTransformJob, JobSpec, ReplayRequest)
+_READ = (CreateTransformJob, JobSpec, ReplayRequest, TellAgain)
 _WRITTEN = (
-    ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DryRunBody, HealthBody, ItemsAccepted, JobBody, JobList,
-    LogPage, ProblemDocument, ReplayBody, TransformJobMade, UploadBody,
+    ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DeliveryList, DryRunBody, HealthBody, ItemsAccepted, JobBody,
+    JobList, LogPage, ProblemDocument, ReplayBody, Throughput, ToldAgain, TransformJobMade, UploadBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -53,25 +66,32 @@ class OpenApiResource:
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """The document. Every error of every operation is a `ProblemDocument`."""
+    """The document. Every error of every operation is a `ProblemDocument`; `access.py` says what each asks of a key."""
     modes = [(model, "validation") for model in _READ] + [(model, "serialization") for model in _WRITTEN]
     _, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "stream-infer",
             "version": version("stream-infer"),
             "description": "Distributed inference over Kafka: jobs, items, results, dead letters.",
         },
-        "paths": _job_paths()
-        | _api_paths()
-        | _upload_paths()
-        | _dead_letter_paths()
-        | _service_paths()
-        | cortex_paths()
-        | transform_paths(),
+        "paths": _paths(),
         "components": {"schemas": schemas["$defs"]},
     }
+    return with_security(document)
+
+
+def _paths() -> dict[str, Any]:
+    """A path may have methods of several parts: `/` shows the page, and is where boto3 asks."""
+    paths: dict[str, Any] = {}
+    for part in (
+        _job_paths(), event_paths(), _api_paths(), _upload_paths(), _dead_letter_paths(), webhook_paths(),
+        _service_paths(), cortex_paths(), transform_paths(), page_paths(),
+    ):  # fmt: skip
+        for path, methods in part.items():
+            paths[path] = paths.get(path, {}) | methods
+    return paths
 
 
 def _job_paths() -> dict[str, Any]:
@@ -223,6 +243,7 @@ def _dead_letter_paths() -> dict[str, Any]:
         paths[f"{path}/{{ref}}"] = {
             "get": operation(f"get{owner}DeadLetter", "Look at a dead letter", one, [parameter, ref])
         }
+        paths[f"{path}/{{ref}}/payload"] = {"get": payload_of_letter(owner, parameter, ref)}
     return paths
 
 
@@ -267,8 +288,10 @@ def _letter_filter() -> list[dict[str, Any]]:
 def _service_paths() -> dict[str, Any]:
     document = {"description": "This document.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
     health = json_answer("It is.", HealthBody)
+    numbers = answer_of("The text format 0.0.4.", {"type": "string"}, "text/plain")
     return {
         "/openapi.json": {"get": operation("getOpenApi", "This document", {"200": document})},
         "/healthz": {"get": operation("getHealth", "Whether the process answers", {"200": health})},
         "/readyz": {"get": operation("getReadiness", "Whether Kafka and the store answer too", {"200": health})},
+        "/metrics": {"get": operation("getMetrics", "Numbers of this process, for Prometheus", {"200": numbers})},
     }

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from stream_infer.gateway.predictions import Call, Predictions
 from stream_infer.gateway.services import Services
-from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.bodies import read_body
+from stream_infer.http.callers import caller_of
 from stream_infer.http.requests import refuse_strangers
 
 
@@ -25,11 +26,11 @@ class PredictResource:
 
 
 async def read_call(request: web.Request) -> Call:
-    """The request as it is passed on. Raises a Problem where its body breaks off, or a stranger's page asks."""
+    """The request as it is passed on, without the key that let it in. Raises as `read_body`, or where a stranger's page
+    asks."""
     refuse_strangers(request.headers.get("Origin"), request.headers.get("Host"))
-    try:
-        body = await request.read()
-    except web.RequestPayloadError as error:
-        raise Problem(ProblemKind.MALFORMED_REQUEST, f"The body breaks off: {error}.") from error
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return Call(body, headers, request.rel_url.raw_query_string)
+    body, sent = await read_body(request), caller_of(request).sent
+    key = None if sent is None else sent.key
+    # In every header: some clients send it in two.
+    headers = {name.lower(): value for name, value in request.headers.items() if key is None or key not in value}
+    return Call(body, headers, request.rel_url.raw_query_string, key)

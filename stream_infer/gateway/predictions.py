@@ -13,10 +13,12 @@ from aiohttp import web
 
 from stream_infer.gateway.replicas import Replica, Replicas
 from stream_infer.http.json_text import MalformedJson, parse_json
+from stream_infer.http.keys import KEY_HEADER
 from stream_infer.http.problems import CONTENT_TYPE, Problem, ProblemKind
 from stream_infer.http.requests import TIMEOUT, read_timeout
 from stream_infer.records import JSON
 from stream_infer.settings import ApiSettings, Settings
+from stream_infer.telemetry import tracing
 
 LOOK_EVERY_S = 0.5
 _LOOK_TIMEOUT_S = 2.0
@@ -40,11 +42,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request for one prediction. `headers` by lower-case name; `query` as it came, without its question mark."""
+    """A request for one prediction. `headers` by lower-case name; `query` as it came, without its question mark.
+
+    `key` let it in here, and lets it in at a replica; no predictor sees it.
+    """
 
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
+    key: str | None = field(default=None, repr=False)
 
 
 class Predictions:
@@ -133,6 +139,9 @@ class Predictions:
         url = f"{replica.url}/v1/apis/{api.name}/predict"
         headers = {name: value for name, value in call.headers.items() if _goes_on(name, api)}
         headers.setdefault("content-type", JSON)  # or aiohttp would call it bytes
+        if call.key is not None:
+            headers[KEY_HEADER.lower()] = call.key
+        headers |= tracing.outgoing()
         query = f"?{call.query}" if call.query and api.predictor.sees_requests else ""
         timeout = aiohttp.ClientTimeout(total=left + _GRACE_S, sock_connect=min(left, _CONNECT_TIMEOUT_S))
         replica.outstanding += 1

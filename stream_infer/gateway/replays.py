@@ -21,6 +21,7 @@ from stream_infer.gateway.replay_choice import JobIsRunning, ReplayStopped, Requ
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.validation import validate
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import read_body
 from stream_infer.http.problems import FieldError, Problem, ProblemKind, problem_of, sentence
 from stream_infer.http.requests import JSON_TYPE, parse_body, read_query, require_content_type
 
@@ -70,7 +71,7 @@ class ReplaysResource:
         read_query(request, ())
         api, job_id = await self._owner(request)
         require_content_type(request, (JSON_TYPE,))
-        asked = _request(validate(ReplayRequest, parse_body(await request.read())), api, job_id)
+        asked = _request(validate(ReplayRequest, parse_body(await read_body(request))), api, job_id)
         turn = self._turns.setdefault(api, asyncio.Lock())
         try:
             await asyncio.wait_for(turn.acquire(), _TURN_WITHIN_S)

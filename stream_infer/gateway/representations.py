@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream_infer.gateway.webhook_bodies import WebhookBody
 from stream_infer.jobs.log_lines import LogLine, Scalar
 from stream_infer.jobs.sources import SOURCES
 from stream_infer.jobs.spec import Job
@@ -38,6 +39,8 @@ class JobLinks(Body):
     failures: str
     dlq: str
     logs: str
+    events: str = ""
+    throughput: str = ""
 
 
 class JobBody(Body):
@@ -73,6 +76,7 @@ class JobBody(Body):
     manifest: str | None = None
     objects: int
     bytes: int
+    webhook: WebhookBody | None = Field(None, description="Whom its end is told, and what has become of that.")
     links: JobLinks
 
 
@@ -81,6 +85,25 @@ class JobList(Body):
 
     jobs: list[JobBody]
     has_more: bool
+
+
+class ThroughputPoint(Body):
+    """At `at`, in seconds since 1970, so many items had `ended`; from the point before until then `rate` a second."""
+
+    at: float
+    ended: int
+    rate: float
+
+
+class Throughput(Body):
+    """How the items of the job's present generation have ended, in at most 120 points, the oldest first.
+
+    The first point is the beginning. What the gateway cannot know any more is one long stretch.
+    """
+
+    job_id: str
+    generation: int
+    points: list[ThroughputPoint]
 
 
 class DryRunBody(Body):
@@ -144,7 +167,7 @@ class LogPage(Body):
     has_more: bool
 
 
-def job_body(known: KnownJob, results_uri: str) -> JobBody:
+def job_body(known: KnownJob, results_uri: str, webhook: WebhookBody | None = None) -> JobBody:
     job, status = known.job, known.status
     path = f"/v1/jobs/{job.job_id}"
     counts = status.counts
@@ -181,12 +204,15 @@ def job_body(known: KnownJob, results_uri: str) -> JobBody:
         manifest=status.manifest,
         objects=status.objects,
         bytes=status.bytes,
+        webhook=webhook,
         links=JobLinks(
             self=path,
             results=f"{path}/results",
             failures=f"{path}/failures",
             dlq=f"{path}/dlq",
             logs=f"{path}/logs",
+            events=f"{path}/events",
+            throughput=f"{path}/throughput",
         ),
     )
 

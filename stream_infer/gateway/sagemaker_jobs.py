@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from stream_infer.errors import StreamInferError
+from stream_infer.gateway.access import ACTION_HEADER
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.sagemaker_transform import arn_of, description, ignored_in, spec_of
@@ -18,13 +19,13 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
 from stream_infer.gateway.validation import validate
+from stream_infer.gateway.words import AWS_TYPE, words_of_aws
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import read_body
 from stream_infer.http.problems import Problem, ProblemKind, problem_of
 from stream_infer.http.requests import JSON_TYPE, parse_body, read_query, require_content_type
 from stream_infer.settings import ApiSettings
 
-AWS_TYPE = "application/x-amz-json-1.1"
-_TARGET = "X-Amz-Target"
 _PREFIX = "SageMaker."
 
 
@@ -51,7 +52,7 @@ class SageMakerResource:
         api = self._services.api(request.match_info["api"])
         read_query(request, ())
         require_content_type(request, (JSON_TYPE, AWS_TYPE))
-        data = await request.read()
+        data = await read_body(request)
         return answer(await self._create(api, data, await self._services.block(lambda: parse_body(data))))
 
     async def describe(self, request: web.Request) -> web.Response:
@@ -67,22 +68,21 @@ class SageMakerResource:
         """One action of SageMaker's protocol; its errors are what its clients understand."""
         try:
             require_content_type(request, (AWS_TYPE,))
-            target = request.headers.get(_TARGET, "")
+            target = request.headers.get(ACTION_HEADER, "")
             action = self._actions.get(target.removeprefix(_PREFIX)) if target.startswith(_PREFIX) else None
             if action is None:
-                detail = (
-                    f"{_TARGET} is {target[:100]!r}; {', '.join(_PREFIX + name for name in self._actions)} are served"
-                )
+                served = ", ".join(_PREFIX + name for name in self._actions)
+                detail = f"{ACTION_HEADER} is {target[:100]!r}; {served} are served"
                 raise Problem(ProblemKind.MALFORMED_REQUEST, detail)
-            data = await request.read()
+            data = await read_body(request)
             value = parse_body(data)
             if not isinstance(value, dict):
                 raise Problem(ProblemKind.INVALID_REQUEST, "the body is no JSON object")
             return answer(await action(data, value), content_type=AWS_TYPE)
         except Problem as problem:
-            return _aws_error(problem)
+            return words_of_aws(problem)
         except StreamInferError as error:
-            return _aws_error(problem_of(error))
+            return words_of_aws(problem_of(error))
 
     async def _create_named(self, data: bytes, value: dict[str, Any]) -> dict[str, Any]:
         return await self._create(self._services.api(str(value.get("ModelName"))), data, value)
@@ -118,19 +118,3 @@ class SageMakerResource:
             detail = f"Job {name[:100]!r} is no transform job" + ("" if api is None else f" of API {api!r}")
             raise Problem(ProblemKind.UNKNOWN_JOB, f"{detail}: GET /v1/jobs/{name[:100]} tells what it is.")
         return known
-
-
-def _aws_error(problem: Problem) -> web.Response:
-    """AWS's clients know four hundreds by their type alone."""
-    match problem.kind:
-        case ProblemKind.UNKNOWN_JOB | ProblemKind.UNKNOWN_API:
-            kind, status = "ResourceNotFound", 400
-        case ProblemKind.JOB_NAME_TAKEN:
-            kind, status = "ResourceInUse", 400
-        case _ if problem.status >= 500:
-            kind, status = "ServiceUnavailable", problem.status
-        case _:
-            kind, status = "ValidationException", 400
-    body = {"__type": kind, "message": problem.document.detail}
-    headers = {"x-amzn-ErrorType": kind}
-    return answer(body, status=status, headers=headers, content_type=AWS_TYPE)

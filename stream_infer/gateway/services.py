@@ -10,13 +10,14 @@ from typing import Protocol, TypeVar
 
 from stream_infer.gateway.board import JobBoard, KnownJob
 from stream_infer.gateway.claims import Claims
+from stream_infer.gateway.delivery_board import DeliveryBoard
 from stream_infer.gateway.workforce import Members
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.jobs.spec import Job
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.pool import DaemonPool
-from stream_infer.ports import Formats, SourceItem, Store
+from stream_infer.ports import Fetcher, Formats, Poster, SourceItem, Store
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import Topics
 from stream_infer.uploads import owner_of
@@ -36,12 +37,14 @@ class SourceReader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop; `cluster` is the
-    id of the Kafka cluster; `formats` are those of results beside lines of JSON."""
+    id of the Kafka cluster; `formats` are those of results beside lines of JSON; `poster` sends webhooks, `fetcher`
+    brings what dead letters refer to."""
 
     settings: Settings
     topics: Topics
     store: Store
     board: JobBoard
+    deliveries: DeliveryBoard
     writer: EventWriter
     claims: Claims
     publisher: Publisher
@@ -50,6 +53,8 @@ class Services:
     read_source: SourceReader | None = None
     formats: Formats = field(default_factory=dict)
     members: Members | None = None
+    poster: Poster | None = None
+    fetcher: Fetcher | None = None
     clock: Callable[[], float] = time.time
     started_at: float = field(default_factory=time.time)
 

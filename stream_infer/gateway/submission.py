@@ -13,21 +13,15 @@ from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.events import Submitted, encode_event
 from stream_infer.jobs.results import results_of
-from stream_infer.jobs.spec import Job, JobSpec, encode_job
+from stream_infer.jobs.spec import Job, JobSpec, KeptWebhook, encode_job
 from stream_infer.ports import Formats
 from stream_infer.records import OutgoingRecord
 from stream_infer.results import ResultFormat
 from stream_infer.settings import MIB, ApiSettings, LimitSettings, Settings
 from stream_infer.topics import Topics
 
-# Until there are API keys, everybody who reaches the gateway is the same caller.
-ANONYMOUS = "anonymous"
 LARGEST_JOB_RECORD = 2 * MIB
 _ID_CHARACTERS = 24
-# What other systems' job specs may have and this version does not do: better no job than one that lacks it unnoticed.
-_LATER = {
-    "webhook": "webhooks are not in this version: leave it out, and poll GET /v1/jobs/{job_id} until is_final",
-}
 
 
 def new_job_id() -> str:
@@ -53,8 +47,6 @@ def read_spec(value: Any, settings: Settings, api: ApiSettings) -> JobSpec:
     if not isinstance(value, dict):
         given = type(value).__name__
         raise Problem(ProblemKind.INVALID_REQUEST, f'A job is a JSON object such as {{"item_list": …}}; got {given}.')
-    for name in _LATER.keys() & value.keys():
-        raise _refused(ProblemKind.INVALID_REQUEST, f"/{name}", _LATER[name])
     spec = validate(JobSpec, value)
     _check_workers(spec, api)
     if spec.item_list is not None and len(spec.item_list.items) > settings.limits.inline_items:
@@ -118,7 +110,14 @@ def _check_readable(pointer: str, line: bytes) -> None:
 
 
 def job_of(
-    spec: JobSpec, *, job_id: str, api: ApiSettings, at: float, digest: str, words: dict[str, Any] | None = None
+    spec: JobSpec,
+    *,
+    job_id: str,
+    api: ApiSettings,
+    at: float,
+    digest: str,
+    words: dict[str, Any] | None = None,
+    webhook: KeptWebhook | None = None,
 ) -> Job:
     """What `{p}.jobs` keeps, but for where the inline items lie; `at` in seconds since the epoch."""
     wish = spec.wished_batch_size
@@ -134,6 +133,7 @@ def job_of(
         batch_size=api.batch_size_of(wish) if api.predictor.is_job_scoped else wish,
         items=None if spec.item_list is None else len(spec.item_list.items),
         assemble=spec.assemble,
+        webhook=webhook,
         words=words,
         request_hash=digest,
         **placed_sources(spec),
@@ -154,6 +154,7 @@ def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[Outgo
         timeout_s=job.timeout,
         workers=job.workers,
         assemble=job.assemble,
+        traceparent=job.traceparent,
     )
     return [
         OutgoingRecord(topics.jobs, key, value),

@@ -16,6 +16,7 @@ from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import check_format, inline_lines, job_of, read_spec, submission_records
+from stream_infer.gateway.webhook_target import check_webhook, kept_webhook
 from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.jobs.events import StopRequested, encode_event
@@ -23,6 +24,7 @@ from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.jobs.status import JobStatus
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import ApiSettings
+from stream_infer.telemetry import tracing
 from stream_infer.uploads import items_key, upload_of
 
 STOP_WAIT_S = 10.0
@@ -54,6 +56,7 @@ class Submissions:
         spec = read_spec(value, settings, api)
         self._require_upload(spec)
         check_format(spec, api, self._services.formats)
+        check_webhook(spec, api, settings, self._services.poster)
         return Asked(api, spec, inline_lines(spec, settings.limits), digest, words)
 
     def _require_upload(self, spec: JobSpec) -> None:
@@ -94,6 +97,8 @@ class Submissions:
         """
         services = self._services
         job = self.job_of(asked, job_id)
+        if (context := tracing.current()) is not None:
+            job = job.model_copy(update={"traceparent": context.traceparent, "tracestate": context.state or None})
         if (assemble := job.assemble) is not None:
             based = await services.block(lambda: with_base(assemble, job, services.read_source))
             job = job.model_copy(update={"assemble": based})
@@ -109,8 +114,10 @@ class Submissions:
     async def _write(self, job: Job, api: ApiSettings, advice: str, write: Write) -> KnownJob:
         """In one transaction."""
         services = self._services
+        attributes = {"stream_infer.job.id": job.job_id, "stream_infer.api": job.api}
         try:
-            await write(submission_records(job, api, services.topics))
+            with tracing.span("submit job", attributes=attributes):
+                await write(submission_records(job, api, services.topics))
         except ServiceUnavailable as error:
             unknown = ServiceUnavailable(f"{sentence(error)} {advice}")
             raise problem_of(unknown).with_members(job_id=job.job_id) from error
@@ -157,5 +164,12 @@ class Submissions:
 
     def job_of(self, asked: Asked, job_id: str) -> Job:
         """The job that was asked for, submitted now."""
-        at = self._services.clock()
-        return job_of(asked.spec, job_id=job_id, api=asked.api, at=at, digest=asked.digest, words=asked.words)
+        return job_of(
+            asked.spec,
+            job_id=job_id,
+            api=asked.api,
+            at=self._services.clock(),
+            digest=asked.digest,
+            words=asked.words,
+            webhook=kept_webhook(asked.spec, asked.api, self._services.settings),
+        )

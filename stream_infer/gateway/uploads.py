@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,12 +9,12 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.representations import UploadBody
 from stream_infer.gateway.services import Services
 from stream_infer.http.answers import answer
+from stream_infer.http.bodies import body_chunks
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES, read_query, require_content_type
 from stream_infer.ports import Store
@@ -23,8 +22,6 @@ from stream_infer.settings import LimitSettings
 from stream_infer.uploads import PART_BYTES, UNUSED_FOR_S, Upload, UploadNote, new_upload
 
 UPLOADED_TYPES = ("application/octet-stream", *NDJSON_TYPES, JSON_TYPE, "text/csv", "application/gzip")
-# A client that sends nothing for so long keeps others from sending.
-SILENCE_S = 30.0
 _ID = r"{upload_id:\d{10}-[0-9a-f]{8}-[0-9a-f]{16}}"
 _log = structlog.get_logger(__name__)
 
@@ -98,17 +95,11 @@ class UploadsResource:
         return web.Response(status=204)
 
     async def _receive(self, request: web.Request, receiving: _Receiving, limits: LimitSettings) -> None:
-        try:
-            while chunk := await asyncio.wait_for(request.content.readany(), SILENCE_S):
-                receiving.take(chunk)
-                _require_size(receiving.size, limits)
-                while len(receiving.held) >= PART_BYTES:
-                    await self._put_part(receiving)
-        except TimeoutError:
-            detail = f"Nothing came for {SILENCE_S:.0f} s, behind {receiving.size} bytes. Send it again."
-            raise Problem(ProblemKind.MALFORMED_REQUEST, detail, status=408) from None
-        except (web.RequestPayloadError, ContentEncodingError) as error:
-            raise Problem(ProblemKind.MALFORMED_REQUEST, f"The body breaks off: {error}.") from error
+        async for chunk in body_chunks(request):
+            receiving.take(chunk)
+            _require_size(receiving.size, limits)
+            while len(receiving.held) >= PART_BYTES:
+                await self._put_part(receiving)
         if receiving.held:
             await self._put_part(receiving)
         if not receiving.size:

@@ -46,7 +46,7 @@ def _detail(entry: Any, model: type[BaseModel]) -> str:
     message = str(entry["msg"]).removeprefix("Value error, ")
     given = entry["input"]
     shown = f"; got {given!r}"[:80] if isinstance(given, str | int | float | bool | None) else ""
-    return message if entry["type"] == "missing" else message + shown
+    return message if entry["type"] == "missing" or "secret" in location else message + shown
 
 
 def known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 
 import structlog
@@ -72,7 +74,7 @@ class EventWriter:
 
     def _submit(self, call: Callable[[], object]) -> Future[None]:
         done: Future[None] = Future()
-        self._calls.put((done, call))
+        self._calls.put((done, partial(copy_context().run, call)))
         return done
 
     def _work(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from stream_infer.errors import RetryableError, ServiceUnavailable, SourceError, TransactionAborted
 from stream_infer.intake.publication import Chunk, Publication, next_checkpoint
@@ -19,6 +20,8 @@ from stream_infer.jobs.status import HinderedRole
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Source, SourceItem
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.tracing import Kind
 
 _LOG = structlog.get_logger(__name__)
 _RETRY_S = 1.0
@@ -87,6 +90,10 @@ class JobsPartition:
     def jobs(self) -> list[Job]:
         return [run.job for run in self._runs.values()]
 
+    def all_runs(self) -> list[Run]:
+        """From any thread."""
+        return list(self._runs.values())
+
     def forget(self, job_id: str) -> None:
         self._runs.pop(job_id, None)
 
@@ -98,7 +105,8 @@ class JobsPartition:
     def read_on(self, run: Run, max_items: int) -> Future[Chunk]:
         """Begins to read at most `max_items` of the source, unless that is under way; done once they are there."""
         if run.reading is None:
-            run.reading = self._readers.submit(self._read, run, max_items)
+            with bound_contextvars(job_id=run.job.job_id), tracing.on_behalf_of(run.job.trace):
+                run.reading = self._readers.submit(self._read, run, max_items)
         return run.reading
 
     def publish(self, run: Run, max_items: int) -> int:
@@ -170,8 +178,11 @@ class JobsPartition:
         return Chunk(items, ended=True)
 
     def _commit(self, run: Run, chunk: Chunk) -> int:
-        records = self._publication.records(run.job, run.checkpoint, chunk, first=run.first, now=self._clock())
-        self._producer.transact(records, {})
+        job, topic = run.job, self._publication.topic(run.job)
+        sending = tracing.messaging("send", "send", topic, len(chunk.items)) | {"stream_infer.job.id": job.job_id}
+        with tracing.span(f"send {topic}", Kind.PRODUCER, sending, parent=job.trace if chunk.items else None):
+            records = self._publication.records(job, run.checkpoint, chunk, first=run.first, now=self._clock())
+            self._producer.transact(records, {})
         run.checkpoint = next_checkpoint(run.checkpoint, chunk)
         run.first, run.failures = False, 0
         self._checkpoints[run.job.job_id] = run.checkpoint

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from stream_infer.headers import item_headers, item_id_of
+from stream_infer.headers import item_headers, item_id_of, trace_headers
 from stream_infer.jobs.checkpoints import Checkpoint, encode_checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, EnqueuingStarted, Event, Exhausted, encode_event
 from stream_infer.jobs.spec import Job
 from stream_infer.ports import SourceItem, Store
-from stream_infer.records import REFERENCE, OutgoingRecord, Payload
+from stream_infer.records import REFERENCE, Headers, OutgoingRecord, Payload
 from stream_infer.topics import Topics
 
 
@@ -49,8 +49,8 @@ class Publication:
 
     def records(self, job: Job, before: Checkpoint, chunk: Chunk, *, first: bool, now: float) -> list[OutgoingRecord]:
         """All records of one transaction; the chunk's items are `fitted`. `now` in seconds since the epoch."""
-        topic = self._topics.api(job.api).items
-        items = [self._item(topic, job, before.enqueued + n, item) for n, item in enumerate(chunk.items)]
+        topic, trace = self.topic(job), trace_headers(job.trace)
+        items = [self._item(topic, job, before.enqueued + n, item, trace) for n, item in enumerate(chunk.items)]
         checkpoint = encode_checkpoint(next_checkpoint(before, chunk))
         events: list[Event] = [EnqueuingStarted(job_id=job.job_id, at=now)] if first else []
         if chunk.items:
@@ -61,10 +61,14 @@ class Publication:
         said = [self.event(event) for event in events]
         return [*items, OutgoingRecord(self._topics.checkpoints, key, checkpoint), *said]
 
+    def topic(self, job: Job) -> str:
+        """That of its items."""
+        return self._topics.api(job.api).items
+
     def event(self, event: Event) -> OutgoingRecord:
         return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event))
 
-    def _item(self, topic: str, job: Job, ordinal: int, item: SourceItem) -> OutgoingRecord:
+    def _item(self, topic: str, job: Job, ordinal: int, item: SourceItem, trace: Headers) -> OutgoingRecord:
         headers = item_headers(
             content_type=item.payload.content_type,
             job_id=job.job_id,
@@ -72,7 +76,7 @@ class Publication:
             custom_id=item.custom_id,
             source=item.source,
         )
-        return OutgoingRecord(topic, item.key or _key_of_batch(job, ordinal), item.payload.data, headers)
+        return OutgoingRecord(topic, item.key or _key_of_batch(job, ordinal), item.payload.data, headers + trace)
 
     def fitted(self, job: Job, ordinal: int, item: SourceItem) -> SourceItem:
         """A payload too big for a message is put into the store, and travels as a reference. May block.

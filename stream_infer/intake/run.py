@@ -16,6 +16,7 @@ import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.intake.flow import allowance, flow_policy
+from stream_infer.intake.metrics import UNOBSERVED, IntakeMetrics, IntakeObserver, source_readings
 from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.intake.rates import ApiRate
@@ -30,6 +31,7 @@ from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message
 from stream_infer.settings import MIB, Settings
+from stream_infer.telemetry.exposure import Exposure, nothing_missing
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
 
@@ -54,15 +56,25 @@ def run(
     *,
     stop: threading.Event,
     on_ready: Callable[[], None],
+    exposure: Exposure | None = None,
 ) -> None:
-    """Publishes jobs until `stop`. Raises TopicMismatch or ServiceUnavailable."""
+    """Publishes jobs until `stop`. `exposure` shows the intake's numbers and what it lacks.
+
+    Raises TopicMismatch or ServiceUnavailable.
+    """
     check_topics(settings)
+    exposure, apis = exposure or Exposure(), [api.name for api in settings.apis]
+    metrics = IntakeMetrics(apis)
     topics = Topics(settings.kafka.topic_prefix)
     status = CompactedView(settings.kafka, topics.status, decode_status, key_of=attrgetter("job_id"))
     status.start()
-    intake = Intake(settings, Publication(topics, store, settings.limits.payload_bytes), open_source, status)
+    publication = Publication(topics, store, settings.limits.payload_bytes)
+    intake = Intake(settings, publication, open_source, status, metrics)
+    exposure.show(metrics.readings)
+    exposure.show(lambda: source_readings(intake.partitions(), apis))
     consumer = GroupConsumer(settings.kafka, topics.intake_group, topics.intake_group, intake, from_start=True)
     consumer.subscribe([topics.jobs])
+    exposure.missing = nothing_missing
     on_ready()
     try:
         with job_log(settings.kafka, "intake"):
@@ -87,8 +99,14 @@ class Intake:
     """Takes turns among all jobs of the partitions it owns, one transaction a turn."""
 
     def __init__(
-        self, settings: Settings, publication: Publication, open_source: OpenSource, status: StatusView
+        self,
+        settings: Settings,
+        publication: Publication,
+        open_source: OpenSource,
+        status: StatusView,
+        observer: IntakeObserver = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._publication = publication
         self._open_source = open_source
@@ -98,6 +116,10 @@ class Intake:
         self._fenced: dict[int, list[Job]] = {}
         self._readers = DaemonPool(_READERS, "source")
         self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
+
+    def partitions(self) -> list[JobsPartition]:
+        """Those that are ours; from any thread."""
+        return list(self._partitions.values())
 
     def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         published = 0
@@ -139,7 +161,9 @@ class Intake:
                 break
             if turn.reading.done() and turn.partition is self._partitions.get(turn.number):
                 with self._noting_fencing(turn.number, turn.partition):
-                    published += turn.partition.publish(turn.run, turn.allowed)
+                    count = turn.partition.publish(turn.run, turn.allowed)
+                    self._observer.published(turn.run.job.api, count)
+                    published += count
         return published
 
     def _turns(self) -> list[_Turn]:

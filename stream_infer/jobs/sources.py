@@ -107,6 +107,14 @@ class ParquetFile(SpecPart):
     columns: list[str] | None = Field(default=None, min_length=1)
 
 
+class TarFile(SpecPart):
+    """Each regular file in the archive at `uri` that matches one of `includes` and none of `excludes`: its bytes."""
+
+    uri: str
+    includes: list[str] = Field(default_factory=list)
+    excludes: list[str] = Field(default_factory=list)
+
+
 class PlacedSources(SpecPart):
     """The sources that lie somewhere, one field each: a job's spec and what is kept of it have the same."""
 
@@ -118,11 +126,12 @@ class PlacedSources(SpecPart):
     manifest: Manifest | None = None
     csv: CsvFile | None = None
     parquet: ParquetFile | None = None
+    tar: TarFile | None = None
 
     @property
     def file_uri(self) -> str | None:
         """Of the one file that the source is or begins with; None where it is of another kind."""
-        file = self.jsonl or self.manifest or self.csv or self.parquet
+        file = self.jsonl or self.manifest or self.csv or self.parquet or self.tar
         return None if file is None else file.uri
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -59,7 +59,7 @@ class LagReader:
             self._partitions = self._look_up(self._admin)
         self._readings += 1
         where = self._kafka.bootstrap
-        places = self._places(self._admin)
+        places = places_of(self._admin, self._group, self._partitions, where)
         unplaced = [one for one in self._partitions if one not in places]
         places |= first_offsets(self._admin, unplaced, where)
         ends = end_offsets(self._admin, self._partitions, where)
@@ -75,20 +75,21 @@ class LagReader:
         along = self._topics.along(leading, counts)
         return [one for leader in leading for one in (leader, *along[leader])]
 
-    def _places(self, admin: AdminClient) -> dict[Partition, int]:
-        """A partition where the group has none is left out."""
-        asked = [TopicPartition(topic, number) for topic, number in self._partitions]
-        if not asked:
-            return {}
-        request = [ConsumerGroupTopicPartitions(self._group, asked)]
-        try:
-            [future] = admin.list_consumer_group_offsets(request, request_timeout=_TIMEOUT_S).values()
-            found = future.result(2 * _TIMEOUT_S).topic_partitions
-        except TimeoutError:
-            raise ServiceUnavailable(f"asking for the offsets of group {self._group}: no answer") from None
-        except KafkaException as error:
-            raise translate(error, f"reading the offsets of group {self._group}", self._kafka.bootstrap) from error
-        for place in found:
-            if place.error is not None:
-                raise translate(place.error, f"reading the offsets of group {self._group}", self._kafka.bootstrap)
-        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+def places_of(admin: AdminClient, group: str, partitions: Sequence[Partition], where: str) -> dict[Partition, int]:
+    """A partition where the group has none is left out. Raises ServiceUnavailable or StreamInferError."""
+    asked = [TopicPartition(topic, number) for topic, number in partitions]
+    if not asked:
+        return {}
+    request = [ConsumerGroupTopicPartitions(group, asked)]
+    try:
+        [future] = admin.list_consumer_group_offsets(request, request_timeout=_TIMEOUT_S).values()
+        found = future.result(2 * _TIMEOUT_S).topic_partitions
+    except TimeoutError:
+        raise ServiceUnavailable(f"asking for the offsets of group {group}: no answer") from None
+    except KafkaException as error:
+        raise translate(error, f"reading the offsets of group {group}", where) from error
+    for place in found:
+        if place.error is not None:
+            raise translate(place.error, f"reading the offsets of group {group}", where)
+    return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}

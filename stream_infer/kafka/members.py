@@ -28,12 +28,19 @@ class GroupMembers:
         """
         if self._admin is None:
             self._admin = AdminClient(client_config(self._kafka, "members"))
-        found: dict[str, list[str]] = {}
-        for group, future in self._admin.describe_consumer_groups(list(groups), request_timeout=_TIMEOUT_S).items():
-            try:
-                found[group] = [member.client_id for member in future.result().members]
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                    raise translate(error, f"describing group {group}", self._kafka.bootstrap) from error
-                found[group] = []
-        return found
+        return member_ids(self._admin, groups, self._kafka.bootstrap)
+
+
+def member_ids(admin: AdminClient, groups: Sequence[str], where: str) -> dict[str, list[str]]:
+    """As GroupMembers.client_ids."""
+    if not groups:
+        return {}
+    found: dict[str, list[str]] = {}
+    for group, future in admin.describe_consumer_groups(list(groups), request_timeout=_TIMEOUT_S).items():
+        try:
+            found[group] = [member.client_id for member in future.result().members]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise translate(error, f"describing group {group}", where) from error
+            found[group] = []
+    return found

@@ -213,6 +213,17 @@ class TransactionalProducer:
         self._calls.close(0)
 
 
+def start_producer(kafka: KafkaSettings, transactional_id: str) -> TransactionalProducer:
+    """Fences every earlier producer of this id. Raises ServiceUnavailable or Fenced, and leaves nothing behind then."""
+    producer = TransactionalProducer(kafka, transactional_id)
+    try:
+        producer.initialise()
+    except BaseException:
+        producer.close()
+        raise
+    return producer
+
+
 def discard(producer: Producer) -> None:
     """Forgets what it holds, and its threads end. Never raises."""
     # Measured: without the purge `close` waits for ever for a broker that is gone. It aborts an open transaction, and

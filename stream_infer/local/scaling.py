@@ -6,7 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from stream_infer.jobs.status import HinderedRole, JobStatus
+from stream_infer.jobs.demand import JobDemand
 
 # A worker that is behind for less than that is not short of others: it may be loading, or have got a burst.
 _PRESSED_S = 3.0
@@ -30,22 +30,6 @@ class ScalingPolicy:
     @property
     def is_fixed(self) -> bool:
         return self.least == self.most
-
-
-@dataclass(frozen=True, slots=True)
-class JobDemand:
-    """A job that has work. `workers`: how many it wants, if it says so. `waiting`: items published and not ended."""
-
-    workers: int | None
-    waiting: int
-    exhausted: bool
-    is_halted: bool = False
-
-    @property
-    def wanted(self) -> int:
-        """No more than it has items, once all of them are published."""
-        wanted = self.workers or 1
-        return max(1, min(wanted, self.waiting)) if self.exhausted else wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +120,6 @@ def _needed_by_lag(policy: ScalingPolicy, scale: Scale, demand: Demand) -> int:
         return min(scale.workers, most)
     each = demand.rate / demand.serving
     return min(math.ceil(left / (each * policy.behind_s)), most)
-
-
-def job_demand(status: JobStatus) -> JobDemand | None:
-    """None where there is nothing for a worker: also where its source cannot be read, and has given nothing."""
-    gives_nothing = HinderedRole.INTAKE in status.hindrances and status.counts.waiting <= 0
-    if not status.has_work or gives_nothing:
-        return None
-    return JobDemand(
-        workers=status.workers,
-        waiting=max(0, status.counts.waiting),
-        exhausted=status.exhausted,
-        is_halted=HinderedRole.WORKER in status.hindrances,
-    )
 
 
 @dataclass(slots=True)

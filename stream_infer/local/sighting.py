@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from stream_infer.jobs.demand import JobDemand, job_demand
 from stream_infer.jobs.status import JobStatus, State
 from stream_infer.kafka.lag import Standing
-from stream_infer.local.scaling import JobDemand, Lag, job_demand
+from stream_infer.local.scaling import Lag
 
 # A job that has ended is told of for so long: it may have come and gone between two looks.
 _TOLD_OF_S = 60.0

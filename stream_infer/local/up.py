@@ -24,6 +24,7 @@ from stream_infer.local.running_broker import broker_dir
 from stream_infer.local.scaling_task import scaling, scaling_policies, sightings_pipe
 from stream_infer.local.supervision import RoleKind, RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
+from stream_infer.local.targets import SETTING, announced, choose_addresses, targets_file, targets_of
 from stream_infer.settings import Settings
 
 KAFKA = "kafka"
@@ -55,12 +56,14 @@ class UpOptions:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where everything is. `pids` holds each role's by its name, and Kafka's where it is ours."""
+    """Where everything is. `pids` holds each role's by its name, and Kafka's where it is ours; `targets` is the file
+    that tells Prometheus of all of them."""
 
     gateway: str
     store: str
     bootstrap_servers: str
     apis: list[str]
+    targets: str
     pids: dict[str, int]
 
     def write(self, file: Path) -> None:
@@ -109,13 +112,15 @@ async def _supervise(
     specs = role_specs(options.program, options.role_options, settings.apis, options.workers)
     policies = scaling_policies(settings, options.workers)
     sightings = sightings_pipe()
-    supervisor = Supervisor(specs, _launcher(settings, options, lock, sightings.writing), report)
+    addresses, targets = choose_addresses(settings, specs), targets_file(settings.state_dir.absolute())
+    supervisor = Supervisor(specs, _launcher(settings, options, lock, sightings.writing, addresses), report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
-        gateway=f"http://{settings.gateway.listen}",
+        gateway=f"{settings.gateway.scheme}://{settings.gateway.listen}",
         store=settings.store,
         bootstrap_servers=settings.kafka.bootstrap,
         apis=[api.name for api in settings.apis],
+        targets=str(targets),
         pids={KAFKA: broker.pid} if broker is not None else {},
     )
     all_ended = asyncio.Event()
@@ -123,16 +128,22 @@ async def _supervise(
     if broker is not None:
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
-        async with scaling(policies, sightings, supervisor, report, stop):
-            await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
+        with announced(targets_of(specs, addresses), targets):
+            async with scaling(policies, sightings, supervisor, report, stop):
+                await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
         all_ended.set()
         if keeper is not None:
             await keeper
 
 
-def _launcher(settings: Settings, options: UpOptions, lock: DataLock, sightings: int) -> Launch:
-    """Starts roles, each with the lock in its hands until it is really dead, and the lookout with where it tells."""
+def _launcher(
+    settings: Settings, options: UpOptions, lock: DataLock, sightings: int, addresses: Mapping[str, str]
+) -> Launch:
+    """Starts roles, each with the lock in its hands until it is really dead, and the lookout with where it tells.
+
+    `addresses`: where each shows its numbers.
+    """
     environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
 
     async def launch(spec: RoleSpec, on_line: OnLine) -> LeashedRole:
@@ -140,7 +151,8 @@ def _launcher(settings: Settings, options: UpOptions, lock: DataLock, sightings:
         if spec.kind is RoleKind.LOOKOUT:
             fds.append(sightings)
             spec = replace(spec, command=(*spec.command, "--to-fd", str(sightings)))
-        return await LeashedRole.launch(spec, on_line, environment=environment, keep_fds=fds)
+        own = {SETTING: addresses[spec.name]} if spec.name in addresses else {}
+        return await LeashedRole.launch(spec, on_line, environment={**environment, **own}, keep_fds=fds)
 
     return launch
 
@@ -223,7 +235,7 @@ def _check_gateway_port(listen: str) -> None:
             f"gateway.listen is {listen}, any free port, which nobody could know in advance and which would change "
             "with each restart of the gateway; under `up` set gateway.listen to a port, such as 127.0.0.1:8080"
         )
-    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104
+    if host in ("127.0.0.1", "localhost", "0.0.0.0") and not is_free(int(port), host):  # noqa: S104  # nosec B104
         raise ConfigError(
             f"the gateway cannot listen on {listen}: something else does. Stop it, or set gateway.listen to another"
         )

@@ -22,6 +22,8 @@ from stream_infer.realtime.heads import Heads
 from stream_infer.realtime.messages import Asker, Reply, Request, problem_reply
 
 _HEAD_BYTES = 64 * 1024
+# A body that is larger than what comes with its head is read only once it is known that it is wanted.
+_UNASKED_BYTES = 64 * 1024
 # Requests that are sent before the last one is answered are rare; this many are read ahead.
 _PIPELINED = 4
 _LINGER_S = 1.0
@@ -41,6 +43,10 @@ class ConnectionLimits:
 
 class Answers(Protocol):
     """What answers requests: see `answering.py`."""
+
+    def refusal(self, head: Request, length: int | None) -> Problem | None:
+        """Why the body of such a request, of so many bytes (None: nobody knows), need not come. Must not block."""
+        ...
 
     def answer(self, request: Request, asker: Asker) -> int: ...
 
@@ -69,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._unwanted: Problem | None = None
         self._whole: Request | None = None
         # Those that are read: the one that is being answered, and what came after it.
         self._is_busy = False
@@ -119,6 +126,8 @@ class Connection(asyncio.BufferedProtocol):
             if self._is_in_head and self._head_bytes > _HEAD_BYTES:
                 detail = f"The request's line and headers have more than {_HEAD_BYTES} bytes."
                 self._refuse(Problem(ProblemKind.HEADERS_TOO_LARGE, detail))
+            elif self._unwanted is not None:
+                self._refuse(self._unwanted)
             elif self._body_bytes > self._limits.body_bytes:
                 detail = f"The body is over limits.request_bytes ({self._limits.body_bytes} bytes)."
                 self._refuse(Problem(ProblemKind.TOO_LARGE, f"{detail} Refer to a large payload by its address."))
@@ -154,22 +163,28 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head, self._head_bytes = False, 0
+        length = None
         if b"content-length" in self._headers:
             length = int(self._headers[b"content-length"])
             if length > self._limits.body_bytes:
                 self._body_bytes = length  # none of it is read
+                return
+        if b"transfer-encoding" in self._headers or (length or 0) > _UNASKED_BYTES:
+            head = Request(self._parser.get_method(), self._target, self._headers, b"")
+            self._unwanted = self._answers.refusal(head, length)
+            if self._unwanted is not None:
                 return
         if b"expect" in self._headers and not self._is_busy:
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes <= self._limits.body_bytes:
+        if self._body_bytes <= self._limits.body_bytes and self._unwanted is None:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         self._is_reading, self._is_in_head = False, True
-        if self._body_bytes > self._limits.body_bytes:
+        if self._body_bytes > self._limits.body_bytes or self._unwanted is not None:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []

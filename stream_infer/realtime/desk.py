@@ -23,6 +23,7 @@ from stream_infer.engine.task import AlikeAnswers, AlikeTasks, Answer, Task
 from stream_infer.http.problems import Problem
 from stream_infer.realtime import replies
 from stream_infer.realtime.messages import Asker, Reply, problem_reply
+from stream_infer.realtime.metrics import UNOBSERVED, DeskObserver
 from stream_infer.records import Failure, Payload
 
 _LOG = structlog.get_logger(__name__)
@@ -45,18 +46,29 @@ class _Waiting(NamedTuple):
     timeout_s: float
     size: int
 
+    @property
+    def came(self) -> float:
+        """In the loop's seconds."""
+        return self.deadline - self.timeout_s
+
 
 class Desk:
     """Made in the event loop. `on_change` is told when the engine's state changes; what it raises, or what an engine
     raises that should raise nothing, is in `fault`, and then the desk stands still. `askers`: whoever might ask."""
 
     def __init__(
-        self, engine: Engine, bounds: Bounds, on_change: Callable[[State], None], askers: Sized | None = None
+        self,
+        engine: Engine,
+        bounds: Bounds,
+        on_change: Callable[[State], None],
+        askers: Sized | None = None,
+        observer: DeskObserver = UNOBSERVED,
     ) -> None:
         self._engine = engine
         self._bounds = bounds
         self._on_change = on_change
         self._askers = askers
+        self._observer = observer
         self._loop = asyncio.get_running_loop()
         self.fault: asyncio.Future[None] = self._loop.create_future()
         self._tokens = itertools.count(1)
@@ -144,6 +156,7 @@ class Desk:
         waiting = self._waiting.pop(token, None)
         if waiting is not None:
             self._bytes -= waiting.size
+            self._observer.answered(reply.status, 1, self._loop.time() - waiting.came)
             waiting.asker.reply(reply)
 
     def leave(self, token: int) -> None:
@@ -234,18 +247,28 @@ class Desk:
 
     def _deliver(self, answer: Answer | AlikeAnswers) -> None:
         if isinstance(answer, AlikeAnswers):
-            content_type = answer.content_type
-            for token, value in zip(answer.tokens, answer.values, strict=True):
-                waiting = self._waiting.pop(token, None)
-                if waiting is not None:
-                    self._bytes -= waiting.size
-                    waiting.asker.reply(Reply(200, content_type, value))
+            self._deliver_alike(answer)
             return
         token, outcome = answer
         if isinstance(outcome, Failure):
             self._deny(token, outcome)
         else:
             self.answer(token, replies.output_reply(*outcome))
+
+    def _deliver_alike(self, answers: AlikeAnswers) -> None:
+        tokens, values, content_type = answers
+        first: _Waiting | None = None
+        gone = 0
+        for token, value in zip(tokens, values, strict=True):
+            waiting = self._waiting.pop(token, None)
+            if waiting is None:
+                gone += 1
+                continue
+            first = first or waiting
+            self._bytes -= waiting.size
+            waiting.asker.reply(Reply(200, content_type, value))
+        if first is not None:
+            self._observer.answered(200, len(tokens) - gone, self._loop.time() - first.came)
 
     def _deny(self, token: int, failure: Failure) -> None:
         # Of what is the client's own to mend the client alone is told.

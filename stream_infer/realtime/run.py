@@ -14,17 +14,24 @@ import structlog
 from stream_infer.engine.configured import engine_policy
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.keeper import State
-from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import ConfigError, PredictorUnavailable
-from stream_infer.http.address import Address, listen_address
+from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
+from stream_infer.http.guards import Guards
+from stream_infer.http.keys_file import open_keys
 from stream_infer.ports import Fetcher
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.realtime import replies
 from stream_infer.realtime.answering import Answering, Terms
 from stream_infer.realtime.connection import Connection, ConnectionLimits
 from stream_infer.realtime.desk import Bounds, Desk
+from stream_infer.realtime.metrics import RealtimeMetrics
 from stream_infer.realtime.server import Server
+from stream_infer.realtime.traces import TracedAnswers
 from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
+from stream_infer.telemetry.exposure import Exposure
+from stream_infer.telemetry.logs import echo_predictor
 
 _LOG = structlog.get_logger(__name__)
 SETTING = "apis[].realtime.listen"
@@ -46,18 +53,24 @@ def run(
     on_unavailable: Callable[[PredictorUnavailable], None],
     replica: int = 0,
     on_listening: Callable[[str], None] | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Serves `api` until `stop`; call it in the process's main thread, or one that lives as long.
 
     `on_listening` is told the URL, with the port that `:0` became; `on_ready` is called once, when the predictor
     serves. `on_unavailable` is told when it cannot be loaded at the start; it may raise that, or return: it is tried
-    again. Raises ConfigError: no realtime is set for the API, or it cannot listen there.
+    again. `exposure` is what `/metrics` shows. Raises ConfigError: no realtime is set for the API, or it cannot listen
+    there, or may not without keys.
     """
     if api.realtime is None:
         raise ConfigError(f"API {api.name} answers no requests: set realtime for it, `realtime: {{}}` at the least")
     address = listen_address(api.realtime.listen_of(replica), SETTING)
-    engine = Engine(predictor, engine_policy(api.batching), on_line=write_to_stderr)
-    role = _Role(settings, api, api.realtime, fetcher, address, engine)
+    guards = Guards(open_keys(settings.gateway))
+    require_keys_beyond_loopback(address, guards.number_of_keys)
+    exposure, metrics = exposure or Exposure(), EngineMetrics(api.name)
+    engine = Engine(predictor, engine_policy(api.batching), on_line=echo_predictor, observer=metrics)
+    show_engine(exposure, metrics, engine)
+    role = _Role(settings, api, api.realtime, fetcher, address, engine, guards, exposure)
     asyncio.run(role.serve(stop, on_ready, on_unavailable, on_listening))
 
 
@@ -70,13 +83,17 @@ class _Role:
         fetcher: Fetcher,
         address: Address,
         engine: Engine,
+        guards: Guards,
+        exposure: Exposure,
     ) -> None:
+        self._exposure = exposure
         self._settings = settings
         self._api = api
         self._realtime = realtime
         self._fetcher = fetcher
         self._address = address
         self._engine = engine
+        self._guards = guards
 
     async def serve(
         self,
@@ -89,17 +106,24 @@ class _Role:
         note = _Notes(self._engine, on_ready, on_unavailable)
         connections: set[Connection] = set()
         bounds = Bounds(realtime.max_in_flight, realtime.max_in_flight_bytes)
-        desk = Desk(self._engine, bounds, note, connections)
+        metrics = RealtimeMetrics(self._api.name, bounds.items)
+        desk = Desk(self._engine, bounds, note, connections, metrics)
+        metrics.in_flight, metrics.connections = lambda: desk.in_flight, lambda: len(connections)
+        self._exposure.show(metrics.readings)
+        self._exposure.missing = lambda: _missing(desk)
         terms = Terms(
             self._api.name,
             realtime.timeout,
             self._settings.fetch.concurrency,
             shows_requests=self._api.predictor.sees_requests,
+            keys=self._guards.keys,
+            names=self._settings.gateway.names,
         )
-        answering = Answering(terms, desk, self._fetcher)
-        server = Server(answering, ConnectionLimits(self._settings.limits.request_bytes), connections)
+        answering = Answering(terms, desk, self._fetcher, self._exposure, metrics)
+        answers = TracedAnswers(answering, self._api.name) if tracing.is_on() else answering
+        server = Server(answers, ConnectionLimits(self._settings.limits.request_bytes), connections)
         try:
-            async with server.listening(self._address) as url:
+            async with self._guards.watched(), server.listening(self._address) as url:
                 _LOG.info("listening", url=url, api=self._api.name)
                 if on_listening is not None:
                     on_listening(url)
@@ -143,6 +167,12 @@ class _Role:
             if not server.is_open:
                 break
             await asyncio.sleep(_LOOK_S)
+
+
+def _missing(desk: Desk) -> list[str]:
+    """From any thread."""
+    unreadiness = desk.unreadiness
+    return [] if unreadiness is None else [unreadiness.document.detail]
 
 
 class _Notes:

@@ -66,7 +66,7 @@ class Backlog:
         self._at_end = False
 
     def see(self, job_id: str, offset: int, status: JobStatus | None, now: float) -> None:
-        """The record at `offset`; None is a tombstone, or a status that nobody can read."""
+        """The record at `offset`; None is a tombstone."""
         self._move(offset + 1, now)
         self._at_end = False
         step = None if status is None else step_of(status)
@@ -77,6 +77,14 @@ class Backlog:
             task = Task(offset, step, status)
             if self._done.get(job_id) != task.name:
                 self._tasks[job_id] = task
+
+    def pass_over(self, offset: int, now: float) -> None:
+        """The record at `offset` is one that nobody can read: what its job has asked for stands.
+
+        Taken for a tombstone, a stranger's garbage under a job's key left the job in FINALIZING for ever.
+        """
+        self._move(offset + 1, now)
+        self._at_end = False
 
     def end(self, offset: int, now: float) -> None:
         """Everything below `offset` has been read."""

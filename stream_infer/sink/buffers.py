@@ -74,6 +74,11 @@ class PartitionBuffer:
         return self._moved_at + age - now
 
     @property
+    def since(self) -> float | None:
+        """When the first of what is not closed came, in the seconds that were passed in; None: there is nothing."""
+        return self._moved_at if self.has_moved else None
+
+    @property
     def has_moved(self) -> bool:
         return self._position is not None and self._position > (self._committed or 0)
 

@@ -13,7 +13,7 @@ from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition
 from stream_infer.kafka.messages import Polled
-from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import Settings
@@ -21,8 +21,8 @@ from stream_infer.sink.attempts import Attempt
 from stream_infer.sink.backlog import Backlog
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.lanes import Lanes
+from stream_infer.sink.observer import UNOBSERVED, SinkObserver
 from stream_infer.sink.outputs import Outputs
-from stream_infer.sink.producers import start_producer
 from stream_infer.sink.steps import Steps
 from stream_infer.topics import Topics
 
@@ -74,8 +74,16 @@ class Owned:
 class Finalizer:
     """A task of the sink's process, with a group and a producer of its own. One thread calls `run`."""
 
-    def __init__(self, settings: Settings, store: Store, transactional_id: str, outputs: Outputs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        transactional_id: str,
+        outputs: Outputs,
+        observer: SinkObserver = UNOBSERVED,
+    ) -> None:
         self._settings = settings
+        self._observer = observer
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
@@ -95,6 +103,10 @@ class Finalizer:
             self._serve(stop, on_ready)
         finally:
             self._lanes.close()
+
+    def attempts(self) -> list[Attempt]:
+        """The steps that are being taken; from any thread."""
+        return list(self._owned.attempts)
 
     def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         kafka = self._settings.kafka
@@ -136,8 +148,7 @@ class Finalizer:
             if isinstance(record, EndOfPartition):
                 backlog.end(record.offset, now)
             else:
-                job_id = (record.key or b"").decode(errors="replace")
-                backlog.see(job_id, record.offset, _status(record), now)
+                _see(backlog, record, now)
         self._owned.drop_stale()
 
     def _settle(self) -> None:
@@ -195,6 +206,7 @@ class Finalizer:
         producer.transact(attempt.records(), {attempt.partition: position}, membership)
         backlog.finished(task, time.monotonic())
         self._owned.attempts.remove(attempt)
+        self._observer.step_done(task.step)
         log.info("step_done", step=task.step.value, job_id=task.status.job_id, generation=task.status.generation)
 
     def _say_why(self) -> None:
@@ -237,14 +249,21 @@ class Finalizer:
                 self._producer.close()
 
 
-def _status(message: Message) -> JobStatus | None:
-    if message.value is None:
-        return None
+def _see(backlog: Backlog, message: Message, now: float) -> None:
     try:
-        status = decode_status(message.value)
-        if status.job_id.encode() != message.key:
-            raise ValueError(f"it speaks of {status.job_id!r}")
-        return status
+        status = _status(message)
     except ValueError as error:
         log.warning("status_unreadable", topic=message.topic, offset=message.offset, error=str(error))
+        backlog.pass_over(message.offset, now)
+    else:
+        backlog.see((message.key or b"").decode(errors="replace"), message.offset, status, now)
+
+
+def _status(message: Message) -> JobStatus | None:
+    """None: a tombstone. Raises ValueError."""
+    if message.value is None:
         return None
+    status = decode_status(message.value)
+    if status.job_id.encode() != message.key:
+        raise ValueError(f"it speaks of {status.job_id!r}")
+    return status

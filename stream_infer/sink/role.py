@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 import structlog
@@ -17,9 +17,11 @@ from stream_infer.sink.awaited import awaited_jobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.finalizer import Finalizer
 from stream_infer.sink.lines import Lines
+from stream_infer.sink.metrics import SinkMetrics, held_readings, step_readings
 from stream_infer.sink.outputs import OpenOutput, Outputs, no_outputs
 from stream_infer.sink.writer import Writer
 from stream_infer.slots import hold_slot
+from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.job_logs import job_log
 
 log = structlog.get_logger(__name__)
@@ -55,15 +57,19 @@ def run(
     *,
     open_output: OpenOutput = no_outputs,
     formats: Formats = MappingProxyType({}),
+    exposure: Exposure | None = None,
 ) -> None:
     """Sinks and finalizes until `stop`; `on_ready` once both parts serve. The error of either ends both.
 
     A store that cannot be reached, or refuses the credentials, is told and waited for. `open_output` opens the other
-    places that jobs may have objects assembled in; `formats` are those beside `lines`. Raises ConfigError (no API),
-    ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
+    places that jobs may have objects assembled in; `formats` are those beside `lines`. `exposure` shows the sink's
+    numbers and what it lacks. Raises ConfigError (no API), ServiceUnavailable (Kafka, at the start), TopicMismatch or
+    Fenced.
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
+    exposure, metrics = exposure or Exposure(), SinkMetrics()
+    exposure.missing = lambda: ["The store has not answered yet."]
     if not _wait_for_store(store, stop):
         return
     prefix, cluster = settings.kafka.topic_prefix, cluster_id(settings.kafka)
@@ -71,12 +77,23 @@ def run(
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.
         name = f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}"
-        finalizer = Finalizer(settings, store, name, Outputs(settings, store, open_output, formats))
+        outputs = Outputs(settings, store, open_output, formats)
+        finalizer = Finalizer(settings, store, name, outputs, metrics)
         with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
-            writer = Writer(settings, store, lines, slot.name, awaited, formats)
-            _supervise([Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)], stop, on_ready)
+            writer = Writer(settings, store, lines, slot.name, awaited, formats, metrics)
+            parts = [Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)]
+            exposure.missing = lambda: _missing(parts)
+            exposure.show(metrics.readings)
+            exposure.show(lambda: held_readings(writer.held))
+            exposure.show(lambda: step_readings(finalizer.attempts()))
+            _supervise(parts, stop, on_ready)
     finally:
         slot.release()
+
+
+def _missing(parts: Sequence[Part]) -> list[str]:
+    names = [part.name.removeprefix("sink-") for part in parts if not part.ready.is_set()]
+    return [f"Its {name} has no share of its group yet." for name in names]
 
 
 def _wait_for_store(store: Store, stop: threading.Event) -> bool:

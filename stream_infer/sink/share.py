@@ -37,6 +37,12 @@ class Share:
         return self.buffer.bytes + (self.upload.plan.bytes if self.upload is not None else 0)
 
     @property
+    def since(self) -> float | None:
+        """When the oldest of what is held came, in monotonic seconds; None: nothing is held."""
+        upload = self.upload
+        return self.buffer.since if upload is None or upload.since is None else upload.since
+
+    @property
     def is_waiting(self) -> bool:
         """For the store."""
         return self.upload is not None or self.settling is not None
@@ -106,3 +112,14 @@ class Shares:
     @property
     def bytes(self) -> int:
         return sum(share.bytes for share in self.owned.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a sink holds, for who looks at it from another thread. Above `budget` bytes nothing is read."""
+
+    shares: Shares
+    budget: int
+
+    def all(self) -> list[Share]:
+        return list(self.shares.owned.values())

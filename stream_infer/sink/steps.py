@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from stream_infer.headers import item_headers
+from structlog.contextvars import bound_contextvars
+
+from stream_infer.headers import item_headers, trace_headers
 from stream_infer.jobs.events import Event, Hindered, HookEnded, HookPublished, encode_event
 from stream_infer.jobs.manifest import Assembled, ManifestRecord
 from stream_infer.jobs.replays import Replays, read_replays
@@ -22,7 +24,9 @@ from stream_infer.sink.backlog import Step, Task
 from stream_infer.sink.hook_word import is_hook_published
 from stream_infer.sink.manifests import Manifests
 from stream_infer.sink.outputs import Outputs
+from stream_infer.telemetry import tracing
 from stream_infer.topics import Topics
+from stream_infer.trace_context import read_context
 
 
 class Steps:
@@ -44,6 +48,15 @@ class Steps:
 
         Raises Abandoned once `cancelled`; ServiceUnavailable or OutputUnavailable where it is to be tried again.
         """
+        status = task.status
+        attributes = {"stream_infer.job.id": status.job_id, "stream_infer.api": status.api}
+        with (
+            bound_contextvars(job_id=status.job_id, generation=status.generation),
+            tracing.span(f"finalize {task.step.value}", attributes=attributes, parent=read_context(status.traceparent)),
+        ):
+            return self._take(task, cancelled, away_since)
+
+    def _take(self, task: Task, cancelled: threading.Event, away_since: float | None) -> list[OutgoingRecord]:
         status = task.status
 
         def check(seconds: float = 0.0) -> None:
@@ -85,7 +98,8 @@ class Steps:
             self._topics.api(status.api).items,
             status.job_id.encode(),
             json.dumps({"job_id": status.job_id, "generation": status.generation}).encode(),
-            item_headers(job_id=status.job_id, generation=status.generation, control=Control.ON_JOB_COMPLETE),
+            item_headers(job_id=status.job_id, generation=status.generation, control=Control.ON_JOB_COMPLETE)
+            + trace_headers(read_context(status.traceparent)),
         )
         event = HookPublished(job_id=status.job_id, at=time.time(), generation=status.generation)
         return [control, self._progress(event)]

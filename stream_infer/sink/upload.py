@@ -13,6 +13,7 @@ from stream_infer.ports import Store
 from stream_infer.records import REFERENCE
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import FlushPlan, Pending, PlannedItems, PlannedObject, Stored
+from stream_infer.telemetry.tracing import NO_SPAN, Kind, Span, part_of
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,24 @@ class Upload:
     what was never committed.
     """
 
-    def __init__(self, plan: FlushPlan, store: Store, pool: DaemonPool) -> None:
+    def __init__(
+        self,
+        plan: FlushPlan,
+        store: Store,
+        pool: DaemonPool,
+        *,
+        began: float = 0.0,
+        since: float | None = None,
+        span: Span = NO_SPAN,
+    ) -> None:
+        """`began`: when its buffers were closed; `since`: when the first of what was in them came. Monotonic.
+
+        `span` is ended with it.
+        """
         self.plan = plan
+        self._span = span
+        self.began = began
+        self.since = since
         self.stored: dict[str, Stored] = {}
         self._store = store
         self._pool = pool
@@ -50,7 +67,7 @@ class Upload:
             self._waiting, self._behind_note = self._behind_note, []
         if now >= self._backoff.not_before:
             for put in self._waiting:
-                self._running[self._pool.submit(_put, self._store, put)] = put
+                self._running[self._pool.submit(_put_traced, self._store, put, self._span)] = put
             self._waiting = []
 
     def take_hindrance(self) -> str | None:
@@ -58,11 +75,17 @@ class Upload:
         said, self._hindrance = self._hindrance, None
         return said
 
+    def committed(self) -> None:
+        """What it has put counts."""
+        self._span.end()
+
     def forget(self) -> None:
         """Stops what has not begun. What is in the store already stays there."""
         for future in self._running:
             future.cancel()
         self._waiting, self._behind_note = [], []
+        self._span.fail("not_committed")
+        self._span.end()
 
     def take_back(self) -> None:
         """Removes from the store what was put, once it is there: for a flush that is known not to be committed.
@@ -90,6 +113,11 @@ class Upload:
             self._hindrance = str(error)
             delay = self._backoff.failed(now)
             log.warning("store_unavailable", key=put.key, error=str(error), retry_in_s=delay)
+
+
+def _put_traced(store: Store, put: _Put, flush: Span) -> Stored:
+    with part_of(flush, "put", Kind.CLIENT, {"stream_infer.object.key": put.key}):
+        return _put(store, put)
 
 
 def _put(store: Store, put: _Put) -> Stored:

@@ -12,7 +12,7 @@ import structlog
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.messages import Polled
-from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.records import EndOfPartition
@@ -22,12 +22,15 @@ from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
-from stream_infer.sink.producers import start_producer
+from stream_infer.sink.observer import UNOBSERVED, SinkObserver
 from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.settling import Settling
-from stream_infer.sink.share import Share, Shares
+from stream_infer.sink.share import Held, Share, Shares
+from stream_infer.sink.traces import FlushTraces
 from stream_infer.sink.upload import Upload
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.tracing import NO_SPAN
 from stream_infer.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -53,8 +56,10 @@ class Writer:
         transactional_id: str,
         awaited: AwaitedJobs,
         formats: Formats = MappingProxyType({}),
+        observer: SinkObserver = UNOBSERVED,
     ) -> None:
         self._settings = settings
+        self._observer = observer
         self._awaited = awaited
         self._formats = formats
         self._policy = settings.sink
@@ -70,8 +75,14 @@ class Writer:
         self._notes = ServedNotes(store, self._pool)
         self._backoff = Backoff()
         self._settling = Settling(self._shares, store, self._pool)
+        self._traces = FlushTraces() if tracing.is_on() else None
         self._consumer: GroupConsumer
         self._producer: TransactionalProducer | None = None
+
+    @property
+    def held(self) -> Held:
+        """What is looked at from another thread."""
+        return Held(self._shares, self._budget)
 
     def run(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         """Blocks until `stop`; `on_ready` once the group has given it its share.
@@ -133,6 +144,8 @@ class Writer:
             else:
                 destination, line = read_line(record, self._outlets[record.topic].kind, self._lines)
                 share.buffer.add(destination, line, now)
+        if self._traces is not None:
+            self._traces.saw(polled)
 
     def _settle(self) -> None:
         if self._producer is None:
@@ -143,26 +156,30 @@ class Writer:
         """Closes what is due, and moves the uploads on."""
         now = time.monotonic()
         for share in self._shares.to_flush(self._policy, now, self._awaited, draining=draining):
-            self._flush(share)
+            self._flush(share, now)
         for share in self._shares.owned.values():
             if share.upload is not None:
                 share.upload.advance(now)
 
-    def _flush(self, share: Share) -> None:
+    def _flush(self, share: Share, now: float) -> None:
         assert share.upload is None
+        since = share.buffer.since
         outlet = self._outlets[share.partition[0]]
         closed, most = share.buffer.close(), self._policy.flush_bytes
         plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
-        share.upload = Upload(plan, self._store, self._pool)
+        span = NO_SPAN if self._traces is None else self._traces.begin(plan)
+        share.upload = Upload(plan, self._store, self._pool, began=now, since=since, span=span)
 
     def _say_why(self) -> None:
         """A job that waits for the store says so in its status."""
         at, jobs = time.time(), self._settings.jobs.partitions
         uploads = [share.upload for share in self._shares.owned.values() if share.upload is not None]
+        kept = [(upload, reason) for upload in uploads if (reason := upload.take_hindrance()) is not None]
+        for _ in kept:
+            self._observer.store_kept_waiting()
         said = [
             record
-            for upload in uploads
-            if (reason := upload.take_hindrance()) is not None
+            for upload, reason in kept
             for record in hindrance_records(upload.plan, reason, self._topics, jobs, at)
         ]
         if said and self._producer is not None:
@@ -199,13 +216,16 @@ class Writer:
             self._producer.transact(records, {up.plan.partition: up.plan.position for up in uploads}, membership)
         except TransactionAborted as error:
             self._wait(error)  # the objects are there; only the commit is made again
+            self._observer.aborted()
             return
         except (Fenced, ServiceUnavailable) as error:
             self._start_over(ready, error)
             return
         self._backoff.worked()
+        self._observer.committed(uploads, time.monotonic())
         for share, upload in zip(ready, uploads, strict=True):
             share.upload = None
+            upload.committed()
             if upload.plan.pending is not None:
                 self._notes.add(upload.plan.pending.key)
             _tell(upload)
@@ -236,6 +256,7 @@ class Writer:
             self._producer.close()
             self._producer = None
         self._instance = new_instance()
+        self._observer.began_anew()
         for share in self._shares.owned.values():
             share.rewind(tried=share in tried)
 

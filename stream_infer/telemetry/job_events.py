@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from stream_infer.jobs.log_lines import FIELD_BYTES, FIELDS_KEPT, LogLine, Scalar, cut
 
 _SAID_ELSEWHERE = frozenset(
-    {"event", "job_id", "item_id", "level", "logger", "timestamp", "role", "slot", "exc_info", "stack_info"}
+    {"event", "job_id", "item_id", "level", "logger", "timestamp", "role", "slot", "exc_info", "stack_info", "span_id"}
 )
 
 

@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import Processor, WrappedLogger
 
 from stream_infer.redaction import redact
+from stream_infer.telemetry import tracing
 from stream_infer.telemetry.noise import NoiseFilter
 
 Style: TypeAlias = Literal["auto", "json", "text"]
@@ -23,6 +24,7 @@ _Event: TypeAlias = MutableMapping[str, Any]
 _CHATTY = ("aiohttp.access", "aiokafka", "botocore", "boto3", "s3transfer", "faust", "mode", "urllib3", "asyncio")
 
 _FIRST = ("timestamp", "level", "role", "slot", "event")
+_PREDICTOR_SAID = "predictor_said"
 
 
 def configure_logs(
@@ -41,6 +43,7 @@ def configure_logs(
     bound = {"role": role} if slot is None else {"role": role, "slot": slot}
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -69,6 +72,32 @@ def configure_logs(
     logging.captureWarnings(capture=True)
 
 
+def echo_predictor(line: str) -> None:
+    """What a predictor has printed, in the process's own log: as an event, or where people read, as it is."""
+    structlog.get_logger("predictor").info(_PREDICTOR_SAID, line=line)
+
+
+def _trace(_logger: WrappedLogger, _method: str, event: _Event) -> _Event:
+    """On whose behalf it is said."""
+    context = tracing.current()
+    if context is not None:
+        event.setdefault("trace_id", context.trace_id)
+        event.setdefault("span_id", context.span_id)
+    return event
+
+
+class _Text:
+    """What predictors print stands as they printed it."""
+
+    def __init__(self, *, colors: bool) -> None:
+        self._render = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)
+
+    def __call__(self, logger: WrappedLogger, method: str, event: _Event) -> str:
+        if event.get("event") == _PREDICTOR_SAID and "line" in event:
+            return str(event["line"])
+        return self._render(logger, method, event)
+
+
 class _Bind:
     """Says of each event whose it is. Not a context variable: threads would start without it."""
 
@@ -94,7 +123,7 @@ def _formatter(shared: list[Processor], out: TextIO) -> logging.Formatter:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             _redacted,
-            structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=0),
+            _Text(colors=out.isatty()),
         ],
     )
 

@@ -13,6 +13,7 @@ SAY_AGAIN_AFTER_S = 30.0
 
 _LIBRDKAFKA = "stream_infer.kafka"
 _AIOKAFKA = "aiokafka"
+_COLLECTOR = "opentelemetry"
 
 # A broker that has just started, or hands a coordinator over, answers so for a moment; the client asks again by itself.
 _PASSING = re.compile(
@@ -31,6 +32,8 @@ _CONNECTION_LOST = {
         r"^Unable (to )?connect|^Unable to update metadata|^Marking the coordinator dead"
         r"|(KafkaConnection|NodeNotReady|RequestTimedOut|CoordinatorNotAvailable)Error"
     ),
+    # Whatever keeps spans from leaving is said again for each batch of them, and the work goes on without.
+    _COLLECTOR: re.compile(""),
 }
 # Whose faults the tracker tells itself, when they end it; where in them it was is nobody's business but theirs.
 _TRACKERS_CLIENTS = frozenset({_AIOKAFKA, "faust", "mode"})
@@ -58,18 +61,22 @@ class NoiseFilter(logging.Filter):
             if _PASSING.search(text):
                 return _lower(record)
             if _CONNECTION_LOST[family].search(text):
-                if not self._is_due(text):
+                if not self._is_due(_COLLECTOR if family == _COLLECTOR else _address_in(text)):
                     return _lower(record)
                 record.msg, record.args = f"{text}; for {SAY_AGAIN_AFTER_S:.0f} s only --debug tells more", ()
         return True
 
-    def _is_due(self, text: str) -> bool:
-        address = _ADDRESS.search(text)
-        key, now = address[0] if address else "", self._now()
+    def _is_due(self, key: str) -> bool:
+        now = self._now()
         if now < self._due.get(key, now):
             return False
         self._due[key] = now + SAY_AGAIN_AFTER_S
         return True
+
+
+def _address_in(text: str) -> str:
+    address = _ADDRESS.search(text)
+    return address[0] if address else ""
 
 
 def _lower(record: logging.LogRecord) -> bool:

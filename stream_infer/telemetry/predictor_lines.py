@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from structlog.contextvars import bound_contextvars
+
 from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
 
 # A line and the word of the call in which it was printed come by two ways, read by two threads; either may be late by
@@ -94,10 +96,11 @@ class PredictorLines:
 
     def __call__(self, line: str) -> None:
         """In the thread that reads the child's output."""
-        self._echo(line)
         jobs, left = self._state
         now = self._clock()
         jobs |= {job for job, at in left.items() if now - at < _APART_S}
+        with bound_contextvars(job_ids=sorted(jobs)):  # not `job_id`: these lines come to the jobs' logs by themselves
+            self._echo(line)
         if jobs:
             self._log.line(jobs, line)
         else:

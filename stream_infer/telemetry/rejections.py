@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 _EVERY_S = 1.0
@@ -18,12 +18,13 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejections:
-    """`count` items of a kind, one of them by name."""
+    """`count` items of a kind, one of them by name, and by its trace where it has one."""
 
     kind: Kind
     count: int
     item_id: str
     message: str
+    trace_id: str | None = None
 
 
 class RejectionDigest:
@@ -33,13 +34,13 @@ class RejectionDigest:
         self._waiting: dict[Kind, Rejections] = {}
         self._said: dict[Kind, float] = {}
 
-    def add(self, kind: Kind, item_id: str, message: str) -> None:
+    def add(self, kind: Kind, item_id: str, message: str, trace_id: str | None = None) -> None:
         """One more item is rejected; the first of those that wait to be said is the example."""
         first = self._waiting.get(kind)
         if first is None:
-            self._waiting[kind] = Rejections(kind, 1, item_id, message)
+            self._waiting[kind] = Rejections(kind, 1, item_id, message, trace_id)
         else:
-            self._waiting[kind] = Rejections(kind, first.count + 1, first.item_id, first.message)
+            self._waiting[kind] = replace(first, count=first.count + 1)
 
     def due(self, now: float, *, at_once: bool = False) -> list[Rejections]:
         """What is to be said now, each kind at most once a second; `at_once`: all of it, at the end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
+import threading
 import warnings
 from typing import Any
 
@@ -12,9 +12,14 @@ with warnings.catch_warnings():
     # Faust's own imports use what newer Pythons deprecate; nothing a reader of our log could mend.
     warnings.simplefilter("ignore")
     import faust
+    from aiokafka.abc import AbstractTokenProvider
+    from aiokafka.errors import KafkaConnectionError
     from faust.types.auth import CredentialsT
 
-from stream_infer.settings import SecuritySettings, Settings
+from stream_infer.errors import ServiceUnavailable
+from stream_infer.kafka.security import Tokens, tls_context
+from stream_infer.security_settings import OAuthSettings, SecuritySettings
+from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from stream_infer.tracker.assignment import assignor_for
 
@@ -101,17 +106,43 @@ def leave_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
 
 def credentials(security: SecuritySettings) -> CredentialsT | None:
-    """The settings that librdkafka gets in kafka/client.py, in Faust's words. None: plain text."""
-    secure = security.protocol.endswith("SSL")
-    context = ssl.create_default_context(cafile=security.ca_file) if secure else None
-    if security.protocol.startswith("SASL"):
+    """What kafka/security.py tells librdkafka, in Faust's words. None: plain text. Raises ConfigError."""
+    context = tls_context(security)
+    if security.oauth is not None and security.sasl_mechanism == "OAUTHBEARER":
+        return faust.OAuthCredentials(oauth_cb=_Tokens(security.oauth), ssl_context=context)
+    if security.sasl_mechanism is not None:
         return faust.SASLCredentials(
             username=security.username,
             password=security.password,
-            mechanism=security.sasl_mechanism or "PLAIN",
+            mechanism=security.sasl_mechanism,
             ssl_context=context,
         )
-    return faust.SSLCredentials(context=context) if context is not None else None
+    return None if context is None else faust.SSLCredentials(context=context)
+
+
+class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # published without types
+    """Tokens for aiokafka, which asks whenever it connects. Its two loops may ask at the same time."""
+
+    def __init__(self, oauth: OAuthSettings) -> None:
+        self._tokens = Tokens(oauth)
+        self._extensions = dict(oauth.extensions)
+        self._asking = threading.Lock()
+
+    async def token(self) -> str:
+        """Raises KafkaConnectionError, and nothing else: aiokafka takes that for a broker that is away, and tries
+        again. Any other error would end the task that follows the brokers' metadata, which nobody starts again (0.14).
+        """
+        try:
+            return await asyncio.to_thread(self._current)
+        except ServiceUnavailable as error:
+            raise KafkaConnectionError(str(error)) from error
+
+    def extensions(self) -> dict[str, str]:
+        return self._extensions
+
+    def _current(self) -> str:
+        with self._asking:
+            return self._tokens.current()
 
 
 def raw_topic(app: TrackerApp, name: str) -> Any:

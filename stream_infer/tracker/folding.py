@@ -12,9 +12,12 @@ from stream_infer.jobs.events import TimeoutReached, decode_event, encode_event
 from stream_infer.jobs.status import JobStatus, State, decode_status, encode_status
 from stream_infer.kafka.views import read_compacted
 from stream_infer.settings import Settings
+from stream_infer.telemetry import tracing
 from stream_infer.topics import Topics
+from stream_infer.trace_context import read_context
 from stream_infer.tracker.app import TrackerApp, raw_topic
 from stream_infer.tracker.exactly_once import PartitionTransactions, transport
+from stream_infer.tracker.metrics import UNOBSERVED, TrackerObserver
 from stream_infer.tracker.rows import PartitionRows
 
 _LOG = structlog.get_logger(__name__)
@@ -27,8 +30,9 @@ _LARGEST_FOLD = 2000
 class Folding:
     """Registers itself with `app`. `failure` is set once it cannot go on: then the process has to end."""
 
-    def __init__(self, app: TrackerApp, settings: Settings) -> None:
+    def __init__(self, app: TrackerApp, settings: Settings, observer: TrackerObserver = UNOBSERVED) -> None:
         self.failure: BaseException | None = None
+        self._observer = observer
         self._app = app
         self._settings = settings
         self._topics = Topics(settings.kafka.topic_prefix)
@@ -57,6 +61,10 @@ class Folding:
             self._rows.update(zip(partitions, map(PartitionRows, restored), strict=True))
         _LOG.info("partitions assigned", partitions=sorted(partitions), jobs=sum(map(len, restored)))
 
+    def partitions(self) -> list[PartitionRows]:
+        """Those that are ours; from any thread."""
+        return list(self._rows.values())
+
     async def drain(self) -> None:
         """Returns when no transaction is being committed, and begins no other."""
         await self._writing.acquire()
@@ -83,9 +91,10 @@ class Folding:
     async def _write(self) -> None:
         """Commits the changes of each partition with its offset. Rows of a partition lost meanwhile are gone."""
         async with self._writing:
-            self._waiting = 0
+            folded, self._waiting = self._waiting, 0
             changed = [number for number, rows in self._rows.items() if rows.has_changes]
             await asyncio.gather(*(self._write_partition(number) for number in changed))
+            self._observer.folded(folded)
 
     async def _write_partition(self, partition: int) -> None:
         changes = self._rows[partition].take_changes()
@@ -95,6 +104,7 @@ class Folding:
         await self._transactions.commit(partition, self._topics.status, records, changes.next_offset)
         for row in changes.entered:
             _tell(row)
+            self._observer.entered(row)
 
     async def _tick(self) -> None:
         """Says which jobs ran out of time, on `{p}.progress` like everything that changes a job; forgets old ones."""
@@ -124,4 +134,5 @@ def _tell(row: JobStatus) -> None:
     ended = {"succeeded": counts.succeeded, "rejected": counts.rejected, "skipped": counts.skipped}
     error = row.errors[-1] if row.errors else None
     say = _LOG.warning if row.state is State.FAILED else _LOG.info
-    say(f"job is {row.state.value}", job_id=row.job_id, cause=cause, error=error, **(ended if counts.ended else {}))
+    with tracing.on_behalf_of(read_context(row.traceparent)):
+        say(f"job is {row.state.value}", job_id=row.job_id, cause=cause, error=error, **(ended if counts.ended else {}))

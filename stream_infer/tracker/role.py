@@ -11,10 +11,14 @@ import structlog
 from stream_infer.errors import FatalError, ServiceUnavailable, StreamInferError, TopicMismatch
 from stream_infer.kafka.admin import check_topics
 from stream_infer.settings import Settings
+from stream_infer.telemetry.catalogue.jobs import TRACKER_PARTITIONS
+from stream_infer.telemetry.catalogue.metric import WHOLE
+from stream_infer.telemetry.exposure import Exposure, nothing_missing
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
 from stream_infer.tracker.app import TrackerApp, create_app, leave_unawaited
 from stream_infer.tracker.folding import Folding
+from stream_infer.tracker.metrics import TrackerMetrics, row_readings
 
 _LOG = structlog.get_logger(__name__)
 
@@ -24,24 +28,33 @@ LEAVE_TIMEOUT_S = 3.0
 _LOOK_EVERY_S = 0.05
 
 
-def run(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
-    """Tracks jobs until `stop` is set. `on_ready` is called once the rows are read and progress is being followed.
+def run(
+    settings: Settings, stop: threading.Event, on_ready: Callable[[], None], *, exposure: Exposure | None = None
+) -> None:
+    """Tracks jobs until `stop` is set. `on_ready` is called once the rows are read and progress is being followed;
+    `exposure` shows the tracker's numbers and what it lacks.
 
     Raises ServiceUnavailable (Kafka cannot be reached), TopicMismatch (a topic is missing or has another number of
     partitions, or the group has no place on `{p}.progress`), or FatalError where it cannot go on: start it again.
     """
     check_topics(settings)
     with job_log(settings.kafka, "tracker"):
-        asyncio.run(_serve(settings, stop, on_ready))
+        asyncio.run(_serve(settings, stop, on_ready, exposure or Exposure()))
 
 
-async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[], None]) -> None:
+async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[], None], exposure: Exposure) -> None:
     asyncio.get_running_loop().set_exception_handler(leave_unawaited)
     app = create_app(settings)
-    folding = Folding(app, settings)
+    metrics = TrackerMetrics()
+    folding = Folding(app, settings, metrics)
+    apis = [api.name for api in settings.apis]
+    exposure.show(metrics.readings)
+    exposure.show(lambda: row_readings((row for rows in folding.partitions() for row in rows.all()), apis))
+    exposure.show(lambda: [TRACKER_PARTITIONS.reading({WHOLE: len(folding.partitions())})])
     starting = asyncio.create_task(app.start())
     try:
         if await _until_started(starting, app, folding, stop):
+            exposure.missing = nothing_missing
             on_ready()
             while not stop.is_set() and _failure(starting, app, folding) is None:  # noqa: ASYNC110 - others set it
                 await asyncio.sleep(_LOOK_EVERY_S)

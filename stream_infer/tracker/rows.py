@@ -44,6 +44,10 @@ class PartitionRows:
             if before is None or after.state is not before.state:
                 self._entered.append(after)
 
+    def all(self) -> list[JobStatus]:
+        """Of every job; from any thread."""
+        return list(self.rows.values())
+
     def overdue(self, now: float) -> Iterator[TimeoutReached]:
         """What the timer has to say on `{p}.progress`; `now` in seconds since the epoch."""
         for row in self.rows.values():

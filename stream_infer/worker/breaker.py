@@ -68,6 +68,11 @@ class Breaker:
         return len(self._attempts) == policy.window and self._failed > policy.max_ratio * policy.window
 
     @property
+    def failed_ratio(self) -> float:
+        """Of a whole window; 0 before there is one."""
+        return self._failed / self._policy.window if len(self._attempts) == self._policy.window else 0.0
+
+    @property
     def last_failure(self) -> Failure | None:
         return next((attempt.failure for attempt in reversed(self._attempts) if attempt.failure is not None), None)
 

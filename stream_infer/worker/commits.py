@@ -25,6 +25,7 @@ from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.held import Prefix
 from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.observer import UNOBSERVED, Ends, WorkerObserver
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.rejected import RejectedLog
 from stream_infer.worker.transaction import Transaction
@@ -44,11 +45,13 @@ class CommitListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """A transaction that is ending, its items, and the events that are said in it."""
+    """A transaction that is ending, its items and how they ended, and the events that are said in it."""
 
     prefixes: list[Prefix]
     events: list[Event]
     end: Future[None]
+    ends: Ends
+    began: float
 
 
 class Commits:
@@ -62,6 +65,7 @@ class Commits:
         pace: Pace,
         new_producer: Callable[[], TransactionalProducer],
         listener: CommitListener,
+        observer: WorkerObserver = UNOBSERVED,
     ) -> None:
         self.is_fenced = False
         self._ledger = ledger
@@ -70,6 +74,7 @@ class Commits:
         self._new_producer = new_producer
         self._producer = new_producer()
         self._listener = listener
+        self._observer = observer
         self._rejected = RejectedLog()
         self._events: list[Event] = []
         self._open: Transaction | None = None
@@ -131,7 +136,7 @@ class Commits:
 
     def _begin(self) -> Transaction:
         self._producer.open()
-        self._open = Transaction(self._delivery)
+        self._open = Transaction(self._delivery, time.monotonic())
         return self._open
 
     def commit(self, consumer: GroupConsumer, now: float) -> None:
@@ -150,14 +155,15 @@ class Commits:
             self._producer.write(transaction.progress(now, events))
             end = self._producer.commit({prefix.partition: prefix.offset for prefix in prefixes}, membership)
         self._events = []
-        self._open, self._under_way = None, _UnderWay(prefixes, events, end)
+        self._open, self._under_way = None, _UnderWay(prefixes, events, end, transaction.ends(), transaction.began)
 
     def abort(self, reason: str) -> None:
         """The open transaction: what it would have delivered is delivered by another one."""
         if self._open is None:
             self._pace.aborted(time.monotonic())
         else:
-            self._under_way = _UnderWay(self._open.prefixes, [], self._producer.abort(reason))
+            end = self._producer.abort(reason)
+            self._under_way = _UnderWay(self._open.prefixes, [], end, Ends(), self._open.began)
             self._open = None
 
     def take_end(self, timeout_s: float | None) -> None:
@@ -171,7 +177,9 @@ class Commits:
         self._under_way = None
         error = under_way.end.exception()
         if error is None:
-            self._committed(under_way.prefixes, time.monotonic())
+            now = time.monotonic()
+            self._observer.committed(under_way.ends, now - under_way.began, under_way.prefixes)
+            self._committed(under_way.prefixes, now)
             return
         self._ledger.deliver_again(under_way.prefixes)
         self._events[:0] = under_way.events
@@ -179,9 +187,11 @@ class Commits:
             case TransactionAborted() | ServiceUnavailable():
                 delay = self._pace.aborted(time.monotonic())
                 _LOG.warning("delivery_repeated", reason=str(error), again_in_s=round(delay, 1))
+                self._observer.aborted()
                 self._listener.aborted()
             case Fenced():
                 _LOG.warning("producer_fenced", reason=str(error))
+                self._observer.fenced()
                 self.is_fenced = True
             case _:
                 raise error

@@ -24,12 +24,15 @@ class Fetched:
 class FetchStage:
     """Accepts references on one thread and hands over what came of them; never blocks that thread.
 
-    `on_fetched` is called on the loop's thread after each; `concurrency` bounds the fetches under way.
+    `on_fetched` is called on the loop's thread after each; `concurrency` bounds the fetches under way. `seconds` and
+    `items`: what all fetches so far have taken together, and how many they were.
     """
 
     def __init__(self, fetcher: Fetcher, concurrency: int, on_fetched: Callable[[], None]) -> None:
         self._fetcher = fetcher
         self._on_fetched = on_fetched
+        self.seconds = 0.0
+        self.items = 0
         self._done: deque[Fetched] = deque()
         self._loop = asyncio.new_event_loop()
         self._places = asyncio.Semaphore(concurrency)
@@ -68,6 +71,9 @@ class FetchStage:
 
     async def _fetch(self, token: int, reference: Reference) -> None:
         async with self._places:
+            began = self._loop.time()
             outcome = await fetch_one(self._fetcher, reference)
+            self.seconds += self._loop.time() - began
+        self.items += 1
         self._done.append(Fetched(token, outcome))
         self._on_fetched()

@@ -20,6 +20,9 @@ from stream_infer.worker.held import NOTHING, Ended, Entry, Nothing, Part, Parti
 from stream_infer.worker.open_items import OpenItems
 from stream_infer.worker.retry import Retried
 
+# Of a partition what is looked at for the oldest record: ends of it, which are none, may stand before that.
+_FRONT = 8
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -160,6 +163,16 @@ class Ledger:
         parts = [part for _, part, _, _ in self._open.spans(tokens)]
         said = [part.alike.job_id if isinstance(part, Stretch) else part.item and part.item.job_id for part in parts]
         return frozenset([job_id for job_id in said if job_id])
+
+    def traceparents_of(self, tokens: Sequence[int]) -> set[str | bytes]:
+        """On whose behalf the items of these tokens are there, as they say it."""
+        found: set[str | bytes] = set()
+        for _, part, start, end in self._open.spans(tokens):
+            if isinstance(part, Stretch):
+                found |= part.alike.traceparents(start, end)
+            elif part.item is not None and part.item.traceparent is not None:
+                found.add(part.item.traceparent)
+        return found
 
     def finish(self, token: int, ended: Ended) -> Entry | None:
         """Ends an item; None where it is not held any more."""
@@ -335,6 +348,20 @@ class Ledger:
         return len(self._open) - self._parked
 
     @property
+    def parked(self) -> int:
+        """Items that nobody works on: of those that have not ended."""
+        return self._parked
+
+    def oldest_ms(self, topic: str) -> int | None:
+        """When the oldest record of the topic that is held was written, in ms since the epoch; None where none is.
+
+        What a transaction delivers at the moment is left out. May be called from any thread.
+        """
+        fronts = [tuple(islice(parts, _FRONT)) for at, parts in tuple(self._partitions.items()) if at[0] == topic]
+        written = [at for parts in fronts if (at := _written_ms(parts)) is not None]
+        return min(written, default=None)
+
+    @property
     def has_deliverable(self) -> bool:
         return any(parts and parts[0].ended_in_front and self._is_free(parts[0]) for parts in self._partitions.values())
 
@@ -356,6 +383,16 @@ class Ledger:
         if part.parked:
             self.unpark(part)
         self._open.close(part.token)
+
+
+def _written_ms(parts: Iterable[Part]) -> int | None:
+    """When the first record among them was written; None where there are only marks."""
+    for part in parts:
+        if isinstance(part, Stretch):
+            return part.run.timestamps_ms[0]
+        if part.item is not None:
+            return part.item.message.timestamp_ms
+    return None
 
 
 def _ended_prefix(parts: deque[Part], max_entries: int, max_bytes: float, *, results_only: bool) -> list[Part]:

@@ -21,6 +21,7 @@ from stream_infer.worker.commits import Commits
 from stream_infer.worker.delivery import Delivery
 from stream_infer.worker.held import Prefix, Stretch
 from stream_infer.worker.ledger import Ledger
+from stream_infer.worker.observer import UNOBSERVED, WorkerObserver
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace
 from stream_infer.worker.reading import Reading
@@ -31,12 +32,15 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoopTimes:
-    """How long the loop waits, in seconds: for records when idle, for answers when busy, and at a revocation."""
+    """How long the loop waits, in seconds: for records when idle, for answers when busy, at a revocation, which holds
+    up the whole group, and when it leaves for good.
+    """
 
     idle: float = 0.1
     busy: float = 0.005
     full: float = 0.05
     drain: float = 10.0
+    leave: float = 10.0
 
 
 class WorkerLoop:
@@ -55,6 +59,7 @@ class WorkerLoop:
         circuit: Circuit,
         new_producer: Callable[[], TransactionalProducer],
         startup: Startup | None = None,
+        observer: WorkerObserver = UNOBSERVED,
         times: LoopTimes = LoopTimes(),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,7 +69,10 @@ class WorkerLoop:
         self._engine = engine
         self._delivery = delivery
         self._pace = pace
-        self._commits = Commits(ledger=ledger, delivery=delivery, pace=pace, new_producer=new_producer, listener=self)
+        self._observer = observer
+        self._commits = Commits(
+            ledger=ledger, delivery=delivery, pace=pace, new_producer=new_producer, listener=self, observer=observer
+        )
         self._outcomes = outcomes
         self._circuit = circuit
         self._startup = startup
@@ -81,7 +89,7 @@ class WorkerLoop:
 
     def finish(self, consumer: GroupConsumer) -> None:
         """Before the consumer leaves the group: delivers what the model is at, and takes up nothing more."""
-        self._gives_up_at = time.monotonic() + self._times.drain
+        self._gives_up_at = time.monotonic() + self._times.leave
         self._drain(self._ledger.partitions(), consumer)
 
     def _tick(self, consumer: GroupConsumer) -> None:
@@ -156,6 +164,7 @@ class WorkerLoop:
         if self._startup is not None and _has_result(prefixes):
             self._startup.reach(Step.COMMITTED)
             self._startup.tell(self._engine.loading)
+            self._observer.first_result(self._startup.seconds()["seconds"])
             self._startup = None
 
     def aborted(self) -> None:
@@ -200,7 +209,8 @@ class WorkerLoop:
         Measured where one left with work in the model and was not polled: a join that was under way was answered to
         nobody, the broker had counted it, and refused whatever this member committed until it had left.
         """
-        deadline = min(time.monotonic() + self._times.drain, self._gives_up_at)
+        within = self._times.drain if consumer is None else self._times.leave
+        deadline = min(time.monotonic() + within, self._gives_up_at)
         tokens = self._ledger.open_tokens(partitions)
         self._engine.withdraw(tokens)
         while (

@@ -8,6 +8,7 @@ import structlog
 
 from stream_infer.records import Failure
 from stream_infer.telemetry.rejections import Kind, RejectionDigest
+from stream_infer.trace_context import read_context
 from stream_infer.worker.held import Prefix, Stretch
 
 _LOG = structlog.get_logger(__name__)
@@ -26,7 +27,9 @@ class RejectedLog:
                     continue
                 if isinstance(entry.ended, Failure) and entry.item is not None and entry.item.job_id is not None:
                     kind = Kind(entry.item.job_id, entry.ended.stage.value, entry.ended.exception)
-                    self._digest.add(kind, entry.item.item_id, entry.ended.message)
+                    trace = read_context(entry.item.traceparent)
+                    trace_id = None if trace is None else trace.trace_id
+                    self._digest.add(kind, entry.item.item_id, entry.ended.message, trace_id)
         self.say(now)
 
     def say(self, now: float, *, at_once: bool = False) -> None:
@@ -40,4 +43,5 @@ class RejectedLog:
                 exception=one.kind.exception,
                 for_example=one.item_id,
                 message=one.message,
+                **({} if one.trace_id is None else {"trace_id": one.trace_id}),
             )

@@ -88,6 +88,11 @@ class OrdinaryResults:
             alike = self._alike[kind] = _Alike(*kind, self._format_of(kind[1]))
         return alike
 
+    @property
+    def count(self) -> int:
+        """How many there were, of jobs and of none."""
+        return sum(alike.count for alike in self._alike.values())
+
     def counts(self) -> dict[tuple[str, int], int]:
         """How many there were of each job and generation."""
         counts: dict[tuple[str, int], int] = {}

@@ -13,7 +13,6 @@ import structlog
 from stream_infer.engine.configured import engine_policy, predictor_spec
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.loading import process_age
-from stream_infer.engine.stderr import write_to_stderr
 from stream_infer.errors import PredictorUnavailable
 from stream_infer.heap import keep_freed_memory
 from stream_infer.jobs.spec import decode_job
@@ -26,7 +25,11 @@ from stream_infer.ports import Fetcher, Store
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import ApiSettings, Settings
 from stream_infer.slots import Slot, hold_slot
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
+from stream_infer.telemetry.exposure import Exposure
 from stream_infer.telemetry.job_logs import job_log
+from stream_infer.telemetry.logs import echo_predictor
 from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
 from stream_infer.topics import Topics
 from stream_infer.worker.fetch import FetchStage
@@ -38,6 +41,7 @@ from stream_infer.worker.loop import WorkerLoop
 from stream_infer.worker.readiness import Readiness
 from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.startup import Startup, Step
+from stream_infer.worker.traces import CallTraces
 from stream_infer.worker.wiring import Opened, wire
 
 _LOG = structlog.get_logger(__name__)
@@ -60,26 +64,29 @@ def run(
     slot: int | None = None,
     startup: Startup | None = None,
     predictor: PredictorSpec | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Serves `api` until `stop`. Raises TopicMismatch, ServiceUnavailable or UsageError.
 
     `on_unavailable` is told when the predictor cannot be loaded at the start; it may raise that, or return, and then
     the worker waits for it with the group joined. `on_ready` is called once, when it serves. `predictor`: the API's,
-    with its model on this machine.
+    with its model on this machine. `exposure` shows the worker's numbers and what it lacks.
     """
     keep_freed_memory()
     names = Topics(settings.kafka.topic_prefix).api(api.name)
     readiness = Readiness(on_ready)
-    startup = startup or Startup(process_age())
+    startup, exposure = startup or Startup(process_age()), exposure or Exposure()
+    exposure.missing = readiness.missing
     startup.reach(Step.CONFIGURED)
     with ExitStack() as closing:
-        opened = _open(settings, api, predictor or predictor_spec(api.predictor), fetcher, slot, closing)
+        spec = predictor or predictor_spec(api.predictor)
+        opened = _open(settings, api, spec, fetcher, slot, closing, exposure)
         startup.reach(Step.OPENED)
         readiness.await_predictor(opened.engine, api.batching.load_timeout, stop, on_unavailable)
         if stop.is_set():
             return  # it is not needed any more, and owns nothing yet
         startup.reach(Step.PREDICTOR)
-        loop = wire(settings, api, opened, store, readiness.note, startup)
+        loop = wire(settings, api, opened, store, readiness.note, startup, exposure)
         # Where an item is read, its retries are: whoever has a share of the items has that share of the waiting ones.
         tiers = Following(names.items, names.tier_pattern)
         # Whoever asks who works on the API sees by that with which settings.
@@ -98,6 +105,7 @@ def _open(
     fetcher: Fetcher,
     slot: int | None,
     closing: ExitStack,
+    exposure: Exposure,
 ) -> Opened:
     """In this order: the slot keeps another process off the journal, and the model loads while the views are read."""
     held = hold_slot(f"{settings.kafka.topic_prefix}.{api.name}.worker", cluster_id(settings.kafka), slot)
@@ -107,7 +115,17 @@ def _open(
     journal = _journal(settings, api, held, ledger)
     closing.callback(journal.close)
     in_child = InChild(journal, ledger, lines.now_in_child)
-    engine = Engine(predictor, engine_policy(api.batching, api.retry), on_line=lines, journal=in_child)
+    metrics = EngineMetrics(api.name)
+    topic = Topics(settings.kafka.topic_prefix).api(api.name).items
+    traces = CallTraces(api.name, topic, ledger, in_child, metrics) if tracing.is_on() else None
+    engine = Engine(
+        predictor,
+        engine_policy(api.batching, api.retry),
+        on_line=lines,
+        journal=traces or in_child,
+        observer=traces or metrics,
+    )
+    show_engine(exposure, metrics, engine)
     closing.callback(engine.close, _SHUTDOWN_S)
     engine.start()
     check_topics(settings)
@@ -128,7 +146,7 @@ def _journal(settings: Settings, api: ApiSettings, slot: Slot, ledger: Ledger) -
 
 
 def _lines(settings: Settings, slot: Slot, closing: ExitStack) -> PredictorLines:
-    echo = BoundedEcho(write_to_stderr)
+    echo = BoundedEcho(echo_predictor)
     closing.callback(echo.close)
     return PredictorLines(closing.enter_context(job_log(settings.kafka, "worker", slot.name)), echo)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -39,11 +40,14 @@ _Task: TypeAlias = Callable[[], None]
 class ShapeStage:
     """Accepts work on one thread and hands over what came of it; never blocks that thread.
 
-    `on_shaped` is called on the stage's own thread, once there is something where there was nothing.
+    `on_shaped` is called on the stage's own thread, once there is something where there was nothing. `seconds` and
+    `items`: what all work so far has taken, and how much it was.
     """
 
     def __init__(self, on_shaped: Callable[[], None]) -> None:
         self._on_shaped = on_shaped
+        self.seconds = 0.0
+        self.items = 0
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._inputs: deque[ShapedInput] = deque()
         self._outputs: deque[ShapedOutput] = deque()
@@ -84,7 +88,10 @@ class ShapeStage:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
+            began = time.monotonic()
             task()
+            self.seconds += time.monotonic() - began
+            self.items += 1
             if len(self._inputs) + len(self._outputs) == 1:  # looked at behind it: what was there may be taken by now
                 self._on_shaped()
             del task  # or an idle thread would hold the last payload

@@ -10,7 +10,8 @@ from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Counted, Event, HookEnded
 from stream_infer.records import Failure, Outgoing, OutgoingRecord, Output
 from stream_infer.worker.delivery import Delivery
-from stream_infer.worker.held import Entry, Part, Partition, Prefix, Skipped, Stretch
+from stream_infer.worker.held import Ended, Entry, Part, Partition, Prefix, Skipped, Stretch
+from stream_infer.worker.observer import Ends, ends_of
 from stream_infer.worker.payloads import OnItsWay
 from stream_infer.worker.retry import Retried
 
@@ -28,14 +29,19 @@ class Addition:
 
 
 class Transaction:
-    """The items whose records it writes, and whose offsets it commits. `size` is what they hold, in bytes."""
+    """The items whose records it writes, and whose offsets it commits. `size` is what they hold, in bytes.
 
-    def __init__(self, delivery: Delivery) -> None:
+    `began`: in seconds of a clock that never goes back.
+    """
+
+    def __init__(self, delivery: Delivery, began: float = 0.0) -> None:
+        self.began = began
         self._delivery = delivery
         self._results = delivery.results()
         self._parts: dict[Partition, list[Part]] = {}
         self._deltas: Counter[tuple[str, int, str]] = Counter()
         self._hooks: list[Event] = []
+        self._others: list[Ended] = []
         self.length = 0
         self.size = 0
 
@@ -66,6 +72,10 @@ class Transaction:
             self._deltas[*job, "succeeded"] += succeeded
             self._deltas[*job, "written"] += succeeded
         return [self._delivery.progress(event) for event in (*self._hooks, *counted(self._deltas, now), *said)]
+
+    def ends(self) -> Ends:
+        """How all that has been added has ended."""
+        return ends_of(self._results.count, self._others)
 
     def _write(self, prefix: Prefix, added: Addition) -> Prefix:
         """As much of it as can be written now."""
@@ -99,6 +109,8 @@ class Transaction:
                     if record is not None:
                         records.append(record)
                     count(self._deltas, entry)
+                    if entry.ended is not None:  # it may be another end by now
+                        self._others.append(entry.ended)
         return None
 
     def _cut_off(self, prefix: Prefix, first: Entry, waiting: list[Entry]) -> Prefix:

@@ -12,6 +12,8 @@ from stream_infer.pool import DaemonPool
 from stream_infer.ports import Store
 from stream_infer.settings import MIB, ApiSettings, Settings
 from stream_infer.slots import Slot
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.exposure import Exposure
 from stream_infer.topics import Topics
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.breaker import Breaker, BreakerPolicy
@@ -21,7 +23,8 @@ from stream_infer.worker.fetch import FetchStage
 from stream_infer.worker.journal import CrashJournal
 from stream_infer.worker.known_jobs import KnownJobs
 from stream_infer.worker.ledger import Ledger
-from stream_infer.worker.loop import WorkerLoop
+from stream_infer.worker.loop import LoopTimes, WorkerLoop
+from stream_infer.worker.metrics import CircuitNumbers, HeldItems, WorkerMetrics
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import PUTS, Payloads
@@ -31,6 +34,7 @@ from stream_infer.worker.scopes import Scopes
 from stream_infer.worker.shape import ShapeStage
 from stream_infer.worker.shapings import Shapings
 from stream_infer.worker.startup import Startup
+from stream_infer.worker.traces import TransactionTraces
 from stream_infer.worker.waiting import Waiting
 
 # Enough for the model never to wait for the reader, and little enough for a stop to be felt at once.
@@ -57,8 +61,12 @@ def wire(
     store: Store,
     on_change: Callable[[State], None],
     startup: Startup,
+    exposure: Exposure,
 ) -> WorkerLoop:
-    """`on_change` is told whether the predictor serves. Its producer fences whoever held the slot before."""
+    """`on_change` is told whether the predictor serves, `exposure` what there is to be seen.
+
+    Its producer fences whoever held the slot before.
+    """
     ledger, engine, jobs = opened.ledger, opened.engine, opened.jobs
     max_ratio = api.breaker.max_ratio
     waiting = Waiting(ledger)
@@ -90,7 +98,10 @@ def wire(
         gate=circuit,
         scopes=_scopes(api, jobs),
     )
-    pace = Pace(_pace_policy(api))
+    pace, metrics = Pace(_pace_policy(api)), WorkerMetrics(api.name)
+    exposure.show(metrics.readings)
+    exposure.show(HeldItems(api.name, ledger, pace.policy, names.items))
+    exposure.show(CircuitNumbers(api.name, circuit, breaker, opened.fetch, opened.shape))
     return WorkerLoop(
         ledger=ledger,
         admission=admission,
@@ -107,6 +118,8 @@ def wire(
         circuit=circuit,
         new_producer=lambda: _producer(settings, opened.slot),
         startup=startup,
+        observer=TransactionTraces(names.items, names.worker_group, metrics) if tracing.is_on() else metrics,
+        times=LoopTimes(leave=api.workers.drain_timeout),
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from stream_infer.webhooks import new_secret
+from tests.support.receiver import Receiver, receiving, until
 from tests.support.settings import predictor
 from tests.support.up_process import UpProcess, up_in, write_config
 
@@ -24,9 +26,16 @@ APIS = [
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+def receiver() -> Iterator[Receiver]:
+    with receiving(new_secret()) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[UpProcess]:
     folder = tmp_path_factory.mktemp("up")
-    with up_in(folder, write_config(folder, apis=APIS)) as process:
+    webhooks = {"url": receiver.url, "secrets": [receiver.secret], "allow_private_addresses": True}
+    with up_in(folder, write_config(folder, apis=APIS, webhooks=webhooks)) as process:
         yield process
 
 
@@ -84,3 +93,21 @@ def test_what_a_job_may_not_ask_for_is_said_in_the_shell(up: UpProcess, gateway:
     assert refused.returncode == 2
     said = " ".join(refused.stderr.split())
     assert "wants 2 workers, and workers.max of API 'slow' is 1" in said
+
+
+def test_whoever_is_to_be_told_hears_of_each_end_as_it_was(up: UpProcess, gateway: str, receiver: Receiver) -> None:
+    well = json.loads(shell(gateway, "submit", "greeter", "Ann", "--output", "json").stdout)["job_id"]
+    items = [f'{{"n": {n}, "poison": false}}' for n in range(60)]
+    stopped = json.loads(shell(gateway, "submit", "slow", *items, "--output", "json").stdout)["job_id"]
+    assert shell(gateway, "stop", stopped).returncode == 0
+
+    def told() -> dict[str, str]:
+        return {one.event["data"]["job_id"]: one.event["type"] for one in receiver.told}
+
+    assert until(told, lambda events: {well, stopped} <= events.keys()).items() >= {
+        (well, "job.succeeded"),
+        (stopped, "job.stopped"),
+    }
+    shown = until(lambda: shell(gateway, "get", well).stdout, lambda out: "job.succeeded: delivered" in out)
+    assert receiver.secret not in shown + up.text()
+    assert "hunter2" not in shown + up.text()

@@ -3,6 +3,7 @@
 import gzip
 import io
 import itertools
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from connectors.sources import (
     ParquetSource,
     ReferenceItems,
     S3Listing,
+    TarSource,
     UnpackedItems,
     file_at,
     manifest,
@@ -229,6 +231,52 @@ class TestDirectory(SourceContract):
         (root / "a").rename(root.parent / f"{root.name}-moved")
 
         assert [item.key.decode() for item in source.read(cursor)] == list(self.NAMES[3:])
+
+
+class TarContract(SourceContract):
+    NAMES = ("b.jpg", "a/deep/c.png", "a/b ü#1.txt", "a/" + "long" * 60 + ".jpg", "empty.json")
+    format = tarfile.PAX_FORMAT
+    ending = "tar"
+
+    @pytest.fixture
+    def payloads(self):
+        return [name.encode()[:-4] * 40 if name != "empty.json" else b"" for name in self.NAMES]
+
+    @pytest.fixture
+    def source(self, tmp_path, payloads):
+        path = tmp_path / f"pictures.{self.ending}"
+        with tarfile.open(path, "w:gz" if self.ending == "tgz" else "w", format=self.format) as archive:
+            for name, data in zip(self.NAMES, payloads, strict=True):
+                folder = tarfile.TarInfo("a")
+                folder.type = tarfile.DIRTYPE
+                link = tarfile.TarInfo(f"link-{len(data)}")
+                link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                for entry in (folder, link, member):
+                    archive.addfile(entry, io.BytesIO(data))
+                hidden = tarfile.TarInfo(f".hidden-{len(data)}")
+                archive.addfile(hidden)
+        return TarSource(file_at(path.as_uri(), FetchPolicy(allowed_directories=(tmp_path,))))
+
+    def test_an_item_is_a_regular_file_with_its_bytes_keyed_by_its_name(self, source, tmp_path):
+        items = list(source.read(None))
+
+        assert [item.key.decode() for item in items] == list(self.NAMES)
+        assert [item.payload.content_type for item in items[:2]] == ["image/jpeg", "image/png"]
+        assert items[2].source == f"{tmp_path.as_uri()}/pictures.{self.ending}#path=a/b%20%C3%BC%231.txt"
+
+
+class TestTar(TarContract):
+    pass
+
+
+class TestTarOfGnu(TarContract):
+    format = tarfile.GNU_FORMAT
+
+
+class TestTarGzip(TarContract):
+    ending = "tgz"
 
 
 @pytest.fixture

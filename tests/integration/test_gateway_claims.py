@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import Producer
 
 from stream_infer.gateway.claims import SLOTS
-from stream_infer.gateway.submission import ANONYMOUS, job_id_of
+from stream_infer.gateway.submission import job_id_of
+from stream_infer.http.callers import ANONYMOUS
 from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.settings import settings_for
 

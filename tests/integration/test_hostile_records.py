@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.formats import jsonl
-from stream_infer.cli.composition import fetcher_of, source_opener
+from stream_infer.cli.composition import fetcher_of, poster_of, source_opener
 from stream_infer.headers import read_item
 from stream_infer.intake.run import run as run_intake
 from stream_infer.jobs.counts import Counts
@@ -106,7 +106,7 @@ class Roles(GatewayHarness):
             ),
         ):
             opened.enter_context(running(run))
-        return opened.enter_context(self.gateway())
+        return opened.enter_context(self.gateway(poster=poster_of(settings)))
 
     def flood(self, job_id: str) -> None:
         """A few hundred records on all topics, the same at each run; `job_id` is whom they speak of, too."""
@@ -160,7 +160,7 @@ class Roles(GatewayHarness):
         """Garbage, and what is right but for one value, in the name of the job and in others."""
         topics, made = self.topics, []
         every = (topics.jobs, topics.status, topics.checkpoints, topics.progress, topics.manifests, topics.replays)
-        for topic in (*every, topics.logs):
+        for topic in (*every, topics.webhooks, topics.logs):
             keys = [job_id, f"{job_id}/x", f"job:{job_id}", "t-0-5", "../..", "\x00", "job:"]
             for value in self._chance.sample(FRAGMENTS, 15):
                 made.append(OutgoingRecord(topic, self._chance.choice(keys).encode(), value))

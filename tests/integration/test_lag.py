@@ -15,9 +15,10 @@ from stream_infer.kafka.admin import apply, group_lag
 from stream_infer.kafka.following import Following
 from stream_infer.kafka.lag import LagReader
 from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.standings import GroupStandings
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import KafkaSettings, Settings
-from stream_infer.topics import ApiTopics, Topics
+from stream_infer.topics import ApiTopics, GroupSpec, Topics, group_specs
 from stream_infer.worker.run import run
 from tests.support.roles import give_up, running
 from tests.support.settings import settings_for
@@ -72,6 +73,36 @@ def test_lag_is_there_with_the_first_item_and_exactly_0_once_a_worker_has_draine
     assert dict(after.lag) == group_lag(settings, names.worker_group, sorted({topic for topic, _ in after.lag}))
 
 
+def test_all_groups_are_asked_at_once_for_their_lag_and_their_members(settings: Settings) -> None:
+    standings, topics = GroupStandings(settings.kafka), Topics(settings.kafka.topic_prefix)
+    names = topics.api("echo")
+    stranger = GroupSpec(f"{topics.prefix}.stranger", (names.items, "not.there"))
+    groups = [*group_specs(settings), stranger]
+    produce(settings, names.items, 5)
+    alone = standings.read(groups)
+
+    assert set(alone) == {group.name for group in groups}
+    assert {standing.members for standing in alone.values()} == {0}
+    for name in (names.worker_group, stranger.name):
+        found = alone[name]
+        assert sum(end - found.places[at] for at, end in found.ends.items() if at[0] == names.items) >= 5
+    assert {topic for topic, _ in alone[stranger.name].ends} == {names.items}
+    tracked = alone[topics.tracker_group]
+    assert tracked.places == tracked.ends
+
+    fetcher, store = open_fetcher(FetchPolicy()), open_store(settings.store)
+
+    def worker(stop: threading.Event, ready: Callable[[], None]) -> None:
+        [api] = settings.apis
+        run(settings, api, fetcher, store, stop=stop, on_ready=ready, on_unavailable=give_up)
+
+    with running(worker):
+        deadline = time.monotonic() + WAIT_S
+        while (found := standings.read(groups)[names.worker_group]).places != found.ends or found.members != 1:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
+
 def test_a_group_without_a_place_lags_by_all_there_is(settings: Settings) -> None:
     reader, names = reader_of(settings, f"{settings.kafka.topic_prefix}.stranger")
     produce(settings, names.items, 3)
@@ -84,3 +115,10 @@ def test_a_kafka_that_is_away_is_said_to_be() -> None:
 
     with pytest.raises(ServiceUnavailable):
         away.read()
+
+
+def test_standings_of_a_kafka_that_is_away_are_said_to_be() -> None:
+    away = GroupStandings(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+
+    with pytest.raises(ServiceUnavailable):
+        away.read([GroupSpec("g", ("t",))])

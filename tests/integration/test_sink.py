@@ -15,9 +15,9 @@ from stream_infer.errors import ServiceUnavailable, TopicMismatch
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.events import Finalized, HookPublished
 from stream_infer.jobs.manifest import JobManifest
-from stream_infer.jobs.status import Cause, Phase
+from stream_infer.jobs.status import Cause, JobStatus, Phase, encode_status
 from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.records import Control
+from stream_infer.records import Control, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.sink.role import run
 from stream_infer.slots import hold_slot
@@ -152,6 +152,22 @@ def test_a_job_that_was_stopped_has_a_manifest_and_no_success(harness: Harness) 
     assert not harness.store.exists("echo/j/_SUCCESS")
     manifest = JobManifest.model_validate_json(harness.store.get("echo/j/manifest.json"))
     assert (manifest.cause, len(manifest.objects)) == (Cause.STOP, 1)
+
+
+def test_a_job_ends_though_somebody_has_written_under_its_key_what_nobody_can_read(harness: Harness) -> None:
+    harness.transact(*(harness.result(n) for n in range(5)))
+    with harness.sink():
+        harness.until_drained()
+    harness.status(counts=Counts(sunk=5))
+    stranger = JobStatus(job_id="k", api="echo")
+    unreadable = (b"", b"{", b"null", b"\xff", encode_status(stranger))
+    harness.transact(*(OutgoingRecord(harness.topics.status, b"j", value) for value in unreadable))
+
+    with harness.sink():
+        until(lambda: len(harness.events(Finalized)) > 0, "finalized")
+        harness.until_drained()
+
+    assert harness.store.exists("echo/j/_SUCCESS")
 
 
 def test_a_job_is_assembled_of_its_own_records_alone_however_far_the_clocks_differ(harness: Harness) -> None:

@@ -53,7 +53,7 @@ def test_apply_makes_every_topic_and_every_first_offset_and_can_be_run_again(set
     applied = admin.apply(settings)
 
     assert set(actions(settings).values()) == {Action.OK}
-    assert sum(applied.first_offsets.values()) == 14
+    assert sum(applied.first_offsets.values()) == 16
     assert admin.missing_first_offsets(settings) == []
     admin.check_topics(settings)
     assert sum(admin.apply(settings).first_offsets.values()) == 0
@@ -82,7 +82,7 @@ def test_two_processes_may_apply_at_once(settings_with):
     with ThreadPoolExecutor(2) as pool:
         both = [future.result() for future in [pool.submit(admin.apply, settings) for _ in range(2)]]
 
-    assert sum(sum(applied.first_offsets.values()) for applied in both) == 14
+    assert sum(sum(applied.first_offsets.values()) for applied in both) == 16
     admin.check_topics(settings)
 
 

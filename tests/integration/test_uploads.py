@@ -15,6 +15,7 @@ import urllib3
 from connectors.policy import FetchPolicy
 from connectors.sources import JsonlSource, file_at
 from stream_infer.gateway import uploads
+from stream_infer.http import bodies
 from stream_infer.uploads import UPLOADS, upload_of
 from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.settings import settings_for
@@ -48,7 +49,7 @@ def begin(client: HttpClient, length: int, body: bytes) -> socket.socket:
     """An upload of which only `body` is sent so far."""
     place = urlsplit(client.url)
     connection = socket.create_connection((place.hostname or "", place.port or 0), timeout=20)
-    head = f"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Type: {OCTETS}\r\nContent-Length: {length}\r\n\r\n"
+    head = f"POST /v1/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: {OCTETS}\r\nContent-Length: {length}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 
@@ -130,7 +131,7 @@ def test_a_few_at_a_time_and_what_breaks_off_leaves_nothing(client: HttpClient, 
 def test_a_client_that_falls_silent_is_told_and_leaves_nothing(
     client: HttpClient, harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "SILENCE_S", 0.3)
+    monkeypatch.setattr(bodies, "SILENCE_S", 0.3)
     before = stored(harness)
     with begin(client, 50_000, b"1" * 5000) as connection:
         head, _, rest = connection.recv(65536).partition(b"\r\n\r\n")

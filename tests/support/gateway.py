@@ -20,7 +20,7 @@ from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.ports import Store
-from stream_infer.records import Failure, Message, OutgoingRecord
+from stream_infer.records import JSON, Failure, Message, OutgoingRecord
 from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 from tests.support.items import message_at
@@ -57,10 +57,11 @@ class HttpClient:
 
 
 class GatewayHarness:
-    """A gateway's settings, and the other roles' pens."""
+    """A gateway's settings, and the other roles' pens. `api`: the one that they write of."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, api: str = "echo") -> None:
         self.settings = settings
+        self.api = api
         self.topics = Topics(settings.kafka.topic_prefix)
         self.store: Store = open_store(settings.store)
         apply(settings)
@@ -82,7 +83,7 @@ class GatewayHarness:
         publisher.close()
 
     def status(self, job_id: str, **fields: Any) -> None:
-        status = JobStatus(job_id=job_id, api="echo").model_copy(update=fields)
+        status = JobStatus(job_id=job_id, api=self.api).model_copy(update=fields)
         self.send(OutgoingRecord(self.topics.status, job_id.encode(), encode_status(status)))
 
     def read(self, topic: str) -> list[Message]:
@@ -98,20 +99,21 @@ class GatewayHarness:
         return [decode_event(message.value or b"") for message in messages if message.key == job_id.encode()]
 
     def commit_object(self, job_id: str, kind: Kind, name: str, lines: list[bytes], ordinals: tuple[int, int]) -> None:
-        key = f"echo/{job_id}/{kind}/{name}"
+        key = f"{self.api}/{job_id}/{kind}/{name}"
         self.store.put(key, b"".join(lines))
         record = ManifestRecord(
-            job_id=job_id, api="echo", generation=1, kind=kind, key=key, topic="t", partition=0, first_offset=0,
+            job_id=job_id, api=self.api, generation=1, kind=kind, key=key, topic="t", partition=0, first_offset=0,
             last_offset=9, first_ordinal=ordinals[0], last_ordinal=ordinals[1], count=len(lines), bytes=1, sha256="",
         )  # fmt: skip
         place = partition_of(job_id, self.settings.jobs.partitions)
         self.send(OutgoingRecord(self.topics.manifests, manifest_key(record), encode_manifest(record), partition=place))
 
-    def reject(self, *letters: tuple[str | None, bytes, Failure]) -> None:
-        topic = self.topics.api("echo").dlq
-        for number, (job_id, value, failure) in enumerate(letters):
+    def reject(self, *letters: tuple[str | None, bytes, Failure] | tuple[str | None, bytes, Failure, str]) -> None:
+        """Each may end with a content type."""
+        topic = self.topics.api(self.api).dlq
+        for number, (job_id, value, failure, *kinds) in enumerate(letters):
             item_id = None if job_id is None else item_id_of(job_id, number)
-            headers = item_headers(job_id=job_id, item_id=item_id)
+            headers = item_headers(job_id=job_id, item_id=item_id, content_type=kinds[0] if kinds else JSON)
             item = read_item(message_at("echo.items", 0, number, value, headers, key=b"k"))
             self.send(dead_letter(item, failure, topic, predictor="Echo", worker="w", api_version="1"))
 

@@ -42,6 +42,7 @@ from stream_infer.worker.journal import Suspects
 from stream_infer.worker.known_jobs import EndingJobs, KnownJobs
 from stream_infer.worker.ledger import Ledger
 from stream_infer.worker.loop import LoopTimes, WorkerLoop
+from stream_infer.worker.observer import UNOBSERVED, WorkerObserver
 from stream_infer.worker.outcomes import Outcomes
 from stream_infer.worker.pace import Pace, PacePolicy
 from stream_infer.worker.payloads import Payloads
@@ -316,6 +317,7 @@ class WorkerBench:
         startup: Startup | None = None,
         scoped: bool = False,
         results: Results | None = None,
+        observer: WorkerObserver = UNOBSERVED,
     ) -> None:
         self.now = 1000.0
         self.engine = FunctionEngine(predict)
@@ -329,7 +331,7 @@ class WorkerBench:
         self.suspects = Suspects(strikes)
         self.jobs = jobs = KnownJobs(_Jobs(self.views), _View(self.views.status, self.views.unread), self.ending)
         waiting = Waiting(self.ledger)
-        breaker = Breaker(BreakerPolicy(0.5, window))
+        self.breaker = breaker = Breaker(BreakerPolicy(0.5, window))
         engine: Any = self.engine
         self.fetch = HandFetch()
         fetch: Any = self.fetch
@@ -375,6 +377,7 @@ class WorkerBench:
             circuit=self.circuit,
             new_producer=lambda: producer,
             startup=startup,
+            observer=observer,
             times=LoopTimes(idle=0.0, busy=0.0),
             clock=lambda: self.now,
         )

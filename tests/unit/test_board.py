@@ -82,3 +82,30 @@ def test_it_knows_whether_an_api_had_jobs(board: JobBoard) -> None:
 
     assert board.has_job_of("a")
     assert not board.has_job_of("b")
+
+
+def see_row(board: JobBoard, job_id: str, **fields: object) -> None:
+    row = JobStatus(job_id=job_id, api="a").model_copy(update=fields)
+    board._statuses._see(Message("status", 0, 0, job_id.encode(), encode_status(row), (), 0))
+
+
+def test_followers_are_told_once_of_what_has_changed_since_they_looked(board: JobBoard) -> None:
+    async def taken() -> list[list[str]]:
+        with board.followers.following() as of_all, board.followers.following("k") as of_one:
+            submit(board, job("j"), job("k"))
+            see_row(board, "j")
+            see_row(board, "k")
+            return [await of_all.take(5), await of_one.take(5), await of_all.take(0), await of_one.take(0)]
+
+    assert board._loop.run_until_complete(taken()) == [["j", "k"], ["k"], [], []]
+    assert not board.followers._following
+
+
+def test_a_jobs_history_is_forgotten_with_its_row(board: JobBoard) -> None:
+    see_row(board, "j", rate_since=5.0, rate_ended=9)
+    history = board.history("j")
+    assert history is not None
+    assert history.points[-1] == (5.0, 9)
+
+    board._statuses._see(Message("status", 0, 0, b"j", None, (), 0))
+    assert board.history("j") is None

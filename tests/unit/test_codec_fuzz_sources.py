@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import socket
+import tarfile
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -18,7 +19,7 @@ from pyarrow import parquet
 from connectors.content_types import media_type
 from connectors.policy import FetchPolicy
 from connectors.retry_after import retry_after_s
-from connectors.sources import CsvSource, JsonlSource, ManifestListing, ParquetSource, file_at
+from connectors.sources import CsvSource, JsonlSource, ManifestListing, ParquetSource, TarSource, file_at
 from connectors.sources.files import OpenFile
 from connectors.sources.lines import read_cursor
 from connectors.sources.opening import Opener
@@ -97,6 +98,28 @@ def test_a_damaged_table_is_read_or_its_job_fails(at: int, noise: bytes, cursor:
     for data in (PARQUET[:at] + noise + PARQUET[at + len(noise) :], PARQUET[:at] + noise):
         with suppress(SourceError):
             list(ParquetSource(Kept("file:///x.parquet", data)).read(cursor))
+
+
+def tar_file() -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("a.jpg", "ü" * 90, "c/d.json"):
+            member = tarfile.TarInfo(name)
+            member.size = 700
+            archive.addfile(member, io.BytesIO(b"x" * 700))
+    return sink.getvalue()
+
+
+TAR = tar_file()
+
+
+@FUZZ
+@given(st.integers(0, len(TAR)), st.binary(max_size=40), CURSORS)
+def test_a_damaged_archive_is_read_or_its_job_fails(at: int, noise: bytes, cursor: str | None) -> None:
+    for data in (TAR[:at] + noise + TAR[at + len(noise) :], TAR[:at] + noise):
+        with suppress(SourceError):
+            items = list(TarSource(Kept("file:///x.tar", data), max_member_bytes=1000).read(cursor))
+            assert all(item.source.isascii() and item.cursor.isascii() for item in items)
 
 
 class KeptOpener:

@@ -74,6 +74,7 @@ def test_a_value_of_the_environment_is_yaml_but_for_what_has_to_be_text(write):
     settings = load_settings(
         write(ONE_API),
         {
+            "STREAM_INFER__KAFKA__SECURITY": "{protocol: SASL_SSL, sasl_mechanism: PLAIN, username: u}",
             "STREAM_INFER__KAFKA__SECURITY__PASSWORD": "0123",
             "STREAM_INFER__FETCH__ALLOW_PRIVATE_ADDRESSES": "true",
             "STREAM_INFER__FETCH__ALLOWED_S3_PREFIXES": "[s3://a/b, s3://c]",

@@ -176,7 +176,7 @@ def test_an_apis_own_path_hides_none_of_the_gateways(method, path, pattern):
     assert asyncio.run(resolve()).route.resource.canonical == pattern
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/metrics"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/metrics/nothing"])
 def test_what_lies_below_the_gateways_own_paths_is_nobodys(path):
     services = cast("Services", SimpleNamespace(settings=Settings()))
 

@@ -18,7 +18,9 @@ from pydantic_core import PydanticUndefined
 from stream_infer.cli.app import app
 from stream_infer.configuration import cortex_keys, load_settings
 from stream_infer.gateway.openapi import openapi_document
+from stream_infer.kafka.rights import Role, rights, rows
 from stream_infer.settings import MIB, Settings
+from stream_infer.topics import Topics
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -187,3 +189,15 @@ def test_the_http_page_names_every_path_and_no_other():
     named = set(re.findall(r"^\| `(?:GET|POST|DELETE) ([^`?]+)", page, re.MULTILINE))
 
     assert named == set(openapi_document()["paths"])
+
+
+def test_the_least_rights_of_each_role_stand_on_the_page_on_security():
+    page = (ROOT / "docs/security.md").read_text()
+    written = re.findall(r"^\| `(\w+)` \| ([\w-]+) \| `([^`]+)` \| ([^|]+) \|$", page, re.MULTILINE)
+    expected = [
+        (role.value, row.resource.value, row.name, ", ".join(row.operations))
+        for role in Role
+        for row in rows(rights(role, Topics("{p}"), ["{api}"]))
+    ]
+
+    assert written == expected, "\n".join("| `{}` | {} | `{}` | {} |".format(*row) for row in expected)

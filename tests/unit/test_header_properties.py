@@ -89,7 +89,7 @@ ANY_NAME = st.sampled_from([*Header, *(header.upper() for header in Header), "ot
 ANY_VALUE = st.none() | st.binary(max_size=3) | st.sampled_from([b"", b"1", b"2", b"job", JSON.encode()])
 
 
-SIMILAR = st.lists(st.sampled_from(list(Header)[:10]).map(str), max_size=5, unique=True).flatmap(
+SIMILAR = st.lists(st.sampled_from(list(Header)[:11]).map(str), max_size=5, unique=True).flatmap(
     lambda names: st.lists(
         st.tuples(*[st.tuples(st.just(name), st.sampled_from([b"1", b"\xff", b"", b"job"])) for name in names]),
         min_size=1,
@@ -111,7 +111,7 @@ def test_items_that_are_alike_are_what_each_of_them_says(place: Position, header
     for message, own in zip(messages, alike.own, strict=True):
         item = read_item(message)
         assert (item.content_type, item.job_id, item.generation) == (alike.content_type, alike.job_id, 1)
-        assert item[REST:] == ORDINARY_REST
+        assert item._replace(tracestate=None)[REST:] == ORDINARY_REST
         result = shared_headers(JSON, alike.job_id, 1) + tuple(own)
         assert sorted(result) == sorted(result_headers(item, JSON))
 

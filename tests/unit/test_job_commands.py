@@ -162,6 +162,7 @@ def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkey
         (Choice(file="s3://b/k"), {"jsonl": {"uri": "s3://b/k"}}),
         (Choice(csv="t.csv"), {"csv": {"uri": f"{here}/t.csv"}}),
         (Choice(parquet="s3://b/t.parquet"), {"parquet": {"uri": "s3://b/t.parquet"}}),
+        (Choice(tar="s3://b/p.tgz", includes=["*.png"], excludes=["x"]), {"tar": {"uri": "s3://b/p.tgz", **globs}}),
         (Choice(manifest="s3://b/m", gzip=True), {"manifest": {"uri": "s3://b/m", "compression": "gzip"}}),
         (
             Choice(s3_prefix="s3://b/", split_lines=True, content_type="text/csv", includes=["*.png"], excludes=["x"]),

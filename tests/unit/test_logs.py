@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_infer.redaction import RULES, redact, redact_text
-from stream_infer.telemetry.logs import configure_logs
+from stream_infer.telemetry import tracing
+from stream_infer.telemetry.logs import configure_logs, echo_predictor
+from stream_infer.telemetry.predictor_lines import PredictorLines
+from stream_infer.trace_context import TraceContext
 
 
 @pytest.fixture
@@ -45,12 +48,145 @@ def test_text_is_for_people_and_shows_where_an_error_comes_from(stream):
     assert "role=sink" in said
 
 
+def test_a_line_says_on_whose_behalf_it_is_said(stream):
+    configure_logs("gateway", stream=stream)
+    with (
+        tracing.on_behalf_of(TraceContext("a" * 32, "b" * 16)),
+        structlog.contextvars.bound_contextvars(request_id="r1"),
+    ):
+        structlog.get_logger("x").info("submitted", job_id="j")
+    structlog.get_logger("x").info("afterwards")
+
+    inside, outside = map(json.loads, stream.getvalue().splitlines())
+    assert {"trace_id": "a" * 32, "span_id": "b" * 16, "request_id": "r1", "job_id": "j"}.items() <= inside.items()
+    assert not {"trace_id", "request_id"} & outside.keys()
+
+
+class NoLog:
+    def line(self, jobs, text):
+        pass
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_a_predictor_prints_is_an_event_for_programs_and_itself_for_people(stream, style):
+    configure_logs("worker", slot=0, style=style, stream=stream)
+    lines = PredictorLines(NoLog(), echo_predictor)
+    lines.now_in_child(frozenset({"j2", "j1"}))
+    lines("epoch 1: password=hunter2")
+
+    if style == "text":
+        assert stream.getvalue() == "epoch 1: password=***\n"
+        return
+    said = json.loads(stream.getvalue())
+    assert {"event": "predictor_said", "line": "epoch 1: password=***", "job_ids": ["j1", "j2"]}.items() <= said.items()
+    assert "job_id" not in said, "these lines come to the jobs' logs by themselves"
+
+
+# What gives a secret away, by kind: how it is written, and the part of it that nobody may see.
+SECRETS = {
+    "URL with a password": ("https://user:{}@host:9092/path", "hunter2"),
+    "URL with a password that has an @": ("kafka://user:{}@host", "hunt@er2"),
+    "Redis URL": ("redis://:{}@cache:6379/0", "hunter2"),
+    "Authorization": ("Authorization: Bearer {}", "eyJhbGciOi"),
+    "Authorization, short": ("authorization=Token {}", "t0k"),
+    "Authorization of AWS": (
+        "Authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/s3, Signature={}",
+        "fe5f80",
+    ),
+    "Basic": ("sent Basic {} to it", "dXNlcjpodW50ZXIyaHVudGVyMg=="),
+    "AWS access key": ("the key {} is refused", "AKIAIOSFODNN7EXAMPLE"),
+    "AWS secret key": ("aws_secret_access_key = {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    "AWS session token": ("AWS_SESSION_TOKEN={}", "IQoJb3JpZ2luX2Vj"),
+    "SASL password": ("sasl.password={}", "hunter2"),
+    "SASL JAAS": ('sasl.jaas.config=Plain required username="u" password="{}";', "hunter 2"),
+    "OAUTHBEARER": ("sasl.oauthbearer.client.secret: {}", "hunter2"),
+    "key of a certificate": ("ssl.key.pem=-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", "MIIEvQIBADAN"),
+    "presigned S3": ("https://b.s3.amazonaws.com/k?X-Amz-Expires=60&X-Amz-Signature={}&x=1", "4be7bd67bc55"),
+    "presigned GCS": ("https://storage.googleapis.com/b/k?X-Goog-Signature={}", "4be7bd67bc55"),
+    "Azure SAS": ("https://a.blob.core.windows.net/c/k?sv=2022&sig={}", "n5yh%2Bj8%3D"),
+    "token in a query": ("http://h/x?token={}&y=2", "t0k3n"),
+    "webhook secret": ("{}", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    "API key": ("x-api-key: {}", "si_id1_0123456789abcdefghijkl"),
+    "API key of ours": ("the key {} has expired", "si_id1_0123456789abcdefghijkl"),
+    "cookie": ("Cookie: session={}; path=/", "abcdef123"),
+    "JSON": ('{{"password": "{}"}}', "hunter2 hunter3"),
+    "JSON in JSON": ('body "{{\\"client_secret\\": \\"{}\\"}}"', "hunter2"),
+    "Python": ("{{'passwd': b'{}'}}", "hunter2"),
+}
+
+
+class Thing:
+    """Of no kind that JSON knows."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.parametrize("kind", SECRETS)
+def test_no_secret_comes_out_wherever_it_went_in(stream, style, kind):
+    form, secret = SECRETS[kind]
+    text = form.format(secret)
+    hidden = secret.removeprefix("si_id1_")
+    configure_logs("worker", style=style, stream=stream)
+    said, theirs = structlog.get_logger("x"), logging.getLogger("librdkafka")
+
+    said.info(text)
+    said.info("value", told=text, nested={"a": [{"b": (text, {text})}]}, raw=text.encode(), thing=Thing(text))
+    said.info("key", told={text: 1, "inner": {text: text}})
+    said.info("error", error=ValueError(text), path=Thing(text))
+    theirs.error("%s", text)
+    theirs.error("failed: %r", {"told": text})
+    with structlog.contextvars.bound_contextvars(bound=text):
+        said.info("bound")
+    for log in (said, theirs):
+        try:
+            try:
+                raise OSError(text)
+            except OSError as error:
+                raise ValueError(f"again: {text}") from error
+        except ValueError:
+            log.exception("broke off")
+    said.info("stack", stack_info=True, told=text)
+    echo_predictor(text)
+
+    out = stream.getvalue()
+    assert len(out.splitlines()) >= 11
+    assert "***" in out
+    for part in [hidden, *(word for word in hidden.split() if len(word) > 2)]:
+        assert part not in out, out
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "sasl.password",
+        "aws_secret_access_key",
+        "api_key",
+        "authorization",
+        "client_secret",
+        "token",
+        "cookie",
+    ],
+)
+@pytest.mark.parametrize("value", ["hunter2", b"hunter2", ["hunter2"], {"a": "hunter2"}, Thing("hunter2")])
+def test_whatever_bears_a_secrets_name_is_hidden(stream, name, value):
+    configure_logs("worker", stream=stream)
+    structlog.get_logger("x").info("settings", told={name: value})
+
+    assert "hunter2" not in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("https://user:pa:ss@host/x", "https://***@host/x"),
         ("s3://b/k?X-Amz-Signature=abc&x=1", "s3://b/k?X-Amz-Signature=***&x=1"),
-        ("Authorization: Bearer abcdefghijklmnopqrst", "Authorization: *** ***"),
+        ("Authorization: Bearer abcdefghijklmnopqrst", "Authorization: ***"),
         ('{"api_key": "k1"}', '{"api_key": "***"}'),
         ("whsec_MfKQ9r8GKYqrTwjU", "***"),
         ("3 tokens, basic auth of a.b@c", "3 tokens, basic auth of a.b@c"),

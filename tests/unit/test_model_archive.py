@@ -113,3 +113,41 @@ def test_what_is_no_archive_says_so(tmp_path, damage):
 def test_an_archive_that_is_not_there_says_so(tmp_path):
     with pytest.raises(PredictorUnavailable, match="cannot be read: No such file"):
         unpacked(tmp_path / "model.tar.gz", tmp_path / "cache", MIB)
+
+
+def test_a_sparse_member_counts_as_what_it_would_become(tmp_path):
+    """512 bytes that are a file of a terabyte, as GNU tar packs one."""
+    sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "code/model.pt"}
+    info = tarfile.TarInfo("code/model.pt")
+    info.pax_headers = {**sparse, "GNU.sparse.realsize": str(10**12)}
+    data = b"1\n0\n0\n".ljust(512, b"\0")
+    info.size = len(data)
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(data))
+
+    with pytest.raises(PredictorUnavailable, match="more than 1,048,576 bytes unpacked"):
+        unpacked(archive, tmp_path / "cache", MIB)
+
+
+def test_a_name_that_only_an_extended_header_says_is_judged_too(tmp_path):
+    info = tarfile.TarInfo("harmless")
+    info.pax_headers = {"path": "../../evil"}
+    info.size = 1
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(b"1"))
+
+    with pytest.raises(PredictorUnavailable, match="lies outside"):
+        unpacked(archive, tmp_path / "cache", MIB)
+
+
+def test_neither_rights_nor_owners_of_an_archive_are_kept(tmp_path):
+    info = tarfile.TarInfo("code/run")
+    info.mode, info.uid, info.gid, info.size = 0o6777, 0, 0, 1
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.addfile(info, io.BytesIO(b"1"))
+
+    mode = (unpacked(archive, tmp_path / "cache", MIB) / "code/run").stat().st_mode
+    assert mode & 0o6022 == 0, "neither setuid nor setgid, and nobody else writes it"

@@ -65,6 +65,16 @@ def test_a_coordinator_that_is_loading_is_told_at_debug_only(stream: io.StringIO
     assert [line["level"] for line in said(stream)] == ["debug"]
 
 
+def test_a_collector_that_is_away_is_one_line_in_half_a_minute(stream: io.StringIO) -> None:
+    configure_logs("worker", style="json", stream=stream)
+    for module in ("exporter.otlp.proto.http.trace_exporter", "sdk._shared_internal"):
+        for number in range(5):
+            logging.getLogger(f"opentelemetry.{module}").error("Failed to export spans batch %d", number)
+
+    [line] = said(stream)
+    assert line["event"].startswith("Failed to export spans batch 0; for 30 s")
+
+
 def test_of_a_lost_connection_there_is_one_line_per_broker_and_half_a_minute() -> None:
     now = 100.0
     noise = NoiseFilter(lambda: now)

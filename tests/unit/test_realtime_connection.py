@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.realtime.connection import Connection, ConnectionLimits
 from stream_infer.realtime.messages import Reply
 
@@ -53,12 +54,18 @@ class Transport:
 
 
 class Answers:
-    """Keeps requests until the test answers; `at_once` echoes."""
+    """Keeps requests until the test answers; `at_once` echoes. `unwanted` refuses bodies before they come."""
 
     def __init__(self, at_once=False):
         self.requests = []
         self.left = []
         self.at_once = at_once
+        self.unwanted = None
+        self.heads = []
+
+    def refusal(self, head, length):
+        self.heads.append((head.target, length))
+        return self.unwanted
 
     def answer(self, request, asker):
         self.requests.append(request)
@@ -71,9 +78,9 @@ class Answers:
         self.left.append(token)
 
 
-def connected(at_once=False):
+def connected(at_once=False, body_bytes=1000):
     answers, transport, connections = Answers(at_once), Transport(), set()
-    connection = Connection(answers, ConnectionLimits(1000), connections)
+    connection = Connection(answers, ConnectionLimits(body_bytes), connections)
     connection.connection_made(transport)
     assert connections == {connection}
     return connection, transport, answers
@@ -87,6 +94,33 @@ def loop():
     yield loop
     asyncio._set_running_loop(None)
     loop.close()
+
+
+@pytest.mark.parametrize(
+    ("framing", "length"), [(b"Content-Length: 100000", 100_000), (b"Transfer-Encoding: chunked", None)]
+)
+def test_a_body_that_nobody_wants_is_not_read(framing, length):
+    """And is not asked for: the client waits for `100 Continue` before it sends it."""
+    connection, transport, answers = connected(body_bytes=200_000)
+    answers.unwanted = Problem(ProblemKind.NO_KEY, "no")
+    connection.read(b"POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n" + framing + b"\r\n\r\n")
+    connection.read(b"x" * 50_000)
+    assert answers.heads == [(b"/p", length)]
+    assert connection._body == []
+    assert answers.requests == []
+    [(status, _, headers)] = transport.answers()
+    assert (status, headers[b"connection"]) == (401, b"close")
+    assert transport.has_ended
+
+
+def test_a_body_that_is_wanted_or_comes_with_its_head_is_read():
+    connection, transport, answers = connected(at_once=True, body_bytes=200_000)
+    connection.read(b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+    connection.read(b"x" * 100_000)
+    answers.unwanted = Problem(ProblemKind.NO_KEY, "no")
+    connection.read(POST)
+    assert [len(request.body) for request in answers.requests] == [100_000, 2]
+    assert [status for status, _, _ in transport.answers()] == [200, 200]
 
 
 def test_a_request_is_read_in_whatever_pieces_it_comes():

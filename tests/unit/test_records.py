@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.headers import Header, item_headers, item_id_of, ordinal_of, read_item, result_headers
+from stream_infer.headers import Header, item_headers, item_id_of, ordinal_of, read_item, result_headers, retry_headers
 from stream_infer.records import JSON, Control, Message
 
 names = st.one_of(st.sampled_from([*Header, "SI-ATTEMPT", "Content-Type"]), st.text(max_size=20))
@@ -83,6 +84,26 @@ def test_a_result_carries_its_items_identity_and_trace():
         "si-source": b"a.jpg",
         "traceparent": b"00-1",
     }
+    given = (*given, ("tracestate", b"v=1"))
+    assert dict(result_headers(read_item(message(*given)), "text/plain")) == carried | {"tracestate": b"v=1"}
+
+
+@pytest.mark.parametrize("broken", [b"\xff\xfe", b""])
+def test_no_item_is_rejected_for_a_broken_trace(broken):
+    item = read_item(message(("traceparent", broken), ("tracestate", b"\xff")))
+
+    assert item.fault is None
+    assert item.tracestate is None
+    carried = dict(result_headers(item, "text/plain"))
+    assert carried.get("traceparent") is None
+    assert ("traceparent", broken) in retry_headers(item, attempt=2, not_before=1.0)
+
+
+def test_a_trace_whose_state_is_broken_is_carried_on_without_it():
+    item = read_item(message(("traceparent", b"x" * 2000), ("tracestate", b"\xff")))
+
+    assert dict(result_headers(item, "text/plain"))["traceparent"] == b"x" * 2000
+    assert "tracestate" not in dict(result_headers(item, "text/plain"))
 
 
 def test_a_result_of_a_later_generation_says_so():

@@ -86,7 +86,7 @@ def test_predict_gets_what_collate_makes_of_the_preprocessed_items_in_their_orde
 def test_items_that_were_rejected_before_are_left_out(told):
     model = Preprocessing()
 
-    _, _, values, _, rejected, _ = run(model, told, 1, None, 3)
+    _, _, values, _, rejected, *_ = run(model, told, 1, None, 3)
 
     assert model.collated == [[10, 30]]
     assert values == [b"10", None, b"30"]
@@ -98,7 +98,7 @@ def test_without_preprocess_the_items_are_those_of_the_payloads(told):
 
     Runner(model, 1, told).admit((ToChild.CALL, 1, JSON, [b"1", b"{", b"3"], None))()
 
-    _, _, values, _, rejected, _ = told.messages[-1]
+    _, _, values, _, rejected, *_ = told.messages[-1]
     assert model.collated == [[1, 3]]
     assert (values, read_failure(rejected[1]).stage) == ([b"1", None, b"3"], Stage.DECODE)
 

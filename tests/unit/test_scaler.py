@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.demand import JobDemand
 from stream_infer.jobs.status import JobStatus, State
 from stream_infer.kafka.lag import Standing
 from stream_infer.local.scaler import Scaler
-from stream_infer.local.scaling import JobDemand, Lag, ScalingPolicy
+from stream_infer.local.scaling import Lag, ScalingPolicy
 from stream_infer.local.sighting import SeenJob, Sighting, decode_sighting, encode_sighting, sight
 
 ITEMS, RETRY = "p.cats.items", "p.cats.retry.1"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import pytest
 
 from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.demand import JobDemand, job_demand
 from stream_infer.jobs.status import HinderedRole, JobStatus, State
 from stream_infer.local.scaling import (
     Demand,
-    JobDemand,
     Lag,
     Progress,
     Scale,
     ScalingPolicy,
     decide,
     describe,
-    job_demand,
 )
 
 POLICY = ScalingPolicy(least=0, most=4, idle_s=60.0, behind_s=2.5)

@@ -8,9 +8,11 @@ import pytest
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import JobManifest, Kind, ManifestRecord
 from stream_infer.jobs.replays import Replays
-from stream_infer.jobs.status import Cause, JobStatus, Phase, State
+from stream_infer.jobs.status import Cause, JobStatus, Phase, State, encode_status
+from stream_infer.records import Message
 from stream_infer.sink.assembly import Abandoned, assemble, finalized, is_whole, job_manifest
 from stream_infer.sink.backlog import Backlog, Step, step_of
+from stream_infer.sink.finalizer import _see
 from stream_infer.sink.leftovers import remove_leftovers
 from stream_infer.sink.names import Destination, ObjectName, object_key, pending_key
 from tests.support.memory_store import MemoryStore
@@ -85,6 +87,29 @@ def test_a_status_that_was_overtaken_asks_for_nothing() -> None:
 
     assert backlog.tasks(now=9) == []
     assert backlog.idle_position(now=9) == 7
+
+
+@pytest.mark.parametrize("value", [b"{broken", b"", encode_status(status("another"))])
+def test_what_nobody_can_read_under_a_jobs_own_key_takes_no_step_from_it(value: bytes) -> None:
+    backlog = Backlog(linger_s=0.5)
+    for offset, said in ((4, encode_status(status())), (5, value)):
+        _see(backlog, Message("status", 0, offset, b"j", said, (), 0), now=0)
+    backlog.end(6, now=0)
+
+    assert [(task.offset, task.step) for task in backlog.tasks(now=0)] == [(4, Step.ASSEMBLE)]
+    assert backlog.idle_position(now=9) == 4
+    backlog.finished(backlog.tasks(now=0)[0], now=9)
+    assert backlog.position_without() == 6
+
+
+def test_a_job_that_is_forgotten_asks_for_nothing() -> None:
+    backlog = Backlog(linger_s=0.5)
+    for offset, said in ((4, encode_status(status())), (5, None)):
+        _see(backlog, Message("status", 0, offset, b"j", said, (), 0), now=0)
+    backlog.end(6, now=0)
+
+    assert backlog.tasks(now=0) == []
+    assert backlog.idle_position(now=9) == 6
 
 
 def test_the_place_never_passes_a_step_that_is_not_done() -> None:

@@ -11,14 +11,18 @@ import sys
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from stream_infer.jobs.events import Exhausted, Finalized, Submitted
-from stream_infer.settings import SecuritySettings, Settings
+from stream_infer.local.free_ports import find_free
+from stream_infer.security_settings import SecuritySettings
+from stream_infer.settings import Settings
 from stream_infer.tracker.app import create_app, credentials, leave_unawaited
 from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.exactly_once import transport
 from stream_infer.tracker.rows import PartitionRows
 
+LOGIN = {"username": "u", "password": "p"}
 SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
 ENDED = [
     SUBMITTED,
@@ -217,19 +221,29 @@ def test_a_job_is_forgotten_when_its_end_is_past_retention(events: list[Any], no
     ("security", "protocol", "encrypted"),
     [
         ({"protocol": "SSL"}, "SSL", True),
-        ({"protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-256"}, "SASL_PLAINTEXT", False),
-        ({"protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512"}, "SASL_SSL", True),
+        ({"protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-256", **LOGIN}, "SASL_PLAINTEXT", False),
+        ({"protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", **LOGIN}, "SASL_SSL", True),
     ],
 )
 def test_a_secured_kafka_is_met_with_the_same_protocol(
     security: dict[str, str], protocol: str, encrypted: bool
 ) -> None:
-    found: Any = credentials(SecuritySettings(username="u", password="p", **security))
+    found: Any = credentials(SecuritySettings.model_validate(security))
     assert found.protocol.value == protocol
     context = found.ssl_context if protocol.startswith("SASL") else found.context
     assert isinstance(context, ssl.SSLContext) is encrypted
     if protocol.startswith("SASL"):
         assert (found.username, found.password, found.mechanism.value) == ("u", "p", security["sasl_mechanism"])
+
+
+def test_a_token_that_cannot_be_had_is_a_broker_that_is_away_to_aiokafka() -> None:
+    """Whatever else is raised ends a task of aiokafka's that nobody starts again."""
+    oauth = {"token_endpoint": f"http://127.0.0.1:{find_free(1)[0]}/token", "client_id": "c", "client_secret": "s"}
+    found: Any = credentials(
+        SecuritySettings.model_validate({"protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER", "oauth": oauth})
+    )
+    with pytest.raises(KafkaConnectionError, match="no token for Kafka"):
+        asyncio.run(found.oauth_cb.token())
 
 
 def test_plain_text_needs_no_credentials() -> None:

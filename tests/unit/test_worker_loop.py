@@ -149,12 +149,26 @@ def test_one_who_leaves_stays_a_member_until_what_the_model_was_at_is_committed(
     assert len(bench.consumer.records) == 1, "it is left to others"
 
 
+def test_one_who_leaves_for_good_has_its_own_time_for_what_the_model_is_at() -> None:
+    bench = WorkerBench(Output)
+    bench.feed(b"1")
+    poll = bench.engine.poll
+    Stuck(bench)  # a revocation would not wait at all
+    bench.run()
+    bench.engine.poll = poll  # type: ignore[method-assign]
+    bench.loop._times = replace(bench.loop._times, leave=30.0)
+
+    bench.loop.finish(bench.consumer)  # type: ignore[arg-type]
+
+    assert bench.values(TOPICS.results) == [b"1"]
+
+
 def test_one_who_leaves_waits_for_a_model_that_hangs_once_and_not_again_when_its_partitions_go() -> None:
     bench = WorkerBench(Output)
     bench.feed(b"1")
     Stuck(bench)
     bench.run()
-    bench.loop._times = replace(bench.loop._times, drain=0.2)
+    bench.loop._times = replace(bench.loop._times, leave=0.2)
     bench.loop.finish(bench.consumer)  # type: ignore[arg-type]
     bench.engine.poll = lambda *_: pytest.fail("it waits again")  # type: ignore[method-assign]
 

@@ -1,0 +1,81 @@
+"""Bodies of requests: within their size, and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
+
+from stream_infer.http.callers import caller_of
+from stream_infer.http.problems import Problem, ProblemKind
+
+# A client that sends nothing for so long keeps others from sending.
+SILENCE_S = 30.0
+# And one that sends a byte now and then has so long, and for each second more has to send so many bytes.
+GRACE_S = 60.0
+SLOWEST_BYTES_PER_S = 4096
+OF_KEY = "request_bytes of this API key"
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, unpacked where it came packed. Raises a Problem: too large, broken off, or too slow."""
+    return b"".join([chunk async for chunk in body_chunks(request, request.client_max_size)])
+
+
+async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIterator[bytes]:
+    """The body as it comes; `most` bytes of it, and never more than the caller's key allows. Raises as `read_body`, and
+    once that key is taken back.
+
+    What counts is how long we wait for the client, not how long what is done with the bytes takes.
+    """
+    limit, named = _limit(request, most)
+    caller = caller_of(request)
+    if limit is not None and (request.content_length or 0) > limit:
+        raise too_large(limit, named)
+    loop = asyncio.get_running_loop()
+    size, waited_s = 0, 0.0
+    while True:
+        began = loop.time()
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise _slow(f"Nothing came for {SILENCE_S:g} s, behind {size} bytes. Send it again.") from None
+        except (web.RequestPayloadError, ContentEncodingError) as error:
+            raise Problem(ProblemKind.MALFORMED_REQUEST, f"The body breaks off: {error}.") from error
+        if not chunk:
+            return
+        waited_s += loop.time() - began
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise too_large(limit, named)
+        if is_too_slow(waited_s, size):
+            detail = f"Of the body {size} bytes came in {waited_s:.0f} s; {SLOWEST_BYTES_PER_S} a second is the least."
+            raise _slow(detail)
+        if not caller.is_let_in():
+            raise Problem(ProblemKind.NO_KEY, f"The API key was taken back, or ended, behind {size} bytes of the body.")
+        yield chunk
+
+
+def is_too_slow(waited_s: float, received: int) -> bool:
+    return waited_s > GRACE_S + received / SLOWEST_BYTES_PER_S
+
+
+def _limit(request: web.Request, most: int | None) -> tuple[int | None, str]:
+    """The smaller one, and what it is called."""
+    own = caller_of(request).request_bytes
+    if own is not None and (not most or own < most):
+        return own, OF_KEY
+    return most or None, "limits.request_bytes"
+
+
+def too_large(limit: int, named: str) -> Problem:
+    """`named`: what says so."""
+    detail = f"The body has more than {limit} bytes, which is {named}; for many items use a file, or POST …/items."
+    return Problem(ProblemKind.TOO_LARGE, detail)
+
+
+def _slow(detail: str) -> Problem:
+    return Problem(ProblemKind.REQUEST_TIMEOUT, detail)

@@ -1,0 +1,73 @@
+"""How the gateway and the metrics of roles are reached, and whom the end of a job is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from stream_infer.predictor_settings import SettingsPart
+from stream_infer.security_settings import TlsSettings
+from stream_infer.webhooks import WebhookEvent, WebhookSecret, WebhookUrl
+
+LISTEN = r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$"
+"""host:port, an IPv6 address in brackets."""
+
+
+class GatewaySettings(SettingsPart):
+    """`public_url`: where others reach it, such as by a proxy in front of it; links in webhooks begin so.
+
+    `api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
+    is asked for a key, nothing beyond loopback is listened on, and a request has to call the server by an address, as
+    localhost, or by the host of `public_url`.
+    """
+
+    listen: str = Field(default="127.0.0.1:8080", pattern=LISTEN)
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
+    api_keys_file: Path | None = None
+    tls: TlsSettings | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By which it is called beside addresses and localhost, in lower case."""
+        host = None if self.public_url is None else urlsplit(self.public_url).hostname
+        return () if host is None else (host,)
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        return "http" if self.tls is None else "https"
+
+
+class MetricsSettings(SettingsPart):
+    """Where a role serves `/metrics`, `/healthz` and `/readyz` to whoever asks; under `up` each has a port of its own.
+
+    None: 127.0.0.1:9400, or any free port where that is taken; of a role that answers HTTP, its own address alone.
+    """
+
+    listen: str | None = Field(default=None, pattern=LISTEN)
+
+
+class WebhooksSettings(SettingsPart):
+    """How the end of jobs is told, and where for those that name no place themselves.
+
+    `url` and `events` hold for all APIs that say nothing else; no `events` means every one. Each of `secrets` signs: so
+    a new one is put beside the old one until all receivers know it. An attempt has `timeout` seconds; the next ones
+    come at growing distances, for `give_up_after` seconds.
+    """
+
+    url: WebhookUrl | None = None
+    events: list[WebhookEvent] | None = None
+    secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)
+    timeout: float = Field(default=15.0, gt=0, le=300)
+    give_up_after: float = Field(default=3 * 86400.0, gt=0, le=365 * 86400.0)
+    allow_private_addresses: bool = False
+
+
+class ApiWebhook(SettingsPart):
+    """Where the end of an API's jobs is told, in place of what `webhooks` says for all of them."""
+
+    url: WebhookUrl
+    events: list[WebhookEvent] | None = None
+    secrets: list[WebhookSecret] = Field(default_factory=list, max_length=10, repr=False)

@@ -1,0 +1,161 @@
+"""Numbers of a deployment over an hour, a sample a minute: when all is well, and with one thing wrong or nearly so.
+
+In the words of `promtool test rules`: `5+2x3` is 5 7 9 11, `1 1 stale` a process that is gone.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
+from stream_infer.telemetry.catalogue.metric import Metric
+
+MINUTES = 60
+
+
+def series(metric: Metric[Any] | str, **labels: str) -> str:
+    name = metric if isinstance(metric, str) else metric.name
+    return name + "{" + ", ".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
+
+
+def always(value: float) -> str:
+    return f"{value}+0x{MINUTES}"
+
+
+def rising(by: float, first: float = 0) -> str:
+    return f"{first}+{by}x{MINUTES}"
+
+
+def for_a_while(minutes: int, wrong: float, well: float) -> str:
+    """As it should be for ten minutes, then wrong for so many, then well again."""
+    return f"{well}+0x9 {wrong}+0x{minutes - 1} {well}+0x{MINUTES}"
+
+
+GATEWAY, INTAKE, TRACKER, SINK, WORKER, REPLICA = (
+    {"instance": name, "role": name.partition(" ")[0]}
+    for name in ("gateway", "intake", "tracker", "sink", "worker echo/0", "realtime echo/0")
+)
+OF_API = {"api": "echo"}
+
+SEEN_AGE = series(serving.LAG_SEEN_AGE, **GATEWAY)
+INTAKES = series(jobs.INTAKE_PARTITIONS, **INTAKE)
+TRACKERS = series(jobs.TRACKER_PARTITIONS, **TRACKER)
+SINKS = series(store.SINK_PARTITIONS, **SINK)
+GATEWAY_UP = series("up", **GATEWAY)
+MEMBERS = series(serving.GROUP_MEMBERS, group="worker", **OF_API, **GATEWAY)
+WAITING = series(jobs.JOB_ITEMS_WAITING, **OF_API, **TRACKER)
+TO_DO = series(serving.LAG, group="worker", **OF_API, topic="items", **GATEWAY)
+ITEMS_AGE = series(serving.LAG_AGE, group="worker", **OF_API, topic="items", **GATEWAY)
+EVENTS_AGE = series(serving.LAG_AGE, group="tracker", api="", topic="progress", **GATEWAY)
+RESULTS_AGE = series(serving.LAG_AGE, group="sink", **OF_API, topic="results", **GATEWAY)
+RETRY_AGE = series(serving.LAG_AGE, group="worker", **OF_API, topic="retry", **GATEWAY)
+SERVING = series(items.BREAKER_STATE, **OF_API, state="serving", **WORKER)
+HALTED = series(items.BREAKER_STATE, **OF_API, state="halted", **WORKER)
+TRYING = series(items.BREAKER_STATE, **OF_API, state="trying", **WORKER)
+CRASHED = series(model.CHILD_ENDS, **OF_API, reason="crashed", **WORKER)
+NOT_LOADED = series(model.CHILD_ENDS, **OF_API, reason="not_loaded", **WORKER)
+RENEWED = series(model.CHILD_ENDS, **OF_API, reason="renewed", **WORKER)
+SUCCEEDED = series(items.ITEMS_ENDED, **OF_API, outcome="succeeded", **WORKER)
+REJECTED = series(items.ITEMS_ENDED, **OF_API, outcome="rejected", **WORKER)
+STORE_FAILURES = series(store.SINK_STORE_FAILURES, **SINK)
+TIME_USED = series(jobs.JOB_TIME_USED_RATIO, **OF_API, **TRACKER)
+ANSWERED = series(serving.REALTIME_ANSWERS, **OF_API, status="200", **REPLICA)
+FULL = series(serving.REALTIME_ANSWERS, **OF_API, status="429", **REPLICA)
+REFUSED = series(serving.REALTIME_ANSWERS, **OF_API, status="422", **REPLICA)
+
+# Busy, with some dead letters, a predictor that has crashed once, a worker that `up` lists and has not started, items
+# that wait for an hour on purpose, and the last second's requests too many.
+WELL: Mapping[str, str] = {
+    SEEN_AGE: always(3),
+    INTAKES: always(8),
+    TRACKERS: always(8),
+    SINKS: always(16),
+    GATEWAY_UP: always(1),
+    **{series("up", **role): always(1) for role in (INTAKE, TRACKER, SINK, WORKER, REPLICA)},
+    series("up", instance="worker echo/1", role="worker"): always(0),
+    MEMBERS: always(1),
+    WAITING: always(500),
+    TO_DO: always(500),
+    ITEMS_AGE: always(20),
+    EVENTS_AGE: always(2),
+    RESULTS_AGE: always(12),
+    RETRY_AGE: rising(60),
+    SERVING: always(1),
+    HALTED: always(0),
+    TRYING: always(0),
+    CRASHED: "0+0x9 1+0x50",
+    NOT_LOADED: always(0),
+    RENEWED: always(0),
+    SUCCEEDED: rising(10_000),
+    REJECTED: rising(20),
+    STORE_FAILURES: always(0),
+    TIME_USED: always(0.5),
+    ANSWERED: rising(600),
+    FULL: rising(6),
+    REFUSED: rising(60),
+}
+
+
+class Fires(NamedTuple):
+    """With `changed` (None: not there at all) that one alert fires after half an hour, with these labels."""
+
+    alert: str
+    case: str
+    changed: Mapping[str, str | None]
+    labels: Mapping[str, str]
+
+
+class Quiet(NamedTuple):
+    """With `changed` nothing fires at any time."""
+
+    case: str
+    changed: Mapping[str, str | None]
+
+
+FIRES = (
+    Fires("StreamInferRoleDown", "no gateway", {SEEN_AGE: None}, {"role": "gateway"}),
+    Fires("StreamInferRoleDown", "no intake", {INTAKES: None}, {"role": "intake"}),
+    Fires("StreamInferRoleDown", "no tracker", {TRACKERS: None}, {"role": "tracker"}),
+    Fires("StreamInferRoleDown", "the sink went", {SINKS: "16+0x9 stale"}, {"role": "sink"}),
+    Fires("StreamInferProcessDown", "one of them", {GATEWAY_UP: always(0)}, GATEWAY),
+    Fires("StreamInferNoWorkers", "a job waits", {MEMBERS: always(0), TO_DO: always(0)}, OF_API),
+    Fires("StreamInferNoWorkers", "items without a job", {MEMBERS: always(0), WAITING: always(0)}, OF_API),
+    Fires("StreamInferBreakerOpen", "halted", {SERVING: always(0), HALTED: always(1)}, OF_API),
+    Fires(
+        "StreamInferBreakerOpen",
+        "halted and trying in turns",
+        {SERVING: always(0), HALTED: "1" + " 0 1" * 30, TRYING: "0" + " 1 0" * 30},
+        OF_API,
+    ),
+    Fires("StreamInferChildCrashLoop", "it crashes", {CRASHED: rising(1)}, OF_API),
+    Fires("StreamInferChildCrashLoop", "it does not load", {NOT_LOADED: rising(2)}, OF_API),
+    Fires("StreamInferDeadLettersRising", "5% of all", {REJECTED: rising(500)}, OF_API),
+    Fires("StreamInferDeadLettersRising", "all of them", {SUCCEEDED: always(0)}, OF_API),
+    Fires("StreamInferLagAge", "workers", {ITEMS_AGE: rising(60)}, {"group": "worker", **OF_API, "topic": "items"}),
+    Fires("StreamInferLagAge", "tracker", {EVENTS_AGE: rising(60)}, {"group": "tracker", "topic": "progress"}),
+    Fires("StreamInferLagUnknown", "Kafka is away", {SEEN_AGE: rising(60)}, {"instance": "gateway"}),
+    Fires("StreamInferSinkBehind", "results", {RESULTS_AGE: rising(60)}, {**OF_API, "topic": "results"}),
+    Fires("StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2)}, {"instance": "sink"}),
+    Fires("StreamInferJobNearDeadline", "it gets late", {TIME_USED: rising(0.02, first=0.3)}, OF_API),
+    Fires("StreamInferRealtimeFailing", "full", {FULL: rising(100)}, OF_API),
+)
+QUIET = (
+    Quiet("all is well", {}),
+    Quiet("the sink is started anew", {SINKS: "16+0x9 stale stale 16+0x48"}),
+    Quiet("a gateway is rolled out", {GATEWAY_UP: for_a_while(4, wrong=0, well=1)}),
+    Quiet("workers start from zero", {MEMBERS: for_a_while(4, wrong=0, well=1)}),
+    Quiet("at zero with nothing to do", {MEMBERS: always(0), WAITING: always(0), TO_DO: always(0)}),
+    Quiet(
+        "the model is examined and serves again",
+        {SERVING: for_a_while(4, wrong=0, well=1), HALTED: for_a_while(4, wrong=1, well=0)},
+    ),
+    Quiet("one bad item takes the predictor down some times", {CRASHED: "0+0x9 0+4x2 8+0x48"}),
+    Quiet("the breaker renews the predictor", {RENEWED: rising(1)}),
+    Quiet("a few of few items are bad", {SUCCEEDED: rising(1), REJECTED: "0+0x9 0+1x5 5+0x45"}),
+    Quiet("Kafka does not answer for a minute", {SEEN_AGE: "3+0x9 63 3+0x50"}),
+    Quiet("a look at the lag takes long", {ITEMS_AGE: always(590), RESULTS_AGE: always(290)}),
+    Quiet("the store fails once", {STORE_FAILURES: "0+0x9 1+0x50"}),
+    Quiet("late, but nothing waits", {TIME_USED: always(0.99), WAITING: always(0)}),
+    Quiet("no requests at all", {ANSWERED: always(9), FULL: always(9), REFUSED: always(9)}),
+    Quiet("clients send what no model can read", {REFUSED: rising(6000)}),
+    Quiet("a rush of requests", {FULL: "0+0x9 0+150x2 300+0x48"}),
+)

@@ -1,0 +1,54 @@
+"""Names are looked up on threads of their own."""
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from connectors.fetchers.names import SystemResolver
+
+
+def test_names_whose_server_does_not_answer_keep_no_other_waiting_and_nobody_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+
+    def look_up(host: str, port: int, **_options: Any) -> Any:
+        if host.startswith("dead"):
+            answered.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    async def run() -> Any:
+        resolver = SystemResolver(threads=12)
+        dead = [asyncio.ensure_future(resolver.resolve(f"dead-{number}", 80)) for number in range(11)]
+        found = await asyncio.wait_for(resolver.resolve("well", 443), 30)
+        for one in dead:
+            one.cancel()
+        await resolver.close()
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        [found] = asyncio.run(run())
+    finally:
+        answered.set()
+
+    assert (found["hostname"], found["host"], found["port"]) == ("well", "192.0.2.1", 443)
+
+
+def test_a_name_that_nobody_knows_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_args: Any, **_options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def run() -> None:
+        resolver = SystemResolver(threads=1)
+        try:
+            await resolver.resolve("nobody.invalid", 80)
+        finally:
+            await resolver.close()
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(OSError, match="not known"):
+        asyncio.run(run())
