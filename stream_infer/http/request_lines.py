@@ -5,6 +5,7 @@ What changes something is told at INFO, what only looks at DEBUG; what the serve
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -27,7 +28,8 @@ _UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 _LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SENT_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 _LONGEST_PATH = 200
-_LOG = structlog.get_logger("stream_infer.requests")
+_NAME = "stream_infer.requests"
+_LOG = structlog.get_logger(_NAME)
 _id: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -103,6 +105,8 @@ def _log(request: web.Request, route: str, status: int | None, seconds: float, q
     """`status` None: the client went away before there was one."""
     has_failed = status is not None and status >= 500
     if route in _UNTRACED or (not has_failed and (request.method in _LOOKS or route in quiet)):
+        if not logging.getLogger(_NAME).isEnabledFor(logging.DEBUG):
+            return  # nearly always, and cheaper than to find out by saying it
         say = _LOG.debug
     else:
         say = _LOG.warning if has_failed else _LOG.info
