@@ -81,7 +81,7 @@ export function failures({ signal, say, path, onReplayed = () => {}, isApi = fal
       group = now;
       setText(count, number(now.count));
       replace(message, foreign(now.message, "span"));
-      replace(when, time(now.first), now.last > now.first ? [" – ", time(now.last)] : null);
+      replace(when, time(now.first), moment(now.last) !== moment(now.first) ? [" – ", time(now.last)] : null);
       set(again, "hidden", !canReplay);
     };
     return { node: el("tr", {}, count, reason, message, when, el("td", { class: "actions" }, showing, again)), update };
