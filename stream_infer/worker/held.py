@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -198,3 +198,27 @@ class Prefix:
     @property
     def size(self) -> int:
         return sum([part.size for part in self.parts])
+
+
+def written_ms(parts: Iterable[Part]) -> int | None:
+    """When the first record among them was written; None where there are only marks."""
+    for part in parts:
+        if isinstance(part, Stretch):
+            return part.run.timestamps_ms[0]
+        if part.item is not None:
+            return part.item.message.timestamp_ms
+    return None
+
+
+def ended_prefix(parts: Iterable[Part], max_entries: int, max_bytes: float, *, results_only: bool) -> list[Part]:
+    """A stretch is taken whole, though it may be longer than what is left."""
+    prefix: list[Part] = []
+    for part in parts:
+        if max_entries <= 0 or max_bytes <= 0 or not part.has_ended:
+            break
+        if results_only and isinstance(part, Entry) and not isinstance(part.ended, Output | Nothing):
+            break
+        prefix.append(part)
+        max_entries -= part.length
+        max_bytes -= part.size
+    return prefix

@@ -16,7 +16,17 @@ from itertools import islice, takewhile
 from stream_infer.alike import Alike
 from stream_infer.engine.task import AlikeAnswers, Answer
 from stream_infer.records import Failure, Item, Output, Position, Run
-from stream_infer.worker.held import NOTHING, Ended, Entry, Nothing, Part, Partition, Prefix, Stretch
+from stream_infer.worker.held import (
+    NOTHING,
+    Ended,
+    Entry,
+    Part,
+    Partition,
+    Prefix,
+    Stretch,
+    ended_prefix,
+    written_ms,
+)
 from stream_infer.worker.open_items import OpenItems
 from stream_infer.worker.retry import Retried
 
@@ -149,30 +159,15 @@ class Ledger:
 
     def offsets_of(self, tokens: Sequence[int]) -> dict[Partition, list[int]]:
         """Where the items of these tokens lie; what is no item, or not held any more, is left out."""
-        offsets: dict[Partition, list[int]] = {}
-        for _, part, start, end in self._open.spans(tokens):
-            if isinstance(part, Stretch):
-                offsets.setdefault(part.partition, []).extend(part.run.offsets[start:end])
-            elif part.item is not None and part.item.control is None:
-                message = part.item.message
-                offsets.setdefault(message[:2], []).append(message.offset)
-        return offsets
+        return self._open.offsets_of(tokens)
 
     def jobs_of(self, tokens: Sequence[int]) -> frozenset[str]:
         """The jobs that the items of these tokens name."""
-        parts = [part for _, part, _, _ in self._open.spans(tokens)]
-        said = [part.alike.job_id if isinstance(part, Stretch) else part.item and part.item.job_id for part in parts]
-        return frozenset([job_id for job_id in said if job_id])
+        return self._open.jobs_of(tokens)
 
     def traceparents_of(self, tokens: Sequence[int]) -> set[str | bytes]:
         """On whose behalf the items of these tokens are there, as they say it."""
-        found: set[str | bytes] = set()
-        for _, part, start, end in self._open.spans(tokens):
-            if isinstance(part, Stretch):
-                found |= part.alike.traceparents(start, end)
-            elif part.item is not None and part.item.traceparent is not None:
-                found.add(part.item.traceparent)
-        return found
+        return self._open.traceparents_of(tokens)
 
     def finish(self, token: int, ended: Ended) -> Entry | None:
         """Ends an item; None where it is not held any more."""
@@ -291,7 +286,7 @@ class Ledger:
         for partition, parts in self._partitions.items():
             if not parts or not parts[0].has_ended:
                 continue
-            prefix = Prefix(partition, _ended_prefix(parts, max_entries, max_bytes, results_only=results_only))
+            prefix = Prefix(partition, ended_prefix(parts, max_entries, max_bytes, results_only=results_only))
             if self._held_back:
                 prefix.parts = list(takewhile(self._is_free, prefix.parts))
             if prefix.parts:
@@ -358,7 +353,7 @@ class Ledger:
         What a transaction delivers at the moment is left out. May be called from any thread.
         """
         fronts = [tuple(islice(parts, _FRONT)) for at, parts in tuple(self._partitions.items()) if at[0] == topic]
-        written = [at for parts in fronts if (at := _written_ms(parts)) is not None]
+        written = [at for parts in fronts if (at := written_ms(parts)) is not None]
         return min(written, default=None)
 
     @property
@@ -383,27 +378,3 @@ class Ledger:
         if part.parked:
             self.unpark(part)
         self._open.close(part.token)
-
-
-def _written_ms(parts: Iterable[Part]) -> int | None:
-    """When the first record among them was written; None where there are only marks."""
-    for part in parts:
-        if isinstance(part, Stretch):
-            return part.run.timestamps_ms[0]
-        if part.item is not None:
-            return part.item.message.timestamp_ms
-    return None
-
-
-def _ended_prefix(parts: deque[Part], max_entries: int, max_bytes: float, *, results_only: bool) -> list[Part]:
-    """A stretch is taken whole, though it may be longer than what is left."""
-    prefix: list[Part] = []
-    for part in parts:
-        if max_entries <= 0 or max_bytes <= 0 or not part.has_ended:
-            break
-        if results_only and isinstance(part, Entry) and not isinstance(part.ended, Output | Nothing):
-            break
-        prefix.append(part)
-        max_entries -= part.length
-        max_bytes -= part.size
-    return prefix

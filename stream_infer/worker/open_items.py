@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from stream_infer.worker.held import Entry, Part, Stretch
+from stream_infer.worker.held import Entry, Part, Partition, Stretch
 
 
 class Span(NamedTuple):
@@ -88,3 +88,30 @@ class OpenItems:
                     length = longest
                 yield Span(at, stretch, start, start + length)
             at += length
+
+    def offsets_of(self, tokens: Sequence[int]) -> dict[Partition, list[int]]:
+        """Where the items of these tokens lie; what is no item, or not held any more, is left out."""
+        offsets: dict[Partition, list[int]] = {}
+        for _, part, start, end in self.spans(tokens):
+            if isinstance(part, Stretch):
+                offsets.setdefault(part.partition, []).extend(part.run.offsets[start:end])
+            elif part.item is not None and part.item.control is None:
+                message = part.item.message
+                offsets.setdefault(message[:2], []).append(message.offset)
+        return offsets
+
+    def jobs_of(self, tokens: Sequence[int]) -> frozenset[str]:
+        """The jobs that the items of these tokens name."""
+        parts = [part for _, part, _, _ in self.spans(tokens)]
+        said = [part.alike.job_id if isinstance(part, Stretch) else part.item and part.item.job_id for part in parts]
+        return frozenset([job_id for job_id in said if job_id])
+
+    def traceparents_of(self, tokens: Sequence[int]) -> set[str | bytes]:
+        """On whose behalf the items of these tokens are there, as they say it."""
+        found: set[str | bytes] = set()
+        for _, part, start, end in self.spans(tokens):
+            if isinstance(part, Stretch):
+                found |= part.alike.traceparents(start, end)
+            elif part.item is not None and part.item.traceparent is not None:
+                found.add(part.item.traceparent)
+        return found
