@@ -17,7 +17,7 @@ from stream_infer.gateway.webhook_target import target_of
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body
 from stream_infer.http.callers import caller_of
-from stream_infer.http.problems import Problem, ProblemKind, hint
+from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import (
     IDEMPOTENCY_KEY,
     JSON_TYPE,
@@ -28,6 +28,7 @@ from stream_infer.http.requests import (
     parse_body,
     read_query,
     require_content_type,
+    state_of,
 )
 from stream_infer.jobs.status import State
 
@@ -92,7 +93,7 @@ class JobsResource:
     async def list_jobs(self, request: web.Request) -> web.Response:
         query = read_query(request, ("limit", "after", "state", "api"))
         limit = integer(query, "limit", 20, 1, 100)
-        state = _state(query.get("state"))
+        state = state_of(State, query.get("state"))
         board, api = self._services.board, query.get("api")
         if "after" in query:
             jobs = board.behind((await self._services.job(query["after"])).job)
@@ -139,14 +140,3 @@ def _is_dry_run(query: dict[str, str]) -> bool:
     if "limit" in query and not is_dry:
         raise Problem(ProblemKind.INVALID_QUERY, "limit says how much of a dry run is listed; dry_run=true is missing.")
     return is_dry
-
-
-def _state(text: str | None) -> State | None:
-    if text is None:
-        return None
-    try:
-        return State(text)
-    except ValueError:
-        known = [state.value for state in State]
-        detail = f"state={text[:40]!r} is no state.{hint(text, known)} States: {', '.join(known)}."
-        raise Problem(ProblemKind.INVALID_QUERY, detail) from None

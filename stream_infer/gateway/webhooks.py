@@ -17,8 +17,8 @@ from stream_infer.gateway.validation import validate
 from stream_infer.gateway.webhook_bodies import MOST_REPLAYED, DeliveryList, TellAgain, ToldAgain, delivery_body
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body
-from stream_infer.http.problems import Problem, ProblemKind, hint
-from stream_infer.http.requests import JSON_TYPE, integer, parse_body, read_query, require_content_type
+from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.requests import JSON_TYPE, integer, parse_body, read_query, require_content_type, state_of
 from stream_infer.jobs.deliveries import Delivery, Wish, webhook_record
 from stream_infer.records import OutgoingRecord
 from stream_infer.webhooks import DeliveryState
@@ -53,7 +53,7 @@ class WebhooksResource:
     async def look(self, request: web.Request) -> web.Response:
         query = read_query(request, ("job_id", "api", "state", "limit"))
         limit = integer(query, "limit", 100, 1, 1000)
-        choice = Choice(query.get("job_id"), query.get("api"), _state(query.get("state")))
+        choice = Choice(query.get("job_id"), query.get("api"), state_of(DeliveryState, query.get("state")))
         found = await self._newest(choice, limit + 1)
         if not found:
             await self._check(choice)
@@ -101,14 +101,3 @@ class WebhooksResource:
     def _wish(self, one: Delivery) -> OutgoingRecord:
         wish = Wish(job_id=one.job_id, event=one.event, generation=one.generation, token=secrets.token_hex(8))
         return webhook_record(wish, self._services.topics.webhooks, self._services.settings.jobs.partitions)
-
-
-def _state(text: str | None) -> DeliveryState | None:
-    if text is None:
-        return None
-    try:
-        return DeliveryState(text)
-    except ValueError:
-        known = [state.value for state in DeliveryState]
-        detail = f"state={text[:40]!r} is no state.{hint(text, known)} States: {', '.join(known)}."
-        raise Problem(ProblemKind.INVALID_QUERY, detail) from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -18,6 +19,8 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 # Of a prediction: the seconds that the client waits.
 TIMEOUT = "si-timeout"
 _LONGEST_KEY = 255
+
+OneState = TypeVar("OneState", bound=StrEnum)
 
 
 def require_content_type(request: web.Request, accepted: Collection[str]) -> None:
@@ -97,3 +100,15 @@ def idempotency_key(request: web.Request) -> str | None:
         detail = f"{IDEMPOTENCY_KEY} has 1 to {_LONGEST_KEY} printable characters; this one has {len(key)}."
         raise Problem(ProblemKind.MALFORMED_REQUEST, detail)
     return key
+
+
+def state_of(kind: type[OneState], text: str | None) -> OneState | None:
+    """What a query's `state` asks for; None where it asks for none."""
+    if text is None:
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        known = [state.value for state in kind]
+        detail = f"state={text[:40]!r} is no state.{hint(text, known)} States: {', '.join(known)}."
+        raise Problem(ProblemKind.INVALID_QUERY, detail) from None
