@@ -87,11 +87,6 @@ RULES = (
 )
 
 
-def is_secret(name: str) -> bool:
-    """Whether what bears this name is hidden."""
-    return _SECRET_NAME.search(name) is not None
-
-
 def redact_text(text: str) -> str:
     """`text` with everything that looks like a secret replaced."""
     plain = text.casefold()
@@ -108,7 +103,7 @@ def redact(name: str, value: Any) -> Any:
         return value
     if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes | bytearray):
         return [redact(name, inner) for inner in value]
-    if is_secret(name):
+    if _SECRET_NAME.search(name):
         return HIDDEN
     if isinstance(value, Mapping):
         return {redact_text(str(key)): redact(str(key), inner) for key, inner in value.items()}
