@@ -24,7 +24,7 @@ UV        := $(VENV)/bin/uv
 INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
-CHECKED   := stream_infer connectors $(wildcard examples benchmarks)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks docs_made)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -56,6 +56,13 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+.PHONY: docs generated
+docs: $(VENV)/.dev ## build the site of docs/ into build/docs; open build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
+generated: $(VENV)/.dev ## write anew what of docs/ follows from the code
+	$(PY) -m docs_made
+
 # BENCH="null --only quix", "latency --rounds 5", ...: `python -m benchmarks --help` says what there is.
 bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, half an hour
 	$(PY) -m benchmarks $(BENCH)
@@ -74,7 +81,7 @@ lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newe
 	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o benchmarks/peers/requirements.txt
 
 clean: ## remove what the targets made inside the tree
-	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Servers of the tests. Without Go the tests do with less or are skipped; in CI these must be there.
