@@ -65,7 +65,10 @@ def shared_topic_meanings(topics: Topics) -> dict[str, TopicMeaning]:
         ),
         topics.manifests: TopicMeaning("job/object", "the objects that count", ("sink",), ("sink", "gateway")),
         topics.webhooks: TopicMeaning(
-            "job/event/generation", "events of jobs that are told, and how far that has come", ("gateway",), ("gateway",)
+            "job/event/generation",
+            "events of jobs that are told, and how far that has come",
+            ("gateway",),
+            ("gateway",),
         ),
         topics.replays: TopicMeaning(
             "topic-partition-offset of a dead letter", "which were replayed", ("gateway",), ("gateway", "sink")

@@ -70,7 +70,10 @@ APIS: Meanings = {
     },
     RealtimeSettings: {
         "replicas": "[replicas](realtime.md) that `up` starts; without `realtime` the API answers no requests",
-        "listen": "of the first replica; the next ones listen on the ports after it. Beyond loopback only with `gateway.api_keys_file`",
+        "listen": (
+            "of the first replica; the next ones listen on the ports after it. Beyond loopback only with "
+            "`gateway.api_keys_file`"
+        ),
         "addresses": "where replicas are that `up` does not start, such as `http://10.0.0.7:8090`",
         "max_in_flight": "items that a replica has taken and not answered, at most; then 429",
         "max_in_flight_bytes": "and their bytes; one item alone may have more",

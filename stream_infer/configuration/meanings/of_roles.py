@@ -19,8 +19,8 @@ from stream_infer.settings import (
 ROLES: Meanings = {
     KafkaSettings: {
         "bootstrap_servers": (
-            "`host:port,…`. Left out: `up` starts a Kafka of its own; every other command uses that where it runs "
-            "in the same `state_dir`, else `localhost:9092`"
+            "`host:port,…`. Left out: `up` starts a Kafka of its own; every other command uses that where it "
+            "runs in the same `state_dir`, else `localhost:9092`"
         ),
         "topic_prefix": "before each topic, group and transactional id; letters, digits, `-`, `_`",
         "replication_factor": "of topics that are created",
@@ -50,28 +50,30 @@ ROLES: Meanings = {
     },
     GatewaySettings: {
         "listen": (
-            "`host:port`; beyond loopback only [with keys](security.md#api-keys); port 0 takes a free one, but not under "
-            "`up`"
+            "`host:port`; beyond loopback only [with keys](security.md#api-keys); port 0 takes a free one, but "
+            "not under `up`"
         ),
         "api_keys_file": (
-            "the [keys](security.md#api-keys) that let clients in, here and at realtime replicas; read again when it changes"
+            "the [keys](security.md#api-keys) that let clients in, here and at realtime replicas; read again "
+            "when it changes"
         ),
         "public_url": (
-            "where others reach the gateway, such as `https://infer.example.org`: links in [webhooks](webhooks.md) begin so"
+            "where others reach the gateway, such as `https://infer.example.org`: links in "
+            "[webhooks](webhooks.md) begin so"
         ),
     },
     TlsSettings: {
         "certificate_file": (
-            "where [TLS](security.md#tls) is wanted: the certificate and those that lead to its root, PEM; loaded again "
-            "once renewed"
+            "where [TLS](security.md#tls) is wanted: the certificate and those that lead to its root, PEM; "
+            "loaded again once renewed"
         ),
         "private_key_file": "its key, without a password",
     },
     MetricsSettings: {
         "listen": (
-            "where a role without HTTP of its own serves [its numbers and its health](metrics.md): `host:port`, beyond "
-            "loopback, too. Left out: `127.0.0.1:9400`, or any free port where that is taken. Under `up` each process has "
-            "a port of its own"
+            "where a role without HTTP of its own serves [its numbers and its health](metrics.md): `host:port`, "
+            "beyond loopback, too. Left out: `127.0.0.1:9400`, or any free port where that is taken. Under `up` "
+            "each process has a port of its own"
         ),
     },
     WebhooksSettings: {
@@ -94,8 +96,8 @@ ROLES: Meanings = {
         "allowed_directories": "`file://` is read only below these; links are followed and judged by where they lead",
         "allowed_s3_prefixes": "`s3://` is read only below these, such as `s3://bucket/input`",
         "allow_private_addresses": (
-            "`http(s)://` to loopback, private, link-local and cloud metadata addresses; checked for each address "
-            "a name has and each redirect"
+            "`http(s)://` to loopback, private, link-local and cloud metadata addresses; checked for each "
+            "address a name has and each redirect"
         ),
         "timeout": "seconds for one fetch, redirects included",
         "max_bytes": "of one payload, and of one line of a job's file",
@@ -104,8 +106,8 @@ ROLES: Meanings = {
     ModelsSettings: {
         "max_bytes": "of one model that is fetched; copies are kept below `state_dir`, in `models/`",
         "tracking_uri": (
-            "where [MLflow](predictors.md#where-models-come-from) keeps its runs and models: an `mlruns` folder, "
-            "`http(s)://…`, `sqlite:///…`. Left out: MLflow's own means, such as `MLFLOW_TRACKING_URI`"
+            "where [MLflow](predictors.md#where-models-come-from) keeps its runs and models: an `mlruns` "
+            "folder, `http(s)://…`, `sqlite:///…`. Left out: MLflow's own means, such as `MLFLOW_TRACKING_URI`"
         ),
     },
     LimitSettings: {
@@ -120,8 +122,8 @@ ROLES: Meanings = {
     },
     IntakeSettings: {
         "ahead_seconds": (
-            "seconds of work that may wait in the topic, [all jobs of an API together](operations.md#fair-turns); "
-            "at least two micro-batches a worker"
+            "seconds of work that may wait in the topic, [all jobs of an API "
+            "together](operations.md#fair-turns); at least two micro-batches a worker"
         ),
         "chunk_items": "items in one transaction, at most; likewise a replay",
     },
