@@ -11,6 +11,7 @@ from stream_infer.settings import (
     JobsSettings,
     KafkaSettings,
     LimitSettings,
+    LogSettings,
     ModelsSettings,
     Settings,
     SinkSettings,
@@ -74,6 +75,15 @@ ROLES: Meanings = {
             "where a role without HTTP of its own serves [its numbers and its health](metrics.md): `host:port`, "
             "beyond loopback, too. Left out: `127.0.0.1:9400`, or any free port where that is taken. Under `up` "
             "each process has a port of its own"
+        ),
+    },
+    LogSettings: {
+        "format": (
+            "[how roles log](logs-and-traces.md): `json`, `text`, or `auto`: text on a terminal and under `up`, else "
+            "JSON. `--log-style` goes before it"
+        ),
+        "level": (
+            "`debug`, `info`, `warning` or `error`: what is below it is left out. `--debug` goes before it"
         ),
     },
     WebhooksSettings: {
