@@ -34,7 +34,7 @@ UV        := $(VENV)/bin/uv
 INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
-CHECKED   := stream_infer connectors $(wildcard examples benchmarks deploy/*.py deploy/monitoring)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks docs_made deploy/*.py deploy/monitoring)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -68,6 +68,10 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+.PHONY: docs
+docs: $(VENV)/.dev ## build the site of docs/ into build/docs; open build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
 # BENCH="null --only quix", "latency --rounds 5", ...: `python -m benchmarks --help` says what there is.
 bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, half an hour
 	$(PY) -m benchmarks $(BENCH)
@@ -84,7 +88,8 @@ sbom: $(VENV)/.dev ## write dist/sbom.json: what stream-infer is made of (Cyclon
 pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
 	STREAM_INFER_PICTURES="$(CURDIR)/docs/pictures" $(PY) -m pytest -q tests/integration/test_page_pictures.py
 
-generated: $(VENV)/.dev ## write anew what of deploy/ and helm/ follows from the code
+generated: $(VENV)/.dev ## write anew what of docs/, deploy/ and helm/ follows from the code
+	$(PY) -m docs_made
 	$(PY) -m deploy.monitoring
 	$(PY) -m deploy.generated
 
@@ -103,7 +108,7 @@ lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newe
 	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o benchmarks/peers/requirements.txt
 
 clean: ## remove what the targets made inside the tree
-	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Servers of the tests. Without Go the tests do with less or are skipped; in CI these must be there.
