@@ -62,7 +62,7 @@ def _metavar(argument: Any) -> str:
 
 
 def _option(option: Any) -> tuple[str, str, str]:
-    names = ", ".join(sorted([*option.opts, *option.secondary_opts], key=len))
+    names = ", ".join([*sorted(option.opts, key=len), *option.secondary_opts])
     choices = _choices(option.type_descriptor.annotation)
     metavar = option.metavar or ("" if choices else option.type_descriptor.annotation.__name__.upper())
     default = option.default

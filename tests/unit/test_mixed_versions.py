@@ -8,8 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from stream_infer.jobs.checkpoints import decode_checkpoint
+from stream_infer.jobs.deliveries import decode_webhook
 from stream_infer.jobs.events import StopRequested, decode_event, encode_event
 from stream_infer.jobs.log_lines import decode_line
+from stream_infer.jobs.manifest import decode_manifest
 from stream_infer.jobs.spec import Job, decode_job, encode_job
 from stream_infer.jobs.status import decode_status
 
@@ -24,6 +26,24 @@ JOB = Job.model_validate(
     [
         (decode_status, {"job_id": "a", "api": "shouter"}),
         (decode_checkpoint, {"job_id": "a", "enqueued": 3}),
+        (
+            decode_manifest,
+            {
+                "job_id": "a",
+                "api": "shouter",
+                "generation": 1,
+                "kind": "results",
+                "key": "shouter/a/results/k",
+                "topic": "t",
+                "partition": 0,
+                "first_offset": 0,
+                "last_offset": 1,
+                "count": 2,
+                "bytes": 3,
+                "sha256": "",
+            },
+        ),
+        (decode_webhook, {"kind": "wish", "job_id": "a", "event": "job.failed", "generation": 1, "token": "0"}),
         (
             lambda value: decode_line(b"a", value),
             {"at": 1.0, "job_id": "a", "source": "predictor", "role": "worker", "who": "w", "line": "x"},

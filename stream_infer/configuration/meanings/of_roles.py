@@ -83,9 +83,7 @@ ROLES: Meanings = {
             "[how roles log](logs-and-traces.md): `json`, `text`, or `auto`: text on a terminal and under `up`, else "
             "JSON. `--log-style` goes before it"
         ),
-        "level": (
-            "`debug`, `info`, `warning` or `error`: what is below it is left out. `--debug` goes before it"
-        ),
+        "level": "`debug`, `info`, `warning` or `error`: what is below it is left out. `--debug` goes before it",
     },
     WebhooksSettings: {
         "url": "where; with `secrets`",
