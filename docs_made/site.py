@@ -16,17 +16,22 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<place>(?!\w+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
-_PAGES_AT_THE_TOP = ("CHANGELOG.md", "CONTRIBUTING.md", "DESIGN.md")
+# By their names in the site, where README.md would be another index.
+_PAGES_AT_THE_TOP = {
+    "about.md": "README.md",
+    **{name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "DESIGN.md")},
+}
 _DOCS = "docs"
 _SOURCE = "source/"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     root = _root(config)
-    for name in _PAGES_AT_THE_TOP:
-        files.append(File.generated(config, name, abs_src_path=str(root / name)))
-    pages = [root / name for name in _PAGES_AT_THE_TOP] + sorted((root / _DOCS).glob("*.md"))
-    for target in sorted({target for page in pages for target in _targets(page)}):
+    at_the_top = {own: root / name for own, name in _PAGES_AT_THE_TOP.items()}
+    for own, page in at_the_top.items():
+        files.append(File.generated(config, own, abs_src_path=str(page)))
+    pages = at_the_top | {page.name: page for page in (root / _DOCS).glob("*.md")}
+    for target in sorted({target for own, page in pages.items() for target in _targets(page, own)}):
         uri = _uri(target, root)
         if uri is not None and uri.startswith(_SOURCE) and files.get_file_from_path(uri) is None:
             files.append(File.generated(config, uri, content=(root / target).read_text(encoding="utf-8")))
@@ -50,10 +55,10 @@ def _root(config: MkDocsConfig) -> Path:
     return Path(config.config_file_path).parent
 
 
-def _targets(page: Path) -> Iterator[str]:
-    """Files and folders of the repository that a page points at, seen from its top."""
+def _targets(page: Path, own: str) -> Iterator[str]:
+    """Files and folders of the repository that a page points at, which is `own` in the site, seen from its top."""
     for link in _LINK.finditer(page.read_text(encoding="utf-8")):
-        yield _target(link["place"], page.name)
+        yield _target(link["place"], own)
 
 
 def _target(place: str, own: str) -> str:
@@ -64,10 +69,9 @@ def _target(place: str, own: str) -> str:
 
 def _uri(target: str, root: Path) -> str | None:
     """Where it lies in the site; None where that has nothing for it."""
-    if target == "README.md":
-        return "index.md"
-    if target in _PAGES_AT_THE_TOP:
-        return target
+    for uri, name in _PAGES_AT_THE_TOP.items():
+        if target == name:
+            return uri
     if target.startswith(f"{_DOCS}/"):
         return target.removeprefix(f"{_DOCS}/")
     return f"{_SOURCE}{target}.txt" if (root / target).is_file() else None

@@ -100,7 +100,11 @@ def _job_paths() -> dict[str, Any]:
     accepted = json_answer("The job.", JobBody)
     accepted["headers"] = {"Location": {"schema": {"type": "string"}}}
     dry_run = query_parameter("dry_run", "Answer what would be enqueued; change nothing.", {"type": "boolean"})
-    limit = query_parameter("limit", "Of a dry run: list at most as many items.", whole(1, 1_000_000, 1000))
+    limit = query_parameter(
+        "limit",
+        "Of a dry run: list at most as many items: 10 unless given and 1000 at most; of lines 1000, and 1000000 at most.",
+        {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    )
     would_be = json_answer(
         "With dry_run: what would be enqueued; with Accept, one item a line, then the end.", DryRunBody
     )

@@ -38,6 +38,13 @@ def test_links_to_the_repository_lead_to_what_came_along(site: Path) -> None:
     assert (site / "source/tests/soak/faults.py.txt").read_text() == (ROOT / "tests/soak/faults.py").read_text()
 
 
+def test_the_readme_is_a_page_whose_links_lead_to_others(site: Path) -> None:
+    readme = (site / "about.html").read_text()
+
+    assert 'href="getting-started.html"' in readme
+    assert 'src="pictures/page-job-light.png"' in readme
+
+
 def test_it_can_be_searched_without_a_server(site: Path, chromium: Any) -> None:
     page = chromium.new_page()
     asked: list[str] = []

@@ -101,7 +101,7 @@ def test_the_sites_navigation_names_every_page_once() -> None:
     named = list(leaves(yaml.safe_load(text)["nav"]))
 
     assert sorted(named) == sorted(
-        [*(page.name for page in DOCS.glob("*.md")), "CHANGELOG.md", "CONTRIBUTING.md", "DESIGN.md"]
+        [*(page.name for page in DOCS.glob("*.md")), "CHANGELOG.md", "CONTRIBUTING.md", "DESIGN.md", "about.md"]
     )
 
 
