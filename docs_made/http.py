@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from docs_made.markdown import MADE, code, table
@@ -14,7 +14,8 @@ _HEAD = """
 # HTTP reference
 
 Every request, from the document that a gateway answers at `/openapi.json`. [HTTP](http.md) shows how they are used.
-Whatever goes wrong is answered as a [problem document](http.md#errors), `ProblemDocument` below.
+Whatever goes wrong is answered as a [problem document](http.md#errors), `ProblemDocument` below. Where there are
+[API keys](security.md#api-keys), a request needs one with the scope that is named with it.
 
 """
 _BOUNDS = (
@@ -46,7 +47,8 @@ def _request(method: str, path: str, operation: Shape) -> str:
     answers = [row for status, answer in operation["responses"].items() for row in _answers(status, answer)]
     parts = [
         f"### {method.upper()} {path}\n",
-        f"{operation['summary']}.\n",
+        f"{operation['summary']}. {_scope(operation['security'])}\n",
+        f"{operation['description']}\n" if "description" in operation else "",
         table(("parameter", "in", "", ""), parameters),
         table(("request's type", "body"), bodies),
         table(("status", "type", "body", ""), answers),
@@ -55,6 +57,11 @@ def _request(method: str, path: str, operation: Shape) -> str:
 
 
 _NONE: Shape = {"content": {}}
+
+
+def _scope(security: Sequence[Mapping[str, list[str]]]) -> str:
+    scopes = sorted({scope for way in security for asked in way.values() for scope in asked})
+    return f"Scope: {', '.join(code(scope) for scope in scopes)}." if scopes else "Needs no key."
 
 
 def _answers(status: str, answer: Shape) -> Iterator[tuple[str, str, str, str]]:

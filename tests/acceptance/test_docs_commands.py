@@ -1,12 +1,14 @@
 """The commands of the pages, as somebody who reads them gives them: the tutorial from its first line to its last."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stream_infer.local.free_ports import find_free
+from tests.support.services import missing
 from tests.support.shown_commands import ROOT, Reader
 
 BAD_ITEMS = """
@@ -20,6 +22,8 @@ PAGES = ["docs/operations.md", "README.md", "docs/jobs.md", "docs/http.md"]
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
+    if shutil.which("curl") is None:
+        missing("curl is not installed here: apt-get install curl")
     [port] = find_free(1)
     reader = Reader(tmp_path, {"127.0.0.1:8080": f"127.0.0.1:{port}", "API": "shouter"})
     try:
