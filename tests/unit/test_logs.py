@@ -112,6 +112,15 @@ SECRETS = {
     "JSON": ('{{"password": "{}"}}', "hunter2 hunter3"),
     "JSON in JSON": ('body "{{\\"client_secret\\": \\"{}\\"}}"', "hunter2"),
     "Python": ("{{'passwd': b'{}'}}", "hunter2"),
+    "token in JSON": ('{{"token": "{}"}}', "t0k3n"),
+    "token of a call": ("login(token={})", "t0k3n"),
+    "camel case": ('{{"accessToken": "{}"}}', "t0k3n"),
+    "ODBC": ("Driver=x;Uid=u;Pwd={};", "hunter2"),
+    "private key, named": ("private_key={}", "MIIEvQIBADAN"),
+    "credentials": ("{{'credentials': '{}'}}", "hunter2"),
+    "long": ('{{"client_secret": "{}"}}', "hunter2" * 1000),
+    "JSON Web Token": ("it sent {} to us", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"),
+    "token of Hugging Face": ("401 for {}", "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH"),
 }
 
 
@@ -170,7 +179,9 @@ def test_no_secret_comes_out_wherever_it_went_in(stream, style, kind):
         "authorization",
         "client_secret",
         "token",
+        "accessToken",
         "cookie",
+        "cookies",
     ],
 )
 @pytest.mark.parametrize("value", ["hunter2", b"hunter2", ["hunter2"], {"a": "hunter2"}, Thing("hunter2")])
@@ -191,6 +202,8 @@ def test_whatever_bears_a_secrets_name_is_hidden(stream, name, value):
         ("whsec_MfKQ9r8GKYqrTwjU", "***"),
         ("3 tokens, basic auth of a.b@c", "3 tokens, basic auth of a.b@c"),
         ("https://host/path", "https://host/path"),
+        ("unexpected token: x, InvalidToken: no", "unexpected token: x, InvalidToken: no"),
+        ("NoCredentialsError: Unable to locate credentials", "NoCredentialsError: Unable to locate credentials"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_and_nothing_else(text, shown):
@@ -201,6 +214,7 @@ def test_what_looks_like_a_secret_is_hidden_and_nothing_else(text, shown):
 pieces = st.sampled_from(
     ["Password", "passwd", "SECRET", "Api_Key", "access-key", "authorization", "Bearer", "basic", "X-Amz-Signature",
      "sig", "awsaccesskeyid", "X-Amz-Security-Token", "whsec_", "a://", "user", "@", "=", ":", "/", "'", '"', "&",
+     "token", "private", "_key", "pwd", "credentials", "eyJabcdefghij", ".", "hf_", "ghp_",
      "***", "abcdefghijklmnopqrst", " ", "\n"]
 )  # fmt: skip
 
