@@ -17,6 +17,12 @@ _SECRET_NAME = re.compile(
 )
 
 
+class Presentable(str):
+    """Holds no secret, though it may look so, as "kafka.security.password: is missing" does: shown as it is."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`hints`: without one of them (casefolded) there is nothing to find. Measured: all patterns take 12 ms for a stack
@@ -104,7 +110,7 @@ def redact_text(text: str) -> str:
 def redact(name: str, value: Any) -> Any:
     """`value` as it may be logged under `name`. Numbers are no secrets; of what is neither number, text nor a holder of
     such, that is shown which `str` makes of it."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | Presentable):
         return value
     if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes | bytearray):
         return [redact(name, inner) for inner in value]

@@ -1,3 +1,4 @@
+import io
 import logging
 import time
 
@@ -108,17 +109,20 @@ def test_lines_that_kafka_does_not_take_are_counted_until_it_does(log, publisher
     assert [line.line for line in publisher.lines] == ["… 2 lines dropped"]
 
 
-def test_events_with_a_job_id_are_published_and_no_others(log, publisher):
-    root = logging.getLogger()
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+def test_events_with_a_job_id_are_published_and_no_others_whatever_the_level_of_the_roles_own_log(
+    log, publisher, level
+):
+    root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers[:], root.level
-    configure_logs("sink", level=logging.DEBUG, style="json")
+    configure_logs("sink", level=level, style="json", stream=stream)
     handler = JobEvents(log)
     root.addHandler(handler)
     try:
         said = structlog.get_logger("x")
         said.info("no job")
         said.debug("not for users", job_id="a")
-        said.bind(job_id="a").warning("flushed", objects=3, item_id="a-1", token="t", places=["x"], nothing=None)
+        said.bind(job_id="a").info("flushed", objects=3, item_id="a-1", token="t", places=["x"], nothing=None)
         try:
             raise ValueError("boom")
         except ValueError:
@@ -132,7 +136,8 @@ def test_events_with_a_job_id_are_published_and_no_others(log, publisher):
     log.close()
 
     flushed, failed = publisher.lines
-    assert (flushed.line, flushed.level, flushed.item_id, flushed.source) == ("flushed", "warning", "a-1", "role")
+    assert (flushed.line, flushed.level, flushed.item_id, flushed.source) == ("flushed", "info", "a-1", "role")
+    assert ('"flushed"' in stream.getvalue()) == (level == logging.DEBUG)
     assert flushed.fields == {"objects": 3, "token": "***", "places": '["x"]'}
     assert (failed.level, failed.fields) == ("error", {"error": "ValueError: boom"})
 

@@ -1,15 +1,17 @@
 import io
 import json
 import logging
+import threading
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.redaction import RULES, redact, redact_text
+from stream_infer.cli.app import main
+from stream_infer.redaction import RULES, Presentable, redact, redact_text
 from stream_infer.telemetry import tracing
-from stream_infer.telemetry.logs import configure_logs, echo_predictor
+from stream_infer.telemetry.logs import configure_logs, echo_predictor, tell_of_threads
 from stream_infer.telemetry.predictor_lines import PredictorLines
 from stream_infer.trace_context import TraceContext
 
@@ -60,6 +62,57 @@ def test_a_line_says_on_whose_behalf_it_is_said(stream):
     inside, outside = map(json.loads, stream.getvalue().splitlines())
     assert {"trace_id": "a" * 32, "span_id": "b" * 16, "request_id": "r1", "job_id": "j"}.items() <= inside.items()
     assert not {"trace_id", "request_id"} & outside.keys()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\x1b]0;mine\x07b", "a\rb", "a\x9b2Jb", "a\u202eb", "a\n2026-01-01T00:00:00Z forged"]
+)
+def test_words_of_strangers_move_no_cursor_and_begin_no_line(stream, hostile):
+    configure_logs("gateway", style="text", stream=stream)
+    structlog.get_logger("x").warning("refused", path=hostile, told=[hostile])
+    logging.getLogger("librdkafka").error("FAIL %s", hostile)
+
+    said = stream.getvalue()
+    assert not [one for one in said if one != "\n" and not one.isprintable()]
+    assert [line[:4] for line in said.splitlines() if not line.startswith("    ")] == [said[:4]] * 2
+
+
+def test_an_error_that_ends_a_thread_is_a_line_without_secrets(stream, capfd):
+    configure_logs("gateway", style="json", stream=stream)
+    end, ours = tell_of_threads(), threading.excepthook
+
+    def work():
+        raise OSError("cannot reach postgres://u:hunter2@db")
+
+    thread = threading.Thread(target=work, name="courier")
+    thread.start()
+    thread.join()
+    end()
+
+    line = json.loads(stream.getvalue())
+    assert {"event": "thread_ended", "thread": "courier", "level": "error"}.items() <= line.items()
+    assert "postgres://***@db" in line["exception"]
+    assert capfd.readouterr().err == ""
+    assert threading.excepthook is not ours
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_the_last_line_of_a_role_is_as_the_others_are(stream, capsys, tmp_path, style):
+    file = tmp_path / "si.yaml"
+    file.write_text("kafka: {security: {password: 7}}")
+    with pytest.raises(SystemExit) as ended:
+        main(["--log-style", style, "-f", str(file), "sink"])
+
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    if style == "json":
+        line = json.loads(said)
+        assert {"event": "ended", "level": "error", "role": "sink"}.items() <= line.items()
+        said = line["reason"]
+    else:
+        said = said.removeprefix("error: ")
+    assert said.startswith(f"{file}:1: kafka.security.password: ")
+    assert "***" not in said, "it is said of the key"
 
 
 class NoLog:
@@ -234,6 +287,7 @@ def test_what_is_passed_over_for_lack_of_a_hint_holds_no_secret(text):
         ("password", "x", "***"),
         ("config", {"sasl.password": "x", "n": [1, "a"]}, {"sasl.password": "***", "n": [1, "a"]}),
         ("token", 7, 7),
+        ("reason", Presentable("password: is missing"), "password: is missing"),
         ("key", "job-1", "job-1"),
         ("api_keys_file", "/etc/keys", "/etc/keys"),
     ],
