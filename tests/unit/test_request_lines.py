@@ -4,12 +4,15 @@ import asyncio
 import io
 import json
 import logging
+import threading
+from types import SimpleNamespace
 
 import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.http.callers import CALLER, Caller
 from stream_infer.http.problems import answer_with_problems
 from stream_infer.http.request_lines import telling
@@ -77,3 +80,22 @@ def test_what_only_looks_is_no_line_but_where_the_server_failed_at_it(lines):
     assert [(line["status"], line["level"], line["request_id"]) for line in told] == [
         (500, "warning", id_) for id_ in ids[2:]
     ]
+
+
+def test_what_a_replay_says_on_its_thread_it_says_of_the_request():
+    said = []
+
+    class Replay:
+        request = SimpleNamespace(api="a", job_id="j")
+
+        def run(self):
+            said.append((threading.current_thread().name, structlog.contextvars.get_contextvars()))
+
+    async def replay():
+        turn = asyncio.Lock()
+        await turn.acquire()
+        with structlog.contextvars.bound_contextvars(request_id="r", caller="nightly"):
+            await ReplaysResource(SimpleNamespace())._run(Replay(), turn)
+
+    asyncio.run(replay())
+    assert said == [("replay", {"request_id": "r", "caller": "nightly"})]
