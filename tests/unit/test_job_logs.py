@@ -5,7 +5,10 @@ import time
 import pytest
 import structlog
 
+from stream_infer.errors import Stage
+from stream_infer.headers import read_item
 from stream_infer.jobs.log_lines import LINE_BYTES, decode_line
+from stream_infer.records import Failure, Message
 from stream_infer.redaction import redact_text
 from stream_infer.telemetry.job_events import JobEvents
 from stream_infer.telemetry.job_logs import JobLog
@@ -13,6 +16,8 @@ from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
 from stream_infer.telemetry.logs import configure_logs
 from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
 from stream_infer.telemetry.rejections import Kind, RejectionDigest
+from stream_infer.worker.held import Entry, Prefix
+from stream_infer.worker.rejected import RejectedLog
 
 
 class FakePublisher:
@@ -227,3 +232,18 @@ def test_no_line_keeps_the_redaction_busy(line):
     began = time.perf_counter()
     redact_text(line)
     assert time.perf_counter() - began < 0.05
+
+
+def test_of_jobs_that_nobody_submitted_no_rejection_is_told_and_no_id_takes_a_page():
+    def rejected(job_id, item_id, *, jobless):
+        headers = (("si-job-id", job_id.encode()), ("si-item-id", item_id.encode()))
+        entry = Entry(read_item(Message("t", 0, 1, None, b"1", headers, 0)), 2, 1)
+        entry.ended, entry.jobless = Failure(Stage.PREDICT, "ValueError", "bad", final=True), jobless
+        return entry
+
+    entries = [rejected(f"invented-{n}", "i", jobless=True) for n in range(100)]
+    with structlog.testing.capture_logs() as said:
+        RejectedLog().delivered([Prefix(("t", 0), [*entries, rejected("j", "x" * 10_000, jobless=False)])], 0.0)
+
+    [line] = said
+    assert (line["event"], line["job_id"], len(line["for_example"])) == ("items_rejected", "j", 256)
