@@ -82,6 +82,23 @@ def test_what_only_looks_is_no_line_but_where_the_server_failed_at_it(lines):
     ]
 
 
+def test_what_is_no_request_is_no_traceback_and_a_line_in_a_while(lines):
+    async def send_garbage():
+        async with TestServer(web.Application(middlewares=[telling()])) as server:
+            for _ in range(5):
+                reader, writer = await asyncio.open_connection(server.host, server.port)
+                writer.write(b"GET / HTTP/1.1\r\nno header\r\nAuthorization: Bearer hunter2\r\n\r\n")
+                assert b" 400 " in await reader.readline()
+                writer.close()
+
+    asyncio.run(send_garbage())
+    [line] = lines()
+    assert (line["level"], "exception" in line, "\n" in line["event"]) == ("warning", False, False)
+    assert line["logger"] == "aiohttp.server"
+    assert "for 30 s only --debug tells more" in line["event"]
+    assert "hunter2" not in str(line)
+
+
 def test_what_a_replay_says_on_its_thread_it_says_of_the_request():
     said = []
 
