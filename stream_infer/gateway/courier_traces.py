@@ -10,7 +10,7 @@ from functools import partial
 
 from stream_infer.jobs.deliveries import Delivery
 from stream_infer.ports import Posted
-from stream_infer.telemetry.tracing import NO_SPAN, Kind, Span, begin_batch
+from stream_infer.telemetry.tracing import NO_SPAN, Attributes, Kind, Span, begin_batch
 
 
 class AttemptTraces:
@@ -24,7 +24,7 @@ class AttemptTraces:
         said = self._traceparent_of(delivery)
         if said is None:
             return
-        attributes = {
+        attributes: Attributes = {
             "http.request.method": "POST",
             "http.request.resend_count": delivery.attempts,
             "stream_infer.api": delivery.api,
