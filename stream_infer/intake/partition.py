@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -119,22 +120,24 @@ class JobsPartition:
         if not wait([reading], READ_WITHIN_S).done:
             return 0
         run.reading, run.turned_at = None, self._clock()
-        try:
-            return self._commit(run, reading.result())
-        except SourceUnreachable as error:
-            self._put_off(run, str(error))
-            role = HinderedRole.INTAKE
-            self._say(run, Hindered(job_id=run.job.job_id, at=self._clock(), role=role, reason=str(error)))
-        except TransactionAborted as error:
-            self._put_off(run, str(error))
+        with tracing.on_behalf_of(run.job.trace):
+            try:
+                return self._commit(run, reading.result())
+            except SourceUnreachable as error:
+                self._put_off(run, str(error))
+                role = HinderedRole.INTAKE
+                self._say(run, Hindered(job_id=run.job.job_id, at=self._clock(), role=role, reason=str(error)))
+            except TransactionAborted as error:
+                self._put_off(run, str(error))
         return 0
 
     def end(self, run: Run) -> None:
         """The job is ending: says that nothing more will come."""
-        try:
-            self._commit(run, Chunk((), ended=True))
-        except TransactionAborted as error:
-            _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error))
+        with tracing.on_behalf_of(run.job.trace):
+            try:
+                self._commit(run, Chunk((), ended=True))
+            except TransactionAborted as error:
+                _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error))
 
     def close(self) -> None:
         self._runs.clear()
@@ -180,7 +183,7 @@ class JobsPartition:
     def _commit(self, run: Run, chunk: Chunk) -> int:
         job, topic = run.job, self._publication.topic(run.job)
         sending = tracing.messaging("send", "send", topic, len(chunk.items)) | {"stream_infer.job.id": job.job_id}
-        with tracing.span(f"send {topic}", Kind.PRODUCER, sending, parent=job.trace if chunk.items else None):
+        with tracing.span(f"send {topic}", Kind.PRODUCER, sending) if chunk.items else nullcontext():
             records = self._publication.records(job, run.checkpoint, chunk, first=run.first, now=self._clock())
             self._producer.transact(records, {})
         run.checkpoint = next_checkpoint(run.checkpoint, chunk)
