@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 from deploy.monitoring.queries import largest, select, total
-from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
+from stream_infer.telemetry.catalogue import items, jobs, model, serving, store, webhooks
 
 RUNBOOKS: Final = "docs/runbooks.md"
 GROUP: Final = "stream-infer"
@@ -68,6 +68,8 @@ _NOT_SERVED: Final = _risen(select(serving.REALTIME_ANSWERS, 'status=~"429|5.."'
 _HALTED: Final = total(_API, select(items.BREAKER_STATE, 'state!="serving"'))
 _LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "5m")
 _AGE: Final = largest(("group", *_API, "topic"), select(serving.LAG_AGE, 'group!="sink"', 'topic!="retry"'))
+_UNTOLD_AGE: Final = largest(_API, select(webhooks.WEBHOOK_OLDEST_AGE))
+_NEVER_TOLD: Final = _risen(select(webhooks.WEBHOOK_ATTEMPTS, 'outcome=~"given_up|withdrawn"'), "6h")
 _SINK_AGE: Final = largest((*_API, "topic"), select(serving.LAG_AGE, 'group="sink"'))
 # What each role without which nothing goes on shows as long as it runs.
 _SHOWN_BY: Final = {
@@ -185,6 +187,24 @@ ALERTS: Final = (
         "Predictions of {{ $labels.api }} fail",
         "{{ $value | humanizePercentage }} of the predictions that the API {{ $labels.api }} was asked for were "
         "answered with 429 or 5xx, for 5 minutes.",
+    ),
+    Alert(
+        "StreamInferWebhooksLate",
+        Severity.WARNING,
+        f"{_UNTOLD_AGE} > 3600",
+        "10m",
+        "Nobody takes the webhooks of {{ $labels.api }}",
+        "The end of a job of the API {{ $labels.api }} came {{ $value | humanizeDuration }} ago, and its receiver has "
+        "not taken what it was told of it. It is tried again until webhooks.give_up_after.",
+    ),
+    Alert(
+        "StreamInferWebhooksLost",
+        Severity.WARNING,
+        f"{_NEVER_TOLD} > 0",
+        "1m",
+        "Ends of jobs of {{ $labels.api }} were not told",
+        "In the last 6 hours {{ $value | humanize }} webhooks of the API {{ $labels.api }} were tried for the last "
+        "time, in vain, or had nowhere to go. They can be told again.",
     ),
 )
 

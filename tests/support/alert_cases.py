@@ -6,7 +6,7 @@ In the words of `promtool test rules`: `5+2x3` is 5 7 9 11, `1 1 stale` a proces
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
+from stream_infer.telemetry.catalogue import items, jobs, model, serving, store, webhooks
 from stream_infer.telemetry.catalogue.metric import Metric
 
 MINUTES = 60
@@ -60,10 +60,16 @@ STORE_FAILURES = series(store.SINK_STORE_FAILURES, **SINK)
 TIME_USED = series(jobs.JOB_TIME_USED_RATIO, **OF_API, **TRACKER)
 ANSWERED = series(serving.REALTIME_ANSWERS, **OF_API, status="200", **REPLICA)
 FULL = series(serving.REALTIME_ANSWERS, **OF_API, status="429", **REPLICA)
+UNTOLD_AGE = series(webhooks.WEBHOOK_OLDEST_AGE, **OF_API, **GATEWAY)
+FAILED, GONE, GIVEN_UP, WITHDRAWN = (
+    series(webhooks.WEBHOOK_ATTEMPTS, **OF_API, outcome=outcome, **GATEWAY)
+    for outcome in ("failed", "gone", "given_up", "withdrawn")
+)
 REFUSED = series(serving.REALTIME_ANSWERS, **OF_API, status="422", **REPLICA)
 
 # Busy, with some dead letters, a predictor that has crashed once, a worker that `up` lists and has not started, items
-# that wait for an hour on purpose, and the last second's requests too many.
+# that wait for an hour on purpose, the last second's requests too many, and a receiver of webhooks that was away for half
+# an hour and another one that wants none.
 WELL: Mapping[str, str] = {
     SEEN_AGE: always(3),
     INTAKES: always(8),
@@ -92,6 +98,11 @@ WELL: Mapping[str, str] = {
     ANSWERED: rising(600),
     FULL: rising(6),
     REFUSED: rising(60),
+    UNTOLD_AGE: always(1700),
+    FAILED: rising(1),
+    GONE: rising(1),
+    GIVEN_UP: always(3),
+    WITHDRAWN: always(3),
 }
 
 
@@ -137,6 +148,9 @@ FIRES = (
     Fires("StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2)}, {"instance": "sink"}),
     Fires("StreamInferJobNearDeadline", "it gets late", {TIME_USED: rising(0.02, first=0.3)}, OF_API),
     Fires("StreamInferRealtimeFailing", "full", {FULL: rising(100)}, OF_API),
+    Fires("StreamInferWebhooksLate", "a receiver is away", {UNTOLD_AGE: rising(60, first=3000)}, OF_API),
+    Fires("StreamInferWebhooksLost", "given up", {GIVEN_UP: "0+0x9 1+0x50"}, OF_API),
+    Fires("StreamInferWebhooksLost", "nowhere to send it to", {WITHDRAWN: "0+0x9 1+0x50"}, OF_API),
 )
 QUIET = (
     Quiet("all is well", {}),
@@ -157,5 +171,7 @@ QUIET = (
     Quiet("late, but nothing waits", {TIME_USED: always(0.99), WAITING: always(0)}),
     Quiet("no requests at all", {ANSWERED: always(9), FULL: always(9), REFUSED: always(9)}),
     Quiet("clients send what no model can read", {REFUSED: rising(6000)}),
+    Quiet("an event of last week is told again", {UNTOLD_AGE: for_a_while(8, wrong=604_800, well=0)}),
+    Quiet("a gateway starts anew that had given up", {GIVEN_UP: "3+0x9 stale stale 0+0x48"}),
     Quiet("a rush of requests", {FULL: "0+0x9 0+150x2 300+0x48"}),
 )
