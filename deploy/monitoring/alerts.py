@@ -173,11 +173,11 @@ ALERTS: Final = (
     Alert(
         "StreamInferJobNearDeadline",
         Severity.WARNING,
-        f"{largest(_API, select(jobs.JOB_TIME_USED_RATIO))} > 0.8\nand on (api) {_WAITING} > 0",
+        f"{largest(_API, select(jobs.JOB_TIME_USED_RATIO))} > 0.8",
         "1m",
         "A job of {{ $labels.api }} is short of time",
-        "A job of the API {{ $labels.api }} has used {{ $value | humanizePercentage }} of its timeout, and items wait. "
-        "At its end those that have not begun are skipped.",
+        "A job of the API {{ $labels.api }} has used {{ $value | humanizePercentage }} of its timeout and is not done: "
+        "its items wait, or its source, or what is to be stored. At its end items that have not begun are skipped.",
     ),
     Alert(
         "StreamInferRealtimeFailing",

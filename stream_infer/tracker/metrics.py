@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from stream_infer.jobs.demand import job_demand
+from stream_infer.jobs.lifecycle import deadline_ahead
 from stream_infer.jobs.status import HinderedRole, JobStatus, State
 from stream_infer.telemetry.catalogue import jobs
 from stream_infer.telemetry.catalogue.metric import WHOLE, OfApi, Reading
@@ -81,9 +82,10 @@ def row_readings(
         waiting[of_api] += max(0, row.counts.waiting)
         wanted[of_api] += _workers_wanted(row)
         hindered.update(jobs.Hindrance(row.api, role.value) for role in row.hindrances)
-        if row.deadline is not None:
-            left[of_api] = min(left.get(of_api, row.deadline - now), row.deadline - now)
-            used[of_api] = max(used.get(of_api, 0.0), _share_used(row, row.deadline, now))
+        deadline = deadline_ahead(row)
+        if deadline is not None:
+            left[of_api] = min(left.get(of_api, deadline - now), deadline - now)
+            used[of_api] = max(used.get(of_api, 0.0), _share_used(row, deadline, now))
     yield jobs.JOBS.reading(states)
     yield jobs.JOBS_HINDERED.reading(hindered)
     yield jobs.JOB_ITEMS_WAITING.reading(waiting)

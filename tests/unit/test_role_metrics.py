@@ -8,7 +8,7 @@ from stream_infer.intake.metrics import IntakeMetrics, source_readings
 from stream_infer.jobs.checkpoints import Checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import Kind
-from stream_infer.jobs.status import HinderedRole, JobStatus, State
+from stream_infer.jobs.status import Cause, HinderedRole, JobStatus, Phase, State
 from stream_infer.settings import SinkSettings
 from stream_infer.sink.backlog import Step
 from stream_infer.sink.flush import Outlet, Stored, plan_flush
@@ -181,6 +181,30 @@ def test_without_a_timeout_there_is_no_deadline_to_be_near(exposure):
     exposure.show(lambda: row_readings([row(state=State.RUNNING)], ["cats"], lambda: 175.0))
 
     assert jobs.JOB_DEADLINE_SECONDS.name not in names(shown_by(exposure))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": State.STOPPING, "cause": Cause.STOP},
+        {"state": State.FINALIZING, "phase": Phase.ASSEMBLE},
+    ],
+    ids=lambda fields: fields["state"],
+)
+def test_a_job_that_no_timeout_can_end_any_more_has_no_time_left(exposure, fields):
+    rows = [row("a", deadline=200.0, **fields), row("b", state=State.RUNNING, deadline=1100.0)]
+    exposure.show(lambda: row_readings(rows, ["cats"], lambda: 600.0))
+    samples = shown_by(exposure)
+
+    assert value(samples, jobs.JOB_DEADLINE_SECONDS, api="cats") == 500.0
+    assert value(samples, jobs.JOB_TIME_USED_RATIO, api="cats") == 0.5
+
+
+@pytest.mark.parametrize("fields", [{"state": State.ENQUEUING}, {"state": State.FINALIZING, "phase": Phase.HOOK}])
+def test_a_job_that_waits_for_its_source_or_its_hook_is_as_near_to_its_deadline(exposure, fields):
+    exposure.show(lambda: row_readings([row(deadline=200.0, **fields)], ["cats"], lambda: 175.0))
+
+    assert value(shown_by(exposure), jobs.JOB_TIME_USED_RATIO, api="cats") == 0.75
 
 
 def test_the_time_of_a_generation_that_a_replay_opened_began_with_the_replay(exposure):
