@@ -65,6 +65,8 @@ _WORKERS: Final = largest(_API, select(serving.GROUP_MEMBERS, 'group="worker"'))
 _TO_DO: Final = largest(_API, select(serving.LAG, 'group="worker"', 'topic="items"'))
 _CALLED: Final = _risen(select(serving.REALTIME_ANSWERS), "5m")
 _NOT_SERVED: Final = _risen(select(serving.REALTIME_ANSWERS, 'status=~"429|5.."'), "5m")
+_READY: Final = largest(_API, select(serving.REPLICAS, 'state="ready"'))
+_UNREADY: Final = largest(_API, select(serving.REPLICAS, 'state="unready"'))
 _HALTED: Final = total(_API, select(items.BREAKER_STATE, 'state!="serving"'))
 _LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "5m")
 _AGE: Final = largest(("group", *_API, "topic"), select(serving.LAG_AGE, 'group!="sink"', 'topic!="retry"'))
@@ -164,11 +166,12 @@ ALERTS: Final = (
     Alert(
         "StreamInferStoreAway",
         Severity.CRITICAL,
-        f"sum by (instance) (increase({select(store.SINK_STORE_FAILURES)}[5m])) > 0",
+        f"sum by (instance) (increase({select(store.SINK_STORE_FAILURES)}[5m])) > 0\n"
+        f"and on (instance) {largest(('instance',), select(store.SINK_OLDEST_AGE))} > 60",
         "5m",
         "The store keeps {{ $labels.instance }} waiting",
-        "For 5 minutes flushes of {{ $labels.instance }} have failed at the store: it is away, or refuses the "
-        "credentials. Nothing is lost; no job ends.",
+        "For 5 minutes flushes of {{ $labels.instance }} have failed at the store, and what it holds has been waiting "
+        "for more than a minute: it is away, or refuses the credentials. Nothing is lost; no job ends.",
     ),
     Alert(
         "StreamInferJobNearDeadline",
@@ -180,9 +183,18 @@ ALERTS: Final = (
         "its items wait, or its source, or what is to be stored. At its end items that have not begun are skipped.",
     ),
     Alert(
+        "StreamInferNoReplicas",
+        Severity.CRITICAL,
+        f"{_READY} == 0\nand {_UNREADY} > 0",
+        "5m",
+        "No replica of {{ $labels.api }} is ready",
+        "For 5 minutes no realtime replica of the API {{ $labels.api }} has been ready, as every gateway sees them: "
+        "whoever asks for a prediction is answered 503.",
+    ),
+    Alert(
         "StreamInferRealtimeFailing",
         Severity.CRITICAL,
-        f"{_NOT_SERVED} / {_CALLED} > 0.05",
+        f"{_NOT_SERVED} / {_CALLED} > 0.05\nand {_NOT_SERVED} >= 3",
         "5m",
         "Predictions of {{ $labels.api }} fail",
         "{{ $value | humanizePercentage }} of the predictions that the API {{ $labels.api }} was asked for were "

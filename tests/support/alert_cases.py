@@ -56,6 +56,9 @@ NOT_LOADED = series(model.CHILD_ENDS, **OF_API, reason="not_loaded", **WORKER)
 RENEWED = series(model.CHILD_ENDS, **OF_API, reason="renewed", **WORKER)
 SUCCEEDED = series(items.ITEMS_ENDED, **OF_API, outcome="succeeded", **WORKER)
 REJECTED = series(items.ITEMS_ENDED, **OF_API, outcome="rejected", **WORKER)
+STORED_AGE = series(store.SINK_OLDEST_AGE, **SINK)
+READY = series(serving.REPLICAS, **OF_API, state="ready", **GATEWAY)
+UNREADY = series(serving.REPLICAS, **OF_API, state="unready", **GATEWAY)
 STORE_FAILURES = series(store.SINK_STORE_FAILURES, **SINK)
 TIME_USED = series(jobs.JOB_TIME_USED_RATIO, **OF_API, **TRACKER)
 ANSWERED = series(serving.REALTIME_ANSWERS, **OF_API, status="200", **REPLICA)
@@ -69,7 +72,7 @@ REFUSED = series(serving.REALTIME_ANSWERS, **OF_API, status="422", **REPLICA)
 
 # Busy, with some dead letters, a predictor that has crashed once, a worker that `up` lists and has not started, items
 # that wait for an hour on purpose, the last second's requests too many, and a receiver of webhooks that was away for half
-# an hour and another one that wants none.
+# an hour and another one that wants none. One of two replicas is away.
 WELL: Mapping[str, str] = {
     SEEN_AGE: always(3),
     INTAKES: always(8),
@@ -94,6 +97,9 @@ WELL: Mapping[str, str] = {
     SUCCEEDED: rising(10_000),
     REJECTED: rising(20),
     STORE_FAILURES: always(0),
+    STORED_AGE: always(9),
+    READY: always(1),
+    UNREADY: always(1),
     TIME_USED: always(0.5),
     ANSWERED: rising(600),
     FULL: rising(6),
@@ -145,12 +151,19 @@ FIRES = (
     Fires("StreamInferLagAge", "tracker", {EVENTS_AGE: rising(60)}, {"group": "tracker", "topic": "progress"}),
     Fires("StreamInferLagUnknown", "Kafka is away", {SEEN_AGE: rising(60)}, {"instance": "gateway"}),
     Fires("StreamInferSinkBehind", "results", {RESULTS_AGE: rising(60)}, {**OF_API, "topic": "results"}),
-    Fires("StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2)}, {"instance": "sink"}),
+    Fires("StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2), STORED_AGE: rising(60)}, {"instance": "sink"}),
     Fires("StreamInferJobNearDeadline", "it gets late", {TIME_USED: rising(0.02, first=0.3)}, OF_API),
     Fires(
         "StreamInferJobNearDeadline",
         "late, and nothing of it waits: its source is put off, or its results are not stored",
         {TIME_USED: always(0.85), WAITING: always(0)},
+        OF_API,
+    ),
+    Fires("StreamInferNoReplicas", "none is ready", {READY: always(0), UNREADY: always(2)}, OF_API),
+    Fires(
+        "StreamInferNoReplicas",
+        "all are gone, and what they counted with them",
+        {READY: always(0), UNREADY: always(2), ANSWERED: None, FULL: None, REFUSED: None},
         OF_API,
     ),
     Fires("StreamInferRealtimeFailing", "full", {FULL: rising(100)}, OF_API),
@@ -175,6 +188,14 @@ QUIET = (
     Quiet("a look at the lag takes long", {ITEMS_AGE: always(590), RESULTS_AGE: always(290)}),
     Quiet("the store fails once", {STORE_FAILURES: "0+0x9 1+0x50"}),
     Quiet("the last job with a timeout has ended just in time", {TIME_USED: "0.79+0x9 0.99 stale"}),
+    Quiet("the store asks for patience now and then", {STORE_FAILURES: "0+0x9" + " 1+0x3 2+0x3 3+0x3 4+0x3 5+0x3"}),
+    Quiet("the store is slow, and fails nothing", {STORED_AGE: always(200)}),
+    Quiet("replicas are rolled out", {READY: for_a_while(4, wrong=0, well=2), UNREADY: for_a_while(4, wrong=2, well=0)}),
+    Quiet("an API has no replicas, as its configuration says", {READY: always(0), UNREADY: always(0)}),
+    Quiet(
+        "one of few requests fails now and then",
+        {ANSWERED: always(9), REFUSED: always(9), FULL: "0+0x9" + " 1+0x3 2+0x3 3+0x3 4+0x3 5+0x3"},
+    ),
     Quiet("no requests at all", {ANSWERED: always(9), FULL: always(9), REFUSED: always(9)}),
     Quiet("clients send what no model can read", {REFUSED: rising(6000)}),
     Quiet("an event of last week is told again", {UNTOLD_AGE: for_a_while(8, wrong=604_800, well=0)}),
