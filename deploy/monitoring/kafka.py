@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.monitoring.dashboards import Dashboard, Row
 from deploy.monitoring.panels import Panel, Query, Shape, Unit, warn_at
-from deploy.monitoring.queries import chosen, largest, of_all, quantile, rate, risen, total
+from deploy.monitoring.queries import chosen, largest, of_all, quantile, rate, risen, risen_or_new, total
 from stream_infer.telemetry.catalogue import items, serving, store
 
 _RETRY: Final = 'topic="retry"'
@@ -141,10 +141,10 @@ _DEAD: Final = Row(
     (
         Panel(
             "Dead letters, by stage",
-            "Where items fail for good: `fetch` and `decode` are their own fault mostly, `predict` and `encode` the "
-            "model's.",
-            Unit.PER_SECOND,
-            (Query(total(("api", "stage"), rate(items.ITEMS_REJECTED)), "{{api}}: {{stage}}"),),
+            "In five minutes, by where items fail for good: `fetch` and `decode` are their own fault mostly, `predict` "
+            "and `encode` the model's.",
+            Unit.COUNT,
+            (Query(total(("api", "stage"), risen_or_new(items.ITEMS_REJECTED, over="5m")), "{{api}}: {{stage}}"),),
             Shape.STACKED,
         ),
         Panel(
@@ -153,7 +153,7 @@ _DEAD: Final = Row(
             Unit.COUNT,
             (
                 Query(
-                    total(("api", "exception"), risen(items.ITEMS_REJECTED, over="5m")),
+                    total(("api", "exception"), risen_or_new(items.ITEMS_REJECTED, over="5m")),
                     "{{api}}: {{exception}}",
                 ),
             ),

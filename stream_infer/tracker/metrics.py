@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from stream_infer.jobs.demand import job_demand
 from stream_infer.jobs.lifecycle import deadline_ahead
-from stream_infer.jobs.status import HinderedRole, JobStatus, State
+from stream_infer.jobs.status import FINAL_STATES, HinderedRole, JobStatus, State
 from stream_infer.telemetry.catalogue import jobs
 from stream_infer.telemetry.catalogue.metric import WHOLE, OfApi, Reading
 from stream_infer.telemetry.distribution import Distribution
@@ -41,10 +41,14 @@ UNOBSERVED: Final = Unobserved()
 class TrackerMetrics:
     """A TrackerObserver; `readings` is a source of an Exposure."""
 
-    def __init__(self) -> None:
+    def __init__(self, apis: Iterable[str]) -> None:
         self._events = 0
         self._first: defaultdict[OfApi, Distribution] = defaultdict(jobs.JOB_FIRST_RESULT_SECONDS.distribution)
         self._took: defaultdict[jobs.JobState, Distribution] = defaultdict(jobs.JOB_SECONDS.distribution)
+        for api in apis:  # at 0 from the start: what comes with its first job has not risen by it
+            self._first[OfApi(api)] = jobs.JOB_FIRST_RESULT_SECONDS.distribution()
+            for state in FINAL_STATES:
+                self._took[jobs.JobState(api, state.value)] = jobs.JOB_SECONDS.distribution()
 
     def folded(self, events: int) -> None:
         self._events += events

@@ -70,9 +70,12 @@ FAILED, GONE, GIVEN_UP, WITHDRAWN = (
 )
 REFUSED = series(serving.REALTIME_ANSWERS, **OF_API, status="422", **REPLICA)
 
+# Now and then, one at a time.
+HICCUPS = "0+0x9 1+0x3 2+0x3 3+0x3 4+0x3 5+0x40"
+
 # Busy, with some dead letters, a predictor that has crashed once, a worker that `up` lists and has not started, items
-# that wait for an hour on purpose, the last second's requests too many, and a receiver of webhooks that was away for half
-# an hour and another one that wants none. One of two replicas is away.
+# that wait for an hour on purpose, and the last second's requests too many. One of two replicas is away, and so is a
+# receiver of webhooks, for half an hour now; another one wants none.
 WELL: Mapping[str, str] = {
     SEEN_AGE: always(3),
     INTAKES: always(8),
@@ -151,7 +154,9 @@ FIRES = (
     Fires("StreamInferLagAge", "tracker", {EVENTS_AGE: rising(60)}, {"group": "tracker", "topic": "progress"}),
     Fires("StreamInferLagUnknown", "Kafka is away", {SEEN_AGE: rising(60)}, {"instance": "gateway"}),
     Fires("StreamInferSinkBehind", "results", {RESULTS_AGE: rising(60)}, {**OF_API, "topic": "results"}),
-    Fires("StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2), STORED_AGE: rising(60)}, {"instance": "sink"}),
+    Fires(
+        "StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2), STORED_AGE: rising(60)}, {"instance": "sink"}
+    ),
     Fires("StreamInferJobNearDeadline", "it gets late", {TIME_USED: rising(0.02, first=0.3)}, OF_API),
     Fires(
         "StreamInferJobNearDeadline",
@@ -188,13 +193,15 @@ QUIET = (
     Quiet("a look at the lag takes long", {ITEMS_AGE: always(590), RESULTS_AGE: always(290)}),
     Quiet("the store fails once", {STORE_FAILURES: "0+0x9 1+0x50"}),
     Quiet("the last job with a timeout has ended just in time", {TIME_USED: "0.79+0x9 0.99 stale"}),
-    Quiet("the store asks for patience now and then", {STORE_FAILURES: "0+0x9" + " 1+0x3 2+0x3 3+0x3 4+0x3 5+0x3"}),
+    Quiet("the store asks for patience now and then", {STORE_FAILURES: HICCUPS}),
     Quiet("the store is slow, and fails nothing", {STORED_AGE: always(200)}),
-    Quiet("replicas are rolled out", {READY: for_a_while(4, wrong=0, well=2), UNREADY: for_a_while(4, wrong=2, well=0)}),
+    Quiet(
+        "replicas are rolled out", {READY: for_a_while(4, wrong=0, well=2), UNREADY: for_a_while(4, wrong=2, well=0)}
+    ),
     Quiet("an API has no replicas, as its configuration says", {READY: always(0), UNREADY: always(0)}),
     Quiet(
         "one of few requests fails now and then",
-        {ANSWERED: always(9), REFUSED: always(9), FULL: "0+0x9" + " 1+0x3 2+0x3 3+0x3 4+0x3 5+0x3"},
+        {ANSWERED: always(9), REFUSED: always(9), FULL: HICCUPS},
     ),
     Quiet("no requests at all", {ANSWERED: always(9), FULL: always(9), REFUSED: always(9)}),
     Quiet("clients send what no model can read", {REFUSED: rising(6000)}),

@@ -8,7 +8,7 @@ from stream_infer.intake.metrics import IntakeMetrics, source_readings
 from stream_infer.jobs.checkpoints import Checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import Kind
-from stream_infer.jobs.status import Cause, HinderedRole, JobStatus, Phase, State
+from stream_infer.jobs.status import FINAL_STATES, Cause, HinderedRole, JobStatus, Phase, State
 from stream_infer.settings import SinkSettings
 from stream_infer.sink.backlog import Step
 from stream_infer.sink.flush import Outlet, Stored, plan_flush
@@ -70,7 +70,7 @@ def test_a_sink_that_holds_nothing_has_nothing_that_is_old(exposure):
 
 
 def test_a_commit_is_counted_by_api_and_kind_and_a_flush_without_objects_is_none(exposure):
-    metrics = SinkMetrics()
+    metrics = SinkMetrics(["cats"])
     exposure.show(metrics.readings)
     with_objects = held(100).all()[0]
     empty = held(100).all()[0]
@@ -92,6 +92,14 @@ def test_a_commit_is_counted_by_api_and_kind_and_a_flush_without_objects_is_none
     assert value(samples, "stream_infer_sink_flush_seconds_sum") == 0.5
     assert value(samples, store.SINK_STORE_FAILURES) == 1
     assert value(samples, store.FINALIZER_DONE, step="assemble") == 1
+
+
+def test_what_a_sink_has_not_done_yet_is_there_at_0(exposure):
+    exposure.show(SinkMetrics(["cats"]).readings)
+    samples = shown_by(exposure)
+
+    for metric in (store.SINK_OBJECTS, store.SINK_RECORDS, store.SINK_BYTES):
+        assert [value(samples, metric, api="cats", kind=kind) for kind in ("results", "errors")] == [0, 0]
 
 
 def test_steps_are_shown_by_whether_they_wait(exposure):
@@ -214,8 +222,17 @@ def test_the_time_of_a_generation_that_a_replay_opened_began_with_the_replay(exp
     assert value(shown_by(exposure), jobs.JOB_TIME_USED_RATIO, api="cats") == 0.5
 
 
+def test_a_first_job_is_one_more_than_before_it(exposure):
+    exposure.show(TrackerMetrics(["cats"]).readings)
+    samples = shown_by(exposure)
+
+    assert value(samples, "stream_infer_job_first_result_seconds_count", api="cats") == 0
+    for state in FINAL_STATES:
+        assert value(samples, "stream_infer_job_seconds_count", api="cats", state=state.value) == 0
+
+
 def test_first_results_and_whole_jobs_are_counted_with_what_they_took(exposure):
-    metrics = TrackerMetrics()
+    metrics = TrackerMetrics(["cats"])
     exposure.show(metrics.readings)
     metrics.entered(row(state=State.ENQUEUING, times={"enqueuing": 100.5}))
     metrics.entered(row(state=State.RUNNING, times={"running": 103.0}))
