@@ -68,7 +68,7 @@ _NOT_SERVED: Final = _risen(select(serving.REALTIME_ANSWERS, 'status=~"429|5.."'
 _READY: Final = largest(_API, select(serving.REPLICAS, 'state="ready"'))
 _UNREADY: Final = largest(_API, select(serving.REPLICAS, 'state="unready"'))
 _HALTED: Final = total(_API, select(items.BREAKER_STATE, 'state!="serving"'))
-_LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "5m")
+_LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "10m")
 _AGE: Final = largest(("group", *_API, "topic"), select(serving.LAG_AGE, 'group!="sink"', 'topic!="retry"'))
 _UNTOLD_AGE: Final = largest(_API, select(webhooks.WEBHOOK_OLDEST_AGE))
 _NEVER_TOLD: Final = _risen(select(webhooks.WEBHOOK_ATTEMPTS, 'outcome=~"given_up|withdrawn"'), "6h")
@@ -80,6 +80,14 @@ _SHOWN_BY: Final = {
     "tracker": jobs.TRACKER_PARTITIONS,
     "sink": store.SINK_PARTITIONS,
 }
+# Not of workers, which come and go with what there is to do.
+_STARTS: Final = f'changes(process_start_time_seconds{{role=~"{"|".join((*_SHOWN_BY, "realtime"))}"}}[30m])'
+_INTAKES: Final = total((), select(jobs.INTAKE_PARTITIONS))
+_TRACKERS: Final = total((), select(jobs.TRACKER_PARTITIONS))
+_UNOWNED: Final = "\nor ".join(
+    f'label_replace({fewer} < {others}, "role", "{role}", "", "")'
+    for role, fewer, others in (("intake", _INTAKES, _TRACKERS), ("tracker", _TRACKERS, _INTAKES))
+)
 _NOBODY: Final = "\nor ".join(
     f'label_replace(absent({select(metric)}), "role", "{role}", "", "")' for role, metric in _SHOWN_BY.items()
 )
@@ -102,6 +110,24 @@ ALERTS: Final = (
         "The {{ $labels.role }} {{ $labels.instance }} has shown Prometheus no numbers for 5 minutes.",
     ),
     Alert(
+        "StreamInferRestarting",
+        Severity.CRITICAL,
+        f"{largest(('role', 'instance'), _STARTS)} > 3",
+        "1m",
+        "{{ $labels.instance }} starts again and again",
+        "The {{ $labels.role }} {{ $labels.instance }} has been started {{ $value | humanize }} times in 30 minutes: "
+        "it ends by itself, or is killed, and gets little done between.",
+    ),
+    Alert(
+        "StreamInferPartitionsUnowned",
+        Severity.CRITICAL,
+        _UNOWNED,
+        "5m",
+        "Some jobs have no {{ $labels.role }}",
+        "For 5 minutes all of the role {{ $labels.role }} together have had {{ $value | humanize }} partitions of jobs "
+        "and not all that there are. The jobs in the others stand still.",
+    ),
+    Alert(
         "StreamInferNoWorkers",
         Severity.CRITICAL,
         f"{_WORKERS} == 0\nand on (api) (({_WAITING} > 0) or ({_TO_DO} > 0))",
@@ -121,11 +147,11 @@ ALERTS: Final = (
     Alert(
         "StreamInferChildCrashLoop",
         Severity.CRITICAL,
-        f"{_LOST} > 1",
+        f"{_LOST} > 1.5",  # one alone may count for a little more than 1, by the scrapes that it fell between
         "15m",
         "The predictor of {{ $labels.api }} ends again and again",
-        "For 15 minutes the process of the predictor of the API {{ $labels.api }} has been lost more than once in 5 "
-        "minutes; the last time {{ $value | humanize }} times.",
+        "For 15 minutes the process of the predictor of the API {{ $labels.api }} has been lost more than once in 10 "
+        "minutes; in the last 10 {{ $value | humanize }} times.",
     ),
     Alert(
         "StreamInferDeadLettersRising",

@@ -41,6 +41,7 @@ INTAKES = series(jobs.INTAKE_PARTITIONS, **INTAKE)
 TRACKERS = series(jobs.TRACKER_PARTITIONS, **TRACKER)
 SINKS = series(store.SINK_PARTITIONS, **SINK)
 GATEWAY_UP = series("up", **GATEWAY)
+INTAKE_BEGAN, WORKER_BEGAN = (series("process_start_time_seconds", **role) for role in (INTAKE, WORKER))
 MEMBERS = series(serving.GROUP_MEMBERS, group="worker", **OF_API, **GATEWAY)
 WAITING = series(jobs.JOB_ITEMS_WAITING, **OF_API, **TRACKER)
 TO_DO = series(serving.LAG, group="worker", **OF_API, topic="items", **GATEWAY)
@@ -72,10 +73,13 @@ REFUSED = series(serving.REALTIME_ANSWERS, **OF_API, status="422", **REPLICA)
 
 # Now and then, one at a time.
 HICCUPS = "0+0x9 1+0x3 2+0x3 3+0x3 4+0x3 5+0x40"
+# Every five minutes, a moment or one time more; in between not there for a minute.
+STARTS_OFTEN = " ".join(f"{1000 + 300 * time}+0x3 stale" for time in range(12))
+SLOW_LOOP = " ".join(f"{time}+0x4" for time in range(12))
 
-# Busy, with some dead letters, a predictor that has crashed once, a worker that `up` lists and has not started, items
-# that wait for an hour on purpose, and the last second's requests too many. One of two replicas is away, and so is a
-# receiver of webhooks, for half an hour now; another one wants none.
+# Busy, with some dead letters, a predictor that has crashed once, a worker that `up` lists and has not started, one
+# that comes and goes with its jobs, items that wait for an hour on purpose, and the last second's requests too many.
+# One of two replicas is away, and so is a receiver of webhooks, for half an hour now; another one wants none.
 WELL: Mapping[str, str] = {
     SEEN_AGE: always(3),
     INTAKES: always(8),
@@ -84,6 +88,8 @@ WELL: Mapping[str, str] = {
     GATEWAY_UP: always(1),
     **{series("up", **role): always(1) for role in (INTAKE, TRACKER, SINK, WORKER, REPLICA)},
     series("up", instance="worker echo/1", role="worker"): always(0),
+    INTAKE_BEGAN: "1000+0x9 1600+0x50",
+    WORKER_BEGAN: rising(60, first=1000),
     MEMBERS: always(1),
     WAITING: always(500),
     TO_DO: always(500),
@@ -137,6 +143,9 @@ FIRES = (
     Fires("StreamInferRoleDown", "no tracker", {TRACKERS: None}, {"role": "tracker"}),
     Fires("StreamInferRoleDown", "the sink went", {SINKS: "16+0x9 stale"}, {"role": "sink"}),
     Fires("StreamInferProcessDown", "one of them", {GATEWAY_UP: always(0)}, GATEWAY),
+    Fires("StreamInferRestarting", "it ends every five minutes", {INTAKE_BEGAN: STARTS_OFTEN}, INTAKE),
+    Fires("StreamInferPartitionsUnowned", "no intake has some", {INTAKES: always(7)}, {"role": "intake"}),
+    Fires("StreamInferPartitionsUnowned", "trackers have none", {TRACKERS: always(0)}, {"role": "tracker"}),
     Fires("StreamInferNoWorkers", "a job waits", {MEMBERS: always(0), TO_DO: always(0)}, OF_API),
     Fires("StreamInferNoWorkers", "items without a job", {MEMBERS: always(0), WAITING: always(0)}, OF_API),
     Fires("StreamInferBreakerOpen", "halted", {SERVING: always(0), HALTED: always(1)}, OF_API),
@@ -147,6 +156,7 @@ FIRES = (
         OF_API,
     ),
     Fires("StreamInferChildCrashLoop", "it crashes", {CRASHED: rising(1)}, OF_API),
+    Fires("StreamInferChildCrashLoop", "it takes minutes to load, then crashes", {CRASHED: SLOW_LOOP}, OF_API),
     Fires("StreamInferChildCrashLoop", "it does not load", {NOT_LOADED: rising(2)}, OF_API),
     Fires("StreamInferDeadLettersRising", "5% of all", {REJECTED: rising(500)}, OF_API),
     Fires("StreamInferDeadLettersRising", "all of them", {SUCCEEDED: always(0)}, OF_API),
@@ -187,6 +197,12 @@ QUIET = (
         {SERVING: for_a_while(4, wrong=0, well=1), HALTED: for_a_while(4, wrong=1, well=0)},
     ),
     Quiet("one bad item takes the predictor down some times", {CRASHED: "0+0x9 0+4x2 8+0x48"}),
+    Quiet("the predictor crashes now and then", {CRASHED: "0+0x10 1+0x11 2+0x11 3+0x11 4+0x11"}),
+    Quiet("an intake is started anew three times in a row", {INTAKE_BEGAN: "1000+0x9 1600 1660 1720+0x50"}),
+    Quiet(
+        "partitions move from one tracker to the next",
+        {TRACKERS: for_a_while(4, wrong=0, well=8), INTAKES: for_a_while(2, wrong=6, well=8)},
+    ),
     Quiet("the breaker renews the predictor", {RENEWED: rising(1)}),
     Quiet("a few of few items are bad", {SUCCEEDED: rising(1), REJECTED: "0+0x9 0+1x5 5+0x45"}),
     Quiet("Kafka does not answer for a minute", {SEEN_AGE: "3+0x9 63 3+0x50"}),
