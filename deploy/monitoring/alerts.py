@@ -178,7 +178,8 @@ ALERTS: Final = (
         "2m",
         "{{ $labels.instance }} does not hear of Kafka",
         "The gateway {{ $labels.instance }} has not learnt for {{ $value | humanizeDuration }} how far the groups are: "
-        "Kafka does not answer it. What it says of lag and workers is old, and alerts that go by it are blind.",
+        "Kafka does not answer it. It says nothing of lag and workers any more; if it is the only gateway, or all are "
+        "so, alerts that go by these are blind.",
     ),
     Alert(
         "StreamInferSinkBehind",

@@ -67,7 +67,8 @@ _NOW: Final = Row(
         ),
         Panel(
             "Age of what is said of lag",
-            "Above a minute Kafka does not answer the gateway, and lag and members are what they were.",
+            "Of the gateway that knows least. Above a minute Kafka does not answer it, and it says nothing of lag and "
+            "members any more.",
             Unit.SECONDS,
             (Query(largest((), chosen(serving.LAG_SEEN_AGE)), "old"),),
             Shape.NUMBER,

@@ -71,7 +71,8 @@ LAG_SEEN_AGE: Final = Gauge(
     "stream_infer_lag_seen_age_seconds",
     Whole,
     _GATEWAY,
-    "How old what this gateway says of lag and members is. Above a minute: Kafka does not answer it.",
+    "How old what this gateway says of lag and members is. Above a minute Kafka does not answer it, and it says "
+    "nothing of them any more: others may know better.",
 )
 GROUP_MEMBERS: Final = Gauge(
     "stream_infer_group_members",
