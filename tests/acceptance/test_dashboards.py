@@ -123,7 +123,7 @@ def test_the_apis_can_be_chosen(prometheus: Prometheus) -> None:
 
 @pytest.mark.usefixtures("work")
 def test_the_alerts_are_loaded_and_none_has_begun_to_wait(prometheus: Prometheus) -> None:
-    """Each waits for a minute or more before it fires: "No tracker answers" over what no tracker shows waits for ever."""
+    """Each waits a minute or more before it fires: "No tracker answers" over what no tracker shows waits for ever."""
 
     def complaints() -> list[str]:
         return [

@@ -45,16 +45,17 @@ def test_promtool_can_read_every_expression_of_the_dashboards(tmp_path):
 
 
 @pytest.mark.parametrize("case", FIRES, ids=lambda case: f"{case.alert}: {case.case}")
-def test_it_fires_and_no_other_does(case, tmp_path):
+def test_it_fires_in_time_and_no_other_does(case, tmp_path):
     labels = {"alertname": case.alert, "alertstate": "firing", "severity": SEVERITY[case.alert], **case.labels}
     written = ", ".join(f'{label}="{value}"' for label, value in labels.items())
-    fires = {
-        "expr": 'ALERTS{alertstate="firing"}',
-        "eval_time": "30m",
-        "exp_samples": [{"labels": f"ALERTS{{{written}}}", "value": 1}],
-    }
+    firing = [{"labels": f"ALERTS{{{written}}}", "value": 1}]
+    asked = {case.minute - 1: [], case.minute: firing, 30: firing}
+    said = [
+        {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{minute}m", "exp_samples": samples}
+        for minute, samples in asked.items()
+    ]
 
-    assert failures_of_rules(given(case.changed, fires), tmp_path / "fires.yaml") == ""
+    assert failures_of_rules(given(case.changed, *said), tmp_path / "fires.yaml") == ""
 
 
 @pytest.mark.parametrize("case", QUIET, ids=lambda case: case.case)

@@ -122,12 +122,13 @@ WELL: Mapping[str, str] = {
 
 
 class Fires(NamedTuple):
-    """With `changed` (None: not there at all) that one alert fires after half an hour, with these labels."""
+    """With `changed` (None: not there at all) that one alert fires, with these labels, from that minute on."""
 
     alert: str
     case: str
     changed: Mapping[str, str | None]
     labels: Mapping[str, str]
+    minute: int
 
 
 class Quiet(NamedTuple):
@@ -138,53 +139,60 @@ class Quiet(NamedTuple):
 
 
 FIRES = (
-    Fires("StreamInferRoleDown", "no gateway", {SEEN_AGE: None}, {"role": "gateway"}),
-    Fires("StreamInferRoleDown", "no intake", {INTAKES: None}, {"role": "intake"}),
-    Fires("StreamInferRoleDown", "no tracker", {TRACKERS: None}, {"role": "tracker"}),
-    Fires("StreamInferRoleDown", "the sink went", {SINKS: "16+0x9 stale"}, {"role": "sink"}),
-    Fires("StreamInferProcessDown", "one of them", {GATEWAY_UP: always(0)}, GATEWAY),
-    Fires("StreamInferRestarting", "it ends every five minutes", {INTAKE_BEGAN: STARTS_OFTEN}, INTAKE),
-    Fires("StreamInferPartitionsUnowned", "no intake has some", {INTAKES: always(7)}, {"role": "intake"}),
-    Fires("StreamInferPartitionsUnowned", "trackers have none", {TRACKERS: always(0)}, {"role": "tracker"}),
-    Fires("StreamInferNoWorkers", "a job waits", {MEMBERS: always(0), TO_DO: always(0)}, OF_API),
-    Fires("StreamInferNoWorkers", "items without a job", {MEMBERS: always(0), WAITING: always(0)}, OF_API),
-    Fires("StreamInferBreakerOpen", "halted", {SERVING: always(0), HALTED: always(1)}, OF_API),
+    Fires("StreamInferRoleDown", "no gateway", {SEEN_AGE: None}, {"role": "gateway"}, 3),
+    Fires("StreamInferRoleDown", "no intake", {INTAKES: None}, {"role": "intake"}, 3),
+    Fires("StreamInferRoleDown", "no tracker", {TRACKERS: None}, {"role": "tracker"}, 3),
+    Fires("StreamInferRoleDown", "the sink went", {SINKS: "16+0x9 stale"}, {"role": "sink"}, 13),
+    Fires("StreamInferProcessDown", "one of them", {GATEWAY_UP: always(0)}, GATEWAY, 5),
+    Fires("StreamInferRestarting", "it ends every five minutes", {INTAKE_BEGAN: STARTS_OFTEN}, INTAKE, 21),
+    Fires("StreamInferPartitionsUnowned", "no intake has some", {INTAKES: always(7)}, {"role": "intake"}, 5),
+    Fires("StreamInferPartitionsUnowned", "trackers have none", {TRACKERS: always(0)}, {"role": "tracker"}, 5),
+    Fires("StreamInferNoWorkers", "a job waits", {MEMBERS: always(0), TO_DO: always(0)}, OF_API, 5),
+    Fires("StreamInferNoWorkers", "items without a job", {MEMBERS: always(0), WAITING: always(0)}, OF_API, 5),
+    Fires("StreamInferBreakerOpen", "halted", {SERVING: always(0), HALTED: always(1)}, OF_API, 5),
     Fires(
         "StreamInferBreakerOpen",
         "halted and trying in turns",
         {SERVING: always(0), HALTED: "1" + " 0 1" * 30, TRYING: "0" + " 1 0" * 30},
         OF_API,
+        5,
     ),
-    Fires("StreamInferChildCrashLoop", "it crashes", {CRASHED: rising(1)}, OF_API),
-    Fires("StreamInferChildCrashLoop", "it takes minutes to load, then crashes", {CRASHED: SLOW_LOOP}, OF_API),
-    Fires("StreamInferChildCrashLoop", "it does not load", {NOT_LOADED: rising(2)}, OF_API),
-    Fires("StreamInferDeadLettersRising", "5% of all", {REJECTED: rising(500)}, OF_API),
-    Fires("StreamInferDeadLettersRising", "all of them", {SUCCEEDED: always(0)}, OF_API),
-    Fires("StreamInferLagAge", "workers", {ITEMS_AGE: rising(60)}, {"group": "worker", **OF_API, "topic": "items"}),
-    Fires("StreamInferLagAge", "tracker", {EVENTS_AGE: rising(60)}, {"group": "tracker", "topic": "progress"}),
-    Fires("StreamInferLagUnknown", "Kafka is away", {SEEN_AGE: rising(60)}, {"instance": "gateway"}),
-    Fires("StreamInferSinkBehind", "results", {RESULTS_AGE: rising(60)}, {**OF_API, "topic": "results"}),
+    Fires("StreamInferChildCrashLoop", "it crashes", {CRASHED: rising(1)}, OF_API, 17),
+    Fires("StreamInferChildCrashLoop", "it takes minutes to load, then crashes", {CRASHED: SLOW_LOOP}, OF_API, 25),
+    Fires("StreamInferChildCrashLoop", "it does not load", {NOT_LOADED: rising(2)}, OF_API, 16),
+    Fires("StreamInferDeadLettersRising", "5% of all", {REJECTED: rising(500)}, OF_API, 3),
+    Fires("StreamInferDeadLettersRising", "all of them", {SUCCEEDED: always(0)}, OF_API, 3),
+    Fires("StreamInferLagAge", "workers", {ITEMS_AGE: rising(60)}, {"group": "worker", **OF_API, "topic": "items"}, 13),
+    Fires("StreamInferLagAge", "tracker", {EVENTS_AGE: rising(60)}, {"group": "tracker", "topic": "progress"}, 13),
+    Fires("StreamInferLagUnknown", "Kafka is away", {SEEN_AGE: rising(60)}, {"instance": "gateway"}, 4),
+    Fires("StreamInferSinkBehind", "results", {RESULTS_AGE: rising(60)}, {**OF_API, "topic": "results"}, 8),
     Fires(
-        "StreamInferStoreAway", "it is away", {STORE_FAILURES: rising(2), STORED_AGE: rising(60)}, {"instance": "sink"}
+        "StreamInferStoreAway",
+        "it is away",
+        {STORE_FAILURES: rising(2), STORED_AGE: rising(60)},
+        {"instance": "sink"},
+        7,
     ),
-    Fires("StreamInferJobNearDeadline", "it gets late", {TIME_USED: rising(0.02, first=0.3)}, OF_API),
+    Fires("StreamInferJobNearDeadline", "it gets late", {TIME_USED: rising(0.02, first=0.3)}, OF_API, 26),
     Fires(
         "StreamInferJobNearDeadline",
         "late, and nothing of it waits: its source is put off, or its results are not stored",
         {TIME_USED: always(0.85), WAITING: always(0)},
         OF_API,
+        1,
     ),
-    Fires("StreamInferNoReplicas", "none is ready", {READY: always(0), UNREADY: always(2)}, OF_API),
+    Fires("StreamInferNoReplicas", "none is ready", {READY: always(0), UNREADY: always(2)}, OF_API, 5),
     Fires(
         "StreamInferNoReplicas",
         "all are gone, and what they counted with them",
         {READY: always(0), UNREADY: always(2), ANSWERED: None, FULL: None, REFUSED: None},
         OF_API,
+        5,
     ),
-    Fires("StreamInferRealtimeFailing", "full", {FULL: rising(100)}, OF_API),
-    Fires("StreamInferWebhooksLate", "a receiver is away", {UNTOLD_AGE: rising(60, first=3000)}, OF_API),
-    Fires("StreamInferWebhooksLost", "given up", {GIVEN_UP: "0+0x9 1+0x50"}, OF_API),
-    Fires("StreamInferWebhooksLost", "nowhere to send it to", {WITHDRAWN: "0+0x9 1+0x50"}, OF_API),
+    Fires("StreamInferRealtimeFailing", "full", {FULL: rising(100)}, OF_API, 6),
+    Fires("StreamInferWebhooksLate", "a receiver is away", {UNTOLD_AGE: rising(60, first=3000)}, OF_API, 21),
+    Fires("StreamInferWebhooksLost", "given up", {GIVEN_UP: "0+0x9 1+0x50"}, OF_API, 11),
+    Fires("StreamInferWebhooksLost", "nowhere to send it to", {WITHDRAWN: "0+0x9 1+0x50"}, OF_API, 11),
 )
 QUIET = (
     Quiet("all is well", {}),
