@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from stream_infer.telemetry.catalogue.metric import MOMENTS, Counter, Gauge, Histogram, OfApi, Role, Whole
+from stream_infer.telemetry.catalogue.metric import CALL_MOMENTS, MOMENTS, Counter, Gauge, Histogram, OfApi, Role, Whole
 
 _GATEWAY = (Role.GATEWAY,)
 _REALTIME = (Role.REALTIME,)
@@ -114,7 +114,7 @@ REALTIME_SECONDS: Final = Histogram(
     OfApi,
     _REALTIME,
     "Seconds that an item was in the replica. Of items that were answered together it is the one that came first.",
-    MOMENTS,
+    CALL_MOMENTS,
 )
 REALTIME_IN_FLIGHT: Final = Gauge(
     "stream_infer_realtime_in_flight_items", OfApi, _REALTIME, "Items that were taken and are not answered."
