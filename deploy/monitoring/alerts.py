@@ -81,7 +81,8 @@ _SHOWN_BY: Final = {
     "sink": store.SINK_PARTITIONS,
 }
 # Not of workers, which come and go with what there is to do.
-_STARTS: Final = f'changes(process_start_time_seconds{{role=~"{"|".join((*_SHOWN_BY, "realtime"))}"}}[30m])'
+_STAYS: Final = f'{{role=~"{"|".join((*_SHOWN_BY, "realtime"))}"}}'
+_STARTS: Final = f"changes(process_start_time_seconds{_STAYS}[30m])"
 _INTAKES: Final = total((), select(jobs.INTAKE_PARTITIONS))
 _TRACKERS: Final = total((), select(jobs.TRACKER_PARTITIONS))
 _UNOWNED: Final = "\nor ".join(
@@ -104,7 +105,7 @@ ALERTS: Final = (
     Alert(
         "StreamInferProcessDown",
         Severity.WARNING,
-        f'up{{role=~"{"|".join(_SHOWN_BY)}"}} == 0',
+        f"up{_STAYS} == 0",
         "5m",
         "{{ $labels.instance }} does not answer",
         "The {{ $labels.role }} {{ $labels.instance }} has shown Prometheus no numbers for 5 minutes.",

@@ -40,7 +40,7 @@ SEEN_AGE = series(serving.LAG_SEEN_AGE, **GATEWAY)
 INTAKES = series(jobs.INTAKE_PARTITIONS, **INTAKE)
 TRACKERS = series(jobs.TRACKER_PARTITIONS, **TRACKER)
 SINKS = series(store.SINK_PARTITIONS, **SINK)
-GATEWAY_UP = series("up", **GATEWAY)
+GATEWAY_UP, REPLICA_UP = (series("up", **role) for role in (GATEWAY, REPLICA))
 INTAKE_BEGAN, WORKER_BEGAN = (series("process_start_time_seconds", **role) for role in (INTAKE, WORKER))
 MEMBERS = series(serving.GROUP_MEMBERS, group="worker", **OF_API, **GATEWAY)
 WAITING = series(jobs.JOB_ITEMS_WAITING, **OF_API, **TRACKER)
@@ -86,7 +86,8 @@ WELL: Mapping[str, str] = {
     TRACKERS: always(8),
     SINKS: always(16),
     GATEWAY_UP: always(1),
-    **{series("up", **role): always(1) for role in (INTAKE, TRACKER, SINK, WORKER, REPLICA)},
+    REPLICA_UP: always(1),
+    **{series("up", **role): always(1) for role in (INTAKE, TRACKER, SINK, WORKER)},
     series("up", instance="worker echo/1", role="worker"): always(0),
     INTAKE_BEGAN: "1000+0x9 1600+0x50",
     WORKER_BEGAN: rising(60, first=1000),
@@ -144,6 +145,7 @@ FIRES = (
     Fires("StreamInferRoleDown", "no tracker", {TRACKERS: None}, {"role": "tracker"}, 3),
     Fires("StreamInferRoleDown", "the sink went", {SINKS: "16+0x9 stale"}, {"role": "sink"}, 13),
     Fires("StreamInferProcessDown", "one of them", {GATEWAY_UP: always(0)}, GATEWAY, 5),
+    Fires("StreamInferProcessDown", "one of two replicas", {REPLICA_UP: always(0)}, REPLICA, 5),
     Fires("StreamInferRestarting", "it ends every five minutes", {INTAKE_BEGAN: STARTS_OFTEN}, INTAKE, 21),
     Fires("StreamInferPartitionsUnowned", "no intake has some", {INTAKES: always(7)}, {"role": "intake"}, 5),
     Fires("StreamInferPartitionsUnowned", "trackers have none", {TRACKERS: always(0)}, {"role": "tracker"}, 5),
