@@ -232,7 +232,7 @@ QUIET = (
     Quiet("a look at the lag takes long", {ITEMS_AGE: always(590), RESULTS_AGE: always(290)}),
     Quiet("the store fails once", {STORE_FAILURES: "0+0x9 1+0x50"}),
     Quiet("the last job with a timeout has ended just in time", {TIME_USED: "0.79+0x9 0.99 stale"}),
-    Quiet("the store asks for patience now and then", {STORE_FAILURES: HICCUPS}),
+    Quiet("the store asks for patience now and then", {STORE_FAILURES: HICCUPS, STORED_AGE: always(50)}),
     Quiet("the store is slow, and fails nothing", {STORED_AGE: always(200)}),
     Quiet(
         "replicas are rolled out", {READY: for_a_while(4, wrong=0, well=2), UNREADY: for_a_while(4, wrong=2, well=0)}
