@@ -242,6 +242,7 @@ QUIET = (
         "one of few requests fails now and then",
         {ANSWERED: always(9), REFUSED: always(9), FULL: HICCUPS},
     ),
+    Quiet("two of ten requests in five minutes fail", {ANSWERED: rising(2), REFUSED: always(9), FULL: rising(0.5)}),
     Quiet("no requests at all", {ANSWERED: always(9), FULL: always(9), REFUSED: always(9)}),
     Quiet("clients send what no model can read", {REFUSED: rising(6000)}),
     Quiet("an event of last week is told again", {UNTOLD_AGE: for_a_while(8, wrong=604_800, well=0)}),
