@@ -68,7 +68,7 @@ def run(
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
-    exposure, metrics = exposure or Exposure(), SinkMetrics()
+    exposure, metrics = exposure or Exposure(), SinkMetrics(api.name for api in settings.apis)
     exposure.missing = lambda: ["The store has not answered yet."]
     if not _wait_for_store(store, stop):
         return
