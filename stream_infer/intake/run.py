@@ -21,10 +21,11 @@ from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSour
 from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.intake.rates import ApiRate
 from stream_infer.jobs.checkpoints import decode_checkpoint
-from stream_infer.jobs.spec import Job, decode_job
+from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.errors import RecordTooLarge
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import CompactedView, read_compacted
 from stream_infer.pool import DaemonPool
@@ -113,7 +114,7 @@ class Intake:
         self._status = status
         self._topics = Topics(settings.kafka.topic_prefix)
         self._partitions: dict[int, JobsPartition] = {}
-        self._fenced: dict[int, list[Job]] = {}
+        self._fenced: dict[int, list[Run]] = {}
         self._readers = DaemonPool(_READERS, "source")
         self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
 
@@ -190,9 +191,10 @@ class Intake:
     def _noting_fencing(self, number: int, partition: JobsPartition) -> Iterator[None]:
         try:
             yield
-        except (Fenced, ServiceUnavailable) as error:  # of a producer that could not abort nothing is known
+        except (Fenced, ServiceUnavailable, RecordTooLarge) as error:
+            # Of a producer that could not abort, or whose record was refused, nothing is known.
             _LOG.warning("intake_fenced", partition=number, reason=str(error))
-            self._fenced[number] = partition.jobs()
+            self._fenced[number] = partition.all_runs()
             self._partitions.pop(number).close()
 
     def _take_over_fenced(self) -> None:
@@ -204,8 +206,8 @@ class Intake:
             except ServiceUnavailable as error:
                 _LOG.warning("intake_waits", partition=number, reason=str(error))
                 return
-            for job in self._fenced.pop(number):
-                self._partitions[number].learn(job)
+            for run in self._fenced.pop(number):
+                self._partitions[number].learn(run.job, run)
 
     def _allowed(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus], rate: float) -> int:
         """How many items of the job may be published; ends one that is to have no more.
