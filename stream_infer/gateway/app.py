@@ -11,6 +11,7 @@ from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.events import EventsResource
+from stream_infer.gateway.forgotten_jobs import ForgottenJobs
 from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
@@ -64,6 +65,7 @@ def application(
     predictions = Predictions(services.settings)
     app.cleanup_ctx.append(predictions.opened)
     app.cleanup_ctx.append(UnusedUploads(services).watched)
+    app.cleanup_ctx.append(ForgottenJobs(services).watched)
     lag = LagWatch(services)
     app.cleanup_ctx.append(lag.watched)
     health = HealthResource(services, exposure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,6 +32,8 @@ _CHUNK_BYTES = 8 * 1024 * 1024
 # A topic that takes less than it should: how much smaller what it gets is made, and what no topic may refuse.
 _SMALLER = 8
 _LEAST_BYTES = 4096
+# Of one transaction.
+_MOST_FORGOTTEN = 2000
 # What a round of turns waits for its sources: most give their chunk at once, and no job waits long for another one's.
 READ_WITHIN_S = 0.1
 
@@ -94,10 +96,13 @@ class JobsPartition:
         `before` is what was known of it under a producer that had to be given up.
         """
         checkpoint = self._checkpoints.get(job.job_id)
+        if checkpoint is not None and checkpoint.submitted_at not in (None, job.submitted_at):
+            checkpoint = None  # of an earlier job of that id
         if job.job_id in self._runs or (checkpoint is not None and checkpoint.exhausted):
             return
         most = self._publication.max_item_bytes
-        run = Run(job, checkpoint or Checkpoint(job_id=job.job_id), first=checkpoint is None, most=most)
+        start = Checkpoint(job_id=job.job_id, submitted_at=job.submitted_at)
+        run = Run(job, checkpoint or start, first=checkpoint is None, most=most)
         if before is not None:
             run.most, run.chunk_bytes, run.fault = before.most, before.chunk_bytes, before.fault
             run.failures, run.not_before = before.failures, before.not_before
@@ -154,6 +159,22 @@ class JobsPartition:
             self._commit(run, Chunk((), ended=True))
         except TransactionAborted as error:
             _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error))
+
+    @property
+    def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return self._checkpoints
+
+    def forget_checkpoints(self, job_ids: Sequence[str]) -> None:
+        """Of jobs that are over, as many as one transaction takes. Raises Fenced or ServiceUnavailable."""
+        gone = job_ids[:_MOST_FORGOTTEN]
+        try:
+            self._producer.transact(self._publication.forgetting(gone), {})
+        except TransactionAborted as error:
+            _LOG.warning("checkpoints_kept", jobs=len(gone), reason=str(error))
+            return
+        for job_id in gone:
+            self._checkpoints.pop(job_id, None)
+        _LOG.info("checkpoints_forgotten", jobs=len(gone))
 
     def close(self) -> None:
         self._runs.clear()

@@ -32,6 +32,7 @@ def next_checkpoint(before: Checkpoint, chunk: Chunk) -> Checkpoint:
         cursor=chunk.items[-1].cursor if chunk.items else before.cursor,
         enqueued=before.enqueued + len(chunk.items),
         exhausted=chunk.ended,
+        submitted_at=before.submitted_at,
     )
 
 
@@ -65,6 +66,10 @@ class Publication:
     def topic(self, job: Job) -> str:
         """That of its items."""
         return self._topics.api(job.api).items
+
+    def forgetting(self, job_ids: Sequence[str]) -> list[OutgoingRecord]:
+        """What makes their checkpoints go."""
+        return [OutgoingRecord(self._topics.checkpoints, job_id.encode(), None) for job_id in job_ids]
 
     def event(self, event: Event) -> OutgoingRecord:
         return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event))

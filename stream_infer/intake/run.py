@@ -17,6 +17,7 @@ import structlog
 from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.intake.flow import allowance, flow_policy
 from stream_infer.intake.metrics import UNOBSERVED, IntakeMetrics, IntakeObserver, source_readings
+from stream_infer.intake.named import NamedJobs
 from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.intake.rates import ApiRate
@@ -39,6 +40,7 @@ from stream_infer.topics import Topics
 _LOG = structlog.get_logger(__name__)
 _IDLE_S = 0.1
 _ROUND_S = 0.5
+CLEAR_UP_EVERY_S = 60.0
 _READERS = 64  # sources read at a time: one that hangs holds up its own job alone
 
 
@@ -115,6 +117,8 @@ class Intake:
         self._topics = Topics(settings.kafka.topic_prefix)
         self._partitions: dict[int, JobsPartition] = {}
         self._fenced: dict[int, list[Run]] = {}
+        self._named: dict[int, NamedJobs] = {}
+        self._cleared_at = time.monotonic()
         self._readers = DaemonPool(_READERS, "source")
         self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
 
@@ -130,12 +134,21 @@ class Intake:
             for record in polled:
                 self._learn(record)
             published = self._take_turns()
+            self._clear_up()
 
     def _learn(self, record: Message | EndOfPartition) -> None:
-        if isinstance(record, EndOfPartition) or record.partition not in self._partitions:
+        named, partition = self._named.get(record.partition), self._partitions.get(record.partition)
+        if isinstance(record, EndOfPartition):
+            if named is not None:
+                named.end()
+            return
+        job_id = (record.key or b"").decode(errors="replace")
+        if named is not None:
+            named.see(job_id, is_there=record.value is not None)
+        if partition is None:
             return
         if record.value is None:
-            self._partitions[record.partition].forget((record.key or b"").decode(errors="replace"))
+            partition.forget(job_id)
             return
         try:
             job = decode_job(record.value)
@@ -145,7 +158,23 @@ class Intake:
             _LOG.error("job_unreadable", partition=record.partition, offset=record.offset, reason=str(error))
             return
         if job.submitted_at + self._settings.jobs.retention > time.time():
-            self._partitions[record.partition].learn(job)
+            partition.learn(job)
+
+    def _clear_up(self) -> None:
+        """Forgets the checkpoints of jobs that are forgotten, now and then."""
+        now = time.monotonic()
+        if now - self._cleared_at < CLEAR_UP_EVERY_S:
+            return
+        self._cleared_at = now
+        before = time.time() - self._settings.jobs.retention
+        for number, partition in list(self._partitions.items()):
+            gone = self._named[number].forgotten(partition.checkpoints, self._has_status, before)
+            if gone:
+                with self._noting_fencing(number, partition):
+                    partition.forget_checkpoints(gone)
+
+    def _has_status(self, job_id: str) -> bool:
+        return self._status.get(job_id) is not None
 
     def _take_turns(self) -> int:
         """One turn for each job, those first that have waited longest; answers how many items were published.
@@ -255,10 +284,12 @@ class Intake:
     def assigned(self, partitions: Sequence[Partition]) -> None:
         for _, number in partitions:
             self._partitions[number] = self._take_over(number)
+            self._named[number] = NamedJobs()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for _, number in partitions:
             self._fenced.pop(number, None)
+            self._named.pop(number, None)
             partition = self._partitions.pop(number, None)
             if partition is not None:
                 partition.close()

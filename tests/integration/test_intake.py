@@ -1,6 +1,5 @@
 """An intake on a real broker: a source is published once, whoever publishes it and however often it starts again."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from stream_infer.errors import Fenced, SourceError
+from stream_infer.errors import Fenced
 from stream_infer.headers import read_item
 from stream_infer.intake.run import run
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint
@@ -42,28 +41,7 @@ from tests.support.intake_harness import (
 from tests.support.memory_store import MemoryStore
 from tests.support.roles import running
 from tests.support.settings import settings_for
-
-
-class Numbers:
-    """A source of `count` items, that breaks off with `error` behind them, and can be held up at one of them."""
-
-    def __init__(self, count: int, *, error: str | None = None, size: int = 1) -> None:
-        self.count = count
-        self.error = error
-        self.size = size
-        self.hold_at: int | None = None
-        self.held = threading.Event()
-        self.release = threading.Event()
-
-    def read(self, after: str | None) -> Iterator[SourceItem]:
-        for number in range(int(after or 0), self.count):
-            if number == self.hold_at:
-                self.held.set()
-                self.release.wait(WAIT_S)
-            data = str(number).encode().rjust(self.size, b" ")
-            yield SourceItem(Payload(data), f"numbers#{number}", str(number + 1))
-        if self.error is not None:
-            raise SourceError(self.error)
+from tests.support.sources import Numbers
 
 
 @pytest.fixture
@@ -305,4 +283,4 @@ def test_a_job_whose_items_do_not_end_is_not_published_beyond_its_allowance(sett
         number = partition_of(JOB.job_id, settings.jobs.partitions)
 
     checkpoint = read_compacted(settings.kafka, topics.checkpoints, number, decode_checkpoint)[JOB.job_id]
-    assert checkpoint == Checkpoint(job_id=JOB.job_id, cursor=str(floor), enqueued=floor)
+    assert checkpoint == Checkpoint(job_id=JOB.job_id, cursor=str(floor), enqueued=floor, submitted_at=JOB.submitted_at)
