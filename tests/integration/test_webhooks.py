@@ -255,9 +255,9 @@ def test_what_was_told_is_read_page_by_page_the_newest_first(
     while not pages or pages[-1]["has_more"]:
         pages.append(client("GET", f"/v1/webhooks?api=echo&limit=2{edge}", status=200))
         edge = f"&after={pages[-1]['deliveries'][-1]['id']}"
-    found = [one["job_id"] for page in pages for one in page["deliveries"]]
-    assert found[:5] == jobs[::-1]
-    assert len(set(found)) == len(found)
+    found = [one for page in pages for one in page["deliveries"]]
+    assert [one["job_id"] for one in found[:5]] == jobs[::-1]
+    assert len({one["id"] for one in found}) == len(found)
     assert client("GET", f"/v1/webhooks?job_id={jobs[0]}{edge}", status=200)["deliveries"] == []
 
     with pytest.raises(SystemExit):
