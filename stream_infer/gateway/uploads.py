@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from stream_infer.gateway.representations import UploadBody
 from stream_infer.gateway.services import Services
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import body_chunks
+from stream_infer.http.callers import Caller, caller_of
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES, read_query, require_content_type
 from stream_infer.ports import Store
@@ -52,7 +54,7 @@ class _Receiving:
 class UploadsResource:
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._receiving = 0
+        self._receiving: Counter[str] = Counter()  # by the caller
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/v1/uploads", self.receive), web.delete(f"/v1/uploads/{_ID}", self.remove)]
@@ -63,12 +65,11 @@ class UploadsResource:
         require_content_type(request, UPLOADED_TYPES)
         limits = self._services.settings.limits
         _require_size(request.content_length or 0, limits)
-        if self._receiving >= limits.uploads:
-            detail = f"{limits.uploads} uploads are being received here already (limits.uploads). Try again, or ask "
-            raise Problem(ProblemKind.BUSY, detail + "another replica.")
+        caller = caller_of(request)
+        self._require_place(caller, limits)
         name, services = query.get("name", "upload"), self._services
         receiving = _Receiving(new_upload(name, services.owner, services.clock()))
-        self._receiving += 1
+        self._receiving[caller.name] += 1
         try:
             await self._receive(request, receiving, limits)
             note = await self._complete(receiving, query.get("name", ""))
@@ -76,13 +77,24 @@ class UploadsResource:
             await self._forget(receiving)
             raise
         finally:
-            self._receiving -= 1
+            self._receiving[caller.name] -= 1
+            self._receiving += Counter()  # without those that have none
         upload = receiving.upload
         _log.info("uploaded", upload=upload.uri, bytes=note.bytes)
         body = UploadBody(
             upload_id=upload.id, uri=upload.uri, bytes=note.bytes, sha256=note.sha256, unused_for=UNUSED_FOR_S
         )
         return answer(body, status=201, headers={"Location": f"/v1/uploads/{upload.id}"})
+
+    def _require_place(self, caller: Caller, limits: LimitSettings) -> None:
+        """A caller with a key leaves one place to others."""
+        if self._receiving.total() >= limits.uploads:
+            detail = f"{limits.uploads} uploads are being received here already (limits.uploads). Try again, or ask "
+            raise Problem(ProblemKind.BUSY, detail + "another replica.")
+        most = max(1, limits.uploads - 1)
+        if caller.key_id is not None and self._receiving[caller.name] >= most:
+            detail = f"{most} uploads of {caller.name} are being received here already, and limits.uploads "
+            raise Problem(ProblemKind.BUSY, detail + f"is {limits.uploads}. Try again when one is done.")
 
     async def remove(self, request: web.Request) -> web.Response:
         """204, whether it was there or not. A job that names it can read it no more."""

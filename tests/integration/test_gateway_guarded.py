@@ -7,12 +7,14 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
 import pytest
@@ -443,3 +445,64 @@ def test_a_replica_asks_for_the_key_that_the_gateway_passes_on(
 def _asked_for(client: HttpClient, path: str, name: str | None) -> int:
     headers = {"content-type": "application/json"} | ({} if name is None else bearer(name))
     return int(ask("POST", client.url + path, body=b"1", headers=headers).status)
+
+
+@contextmanager
+def half_sent(client: HttpClient, name: str, size: int) -> Iterator[None]:
+    """A request of that caller's, whose body lacks its last byte."""
+    address = urlsplit(client.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0))) as sending:
+        head = f"POST {SUBMIT} HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-type: application/json\r\n"
+        head += f"x-api-key: {KEYS[name].key}\r\ncontent-length: {size + 1}\r\n\r\n"
+        sending.sendall(head.encode() + b" " * size)
+        yield
+
+
+def test_bodies_have_a_budget_that_no_caller_holds_alone(harness: GatewayHarness) -> None:
+    limits = {"request_bytes": 20_000, "bodies_bytes": 39_000, "caller_bodies_bytes": 30_000}
+    settings = Settings.model_validate(harness.settings.model_dump() | {"limits": limits})
+
+    with harness.gateway(settings) as client:
+
+        def submit(name: str) -> Any:
+            headers = {"content-type": "application/json", **bearer(name)}
+            size = KEYS[name].entry.request_bytes or 15_000
+            return ask("POST", client.url + SUBMIT, body=json.dumps(ONE).encode().ljust(size), headers=headers)
+
+        with half_sent(client, "submitter", 19_000):
+            eventually(lambda: submit("submitter").status == 503)
+            refused = submit("submitter")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert int(refused.headers["retry-after"]) > 0
+            assert "submitter has bodies of 19000 bytes" in refused.json()["detail"]
+            assert submit("both").status == 202
+            with half_sent(client, "both", 19_000):
+                eventually(lambda: submit("small").status == 503)
+                assert "limits.bodies_bytes" in submit("small").json()["detail"]
+        eventually(lambda: submit("submitter").status == 202)  # who left has given back what they held
+        assert submit("small").status == 202
+
+
+def test_a_caller_leaves_a_place_for_uploads_to_others(harness: GatewayHarness) -> None:
+    settings = Settings.model_validate(harness.settings.model_dump() | {"limits": {"uploads": 2}})
+
+    def begun(name: str) -> Any:
+        def parts() -> Iterator[bytes]:
+            yield b"x"
+            held.wait(30)
+
+        headers = {"content-type": "application/octet-stream", **bearer(name)}
+        return ask("POST", f"{client.url}/v1/uploads", body=parts(), headers=headers)
+
+    def sent(name: str) -> int:
+        headers = {"content-type": "application/octet-stream", **bearer(name)}
+        return int(ask("POST", f"{client.url}/v1/uploads", body=b"x", headers=headers).status)
+
+    held = threading.Event()
+    with harness.gateway(settings) as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(begun, "submitter")
+        eventually(lambda: sent("submitter") == 503)
+        assert sent("both") == 201
+        held.set()
+        assert first.result().status == 201
+        assert sent("submitter") == 201
