@@ -104,7 +104,10 @@ ROLES: Meanings = {
     },
     JobsSettings: {
         "partitions": "of all topics keyed by job; **can never be changed**",
-        "retention": "seconds that progress and dead letters are kept in Kafka",
+        "retention": (
+            "seconds that a job is remembered behind its [end](operations.md#topics), and that progress and dead "
+            "letters are kept in Kafka"
+        ),
     },
     FetchSettings: {
         "allowed_directories": "`file://` is read only below these; links are followed and judged by where they lead",
@@ -129,7 +132,11 @@ ROLES: Meanings = {
         "inline_items": "items in one request",
         "payload_bytes": "the largest item that travels in a message; the topics' `max.message.bytes` follow from it",
         "upload_bytes": "one file that is [sent](jobs.md#files-that-the-gateway-cannot-read)",
-        "uploads": "files that a gateway receives at a time; the next one gets 503",
+        "uploads": "files that a gateway receives at a time, one caller's at most one less; the next one gets 503",
+        "bodies_bytes": (
+            "all request bodies that a gateway holds whole at a time, until they are answered; the next one gets 503"
+        ),
+        "caller_bodies_bytes": "of these, those of one caller, by its [key](security.md#api-keys)",
         "requests_per_second": (
             "requests a second of one caller, by its [key](security.md#api-keys), at each gateway; then 429"
         ),
