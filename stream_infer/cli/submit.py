@@ -66,6 +66,9 @@ def submit(
         list[str] | None,
         _source("--delimited-files", "S3-URI", "Each line of each object is an item: JSON (may be repeated)."),
     ] = None,
+    plugin: Annotated[
+        str | None, _source("--plugin", "NAME[=JSON]", "What a package's source of that name gives, by its config.")
+    ] = None,
     include: Annotated[list[str] | None, _source("--include", "GLOB", "Only what matches this glob.")] = None,
     exclude: Annotated[list[str] | None, _source("--exclude", "GLOB", "Not what matches this glob.")] = None,
     content_type: Annotated[
@@ -103,7 +106,12 @@ def submit(
         str | None, typer.Option(metavar="URL", help="Where the job's end is told, in place of where the API says.")
     ] = None,
     result_format: Annotated[
-        ResultFormat | None, typer.Option("--format", help="How results lie in the store; else as the API says.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=f"How results lie in the store, else as the API says: {', '.join(ResultFormat)}, or a plugin's.",
+        ),
     ] = None,
     input_filter: Annotated[
         str | None,
@@ -142,6 +150,7 @@ def submit(
             manifest=manifest,
             file_paths=file_paths or (),
             delimited_files=delimited_files or (),
+            plugin=plugin,
             includes=include or (),
             excludes=exclude or (),
             split_lines=split_lines,
