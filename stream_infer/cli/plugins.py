@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 import typer
 
 from stream_infer.cli.console import open_console
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +21,8 @@ def plugins(output: OutputOption = Output.TABLE) -> None:
     from stream_infer.plugins import Group, installed
 
     found = list(installed())
-    if output is Output.JSON:
-        rows = [{**plugin._asdict(), "group": plugin.group.one} for plugin in found]
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    if output is not Output.TABLE:
+        put([{**plugin._asdict(), "group": plugin.group.one} for plugin in found], output)
         return
     if not found:
         groups = ", ".join(Group)

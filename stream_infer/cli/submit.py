@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from stream_infer.cli.completion import api_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put, put_one
 from stream_infer.errors import UsageError
 from stream_infer.results import ResultFormat
 
@@ -41,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     ctx: typer.Context,
-    api: Annotated[str, typer.Argument(metavar="API", help="The API that is to serve the job.")],
+    api: Annotated[str, api_argument("The API that is to serve the job.")],
     items: Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="Items: JSON, or plain text.")] = None,
     file: Annotated[str | None, _source("--file", "FILE", "A file with one JSON value a line, or s3://….")] = None,
     directory: Annotated[str | None, _source("--dir", "DIR", "A directory: each file is an item.")] = None,
@@ -187,8 +189,8 @@ def submit(
                 error.add_note(lines)
             raise
         job = _wait(client, job, output) if wait else job
-    if output is Output.JSON:
-        sys.stdout.write(job.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(job, output)
     else:
         _show(job, is_waited_for=wait)
     if wait and job.state != "succeeded":
@@ -214,7 +216,7 @@ def _wait(client: GatewayClient, job: JobBody, output: Output) -> JobBody:
     from stream_infer.cli.console import open_console
     from stream_infer.cli.following import follow
 
-    console = open_console(stderr=output is Output.JSON)
+    console = open_console(stderr=output is not Output.TABLE)
     try:
         return follow(client, job.job_id, console)
     except KeyboardInterrupt:
@@ -247,10 +249,9 @@ def _show_dry_run(client: GatewayClient, api: str, spec: dict[str, Any], limit: 
 
     end: dict[str, Any] = {}
     for line in client.dry_run(api, spec, limit):
-        if output is Output.JSON:
-            sys.stdout.write(line.decode())
-            sys.stdout.flush()
         end = json.loads(line)
+        if output is not Output.TABLE:
+            put_one(end, output)
         if output is Output.TABLE and "ordinal" in end:
             typer.echo(f"  {planned_item(end)}")
     if "error" in end:
