@@ -80,12 +80,19 @@ def _options(
         ),
     ] = None,
     log_style: Annotated[
-        LogStyle, typer.Option("--log-style", help="auto: text on a terminal, JSON lines elsewhere.")
+        LogStyle,
+        typer.Option("--log-style", help="auto: as log.format says; else text on a terminal, JSON lines elsewhere."),
     ] = LogStyle.AUTO,
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Log more, and show where an error comes from.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=lambda wanted: _print_version() if wanted else None, is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print it, and end.",
+            callback=lambda wanted: _print_version() if wanted else None,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     invocation = invocation_of(ctx)
