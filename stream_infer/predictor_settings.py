@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,11 @@ class SettingsPart(BaseModel):
     """A part of stream-infer.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _check_one_model(model: str | None, config: Mapping[str, Any]) -> None:
+    if model is not None and "model" in config:
+        raise ValueError("config.model and model are both set: the class finds the path of model in config.model")
 
 
 class NativePredictor(SettingsPart):
@@ -30,8 +36,7 @@ class NativePredictor(SettingsPart):
 
     @model_validator(mode="after")
     def _one_model(self) -> NativePredictor:
-        if self.model is not None and "model" in self.config:
-            raise ValueError("config.model and model are both set: the class finds the path of model in config.model")
+        _check_one_model(self.model, self.config)
         return self
 
     @property
@@ -132,6 +137,28 @@ class SageMakerPredictor(_Adapted):
         return self.model
 
 
+class PluginPredictor(_Adapted):
+    """A predictor of another package, which names it among its entry points of `stream_infer.predictors`.
+
+    `model` is as a native class's. `config` is the plugin's own.
+    """
+
+    type: Literal["plugin"] = "plugin"
+    name: str = Field(min_length=1, max_length=100)
+    model: str | None = Field(default=None, min_length=1)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_model(self) -> PluginPredictor:
+        _check_one_model(self.model, self.config)
+        return self
+
+    @property
+    def shown_as(self) -> str:
+        return self.name
+
+
 PredictorSettings = Annotated[
-    NativePredictor | TorchvisionPredictor | CortexPredictor | SageMakerPredictor, Field(discriminator="type")
+    NativePredictor | TorchvisionPredictor | CortexPredictor | SageMakerPredictor | PluginPredictor,
+    Field(discriminator="type"),
 ]

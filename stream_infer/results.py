@@ -6,10 +6,13 @@ Said of an API in the configuration, and of a job where it is submitted; what a 
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Collection
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from stream_infer.nearest import did_you_mean
 
 LONGEST_FILTER = 1000
 
@@ -19,12 +22,18 @@ class _Said(BaseModel):
 
 
 class ResultFormat(StrEnum):
-    """How results lie in the objects of a job. `PER_ITEM`: each output as an object of its own."""
+    """How results lie in the objects of a job, as far as it is built in. `PER_ITEM`: each output is an object."""
 
     JSONL = "jsonl"
     JSONL_GZ = "jsonl.gz"
     PARQUET = "parquet"
     PER_ITEM = "per-item"
+
+
+FormatName = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9.+_-]{0,63}$", json_schema_extra={"examples": [*ResultFormat]})
+]
+"""One that is built in, or the name of a plugin."""
 
 
 class Join(_Said):
@@ -52,7 +61,7 @@ class Results(_Said):
     gets of an item; `output_filter` what is kept of its output, joined with the input where `join` asks for that.
     """
 
-    format: ResultFormat = ResultFormat.JSONL
+    format: FormatName = ResultFormat.JSONL.value
     join: Literal["none", "input"] | Join = "none"
     input_filter: str | None = Field(default=None, min_length=1, max_length=LONGEST_FILTER)
     output_filter: str | None = Field(default=None, min_length=1, max_length=LONGEST_FILTER)
@@ -77,6 +86,17 @@ class Results(_Said):
     def is_shaping(self) -> bool:
         """Whether anything is done to an item's input or output."""
         return self.joined is not None or self.input_filter is not None or self.output_filter is not None
+
+
+def objection_to(format_: str, readable: Collection[str]) -> str | None:
+    """Why results cannot lie so here: `readable` are the names of all formats that there are, beside lines of JSON."""
+    if format_ == ResultFormat.JSONL or format_ in readable:
+        return None
+    if format_ == ResultFormat.PARQUET:
+        return f"{format_} needs pyarrow, which is not installed here: install stream-infer[parquet]"
+    known = sorted({ResultFormat.JSONL.value, *readable})
+    advice = f"; there are {', '.join(known)}, and what a package with an entry point of stream_infer.formats adds"
+    return f"{format_!r} is no format that is installed here{did_you_mean(format_, known, advice)}"
 
 
 def unpacked(output: Any, content_type: str | None) -> bytes | None:

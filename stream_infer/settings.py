@@ -246,10 +246,11 @@ class ApiSettings(SettingsPart):
 
 
 class Settings(SettingsPart):
-    """The whole file. `store` is s3://bucket/prefix or file:///path; `state_dir` holds locks and the local broker."""
+    """The whole file. `store` is s3://bucket/prefix, file:///path or a plugin's; `state_dir` holds locks and the local
+    broker."""
 
     kafka: KafkaSettings = KafkaSettings()
-    store: str = Field(default="file://./.stream-infer/store", pattern=r"^(s3|file)://")
+    store: str = Field(default="file://./.stream-infer/store", pattern=r"^[a-z][a-z0-9+.-]*://")
     state_dir: Path = Path(".stream-infer")
     gateway: GatewaySettings = GatewaySettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from connectors.fetchers.file import FileFetcher
 from connectors.fetchers.http import HttpFetcher
@@ -33,9 +34,10 @@ class FetcherByScheme:
             await fetcher.close()
 
 
-def open_fetcher(policy: FetchPolicy, s3_endpoint_url: str | None = None) -> FetcherByScheme:
-    """Fetches s3://, file://, http:// and https:// within `policy`. Connects to nothing yet."""
+def open_fetcher(
+    policy: FetchPolicy, s3_endpoint_url: str | None = None, others: Mapping[str, Fetcher] = MappingProxyType({})
+) -> FetcherByScheme:
+    """Fetches s3://, file://, http:// and https:// within `policy`, and `others`. Connects to nothing yet."""
     http = HttpFetcher(policy)
-    return FetcherByScheme(
-        {"s3": S3Fetcher(policy, s3_endpoint_url), "file": FileFetcher(policy), "https": http, "http": http}
-    )
+    s3, file = S3Fetcher(policy, s3_endpoint_url), FileFetcher(policy)
+    return FetcherByScheme({**others, "s3": s3, "file": file, "https": http, "http": http})

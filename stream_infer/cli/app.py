@@ -20,6 +20,7 @@ from stream_infer.cli import (
     get,
     keys,
     logs,
+    plugins,
     predict,
     realtime,
     results,
@@ -60,6 +61,7 @@ topics.register(app)
 keys.register(app)
 check.register(app)
 batch.register(app)
+plugins.register(app)
 roles.register(app)
 realtime.register(app)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,6 +11,7 @@ import typer
 
 from stream_infer.cli.context import ConfigFile, Invocation, Output, OutputOption, invocation_of
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import ServiceUnavailable, StreamInferError, TopicMismatch
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ def check(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Ou
         findings.append(finding)
         if output is Output.TABLE:
             _show(finding)
-    if output is Output.JSON:
-        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+    if output is not Output.TABLE:
+        put([asdict(finding) for finding in findings], output)
     raise typer.Exit(max(finding.exit_code for finding in findings))
 
 

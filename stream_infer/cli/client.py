@@ -42,10 +42,10 @@ class GatewayClient:
     or it cannot reach what it needs) or StreamInferError (the gateway failed).
     """
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    def __init__(self, url: str, key: str | None = None, *, read_timeout_s: float = READ_TIMEOUT_S) -> None:
         self._url = url.rstrip("/")
         self.url = self._url
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, read_timeout_s), read=read_timeout_s)
         credentials = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._credentials: Mapping[str, str] = MappingProxyType(credentials)
         self._pool = urllib3.PoolManager(retries=False, timeout=timeout)

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from connectors.fetchers.by_scheme import open_fetcher
+from connectors.fetchers.stored import StoreFetcher
 from connectors.folder import Choice, Folder
 from connectors.formats import object_formats
 from connectors.models import fetch_model, is_model_uri, unpacked
@@ -20,8 +21,10 @@ from stream_infer.intake.partition import OpenSource
 from stream_infer.jobs.spec import Job
 from stream_infer.ports import Fetcher, Formats, Poster, Source, Store
 from stream_infer.predictors.spec import PredictorSpec
-from stream_infer.results import ResultFormat
+from stream_infer.results import objection_to
 from stream_infer.settings import Settings
+
+_PAYLOADS = "_payloads"
 
 
 def store_of(settings: Settings) -> Store:
@@ -31,13 +34,10 @@ def store_of(settings: Settings) -> Store:
 def formats_of(settings: Settings) -> Formats:
     """Of results, beside lines of JSON. Raises ConfigError where an API wants one that is not installed."""
     formats = object_formats()
-    for number, api in enumerate(settings.apis):
-        wanted = api.results.format
-        if wanted is not ResultFormat.JSONL and wanted.value not in formats:
-            raise ConfigError(
-                f"apis[{number}].results.format is {wanted.value}, which needs pyarrow here: "
-                "install stream-infer[parquet], or choose another format"
-            )
+    for api in settings.apis:
+        objection = objection_to(api.results.format, formats)
+        if objection is not None:
+            raise ConfigError(f"apis.{api.name}.results.format: {objection}")
     return formats
 
 
@@ -45,12 +45,17 @@ def fetcher_of(settings: Settings) -> Fetcher:
     """What a worker fetches with: what the settings allow, and payloads that stream-infer itself has stored."""
     fetch = settings.fetch
     directories, prefixes = list(fetch.allowed_directories), list(fetch.allowed_s3_prefixes)
-    payloads = f"{settings.store.rstrip('/')}/_payloads"
-    if payloads.startswith("file://"):
-        directories.append(Path(unquote(urlsplit(payloads).path)))
-    else:
-        prefixes.append(payloads)
-    return open_fetcher(_policy(settings, directories, prefixes))
+    payloads = f"{settings.store.rstrip('/')}/{_PAYLOADS}"
+    others: dict[str, Fetcher] = {}
+    match scheme := payloads.partition("://")[0]:
+        case "file":
+            directories.append(Path(unquote(urlsplit(payloads).path)))
+        case "s3":
+            prefixes.append(payloads)
+        case _:
+            policy = _policy(settings, directories, prefixes)
+            others[scheme] = StoreFetcher(policy, store_of(settings), f"{_PAYLOADS}/")
+    return open_fetcher(_policy(settings, directories, prefixes), others=others)
 
 
 def poster_of(settings: Settings) -> Poster:
@@ -65,7 +70,7 @@ def with_local_model(settings: Settings, spec: PredictorSpec) -> PredictorSpec:
     Blocks while the model is fetched. Raises PredictorUnavailable, or ServiceUnavailable where it cannot be reached.
     """
 
-    models, is_native = settings.models, spec.type == "native"
+    models, is_native = settings.models, spec.type in ("native", "plugin")
 
     def local(place: str) -> str:
         cache = settings.state_dir / "models"

@@ -29,6 +29,7 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ def _say_nothing(_note: str) -> None:
 ConfigFile = Annotated[
     Path | None, typer.Option("--file", "-f", metavar="FILE", help="The configuration (default: ./stream-infer.yaml).")
 ]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON for programs.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, JSON or YAML for programs.")]
 
 
 def invocation_of(ctx: typer.Context) -> Invocation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from stream_infer.cli.dlq_filter import ExceptionOption, MessageOption, Owner, S
 from stream_infer.cli.dlq_replay import replay
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +42,8 @@ def ls(
     query = query_of(stage, exception, message) | ({"replayed": "true"} if replayed else {})
     with closing(gateway_client(ctx, gateway)) as client:
         letters = client.dead_letters(client.owner(owner), limit=limit, query=query)
-    if output is Output.JSON:
-        sys.stdout.write(letters.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(letters, output)
         return
     if not letters.dead_letters:
         typer.echo(f"{owner} has no {'such ' if query else ''}dead letters")
@@ -82,7 +82,7 @@ def show(
                 return
             ref = newest[0].ref
         letter = client.dead_letter(whose, ref)
-    if output is Output.JSON:
-        sys.stdout.write(letter.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(letter, output)
     else:
         open_console().print(dead_letter_details(letter))

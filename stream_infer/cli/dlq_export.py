@@ -13,8 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from stream_infer.cli.context import Output
 from stream_infer.cli.dlq_filter import ExceptionOption, MessageOption, Owner, StageOption, query_of
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.printing import put_one
 from stream_infer.errors import UsageError
 
 INDEX = "index.jsonl"
@@ -31,7 +33,8 @@ def export(
         Path | None, typer.Option("--dir", metavar="FOLDER", help="Each payload as a file, and an index.jsonl.")
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE|json", help="A file; json: one dead letter a line, here.")
+        str,
+        typer.Option("--output", "-o", metavar="FILE|json|yaml", help="A file; json: one dead letter a line, here."),
     ] = "json",
     gateway: GatewayOption = None,
     *,
@@ -53,6 +56,9 @@ def export(
             for line in client.exported(whose, query):
                 sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
+        elif output == "yaml":
+            for line in client.exported(whose, query):
+                put_one(json.loads(line), Output.YAML)
         else:
             count = write_lines(client.exported(whose, query), Path(output))
             typer.echo(f"{counted(count, 'dead letter')} {'is' if count == 1 else 'are'} in {Path(output).absolute()}")

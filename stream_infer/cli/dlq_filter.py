@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-Owner = Annotated[str, typer.Argument(metavar="API|JOB", help="Whose dead letters.")]
+from stream_infer.cli.completion import owner_argument
+
+Owner = Annotated[str, owner_argument("Whose dead letters.")]
 StageOption = Annotated[str | None, typer.Option("--stage", metavar="STAGE", help="Only those of this stage.")]
 ExceptionOption = Annotated[
     str | None, typer.Option("--exception", metavar="CLASS", help="Only those of this exception: KeyError, a.b.Error.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.dlq_filter import ExceptionOption, MessageOption, Owner, StageOption, query_of
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
+from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def replay(
             from stream_infer.cli.console import open_console
             from stream_infer.cli.following import follow
 
-            job = follow(client, done.job_id, open_console(stderr=output is Output.JSON))
-    if output is Output.JSON:
-        sys.stdout.write((done if job is None else job).model_dump_json(indent=2) + "\n")
+            job = follow(client, done.job_id, open_console(stderr=output is not Output.TABLE))
+    if output is not Output.TABLE:
+        put(done if job is None else job, output)
     else:
         typer.echo("\n".join(told(done, owner)))
     if done.refused or done.unknown or (job is not None and job.state != "succeeded"):

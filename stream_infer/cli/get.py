@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_infer.cli.completion import job_argument, owner_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def register(app: typer.Typer) -> None:
 
 def get(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="API", help="An API, or a job.")] = None,
-    job: Annotated[str | None, typer.Argument(metavar="JOB", help="A job of that API.")] = None,
+    name: Annotated[str | None, owner_argument("An API, or a job.", "API")] = None,
+    job: Annotated[str | None, job_argument("A job of that API.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="At most as many jobs.")] = 20,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
@@ -48,22 +49,22 @@ def get(
         elif watch and output is Output.TABLE:
             _watch(lambda: _overview(client, name, limit))
         elif watch:
-            raise UsageError("--watch with --output json follows one job: name it")
+            raise UsageError(f"--watch with --output {output} follows one job: name it")
         else:
             _print_overview(client, name, limit, output)
 
 
 def stop(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    job: Annotated[str, job_argument("The job's id.")],
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:
     """Stop a job: its items that have not begun are skipped, what is done stays."""
     with closing(gateway_client(ctx, gateway)) as client:
         body = client.stop(job)
-    if output is Output.JSON:
-        sys.stdout.write(body.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(body, output)
     elif body.is_final:
         typer.echo(f"Job {job} is {body.state}.")
     elif body.cause is not None:
@@ -81,9 +82,9 @@ def _job(client: GatewayClient, job_id: str, api: str | None, output: Output, *,
     if api is not None and body.api_name != api:
         raise UsageError(f"job {job_id} is one of {body.api_name}, not of {api}")
     if watch and not body.is_final:
-        body = follow(client, job_id, open_console(stderr=output is Output.JSON))
-    if output is Output.JSON:
-        sys.stdout.write(body.model_dump_json(indent=2) + "\n")
+        body = follow(client, job_id, open_console(stderr=output is not Output.TABLE))
+    if output is not Output.TABLE:
+        put(body, output)
     else:
         open_console().print(job_details(body))
 
@@ -94,7 +95,7 @@ def _print_overview(client: GatewayClient, api: str | None, limit: int, output: 
     if output is Output.TABLE:
         open_console().print(_overview(client, api, limit))
     else:
-        sys.stdout.write(client.jobs(api=api, limit=limit).model_dump_json(indent=2) + "\n")
+        put(client.jobs(api=api, limit=limit), output)
 
 
 def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableType:

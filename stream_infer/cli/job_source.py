@@ -29,6 +29,7 @@ class Choice:
     manifest: str | None = None
     file_paths: Sequence[str] = ()
     delimited_files: Sequence[str] = ()
+    plugin: str | None = None
     includes: Sequence[str] = ()
     excludes: Sequence[str] = ()
     split_lines: bool = False
@@ -48,6 +49,7 @@ class Choice:
             "--manifest": self.manifest,
             "--file-paths": self.file_paths,
             "--delimited-files": self.delimited_files,
+            "--plugin": self.plugin,
         }
 
 
@@ -79,6 +81,8 @@ def source_of(choice: Choice) -> dict[str, Any]:
             return {"s3_prefix": {"uri": str(choice.s3_prefix), **globs, **_content(choice)}}
         case "--manifest":
             return {"manifest": {"uri": place_of(str(choice.manifest)), **_content(choice)}}
+        case "--plugin":
+            return {"plugin": _plugin(str(choice.plugin))}
         case "--file-paths":
             return {"file_path_lister": {"s3_paths": list(choice.file_paths), **globs}}
         case _:
@@ -102,6 +106,18 @@ def _check_applies(choice: Choice, name: str) -> None:
             f"--split-lines, --gzip and --content-type are about objects of a --s3-prefix or --manifest; "
             f"this job has {name}"
         )
+
+
+def _plugin(text: str) -> dict[str, Any]:
+    """NAME, or NAME={"key": value}."""
+    name, sign, config = text.partition("=")
+    try:
+        value = json.loads(config) if sign else {}
+    except ValueError as error:
+        raise UsageError(f"--plugin {name}=…: its config is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f'--plugin {name}=…: its config is a JSON object, such as {{"key": "value"}}')
+    return {"name": name, "config": value}
 
 
 def _content(choice: Choice) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +11,7 @@ import typer
 
 from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -77,9 +76,8 @@ def new(
     else:
         said = f"Put this entry into gateway.api_keys_file (or use --add):\n\n{entry_text(entry)}\n"
         said += "The key is shown this once:"
-    if output is Output.JSON:
-        fields = entry.model_dump(mode="json", exclude_none=True)
-        sys.stdout.write(json.dumps({"key": made.key, "entry": fields}, indent=2, default=sorted) + "\n")
+    if output is not Output.TABLE:
+        put({"key": made.key, "entry": entry.model_dump(mode="json", exclude_none=True)}, output)
         return
     # The key alone goes to stdout, so that `keys new … > file` writes a --key-file.
     typer.echo(said, err=True)
@@ -92,9 +90,9 @@ def ls(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Outpu
     from stream_infer.http.keys_file import read_keys
 
     entries = list(read_keys(_keys_file(ctx, file)))
-    if output is Output.JSON:
+    if output is not Output.TABLE:
         listed = [entry.model_dump(mode="json", exclude_none=True, exclude={"hash"}) for entry in entries]
-        sys.stdout.write(json.dumps({"keys": listed}, indent=2) + "\n")
+        put({"keys": listed}, output)
         return
     width = max((len(entry.name) for entry in entries), default=4)
     for entry in entries:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_infer.cli.completion import job_argument
 from stream_infer.cli.context import Output
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,9 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def logs(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    job: Annotated[str, job_argument("The job's id.")],
     output: Annotated[
-        Output, typer.Option("--output", "-o", help="Plain lines for people, JSON lines for programs.")
+        Output, typer.Option("--output", "-o", help="Plain lines for people, JSON or YAML for programs.")
     ] = Output.TABLE,
     gateway: GatewayOption = None,
     *,
@@ -52,5 +54,8 @@ def _print(lines: Iterable[LogLineBody], output: Output) -> None:
     from stream_infer.cli.job_lines import plain
 
     for line in lines:
-        sys.stdout.write((line.model_dump_json() if output is Output.JSON else plain(line)) + "\n")
+        if output is not Output.TABLE:
+            put_one(line, output)
+            continue
+        sys.stdout.write(plain(line) + "\n")
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from stream_infer.cli.completion import api_argument
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
@@ -23,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     ctx: typer.Context,
-    api: Annotated[str, typer.Argument(metavar="API", help="The API that is asked; it has realtime replicas.")],
+    api: Annotated[
+        str,
+        api_argument("The API that is asked; it has realtime replicas."),
+    ],
     payload: Annotated[
         str, typer.Argument(metavar="PAYLOAD", help="One item: JSON text, @FILE for a file's bytes, - for stdin.")
     ],

@@ -13,8 +13,11 @@ from typing import Annotated
 
 import typer
 
+from stream_infer.cli.completion import job_argument
+from stream_infer.cli.context import Output
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put_one
 from stream_infer.errors import UsageError
 
 ROWS = 50
@@ -26,9 +29,12 @@ def register(app: typer.Typer) -> None:
 
 def results(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    job: Annotated[str, job_argument("The job's id.")],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE|table|json", help="json: one result a line.")
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE|table|json|yaml", help="json: one result a line; yaml: a document each."
+        ),
     ] = "table",
     gateway: GatewayOption = None,
     *,
@@ -55,6 +61,9 @@ def results(
             for line in lines:
                 sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
+        elif output == "yaml":
+            for line in lines:
+                put_one(json.loads(line), Output.YAML)
         elif output == "table":
             _show(lines, what="failures" if failures else "results")
         else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
 from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 from stream_infer.kafka.rights import Right, Role, rights, rows
 from stream_infer.topics import Topics
@@ -35,9 +34,8 @@ def show(
         raise UsageError(f"the configuration has no API {api!r}; there are {', '.join(names) or 'none'}")
     topics = Topics(settings.kafka.topic_prefix)
     found = {one: rights(one, topics, names if api is None else [api]) for one in ([role] if role else list(Role))}
-    if output is Output.JSON:
-        listed = {one.value: [_as_json(right) for right in held] for one, held in found.items()}
-        sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+    if output is not Output.TABLE:
+        put({one.value: [_as_json(right) for right in held] for one, held in found.items()}, output)
         return
     for one, held in found.items():
         for row in rows(held):

@@ -24,6 +24,7 @@ from connectors.sources import (
 )
 from connectors.sources.objects import Content
 from connectors.sources.places import Places
+from connectors.sources.plugin import open_plugin
 from stream_infer.errors import SourceError
 from stream_infer.jobs.sources import Manifest, PlacedSources, S3Prefix
 from stream_infer.jobs.spec import Job
@@ -35,6 +36,8 @@ def source_at(job: Job, policy: FetchPolicy, store: Store, s3: S3Clients) -> Sou
     """The job's source; opens nothing yet. `s3` is for all sources of the process. Raises SourceError."""
     if job.submission is not None:
         return InlineSource(store, job.submission)
+    if job.plugin is not None:
+        return open_plugin(job.plugin.name, job.plugin.config)
     if job.directory is not None:
         chosen = job.directory
         return DirectorySource(Path(chosen.path), policy, includes=chosen.includes, excludes=chosen.excludes)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from stream_infer.cli.completion import api_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put, put_one
 from stream_infer.errors import UsageError
 from stream_infer.results import ResultFormat
 
@@ -41,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     ctx: typer.Context,
-    api: Annotated[str, typer.Argument(metavar="API", help="The API that is to serve the job.")],
+    api: Annotated[str, api_argument("The API that is to serve the job.")],
     items: Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="Items: JSON, or plain text.")] = None,
     file: Annotated[str | None, _source("--file", "FILE", "A file with one JSON value a line, or s3://….")] = None,
     directory: Annotated[str | None, _source("--dir", "DIR", "A directory: each file is an item.")] = None,
@@ -65,6 +67,9 @@ def submit(
     delimited_files: Annotated[
         list[str] | None,
         _source("--delimited-files", "S3-URI", "Each line of each object is an item: JSON (may be repeated)."),
+    ] = None,
+    plugin: Annotated[
+        str | None, _source("--plugin", "NAME[=JSON]", "What a package's source of that name gives, by its config.")
     ] = None,
     include: Annotated[list[str] | None, _source("--include", "GLOB", "Only what matches this glob.")] = None,
     exclude: Annotated[list[str] | None, _source("--exclude", "GLOB", "Not what matches this glob.")] = None,
@@ -103,7 +108,12 @@ def submit(
         str | None, typer.Option(metavar="URL", help="Where the job's end is told, in place of where the API says.")
     ] = None,
     result_format: Annotated[
-        ResultFormat | None, typer.Option("--format", help="How results lie in the store; else as the API says.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=f"How results lie in the store, else as the API says: {', '.join(ResultFormat)}, or a plugin's.",
+        ),
     ] = None,
     input_filter: Annotated[
         str | None,
@@ -142,6 +152,7 @@ def submit(
             manifest=manifest,
             file_paths=file_paths or (),
             delimited_files=delimited_files or (),
+            plugin=plugin,
             includes=include or (),
             excludes=exclude or (),
             split_lines=split_lines,
@@ -178,8 +189,8 @@ def submit(
                 error.add_note(lines)
             raise
         job = _wait(client, job, output) if wait else job
-    if output is Output.JSON:
-        sys.stdout.write(job.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(job, output)
     else:
         _show(job, is_waited_for=wait)
     if wait and job.state != "succeeded":
@@ -205,7 +216,7 @@ def _wait(client: GatewayClient, job: JobBody, output: Output) -> JobBody:
     from stream_infer.cli.console import open_console
     from stream_infer.cli.following import follow
 
-    console = open_console(stderr=output is Output.JSON)
+    console = open_console(stderr=output is not Output.TABLE)
     try:
         return follow(client, job.job_id, console)
     except KeyboardInterrupt:
@@ -238,10 +249,9 @@ def _show_dry_run(client: GatewayClient, api: str, spec: dict[str, Any], limit: 
 
     end: dict[str, Any] = {}
     for line in client.dry_run(api, spec, limit):
-        if output is Output.JSON:
-            sys.stdout.write(line.decode())
-            sys.stdout.flush()
         end = json.loads(line)
+        if output is not Output.TABLE:
+            put_one(end, output)
         if output is Output.TABLE and "ordinal" in end:
             typer.echo(f"  {planned_item(end)}")
     if "error" in end:

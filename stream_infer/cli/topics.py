@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from stream_infer.cli import rights
 from stream_infer.cli.context import ConfigFile, Output, OutputOption, invocation_of
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import TopicMismatch
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def plan(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Out
     from stream_infer.kafka import admin
 
     found = admin.plan(invocation_of(ctx).settings_for_kafka(file))
-    if output is Output.JSON:
-        _print_json({"topics": [_as_json(step) for step in found.steps], "done": found.is_done})
+    if output is not Output.TABLE:
+        put({"topics": [_as_json(step) for step in found.steps], "done": found.is_done}, output)
     else:
         _print_table(found)
     if found.refusals:
@@ -49,9 +49,9 @@ def apply(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Ou
 
     applied = admin.apply(invocation_of(ctx).settings_for_kafka(file))
     written = sum(applied.first_offsets.values())
-    if output is Output.JSON:
+    if output is not Output.TABLE:
         steps = [_as_json(step) for step in applied.plan.steps]
-        _print_json({"topics": steps, "first_offsets": dict(applied.first_offsets)})
+        put({"topics": steps, "first_offsets": dict(applied.first_offsets)}, output)
     else:
         _print_table(applied.plan)
         typer.echo(f"{len(applied.plan.steps)} topics are as they should be; {written} first offsets written.")
@@ -83,10 +83,6 @@ def _as_json(step: TopicStep) -> dict[str, Any]:
         "alter": {name: {"from": old, "to": new} for name, (old, new) in step.alter.items()},
         "refusal": step.refusal,
     }
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def _print_table(found: TopicPlan) -> None:

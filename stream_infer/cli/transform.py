@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_infer.cli.completion import api_argument
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.given import given
 from stream_infer.cli.naming import Command
@@ -52,7 +53,10 @@ def register(app: typer.Typer) -> None:
 
 def transform(
     ctx: typer.Context,
-    api: Annotated[str, typer.Argument(metavar="API", help="The API that is to serve the job: SageMaker's model.")],
+    api: Annotated[
+        str,
+        api_argument("The API that is to serve the job: SageMaker's model."),
+    ],
     output: Annotated[
         str, typer.Option("--output", metavar="S3URI", help="Where KEY.out of each input object goes: S3OutputPath.")
     ],

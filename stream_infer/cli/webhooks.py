@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_infer.cli.completion import owner_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 from stream_infer.webhooks import ID_PREFIX, DeliveryState, new_secret
 
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def ls(
     ctx: typer.Context,
-    owner: Annotated[str | None, typer.Argument(metavar="API|JOB", help="Whose (default: all).")] = None,
+    owner: Annotated[str | None, owner_argument("Whose (default: all).")] = None,
     state: StateOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most as many.")] = 50,
     after: Annotated[
@@ -46,8 +47,8 @@ def ls(
     with closing(gateway_client(ctx, gateway)) as client:
         behind = {} if after is None else {"after": after}
         found = client.webhooks({"limit": str(limit)} | behind | _whose(client, owner) | _state(state))
-    if output is Output.JSON:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(found, output)
         return
     if not found.deliveries:
         is_choice = owner or state or after
@@ -63,7 +64,8 @@ def ls(
 def replay(
     ctx: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="API|JOB|ID", help="An API's, a job's, or those of these ids.")
+        list[str] | None,
+        owner_argument("An API's, a job's, or those of these ids.", "API|JOB|ID"),
     ] = None,
     state: StateOption = None,
     output: OutputOption = Output.TABLE,
@@ -84,8 +86,8 @@ def replay(
     with closing(gateway_client(ctx, gateway)) as client:
         wanted: dict[str, Any] = {**_whose(client, owners[0] if owners else None), **_state(state)}
         told = client.tell_again(wanted | ({"ids": ids} if ids else {}))
-    if output is Output.JSON:
-        sys.stdout.write(told.model_dump_json(indent=2) + "\n")
+    if output is not Output.TABLE:
+        put(told, output)
     else:
         count = len(told.deliveries)
         typer.echo(f"{counted(count, 'event')} {'is' if count == 1 else 'are'} told again")

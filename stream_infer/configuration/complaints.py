@@ -19,7 +19,7 @@ _FORMS = {
     "name": "lower-case letters, digits and '-', at most 63, not at the ends a '-'",
     "topic_prefix": "letters, digits, '-' and '_', at most 81",
     "listen": "HOST:PORT, such as 127.0.0.1:8080",
-    "store": "s3://bucket/prefix or file:///path",
+    "store": "s3://bucket/prefix, file:///path or the address of a plugin's store",
     "target": "path/to/file.py:ClassName or package.module:ClassName",
 }
 

@@ -9,6 +9,7 @@ from stream_infer.http_settings import GatewaySettings
 from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
+    PluginPredictor,
     PredictorSettings,
     SageMakerPredictor,
     TorchvisionPredictor,
@@ -89,6 +90,8 @@ def _predictor(predictor: PredictorSettings, folder: Path) -> PredictorSettings:
             return predictor.model_copy(update={"model": str(_absolute(Path(predictor.model), folder))})
         case SageMakerPredictor():
             return predictor
+        case PluginPredictor():
+            return predictor.model_copy(update={"model": _model(predictor.model, folder)})
 
 
 def _cortex(predictor: CortexPredictor, folder: Path) -> CortexPredictor:
@@ -104,9 +107,11 @@ def _native(predictor: NativePredictor, folder: Path) -> NativePredictor:
     file, _, name = target.rpartition(":")
     if file.endswith(".py"):
         target = f"{_absolute(Path(file), folder)}:{name}"
-    if model is not None and not _has_scheme(model):
-        model = str(_absolute(Path(model), folder))
-    return predictor.model_copy(update={"target": target, "model": model})
+    return predictor.model_copy(update={"target": target, "model": _model(model, folder)})
+
+
+def _model(model: str | None, folder: Path) -> str | None:
+    return model if model is None or _has_scheme(model) else str(_absolute(Path(model), folder))
 
 
 def _torchvision(predictor: TorchvisionPredictor, folder: Path) -> TorchvisionPredictor:

@@ -9,6 +9,7 @@ from stream_infer.engine.policy import EnginePolicy
 from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
+    PluginPredictor,
     PredictorSettings,
     SageMakerPredictor,
     TorchvisionPredictor,
@@ -29,6 +30,8 @@ def predictor_spec(predictor: PredictorSettings) -> PredictorSpec:
             return PredictorSpec("torchvision", predictor.model, predictor.config, weights=predictor.weights)
         case CortexPredictor():
             return _cortex(predictor)
+        case PluginPredictor():
+            return PredictorSpec("plugin", predictor.name, predictor.config, weights=predictor.model)
         case SageMakerPredictor():
             options = {"program": predictor.program, "accept": predictor.accept, "env": predictor.env}
             return PredictorSpec(

@@ -15,10 +15,12 @@ def check_assembly(spec: JobSpec, results: Results | None, allowed: Sequence[str
     """`results` is all that holds for the job. Raises a Problem that says what to change."""
     if spec.assemble is None:
         return
-    if results is not None and results.format is not ResultFormat.JSONL:
+    if results is not None and results.format != ResultFormat.JSONL:
         raise _refused("/assemble", f"objects are assembled of results as jsonl, and this job's are {results.format}")
-    if spec.item_list is not None:
-        raise _refused("/assemble", "an object is assembled for each object of the source, and an item_list has none")
+    for name in ("item_list", "plugin"):
+        if getattr(spec, name) is not None:
+            detail = f"an object is assembled for each object of the source, and a source by {name} has none"
+            raise _refused("/assemble", detail)
     output = spec.assemble.output
     if output is not None and allowed_place(output, allowed) is None:
         listed = ", ".join(allowed) or "none"

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from stream_infer import plugins
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.sources import Directory, PlacedSources
 from stream_infer.jobs.spec import JobSpec
+from stream_infer.nearest import did_you_mean
 from stream_infer.settings import FetchSettings
 from stream_infer.uploads import upload_of
 
@@ -42,11 +44,21 @@ def check_source(spec: JobSpec, fetch: FetchSettings) -> None:
                 _check_s3(f"/{name}/s3_paths/{number}", start, fetch.allowed_s3_prefixes)
     if spec.s3_prefix is not None:
         _check_s3("/s3_prefix/uri", spec.s3_prefix.uri, fetch.allowed_s3_prefixes)
+    if spec.plugin is not None:
+        _check_plugin(spec.plugin.name)
     if spec.directory is not None:
         pointer, place = "/directory/path", spec.directory.path
         if place.startswith("s3://"):
             raise _refused(pointer, f"{_shown(place)} is in S3: give it as s3_prefix; a directory is file:///…")
         _check(pointer, place, fetch)
+
+
+def _check_plugin(name: str) -> None:
+    known = plugins.names(plugins.Group.SOURCES)
+    if name not in known:
+        listed = f"there are {', '.join(known)}" if known else "no package here adds any"
+        detail = f"{_shown(name)} is no source that is installed{did_you_mean(name, known, f'; {listed}')}"
+        raise _refused("/plugin/name", detail)
 
 
 def _check(pointer: str, place: str, fetch: FetchSettings) -> None:

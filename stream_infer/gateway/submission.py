@@ -16,7 +16,7 @@ from stream_infer.jobs.results import results_of
 from stream_infer.jobs.spec import Job, JobSpec, KeptWebhook, encode_job
 from stream_infer.ports import Formats
 from stream_infer.records import OutgoingRecord
-from stream_infer.results import ResultFormat
+from stream_infer.results import objection_to
 from stream_infer.settings import MIB, ApiSettings, LimitSettings, Settings
 from stream_infer.topics import Topics
 
@@ -63,10 +63,9 @@ def read_spec(value: Any, settings: Settings, api: ApiSettings) -> JobSpec:
 def check_format(spec: JobSpec, api: ApiSettings, formats: Formats) -> None:
     """Raises a Problem where the job's results could not be read here. `formats` are those beside lines of JSON."""
     results = results_of(api.results, spec.results)
-    if results is None or results.format is ResultFormat.JSONL or results.format.value in formats:
-        return
-    detail = f"{results.format.value} needs pyarrow, which is not installed here: install stream-infer[parquet]"
-    raise _refused(ProblemKind.INVALID_REQUEST, "/results/format", detail)
+    detail = None if results is None else objection_to(results.format, formats)
+    if detail is not None:
+        raise _refused(ProblemKind.INVALID_REQUEST, "/results/format", detail)
 
 
 def _check_workers(spec: JobSpec, api: ApiSettings) -> None:

@@ -115,6 +115,13 @@ class TarFile(SpecPart):
     excludes: list[str] = Field(default_factory=list)
 
 
+class PluginSource(SpecPart):
+    """What another package reads, which names it among its entry points of `stream_infer.sources`."""
+
+    name: str = Field(min_length=1, max_length=100)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
 class PlacedSources(SpecPart):
     """The sources that lie somewhere, one field each: a job's spec and what is kept of it have the same."""
 
@@ -127,6 +134,7 @@ class PlacedSources(SpecPart):
     csv: CsvFile | None = None
     parquet: ParquetFile | None = None
     tar: TarFile | None = None
+    plugin: PluginSource | None = None
 
     @property
     def file_uri(self) -> str | None:

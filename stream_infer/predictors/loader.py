@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stream_infer.errors import PredictorUnavailable
+from stream_infer import plugins
+from stream_infer.errors import ConfigError, PredictorUnavailable
 from stream_infer.predictors.cortex import cortex_constructor
 from stream_infer.predictors.finding import find, hint, said
 from stream_infer.predictors.job_aware import job_aware, require_job
@@ -31,23 +32,32 @@ def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
         return _sagemaker(spec)
     if spec.type == "cortex":
         return _cortex(spec)
-    raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native, torchvision, cortex or sagemaker")
+    if spec.type == "plugin":
+        return _plugin(spec)
+    raise PredictorUnavailable(
+        f"predictor type {spec.type!r} is unknown: use native, torchvision, cortex, sagemaker or plugin"
+    )
 
 
 def _native(spec: PredictorSpec) -> Callable[[], Predictor]:
     what = f"predictor {spec.target}"
     cls: Any = find(spec.target, Path(spec.directory or "."), "predictor")
-    if not isinstance(cls, type):
-        raise PredictorUnavailable(f"{what} is a {type(cls).__name__}, not a class")
-    if not callable(getattr(cls, "predict", None)):
-        raise PredictorUnavailable(f"{what} has no method predict(self, items){hint(cls, 'predict')}")
-    _require_config(cls, what)
-    model = {} if spec.weights is None else {"model": spec.weights}
+    _require_predictor(cls, what)
     constructor: Callable[[dict[str, Any]], Predictor] = cls
     if spec.options.get("job_scoped"):
         require_job(cls, what)
         constructor = lambda config: job_aware(cls(config))  # noqa: E731 - the same, under the class's own name
-    return lambda: _construct(what, lambda: constructor({**spec.config, **model}))
+    return lambda: _construct(what, lambda: constructor(_config(spec)))
+
+
+def _plugin(spec: PredictorSpec) -> Callable[[], Predictor]:
+    what = f"predictor plugin {spec.target}"
+    try:
+        cls = plugins.load(plugins.Group.PREDICTORS, spec.target)
+    except ConfigError as error:
+        raise PredictorUnavailable(str(error)) from error.__cause__ or error
+    _require_predictor(cls, what)
+    return lambda: _construct(what, lambda: cls(_config(spec)))
 
 
 def _torchvision(spec: PredictorSpec) -> Callable[[], Predictor]:
@@ -76,6 +86,18 @@ def _construct(what: str, construct: Callable[[], Predictor]) -> Predictor:
         raise
     except (Exception, SystemExit) as error:
         raise PredictorUnavailable(f"{what} cannot be loaded: its __init__ raised {said(error)}") from error
+
+
+def _config(spec: PredictorSpec) -> dict[str, Any]:
+    return {**spec.config, **({} if spec.weights is None else {"model": spec.weights})}
+
+
+def _require_predictor(cls: Any, what: str) -> None:
+    if not isinstance(cls, type):
+        raise PredictorUnavailable(f"{what} is a {type(cls).__name__}, not a class")
+    if not callable(getattr(cls, "predict", None)):
+        raise PredictorUnavailable(f"{what} has no method predict(self, items){hint(cls, 'predict')}")
+    _require_config(cls, what)
 
 
 def _require_config(cls: type, what: str) -> None:

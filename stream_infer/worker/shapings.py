@@ -29,7 +29,7 @@ class Shapings:
     def format_of(self, job_id: str | None) -> str | None:
         """How results are to lie in the store, where that is not as JSON lines."""
         said = self._results(job_id)
-        return None if said is None or said.format is ResultFormat.JSONL else said.format.value
+        return None if said is None or said.format == ResultFormat.JSONL else said.format
 
     def _compile(self, job_id: str | None) -> Shaping | None:
         if job_id is not None and self._jobs.job(job_id) is None:

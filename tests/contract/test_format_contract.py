@@ -16,13 +16,14 @@ from connectors.formats.columns import Inconsistent, fits, kind_of, merged, with
 from connectors.formats.jsonl import result_line
 from connectors.formats.lines import line_of, read_result
 from connectors.stores.keys import checked_key
+from examples.plugin.stream_infer_shelf.xz import XzLines
 from stream_infer.headers import item_id_of, ordinal_of, read_item, result_headers
 from stream_infer.ports import ObjectFormat
 from stream_infer.records import JSON, REFERENCE, Item, Message
 from stream_infer.sink.packed_lines import Line, PackedLines
 from tests.support.memory_store import MemoryStore
 
-FORMATS = object_formats()
+FORMATS = {**object_formats(), "jsonl.xz": XzLines()}  # the last one is of another package
 
 
 class Items:
@@ -108,7 +109,7 @@ def test_the_same_lines_make_the_same_object(format_: ObjectFormat):
 def test_what_is_no_such_object_is_said_to_be_none(format_: ObjectFormat):
     if format_.suffix == ".items.jsonl":
         return
-    with pytest.raises(ValueError, match=r"gzip|Parquet"):
+    with pytest.raises(ValueError, match=r"gzip|Parquet|xz"):
         list(format_.decode(b"no such thing", Items(format_, PackedLines())))
 
 

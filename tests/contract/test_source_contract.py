@@ -3,8 +3,10 @@
 import gzip
 import io
 import itertools
+import sqlite3
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import orjson
@@ -33,10 +35,12 @@ from connectors.sources import (
     file_at,
     manifest,
 )
+from connectors.sources.plugin import open_plugin
 from connectors.stores import DirectoryStore, open_store
 from stream_infer.errors import ServiceUnavailable, SourceError
 from stream_infer.records import JSON, REFERENCE
 from stream_infer.uploads import UploadNote, new_upload
+from tests.support.plugin import install
 
 LINES = [b'{"a":1}', b'"\xc3\xbc"', b"not JSON", b"[1, 2]", b"7"]
 TEXT = b'\xef\xbb\xbf{"a":1}\n\n  "\xc3\xbc" \r\nnot JSON\n \t\n[1, 2]\n7'
@@ -231,6 +235,25 @@ class TestDirectory(SourceContract):
         (root / "a").rename(root.parent / f"{root.name}-moved")
 
         assert [item.key.decode() for item in source.read(cursor)] == list(self.NAMES[3:])
+
+
+class TestPlugin(SourceContract):
+    """One of another package, behind what guards us from its faults."""
+
+    @pytest.fixture
+    def payloads(self):
+        return [b'{"id": 1, "text": "good"}', b'{"id": 3, "text": null}', b'{"id": 4, "text": "\\u00fc"}']
+
+    @pytest.fixture
+    def source(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(str(install(tmp_path / "packages")))
+        with closing(sqlite3.connect(tmp_path / "reviews.db")) as database:
+            database.execute("CREATE TABLE reviews (id INTEGER PRIMARY KEY, text TEXT)")
+            rows = [(1, "good"), (2, "gone"), (3, None), (4, "ü")]
+            database.executemany("INSERT INTO reviews VALUES (?, ?)", rows)
+            database.execute("DELETE FROM reviews WHERE id = 2")
+            database.commit()
+        return open_plugin("sqlite", {"file": str(tmp_path / "reviews.db"), "table": "reviews"})
 
 
 class TarContract(SourceContract):

@@ -14,6 +14,7 @@ from connectors.stores import DirectoryStore, S3Store, open_store
 from stream_infer.errors import ConfigError, NoLinks, ServiceUnavailable
 from stream_infer.ports import StoredObject
 from tests.support.memory_store import MemoryStore
+from tests.support.plugin import install
 
 MIB = 1024 * 1024
 IN_ORDER = ["a-b", "a/b", "a/b-c/d", "a/b.c", "a0", "b/ü 1#%?&+.jsonl", "b/日本", "job-1/_SUCCESS"]
@@ -151,6 +152,19 @@ class TestMemoryStore(StoreContract):
     @pytest.fixture
     def store(self):
         return MemoryStore()
+
+
+class TestPluginStore(StoreContract):
+    """One of another package, which builds on ours: as docs/plugins.md shows."""
+
+    @pytest.fixture
+    def store(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(str(install(tmp_path / "packages")))
+        monkeypatch.setenv("SHELVES", str(tmp_path / "shelves"))
+        return open_store("shelf://big/models")
+
+    def test_its_addresses_are_its_own(self, store):
+        assert store.uri("a/b") == "shelf://big/models/a/b"
 
 
 class TestDirectoryStore(RealStoreContract):

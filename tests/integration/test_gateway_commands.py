@@ -2,16 +2,19 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from rich.console import Console
 
 from stream_infer.cli.app import main
@@ -241,3 +244,36 @@ def test_a_mistake_ends_with_2_and_one_sentence(command: Command, arguments: tup
     assert ended.code == 2
     assert said in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_shell_is_offered_the_apis_and_the_newest_jobs(
+    command: Command, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submitted(command, "1")
+
+    def offered(line: str) -> list[str]:
+        asked = {"_STREAM_INFER_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        monkeypatch.setattr(os, "environ", {**os.environ, **asked})
+        out = io.StringIO()
+        with redirect_stdout(out), pytest.raises(SystemExit):
+            main([])
+        return out.getvalue().split()
+
+    at = f"--gateway {client.url}"
+    assert offered(f"stream-infer submit {at} ec") == ["echo"]
+    assert job_id in offered(f"stream-infer logs {at} ")
+    assert offered(f"stream-infer dlq ls {at} {job_id[:-1]}") == [job_id]
+    assert job_id in offered(f"stream-infer get {at} echo ")
+
+
+def test_what_is_read_is_the_same_in_json_and_in_yaml(command: Command, harness: GatewayHarness) -> None:
+    job_id = submitted(command, "1")
+    lines = [result_of(job_id, 0)]
+    harness.commit_object(job_id, Kind.RESULTS, "a.jsonl", lines, (0, 0))
+
+    as_json, as_yaml = (command("get", job_id, "--output", output).out for output in ("json", "yaml"))
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
+    [result] = yaml.safe_load_all(command("results", job_id, "--output", "yaml").out)
+    assert result == json.loads(lines[0])
+    items = command("submit", "echo", "1", "2", "--dry-run", "--output", "yaml").out
+    assert [*yaml.safe_load_all(items)][-1] == {"items": 2, "is_all": True}

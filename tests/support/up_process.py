@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ END_S = 60.0
 class UpProcess:
     """A running `up`. Its output is in `log`, what it has started in `descendants`."""
 
-    def __init__(self, folder: Path, config: Path) -> None:
+    def __init__(self, folder: Path, config: Path, environment: Mapping[str, str] | None = None) -> None:
         self.log = folder / "up.log"
         self._ready_file = folder / "ready.json"
         self._ready_file.unlink(missing_ok=True)
@@ -37,7 +37,7 @@ class UpProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
                 start_new_session=True,
             )
 
@@ -57,9 +57,11 @@ class UpProcess:
 
 
 @contextmanager
-def up_in(folder: Path, config: Path | None = None) -> Iterator[UpProcess]:
+def up_in(
+    folder: Path, config: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[UpProcess]:
     """`up` in `folder`, with the configuration that is there or a new one; killed at the end if it still runs."""
-    up = UpProcess(folder, config or write_config(folder))
+    up = UpProcess(folder, config or write_config(folder), environment)
     try:
         yield up
     finally:

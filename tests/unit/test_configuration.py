@@ -114,10 +114,10 @@ def test_an_unknown_variable_of_the_environment_is_an_error_that_names_it(write)
 
 
 def test_several_errors_are_listed_line_by_line(write):
-    file = write("jobs: {partitions: 0}\ngateway: {listen: localhost}\nstore: ftp://x\n")
+    file = write("jobs: {partitions: 0}\ngateway: {listen: localhost}\nstore: bucket\n")
 
     assert refused(file).splitlines() == [
-        f"{file}:3: store: 'ftp://x' is not s3://bucket/prefix or file:///path",
+        f"{file}:3: store: 'bucket' is not s3://bucket/prefix, file:///path or the address of a plugin's store",
         f"{file}:2: gateway.listen: 'localhost' is not HOST:PORT, such as 127.0.0.1:8080",
         f"{file}:1: jobs.partitions: input should be greater than or equal to 1, not 0",
     ]
@@ -127,7 +127,7 @@ def test_several_errors_are_listed_line_by_line(write):
     ("predictor", "said"),
     [
         ("{type: torchvison, model: m}", "predictor.type: 'torchvison' is unknown; did you mean torchvision?"),
-        ("{model: m}", "predictor.type: is missing: use cortex or native or sagemaker or torchvision"),
+        ("{model: m}", "predictor.type: is missing: use cortex or native or plugin or sagemaker or torchvision"),
         ("{type: native}", "predictor.target: is missing"),
         ("{type: native, target: nothing}", "predictor.target: 'nothing' is not path/to/file.py:ClassName or"),
     ],

@@ -71,6 +71,6 @@ def test_a_file_with_an_error_in_it_is_named_with_the_error(tmp_path):
 
 def test_an_unknown_type_is_refused_with_the_known_ones():
     with pytest.raises(
-        PredictorUnavailable, match="'tensorflow' is unknown: use native, torchvision, cortex or sagemaker"
+        PredictorUnavailable, match="'tensorflow' is unknown: use native, torchvision, cortex, sagemaker or plugin"
     ):
         load(PredictorSpec("tensorflow", "x"))

@@ -41,7 +41,7 @@ def test_a_job_keeps_what_holds_for_it_and_no_more() -> None:
         ({"input_filter": "$.a["}, "/results/input_filter", "'$.a[' is no JSONPath"),
         ({"output_filter": "a..b"}, "/results/output_filter", "at character 3"),
         ({"output_filter": "$[?search(@.a, 'x')]"}, "/results/output_filter", "regular expressions are not run here"),
-        ({"format": "xml"}, "/results/format", "'jsonl', 'jsonl.gz', 'parquet' or 'per-item'"),
+        ({"format": "<xml>"}, "/results/format", "pattern"),
         ({"formt": "jsonl"}, "/results/formt", "Did you mean 'format'?"),
     ],
 )

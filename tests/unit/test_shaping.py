@@ -279,7 +279,7 @@ def test_a_job_says_more_than_its_api():
 @pytest.mark.parametrize(
     "said",
     [
-        {"format": "xml"},
+        {"format": "<xml>"},
         {"join": "output"},
         {"join": {"input": "a", "output": "a"}},
         {"input_filter": ""},

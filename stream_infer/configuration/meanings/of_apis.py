@@ -88,7 +88,8 @@ APIS: Meanings = {
     },
     Results: {
         "format": (
-            "how results lie in the store: `jsonl`, `jsonl.gz`, `parquet` or `per-item` ([results](results.md))"
+            "how results lie in the store: `jsonl`, `jsonl.gz`, `parquet`, `per-item` ([results](results.md)) or "
+            "[a plugin's](plugins.md)"
         ),
         "input_filter": "JSONPath (it begins with `$`) or JMESPath: what the predictor gets of an item",
         "output_filter": "likewise: what is kept of an output, joined or not",

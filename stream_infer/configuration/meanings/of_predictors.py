@@ -6,11 +6,12 @@ from stream_infer.configuration.meanings.meanings import Meanings
 from stream_infer.predictor_settings import (
     CortexPredictor,
     NativePredictor,
+    PluginPredictor,
     SageMakerPredictor,
     TorchvisionPredictor,
 )
 
-_TYPE = "`native`, `torchvision`, `cortex` or `sagemaker`: see [predictors](predictors.md)"
+_TYPE = "`native`, `torchvision`, `cortex`, `sagemaker` or `plugin`: see [predictors](predictors.md)"
 _CONFIG = "given to the predictor"
 _ENV = "cortex, sagemaker: variables of its process"
 
@@ -65,5 +66,11 @@ PREDICTORS: Meanings = {
             "`SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT`, else JSON)"
         ),
         "env": _ENV,
+    },
+    PluginPredictor: {
+        "type": _TYPE,
+        "name": "plugin: what [a package that is installed](plugins.md) calls it",
+        "model": "plugin: as a native class's",
+        "config": _CONFIG,
     },
 }

@@ -51,7 +51,10 @@ ROLES: Meanings = {
         "private_key_password": _OF_THE_KEY,
     },
     Settings: {
-        "store": "`s3://bucket/prefix` or `file:///path`: results, inline items, payloads too big for a message",
+        "store": (
+            "`s3://bucket/prefix`, `file:///path` or [a plugin's](plugins.md) address: results, inline items, payloads "
+            "too big for a message"
+        ),
         "state_dir": "`up`'s lock and its Kafka's data",
     },
     GatewaySettings: {

@@ -1,0 +1,1 @@
+"""What stream-infer finds through the entry points of this package."""
