@@ -24,6 +24,7 @@ from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.sagemaker_jobs import SageMakerResource
+from stream_infer.gateway.sagemaker_protocol import SageMakerProtocol
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
@@ -82,6 +83,7 @@ def application(
         UploadsResource(services),
         WebhooksResource(services),
         SageMakerResource(services),
+        SageMakerProtocol(services),
         ApisResource(services, predictions),
         health,
         MetricsResource(exposure),
