@@ -6,6 +6,7 @@ model's environment names.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +94,7 @@ def serving(asked: CreateModel, find: Callable[[str], ApiSettings | None]) -> Ap
     chosen = container.Environment.get(API_VARIABLE)
     api = find(asked.ModelName if chosen is None else chosen)
     if api is None:
-        raise _without_api(asked, chosen, model_data_of(container))
+        raise _without_api(asked, chosen)
     if asked.ModelName != api.name and find(asked.ModelName) is not None:
         detail = f"{asked.ModelName!r} is an API itself, which its name leads to: take another name"
         raise refused("/ModelName", detail)
@@ -157,11 +158,21 @@ def _refuse_unmeant(asked: CreateModel) -> None:
         raise refused(f"{_CONTAINER}/Mode", f"{container.Mode[:40]!r} is not served here: SingleModel is")
 
 
-def _without_api(asked: CreateModel, chosen: str | None, url: str | None) -> Problem:
+def definition_of(asked: CreateModel) -> dict[str, Any]:
+    """The API that would serve the model as SageMaker does, as an entry of `apis`; of its name none is there."""
+    container = asked.PrimaryContainer or Container()
+    predictor: dict[str, Any] = {"type": "sagemaker", "model": model_data_of(container) or "s3://…/model.tar.gz"}
+    environment = dict(container.Environment)
+    if program := environment.pop("SAGEMAKER_PROGRAM", None):
+        predictor["program"] = program
+    return {"name": asked.ModelName.lower(), "predictor": predictor | ({"env": environment} if environment else {})}
+
+
+def _without_api(asked: CreateModel, chosen: str | None) -> Problem:
     if chosen is not None:
         return refused(f"{_CONTAINER}/Environment/{API_VARIABLE}", f"no API is named {chosen[:100]!r}: GET /v1/apis")
-    data = (url or "s3://…/model.tar.gz")[:300]
-    entry = f"{{name: {asked.ModelName.lower()}, predictor: {{type: sagemaker, model: {data!r}}}}}"
+    # JSON is YAML; of what a client sent no more than a screen.
+    entry = json.dumps(definition_of(asked), ensure_ascii=False)[:600]
     detail = (
         f"no API is called {asked.ModelName!r}. Name the one that serves the model, "
         f'PrimaryContainer={{"Environment": {{"{API_VARIABLE}": "NAME"}}}}; where none does, add it under apis in '

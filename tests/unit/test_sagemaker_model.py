@@ -10,6 +10,7 @@ from stream_infer.gateway.sagemaker_model import (
     Container,
     CreateModel,
     RegisteredModel,
+    definition_of,
     described_api,
     described_model,
     ignored_in,
@@ -56,7 +57,7 @@ def test_a_name_leads_to_the_api_of_the_same_or_to_the_one_that_it_says(model: C
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (body("cats", ModelDataUrl=OTHER), f"{{name: cats, predictor: {{type: sagemaker, model: '{OTHER}'}}}}"),
+        (body("cats", ModelDataUrl=OTHER), f'"predictor": {{"type": "sagemaker", "model": "{OTHER}"}}'),
         (body("Cats"), "/ModelName: no API is called 'Cats'. Name the one that serves the model, PrimaryContainer="),
         (body("x", Environment={"STREAM_INFER_API": "y"}), "/Environment/STREAM_INFER_API: no API is named 'y'"),
         (body("shouter", Environment={"STREAM_INFER_API": "digits"}), "/ModelName: 'shouter' is an API itself"),
@@ -77,6 +78,13 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(given: dict[str, Any
     with pytest.raises(Problem) as caught:
         serving(validate(CreateModel, given), APIS.get)
     assert said in caught.value.document.detail
+
+
+def test_the_api_that_is_missing_is_one_that_the_settings_take():
+    environment = {"SAGEMAKER_PROGRAM": "serve.py", "LEVEL": "1"}
+    made = definition_of(asked("Cats-2", ModelDataUrl=OTHER, Environment=environment))
+    predictor = SageMakerPredictor(model=OTHER, program="serve.py", env={"LEVEL": "1"})
+    assert ApiSettings.model_validate(made) == ApiSettings(name="cats-2", predictor=predictor)
 
 
 def test_what_changes_nothing_is_ignored_and_said():
