@@ -106,12 +106,13 @@ def is_left_over(key: str, owner: str, used: frozenset[str], now: float) -> bool
     if found is None or found in used:
         return False
     began, mark, _ = found.split("-")
-    return mark == _mark(owner) and now - float(began) > UNUSED_FOR_S
+    return mark == mark_of(owner) and now - float(began) > UNUSED_FOR_S
 
 
 def _new_id(owner: str, now: float) -> str:
-    return f"{int(now):010}-{_mark(owner)}-{secrets.token_hex(8)}"
+    return f"{int(now):010}-{mark_of(owner)}-{secrets.token_hex(8)}"
 
 
-def _mark(owner: str) -> str:
+def mark_of(owner: str) -> str:
+    """Of an answer of `owner_of`, in 8 characters that may stand in a key."""
     return hashlib.sha256(owner.encode()).hexdigest()[:8]

@@ -59,29 +59,40 @@ def new(
     file: ConfigFile = None,
     output: OutputOption = Output.TABLE,
     *,
+    sigv4: Annotated[
+        bool, typer.Option("--sigv4", help="For AWS's clients, which sign with it: its secret is kept as it is.")
+    ] = False,
     add: Annotated[
         bool, typer.Option("--add", help="Put its entry into gateway.api_keys_file; gateways that run see it there.")
     ] = False,
 ) -> None:
-    """Make an API key. The key is shown this once; what is kept is its hash."""
+    """Make an API key. The key is shown this once; what is kept is its hash, or with --sigv4 the secret of its pair."""
+    from stream_infer.http.keys import for_aws
     from stream_infer.http.keys_file import add_entry, entry_text
 
     limits = {"requests_per_second": requests_per_second, "request_bytes": request_bytes}
     made = _made(name, scope, expires_days, limits)
-    entry = made.entry
+    entry = for_aws(made.entry) if sigv4 else made.entry
     if add:
         place = _keys_file(ctx, file)
         add_entry(place, entry)
-        said = f"Its entry is in {place}. The key is shown this once:"
+        said = f"Its entry is in {place}."
     else:
-        said = f"Put this entry into gateway.api_keys_file (or use --add):\n\n{entry_text(entry)}\n"
-        said += "The key is shown this once:"
+        said = f"Put this entry into gateway.api_keys_file (or use --add):\n\n{entry_text(entry)}"
     if output is not Output.TABLE:
-        put({"key": made.key, "entry": entry.model_dump(mode="json", exclude_none=True)}, output)
+        told = {"key": made.key} if not sigv4 else _pair(entry)
+        put({**told, "entry": entry.model_dump(mode="json", exclude_none=True)}, output)
         return
-    # The key alone goes to stdout, so that `keys new … > file` writes a --key-file.
-    typer.echo(said, err=True)
-    typer.echo(made.key)
+    # What a client needs goes alone to stdout, so that `keys new … > file` writes a --key-file, and `… --sigv4 >> file`
+    # a profile of AWS's.
+    if sigv4:
+        typer.echo(
+            f"{said} The file holds the secret, so let its owner alone read it. As a profile of AWS's:", err=True
+        )
+        typer.echo("\n".join([f"[{name}]", *(f"aws_{what} = {value}" for what, value in _pair(entry).items())]))
+    else:
+        typer.echo(f"{said} The key is shown this once:", err=True)
+        typer.echo(made.key)
 
 
 @group.command(cls=Command)
@@ -91,13 +102,14 @@ def ls(ctx: typer.Context, file: ConfigFile = None, output: OutputOption = Outpu
 
     entries = list(read_keys(_keys_file(ctx, file)))
     if output is not Output.TABLE:
-        listed = [entry.model_dump(mode="json", exclude_none=True, exclude={"hash"}) for entry in entries]
+        listed = [entry.model_dump(mode="json", exclude_none=True, exclude={"hash", "aws_secret"}) for entry in entries]
         put({"keys": listed}, output)
         return
     width = max((len(entry.name) for entry in entries), default=4)
     for entry in entries:
         scopes = ",".join(sorted(entry.scopes))
-        typer.echo(f"{entry.id:<12}  {entry.name:<{width}}  {scopes:<18}  {_end(entry)}".rstrip())
+        kind = "" if entry.access_key is None else f"sigv4 {entry.access_key}"
+        typer.echo(f"{entry.id:<12}  {entry.name:<{width}}  {scopes:<18}  {_end(entry):<26}  {kind}".rstrip())
     if not entries:
         typer.echo("There is no key, so nobody is let in. `stream-infer keys new NAME --scope submit --add` makes one.")
 
@@ -119,6 +131,11 @@ def _made(name: str, scopes: list[ScopeChoice], expires_days: int | None, limits
         raise UsageError(
             f"{name!r} is no name for a key: 64 letters, digits, '.', '-', '_' and '@' at most, first a letter or digit"
         ) from None
+
+
+def _pair(entry: KeyEntry) -> dict[str, str | None]:
+    """As AWS calls what its clients sign with."""
+    return {"access_key_id": entry.access_key, "secret_access_key": entry.aws_secret}
 
 
 def _keys_file(ctx: typer.Context, file: Path | None) -> Path:

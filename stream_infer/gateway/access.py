@@ -21,12 +21,14 @@ ACTION_HEADER = "X-Amz-Target"
 class Rule:
     """`scope` None: whoever asks. `actions`: by the action that the request names, where that says more than its path.
 
-    `words`: how a client of this route is told that it may not.
+    `words`: how a client of this route is told that it may not. `service`: that of AWS's for which requests may be
+    signed, in place of a key.
     """
 
     scope: Scope | None
     words: Words = own_words
     actions: Mapping[str, Scope] = field(default_factory=lambda: MappingProxyType({}))
+    service: str | None = None
 
 
 _OPEN, _READ, _SUBMIT, _ADMIN = Rule(None), Rule(Scope.READ), Rule(Scope.SUBMIT), Rule(Scope.ADMIN)
@@ -36,11 +38,17 @@ _AWS = Rule(
     words_of_aws,
     MappingProxyType(
         {
+            "SageMaker.CreateModel": Scope.SUBMIT,
+            "SageMaker.DescribeModel": Scope.READ,
+            "SageMaker.ListModels": Scope.READ,
+            "SageMaker.DeleteModel": Scope.SUBMIT,
             "SageMaker.CreateTransformJob": Scope.SUBMIT,
             "SageMaker.DescribeTransformJob": Scope.READ,
+            "SageMaker.ListTransformJobs": Scope.READ,
             "SageMaker.StopTransformJob": Scope.SUBMIT,
         }
     ),
+    "sagemaker",
 )
 
 RULES: Mapping[str, Rule] = MappingProxyType(

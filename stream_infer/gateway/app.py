@@ -25,6 +25,7 @@ from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.sagemaker_jobs import SageMakerResource
+from stream_infer.gateway.sagemaker_protocol import SageMakerProtocol
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
@@ -51,13 +52,14 @@ def application(
     limits = services.settings.limits
     exposure, requests = exposure or Exposure(), Requests()
     middlewares: list[Middleware] = [telling(quiet=_PREDICTIONS), counting(requests), answer_with_problems]
+    # One body that is within its own limit always comes in.
+    most, share = (max(one, limits.request_bytes) for one in (limits.bodies_bytes, limits.caller_bodies_bytes))
+    # Around the gate, which reads the bodies of signed requests.
+    middlewares.append(within(BodyBudget(most, share)))
     if keys is not None:
         middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
     else:
         middlewares.append(own_names_only(services.settings.gateway.names))
-    # One body that is within its own limit always comes in.
-    most, share = (max(one, limits.request_bytes) for one in (limits.bodies_bytes, limits.caller_bodies_bytes))
-    middlewares.append(within(BodyBudget(most, share)))
     app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     app.on_response_prepare.append(mark_stream)
     logs = LogsResource(services)
@@ -89,6 +91,7 @@ def application(
         UploadsResource(services),
         WebhooksResource(services),
         SageMakerResource(services),
+        SageMakerProtocol(services),
         ApisResource(services, predictions),
         health,
         MetricsResource(exposure),

@@ -13,12 +13,14 @@ from aiohttp.typedefs import Middleware
 from structlog.contextvars import bound_contextvars
 
 from stream_infer.gateway.access import ACTION_HEADER, RULES, Rule, path_of, route_name
-from stream_infer.http.admission import entry_of, still_lets_in
+from stream_infer.http.admission import entry_of, is_good, require_good, signing_entry
+from stream_infer.http.bodies import BODY, read_body
 from stream_infer.http.callers import CALLER, Caller
-from stream_infer.http.keys import KeyEntry, KeyRing, Scope
+from stream_infer.http.keys import KeyEntry, KeyRing, Scope, sent_key
 from stream_infer.http.problems import Handler, Problem, ProblemKind
 from stream_infer.http.rates import Bucket, Rate, take
 from stream_infer.http.reloading import Reloading
+from stream_infer.http.sigv4 import is_signed, read_signature, require_place_and_time
 
 _SHOWN = 200
 _log = structlog.get_logger(__name__)
@@ -36,16 +38,37 @@ class Gate:
 
     def admit(self, rule: Rule, headers: Mapping[str, str]) -> Caller:
         """Raises a Problem where the request may not go on."""
-        scope = rule.actions.get(headers.get(ACTION_HEADER, "")) or rule.scope
+        scope = _scope_of(rule, headers)
         if scope is None:
             return Caller()
         entry, sent = entry_of(self.keys.value, headers, scope, self.clock())
         self._require_turn(entry)
 
         def is_let_in() -> bool:
-            return still_lets_in(self.keys.value, sent.key, scope, self.clock())
+            return is_good(self.keys.value.find(sent.key), scope, self.clock())
 
         return Caller(entry.name, entry.id, entry.request_bytes, sent, is_let_in)
+
+    async def admit_signed(self, rule: Rule, service: str, request: web.Request) -> Caller:
+        """As `admit`, by the signature for `service` of AWS's in place of a key. Reads the body, which is signed, too;
+        of who is not known here, or not of this time, no byte of it."""
+        from stream_infer.http.aws_signer import SignedRequest, require_right
+
+        scope = _scope_of(rule, request.headers) or Scope.ADMIN
+        signature = read_signature(request.headers)
+        entry, secret = signing_entry(self.keys.value, signature.access_key)
+        require_place_and_time(signature, service, self.clock())
+
+        request[CALLER] = Caller(entry.name, entry.id, entry.request_bytes)  # who says how long the body may be
+        request[BODY] = body = await read_body(request)
+        require_right(signature, secret, SignedRequest(request.method, request.raw_path, request.headers, body))
+        require_good(entry, scope, self.clock())
+        self._require_turn(entry)
+
+        def is_let_in() -> bool:
+            return is_good(self.keys.value.signing(signature.access_key), scope, self.clock())
+
+        return Caller(entry.name, entry.id, entry.request_bytes, None, is_let_in)
 
     def _require_turn(self, entry: KeyEntry) -> None:
         """By the caller's name: a second key is no second allowance."""
@@ -74,7 +97,10 @@ def guarding(gate: Gate) -> Middleware:
             return await handler(request)
         rule = RULES[route_name(request.method, path_of(route))]
         try:
-            caller = gate.admit(rule, request.headers)
+            if rule.service is not None and _is_signed_alone(request.headers):
+                caller = await gate.admit_signed(rule, rule.service, request)
+            else:
+                caller = gate.admit(rule, request.headers)
         except Problem as problem:
             _log.warning(
                 "refused",
@@ -93,6 +119,15 @@ def guarding(gate: Gate) -> Middleware:
             return await handler(request)
 
     return guard
+
+
+def _scope_of(rule: Rule, headers: Mapping[str, str]) -> Scope | None:
+    return rule.actions.get(headers.get(ACTION_HEADER, "")) or rule.scope
+
+
+def _is_signed_alone(headers: Mapping[str, str]) -> bool:
+    """With a key beside it that one counts, right or wrong: who sends both has signed with whatever was at hand."""
+    return sent_key(headers) is None and is_signed(headers.get("Authorization", ""))
 
 
 def _rate_of(entry: KeyEntry, default: float | None) -> Rate | None:

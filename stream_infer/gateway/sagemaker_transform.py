@@ -6,8 +6,8 @@ ignored, and the answer says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.sagemaker_request import CreateTransformJob
@@ -20,13 +20,13 @@ from stream_infer.settings import MIB, ApiSettings
 
 LONGEST_REASON = 1024
 _LONGEST_TYPE = 200
-_ARN = "arn:aws:sagemaker:local:000000000000:transform-job/"
+_ARN = "arn:aws:sagemaker:local:000000000000:"
 _NOT_ENDED = frozenset({State.VALIDATING, State.ENQUEUING, State.RUNNING, State.STOPPING, State.FINALIZING})
 
 
-def arn_of(name: str) -> str:
+def arn_of(name: str, kind: Literal["transform-job", "model"] = "transform-job") -> str:
     """Names nothing outside of this gateway."""
-    return _ARN + name
+    return f"{_ARN}{kind}/{name}"
 
 
 def spec_of(asked: CreateTransformJob, api: ApiSettings) -> dict[str, Any]:
@@ -75,27 +75,38 @@ def ignored_in(asked: CreateTransformJob, api: ApiSettings) -> dict[str, str]:
 
 def _refuse_unmeant(asked: CreateTransformJob, api: ApiSettings) -> None:
     given, output = asked.TransformInput, asked.TransformOutput
-    if asked.ModelName is not None and asked.ModelName != api.name:
-        raise _refused("/ModelName", f"{asked.ModelName!r} is not this API, whose name is {api.name!r}")
     if given.SplitType in ("RecordIO", "TFRecord"):
-        raise _refused("/TransformInput/SplitType", f"{given.SplitType} is not read here: None and Line are")
+        raise refused("/TransformInput/SplitType", f"{given.SplitType} is not read here: None and Line are")
     kind = given.DataSource.S3DataSource.S3DataType
     if kind not in ("S3Prefix", "ManifestFile"):
         pointer = "/TransformInput/DataSource/S3DataSource/S3DataType"
-        raise _refused(pointer, f"{kind} is not read here: S3Prefix and ManifestFile are")
+        raise refused(pointer, f"{kind} is not read here: S3Prefix and ManifestFile are")
     if output.KmsKeyId:
         detail = "objects are not encrypted by a key of the job: set the bucket's default encryption, and leave it out"
-        raise _refused("/TransformOutput/KmsKeyId", detail)
+        raise refused("/TransformOutput/KmsKeyId", detail)
     if asked.DataCaptureConfig is not None:
         detail = "nothing is captured beside the results: DataProcessing.JoinSource Input keeps what was sent"
-        raise _refused("/DataCaptureConfig", detail)
-    own = api.predictor.env if isinstance(api.predictor, SageMakerPredictor) else {}
-    for name, value in asked.Environment.items():
+        raise refused("/DataCaptureConfig", detail)
+    require_environment(asked.Environment, api, "/Environment")
+    if asked.BatchStrategy == "MultiRecord" and given.SplitType == "None":
+        raise refused("/BatchStrategy", "MultiRecord puts lines together: it needs SplitType Line")
+
+
+def require_environment(environment: Mapping[str, str], api: ApiSettings, pointer: str) -> None:
+    """Raises a Problem where it is another one than that in which the API's model is loaded."""
+    own = environment_of(api)
+    for name, value in environment.items():
         if own.get(name) != value:
             detail = "the model is loaded once for all jobs of the API: set it as apis[].predictor.env, or leave it out"
-            raise _refused(f"/Environment/{name}", detail)
-    if asked.BatchStrategy == "MultiRecord" and given.SplitType == "None":
-        raise _refused("/BatchStrategy", "MultiRecord puts lines together: it needs SplitType Line")
+            raise refused(f"{pointer}/{name}", detail)
+
+
+def environment_of(api: ApiSettings) -> dict[str, str]:
+    """What a model of SageMaker's is told by its environment."""
+    if not isinstance(api.predictor, SageMakerPredictor):
+        return {}
+    program = api.predictor.program
+    return api.predictor.env | ({} if program is None else {"SAGEMAKER_PROGRAM": program})
 
 
 def _source(asked: CreateTransformJob, api: ApiSettings) -> dict[str, Any]:
@@ -118,12 +129,12 @@ def _content_type(asked: CreateTransformJob, api: ApiSettings) -> str | None:
     if not isinstance(api.predictor, SageMakerPredictor):
         if accept not in (None, JSON, "*/*"):
             detail = f"a {api.predictor.type} predictor chooses the type of its outputs itself, which is mostly {JSON}"
-            raise _refused("/TransformOutput/Accept", detail)
+            raise refused("/TransformOutput/Accept", detail)
         return given or None
     joins, limit = asked.BatchStrategy == "MultiRecord", asked.MaxPayloadInMB * MIB or None
     kind = str(TransformType(given or "", accept, joins, limit))
     if len(kind) > _LONGEST_TYPE:
-        raise _refused("/TransformOutput/Accept", f"with ContentType it has more than {_LONGEST_TYPE} characters")
+        raise refused("/TransformOutput/Accept", f"with ContentType it has more than {_LONGEST_TYPE} characters")
     return kind or None
 
 
@@ -137,7 +148,7 @@ def _workers(asked: CreateTransformJob, api: ApiSettings) -> int | None:
             f"{count} instances are as many workers, and workers.max of API {api.name!r} is {api.workers.max}. "
             "Ask for no more than that, or raise workers.max in stream-infer.yaml"
         )
-        raise _refused("/TransformResources/InstanceCount", detail)
+        raise refused("/TransformResources/InstanceCount", detail, ProblemKind.LIMIT_EXCEEDED)
     return min(count * max(asked.MaxConcurrentTransforms, 1), api.workers.max)
 
 
@@ -161,28 +172,42 @@ def description(known: KnownJob) -> dict[str, Any]:
     """As DescribeTransformJob has it; times in seconds since the epoch, as its protocol has them."""
     job, status = known.job, known.status
     words = {name: value for name, value in (job.words or {}).items() if name != "Tags" and value is not None}
-    ended = status.times.get(status.state.value) if status.state.is_final else None
+    began = status.times.get(State.ENQUEUING.value)
     return {
-        **words,
-        "TransformJobName": job.job_id,
-        "TransformJobArn": arn_of(job.job_id),
-        "TransformJobStatus": _status(status),
         "ModelName": job.api,
-        "CreationTime": job.submitted_at,
-        **dict(_times(status, ended)),
-        **({"FailureReason": reason} if (reason := _reason(status)) else {}),
+        "TransformResources": {"InstanceType": "local", "InstanceCount": job.workers or 1},
+        **words,
+        **_told(known),
+        **({} if began is None else {"TransformStartTime": began}),
     }
 
 
-def _times(status: JobStatus, ended: float | None) -> Iterator[tuple[str, float]]:
-    began = status.times.get(State.ENQUEUING.value)
-    if began is not None:
-        yield "TransformStartTime", began
-    if ended is not None:
-        yield "TransformEndTime", ended
+def summary(known: KnownJob) -> dict[str, Any]:
+    """As ListTransformJobs has it."""
+    return _told(known) | {"LastModifiedTime": modified_at(known)}
 
 
-def _status(status: JobStatus) -> str:
+def modified_at(known: KnownJob) -> float:
+    """When its state has changed last, in seconds since the epoch."""
+    return max(known.job.submitted_at, *known.status.times.values(), 0.0)
+
+
+def _told(known: KnownJob) -> dict[str, Any]:
+    """What both say of it."""
+    job, status = known.job, known.status
+    ended = status.times.get(status.state.value) if status.state.is_final else None
+    reason = _reason(status)
+    return {
+        "TransformJobName": job.job_id,
+        "TransformJobArn": arn_of(job.job_id),
+        "TransformJobStatus": status_of(status),
+        "CreationTime": job.submitted_at,
+        **({} if ended is None else {"TransformEndTime": ended}),
+        **({"FailureReason": reason} if reason else {}),
+    }
+
+
+def status_of(status: JobStatus) -> str:
     """A job of which a record failed is Failed, as SageMaker has it, whatever else of it succeeded."""
     if status.state in _NOT_ENDED:
         return "Stopping" if status.cause is Cause.STOP else "InProgress"
@@ -192,7 +217,7 @@ def _status(status: JobStatus) -> str:
 
 
 def _reason(status: JobStatus) -> str:
-    if _status(status) != "Failed":
+    if status_of(status) != "Failed":
         return ""
     said = list(status.errors)
     if status.state is State.TIMED_OUT:
@@ -205,6 +230,5 @@ def _reason(status: JobStatus) -> str:
     return "; ".join(said)[:LONGEST_REASON]
 
 
-def _refused(pointer: str, detail: str) -> Problem:
-    error = FieldError(pointer=pointer, detail=detail)
-    return Problem(ProblemKind.INVALID_REQUEST, f"{pointer}: {detail}", errors=[error])
+def refused(pointer: str, detail: str, kind: ProblemKind = ProblemKind.INVALID_REQUEST) -> Problem:
+    return Problem(kind, f"{pointer}: {detail}", errors=[FieldError(pointer=pointer, detail=detail)])

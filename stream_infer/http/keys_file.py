@@ -1,4 +1,6 @@
-"""The file of keys: a YAML list, an entry a key. Hashes alone stand in it, so it is no secret."""
+"""The file of keys: a YAML list, an entry a key. Where hashes alone stand in it, it is no secret; with a key for AWS's
+clients in it, it is one, which its owner alone may read.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 import yaml
 from pydantic import ValidationError
 
@@ -20,6 +23,8 @@ from stream_infer.http_settings import GatewaySettings
 SETTING = "gateway.api_keys_file"
 # The file's own limit: whoever reads YAML that anybody may have written builds what it says.
 _MOST_BYTES = 1024 * 1024
+_OWNERS_ALONE = 0o600
+_log = structlog.get_logger(__name__)
 # The one in C takes a tenth of the time, for which a gateway answers nobody.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,7 +32,21 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def open_keys(gateway: GatewaySettings) -> Reloading[KeyRing] | None:
     """The keys that clients need; None: nobody is asked for one. Raises ConfigError."""
     file = gateway.api_keys_file
-    return None if file is None else Reloading("API keys", [file], lambda: read_keys(file))
+    return None if file is None else Reloading("API keys", [file], lambda: _read_warily(file))
+
+
+def _read_warily(file: Path) -> KeyRing:
+    ring = read_keys(file)
+    if ring.has_secrets and _is_open(file):
+        _log.warning(
+            "secrets_readable", file=str(file), why="it holds secrets, and everybody here may read it: chmod 600"
+        )
+    return ring
+
+
+def _is_open(file: Path) -> bool:
+    """To everybody on the machine. A group is let in on purpose."""
+    return bool(file.stat().st_mode & stat.S_IROTH)
 
 
 def read_keys(file: Path) -> KeyRing:
@@ -68,7 +87,7 @@ def entry_text(entry: KeyEntry) -> str:
 
 def add_entry(file: Path, entry: KeyEntry) -> None:
     """Puts the entry at the end of the file, which may not be there yet; nothing else of it changes, neither comments
-    nor whose it is and who may read it, and a link to it stays one.
+    nor whose it is and who may read it, and a link to it stays one. But one with a secret its owner alone may read.
 
     A reader sees the file before or after, never half; of two at once each one's entry is there. Raises ConfigError
     where the file is none that can be added to.
@@ -77,7 +96,7 @@ def add_entry(file: Path, entry: KeyEntry) -> None:
     try:
         with _alone(target.parent):
             after = _with_entry(target, entry)
-            _replace(target, after)
+            _replace(target, after, is_secret=keys_in(after, str(file)).has_secrets)
     except PermissionError as error:
         raise ConfigError(
             f"{SETTING}: {file} cannot be written by this user ({error.strerror}): add this by hand\n"
@@ -106,15 +125,17 @@ def _with_entry(file: Path, entry: KeyEntry) -> str:
     return after
 
 
-def _replace(file: Path, text: str) -> None:
-    """By another one of the same owner and rights: whoever could read it can."""
+def _replace(file: Path, text: str, *, is_secret: bool) -> None:
+    """By another one of the same owner and rights: whoever could read it can, but a secret."""
     part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
+        part.touch(_OWNERS_ALONE if is_secret else 0o666)
         part.write_text(text, encoding="utf-8")
         if file.exists():
             like = file.stat()
             os.chown(part, like.st_uid, like.st_gid)
-            part.chmod(stat.S_IMODE(like.st_mode))
+            if not is_secret:
+                part.chmod(stat.S_IMODE(like.st_mode))
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

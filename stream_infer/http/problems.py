@@ -37,6 +37,8 @@ class ProblemKind(Enum):
     MALFORMED_JSON = ("malformed-json", 400, "The body is not JSON")
     INVALID_QUERY = ("invalid-query", 400, "The query string is wrong")
     NO_KEY = ("no-key", 401, "An API key is needed")
+    INCOMPLETE_SIGNATURE = ("incomplete-signature", 401, "The request is not signed as AWS's clients sign")
+    WRONG_SIGNATURE = ("wrong-signature", 401, "The request's signature does not hold")
     SCOPE_MISSING = ("scope-missing", 403, "The API key may not do this")
     FOREIGN_ORIGIN = ("foreign-origin", 403, "A web page of another site asks")
     FOREIGN_HOST = ("foreign-host", 403, "The server is called by a name that is not its own")
@@ -53,6 +55,7 @@ class ProblemKind(Enum):
     REPLAY_TAKEN_OVER = ("replay-taken-over", 409, "Another replay took over")
     TOO_LARGE = ("too-large", 413, "The request is over a limit")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body's content type is not read here")
+    LIMIT_EXCEEDED = ("limit-exceeded", 422, "More is asked for than there may be")
     INVALID_REQUEST = ("invalid-request", 422, "The request is not valid")
     SOURCE_REFUSED = ("source-refused", 422, "The job's source cannot be read")
     IDEMPOTENCY_CONFLICT = ("idempotency-conflict", 422, "The Idempotency-Key belongs to another request")
@@ -198,9 +201,14 @@ async def answer_with_problems(request: web.Request, handler: Handler) -> web.St
     except ConnectionError:
         raise  # the client went away: there is nobody to answer
     except Exception:  # noqa: BLE001 (the boundary: a client gets an answer, the log the traceback)
-        _log.exception("request_failed", method=request.method, path=request.path, status=500)
-        detail = "An error that is the server's own fault; its log has the traceback. Nothing is known to be changed."
-        return Problem(ProblemKind.INTERNAL, detail).response()
+        return own_fault(request).response()
+
+
+def own_fault(request: web.Request) -> Problem:
+    """Of the exception that is being handled, which it logs."""
+    _log.exception("request_failed", method=request.method, path=request.path, status=500)
+    detail = "An error that is the server's own fault; its log has the traceback. Nothing is known to be changed."
+    return Problem(ProblemKind.INTERNAL, detail)
 
 
 def _http_problem(request: web.Request, error: web.HTTPException) -> Problem:

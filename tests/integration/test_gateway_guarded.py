@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -28,7 +29,7 @@ from stream_infer.errors import ServiceUnavailable, UsageError
 from stream_infer.gateway.access import RULES
 from stream_infer.http import bodies
 from stream_infer.http import listening as listening_module
-from stream_infer.http.keys import NewKey, Scope, new_key
+from stream_infer.http.keys import KeyEntry, NewKey, Scope, for_aws, new_key
 from stream_infer.http.keys_file import entry_text
 from stream_infer.http_settings import GatewaySettings
 from stream_infer.settings import RealtimeSettings, Settings
@@ -56,6 +57,10 @@ KEYS = {
     "slow": made("slow", Scope.READ, requests_per_second=0.01, burst=2),
     "rotated": made("rotated", Scope.READ),
 }
+SIGNING = {
+    "signing": for_aws(made("signing", Scope.READ, Scope.SUBMIT).entry),
+    "looking": for_aws(made("looking", Scope.READ).entry),
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def keys_file(folder: Path) -> Path:
     file = folder / "keys.yaml"
-    file.write_text("".join(entry_text(key.entry) for key in KEYS.values()))
+    entries = [*(key.entry for key in KEYS.values()), *SIGNING.values()]
+    file.write_text("".join(entry_text(entry) for entry in entries))
     return file
 
 
@@ -215,10 +221,60 @@ def test_boto3_sends_it_as_its_session_token(client: HttpClient) -> None:
 
     with pytest.raises(ClientError, match="ResourceNotFound"):
         sagemaker(KEYS["reader"].key).describe_transform_job(TransformJobName="none")
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(ClientError, match=r"AccessDenied"):
         sagemaker(KEYS["reader"].key).stop_transform_job(TransformJobName="none")
     with pytest.raises(ClientError, match="UnrecognizedClient"):
         sagemaker("wrong").describe_transform_job(TransformJobName="none")
+
+
+def sagemaker_of(client: HttpClient, entry: KeyEntry, **changed: Any) -> Any:
+    keys = {"aws_access_key_id": entry.access_key, "aws_secret_access_key": entry.aws_secret, **changed}
+    config = Config(retries={"total_max_attempts": 1})
+    return boto3.client("sagemaker", endpoint_url=client.url, region_name="eu-central-1", config=config, **keys)
+
+
+def test_boto3_signs_with_a_key_of_its_own(client: HttpClient, keys_file: Path) -> None:
+    signing = sagemaker_of(client, SIGNING["signing"])
+    assert signing.list_transform_jobs()["TransformJobSummaries"] == []
+    signing.create_model(ModelName="echo")
+    signing.delete_model(ModelName="echo")
+    looking = sagemaker_of(client, SIGNING["looking"])
+    assert [one["ModelName"] for one in looking.list_models()["Models"]] == ["echo"]
+    with pytest.raises(ClientError, match=r"AccessDeniedException.*scope submit.*of looking has read"):
+        looking.create_model(ModelName="echo")
+    for changed, code in (
+        ({"aws_secret_access_key": "x" * 40}, "InvalidSignatureException"),
+        ({"aws_access_key_id": "AKIDEXAMPLE"}, "UnrecognizedClientException"),
+        ({"aws_session_token": "wrong"}, "UnrecognizedClientException"),
+    ):
+        with pytest.raises(ClientError, match=code):
+            sagemaker_of(client, SIGNING["signing"], **changed).list_models()
+    # Only there: everything else has bodies of any length, and keys that can be sent.
+    headers = {"Authorization": "AWS4-HMAC-SHA256 Credential=x"}
+    assert ask("GET", f"{client.url}/v1/jobs", headers=headers).status == 401
+
+    before = keys_file.read_text()
+    keys_file.write_text(before.replace(entry_text(SIGNING["signing"]), ""))
+    eventually(lambda: _is_refused(signing))
+    keys_file.write_text(before)
+    eventually(lambda: not _is_refused(signing))
+
+
+def _is_refused(sagemaker: Any) -> bool:
+    try:
+        sagemaker.list_models()
+    except ClientError as error:
+        return bool(error.response["Error"]["Code"] == "UnrecognizedClientException")
+    return False
+
+
+def test_a_clock_that_is_wrong_is_said(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    signing = sagemaker_of(client, SIGNING["signing"])
+    for apart, said in ((timedelta(minutes=-16), "Signature expired"), (timedelta(minutes=16), "not yet current")):
+        there = datetime.now(UTC).replace(tzinfo=None) + apart
+        monkeypatch.setattr("botocore.auth.get_current_datetime", lambda there=there: there)
+        with pytest.raises(ClientError, match=f"InvalidSignatureException.*{said}"):
+            signing.list_models()
 
 
 # Clients that mean ill.

@@ -3,14 +3,18 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
 from stream_infer.cli.composition import source_opener
+from stream_infer.gateway import sagemaker_models
 from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.events import StopRequested, Submitted
 from stream_infer.jobs.spec import decode_job
@@ -45,10 +49,29 @@ def client(harness: GatewayHarness) -> Iterator[HttpClient]:
         yield client
 
 
+def boto(url: str) -> Any:
+    """SageMaker's client, which fails where an answer is none that SageMaker's own model has."""
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "local"}
+    client = boto3.client("sagemaker", endpoint_url=url, config=Config(retries={"total_max_attempts": 1}), **keys)
+
+    def check(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+        body = json.loads(response_dict["body"])
+        assert response_dict["headers"]["content-type"] == "application/x-amz-json-1.1"
+        if response_dict["status_code"] >= 300:
+            assert body.keys() == {"__type", "message"}
+        elif operation_model.output_shape is None:
+            assert body == {}
+        else:
+            report = ParamValidator().validate(body, operation_model.output_shape)
+            assert not report.has_errors(), report.generate_report()
+
+    client.meta.events.register("before-parse.sagemaker", check)
+    return client
+
+
 @pytest.fixture(scope="module")
 def sagemaker(client: HttpClient) -> Any:
-    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "local"}
-    return boto3.client("sagemaker", endpoint_url=client.url, **keys)
+    return boto(client.url)
 
 
 def asked(folder: Path, name: str, **changed: Any) -> dict[str, Any]:
@@ -85,6 +108,10 @@ def test_a_transform_job_is_a_job_in_our_words_and_is_described_in_sagemakers(
     assert described["TransformInput"] == body["TransformInput"]
     assert client("GET", "/v1/jobs/first", status=200)["api_name"] == "echo"
 
+    # The path says which API it is of; a body that says another is refused.
+    wrong = client("POST", "/v1/apis/echo/transform-jobs", body | {"ModelName": "cats"}, status=422)
+    assert wrong["detail"] == "/ModelName: 'cats' is not this API, whose name is 'echo'"
+
     # The same again is the same job; another of its name is none.
     assert client("POST", "/v1/apis/echo/transform-jobs", body, status=200) == made
     other = body | {"MaxPayloadInMB": 1}
@@ -120,7 +147,12 @@ def test_boto3_creates_describes_and_stops(harness: GatewayHarness, sagemaker: A
         ("create_transform_job", {"ModelName": "nobody"}, "ResourceNotFound"),
         ("create_transform_job", {"DataCaptureConfig": {"DestinationS3Uri": "s3://b/x"}}, "ValidationException"),
         ("create_transform_job", {"TransformOutput": {"S3OutputPath": "s3://elsewhere/x"}}, "ValidationException"),
-        ("list_transform_jobs", {}, "ValidationException"),
+        (
+            "create_transform_job",
+            {"TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 9}},
+            "ResourceLimitExceeded",
+        ),
+        ("list_training_jobs", {}, "UnknownOperationException"),
     ],
 )
 def test_boto3_is_told_what_is_wrong_in_its_own_words(
@@ -131,6 +163,7 @@ def test_boto3_is_told_what_is_wrong_in_its_own_words(
         getattr(sagemaker, call)(**body)
     assert caught.value.response["Error"]["Code"] == code
     assert caught.value.response["Error"]["Message"]
+    assert len(caught.value.response["ResponseMetadata"]["RequestId"]) == 16
 
 
 def test_a_manifest_that_cannot_be_read_is_refused_at_once(client: HttpClient, folder: Path) -> None:
@@ -147,3 +180,120 @@ def test_a_job_that_is_no_transform_job_is_not_described_as_one(client: HttpClie
     job = client("POST", "/v1/apis/echo/jobs", {"item_list": {"items": [1]}}, status=202)
     detail = client("GET", f"/v1/apis/echo/transform-jobs/{job['job_id']}", status=404)["detail"]
     assert "is no transform job" in detail
+
+
+def test_jobs_are_listed_page_by_page_as_boto3_asks_for_them(
+    harness: GatewayHarness, client: HttpClient, sagemaker: Any, folder: Path
+) -> None:
+    began = datetime.fromtimestamp(int(time.time()) - 1, UTC)
+    names = [f"listed-{number}" for number in range(5)]
+    for name in names:
+        sagemaker.create_transform_job(**asked(folder, name))
+    client("POST", "/v1/apis/echo/jobs", {"item_list": {"items": [1]}}, status=202)  # is none of them
+    now = time.time()
+    harness.status("listed-1", state=State.SUCCEEDED, times={"enqueuing": now, "succeeded": now + 7})
+    harness.status("listed-2", state=State.COMPLETED_WITH_FAILURES, errors=("no space",), times={})
+
+    newest = sagemaker.list_transform_jobs(NameContains="listed", MaxResults=2)
+    assert [one["TransformJobName"] for one in newest["TransformJobSummaries"]] == ["listed-4", "listed-3"]
+    pages = sagemaker.get_paginator("list_transform_jobs").paginate(
+        NameContains="listed", SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 2}
+    )
+    shown = [[one["TransformJobName"] for one in page["TransformJobSummaries"]] for page in pages]
+    assert shown == [names[:2], names[2:4], names[4:]]
+
+    def listed(**wanted: Any) -> list[str]:
+        found = sagemaker.list_transform_jobs(NameContains="listed", SortOrder="Ascending", **wanted)
+        return [one["TransformJobName"] for one in found["TransformJobSummaries"]]
+
+    assert listed(StatusEquals="InProgress") == ["listed-0", "listed-3", "listed-4"]
+    assert listed(CreationTimeAfter=began) == names
+    assert listed(CreationTimeBefore=began) == []
+    assert listed(LastModifiedTimeAfter=datetime.fromtimestamp(now + 5, UTC)) == ["listed-1"]
+    [failed] = sagemaker.list_transform_jobs(StatusEquals="Failed", NameContains="listed")["TransformJobSummaries"]
+    assert (failed["TransformJobName"], failed["FailureReason"]) == ("listed-2", "no space")
+    with pytest.raises(ClientError, match=r"ValidationException.*NextToken"):
+        sagemaker.list_transform_jobs(NextToken="none")
+
+
+def test_a_script_that_names_no_endpoint_finds_it_in_its_environment(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ENDPOINT_URL_SAGEMAKER", client.url), ("ACCESS_KEY_ID", "any"), ("SECRET_ACCESS_KEY", "any")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    assert boto3.client("sagemaker", region_name="us-east-1").list_models()["Models"][0]["ModelName"] == "echo"
+
+
+def test_models_are_names_of_apis_that_every_gateway_knows(
+    harness: GatewayHarness, client: HttpClient, sagemaker: Any, folder: Path
+) -> None:
+    model = str(folder / "model.tar.gz")
+    described = sagemaker.describe_model(ModelName="echo")
+    assert described["ModelArn"] == "arn:aws:sagemaker:local:000000000000:model/echo"
+
+    made = sagemaker.create_model(
+        ModelName="echo", PrimaryContainer={"Image": "pytorch:2", "ModelDataUrl": model}, ExecutionRoleArn="r" * 20
+    )
+    assert made["ModelArn"] == described["ModelArn"]
+    ignored = made["ResponseMetadata"]["HTTPHeaders"]["x-stream-infer-ignored"]
+    assert ignored == "ExecutionRoleArn, PrimaryContainer/Image"
+    with pytest.raises(ClientError, match=r"ValidationException.*Cannot create already existing model"):
+        sagemaker.create_model(ModelName="echo")
+    sagemaker.create_model(
+        ModelName="Echo-2026", PrimaryContainer={"Environment": {"STREAM_INFER_API": "echo"}}, Tags=[]
+    )
+
+    # Another gateway has them, and one that starts later, too.
+    with harness.gateway() as second:
+        other = boto(second.url)
+        assert other.describe_model(ModelName="echo")["PrimaryContainer"]["Image"] == "pytorch:2"
+        pages = other.get_paginator("list_models").paginate(PaginationConfig={"PageSize": 1}, SortBy="Name")
+        assert [one["ModelName"] for page in pages for one in page["Models"]] == ["echo", "Echo-2026"]
+
+    sagemaker.create_transform_job(**asked(folder, "by-alias", ModelName="Echo-2026"))
+    assert client("GET", "/v1/jobs/by-alias", status=200)["api_name"] == "echo"
+    assert sagemaker.describe_transform_job(TransformJobName="by-alias")["ModelName"] == "Echo-2026"
+
+    for name in ("echo", "Echo-2026"):
+        sagemaker.delete_model(ModelName=name)
+        with pytest.raises(ClientError, match=r'ValidationException.*Could not find model "arn:aws:sagemaker'):
+            sagemaker.delete_model(ModelName=name)
+    with pytest.raises(ClientError, match="Could not find model"):
+        sagemaker.describe_model(ModelName="Echo-2026")
+    assert "PrimaryContainer" not in sagemaker.describe_model(ModelName="echo")
+    assert [one["ModelName"] for one in sagemaker.list_models()["Models"]] == ["echo"]
+    with pytest.raises(sagemaker.exceptions.ResourceNotFound):
+        sagemaker.create_transform_job(**asked(folder, "by-none", ModelName="Echo-2026"))
+
+
+def test_a_model_that_no_api_serves_says_what_to_do(sagemaker: Any) -> None:
+    container = {"Image": "pytorch:2", "ModelDataUrl": "s3://models/cats.tar.gz"}
+    with pytest.raises(ClientError, match=r'STREAM_INFER_API.*"name": "cats", "predictor"') as caught:
+        sagemaker.create_model(ModelName="cats", PrimaryContainer=container)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_no_more_models_than_there_may_be(sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sagemaker_models, "MOST_MODELS", 1)
+    to_echo = {"Environment": {"STREAM_INFER_API": "echo"}}
+    sagemaker.create_model(ModelName="one", PrimaryContainer=to_echo)
+    with pytest.raises(sagemaker.exceptions.ResourceLimitExceeded, match="1 models are there"):
+        sagemaker.create_model(ModelName="two", PrimaryContainer=to_echo)
+    sagemaker.delete_model(ModelName="one")
+
+
+def test_a_job_that_says_no_resources_is_described_as_one_that_does(
+    client: HttpClient, sagemaker: Any, folder: Path
+) -> None:
+    body = asked(folder, "no-resources")
+    del body["TransformResources"], body["ModelName"]
+    client("POST", "/v1/apis/echo/transform-jobs", body, status=200)
+    described = sagemaker.describe_transform_job(TransformJobName="no-resources")
+    assert described["TransformResources"] == {"InstanceType": "local", "InstanceCount": 1}
+    assert described["ModelName"] == "echo"
+
+
+def test_a_fault_of_our_own_is_told_as_aws_tells_its_own(sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sagemaker_models.Models, "describe", None)
+    with pytest.raises(ClientError, match=r"InternalFailure.*the server's own fault"):
+        sagemaker.describe_model(ModelName="echo")

@@ -20,11 +20,12 @@ from stream_infer.gateway.event_stream import EventStream
 from stream_infer.gateway.gate import Gate, guarding
 from stream_infer.http.admission import entry_of
 from stream_infer.http.callers import CALLER, Caller
-from stream_infer.http.keys import KeyEntry, KeyRing, NewKey, Scope, SentKey, hash_of, new_key, sent_key
-from stream_infer.http.keys_file import add_entry, entry_text, keys_in, read_keys
+from stream_infer.http.keys import KeyEntry, KeyRing, NewKey, Scope, SentKey, for_aws, hash_of, new_key, sent_key
+from stream_infer.http.keys_file import add_entry, entry_text, keys_in, open_keys, read_keys
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.rates import Bucket, Rate, take
 from stream_infer.http.reloading import Reloading
+from stream_infer.http_settings import GatewaySettings
 from stream_infer.redaction import redact_text
 
 NOW = 1_800_000_000.0
@@ -280,6 +281,29 @@ def test_a_file_that_is_added_to_keeps_its_rights_and_a_link_leads_to_it(tmp_pat
     assert len(read_keys(link)) == 2
 
 
+def test_a_file_with_a_secret_in_it_is_its_owners_alone_from_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    entry = for_aws(made().entry)
+    add_entry(file, entry)
+    assert file.stat().st_mode & 0o777 == 0o600
+    add_entry(file, made().entry)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert entry.access_key is not None
+    assert read_keys(file).signing(entry.access_key) == entry
+
+
+def test_a_file_of_secrets_that_everybody_may_read_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    settings = GatewaySettings(api_keys_file=file)
+    for entry, mode, said in ((made().entry, 0o644, 0), (for_aws(made().entry), 0o640, 0), (None, 0o644, 1)):
+        if entry is not None:
+            add_entry(file, entry)
+        file.chmod(mode)
+        with capture_logs() as lines:
+            open_keys(settings)
+        assert [line["event"] for line in lines] == ["secrets_readable"] * said
+
+
 def test_of_two_that_add_at_once_each_ones_entry_is_there(tmp_path: Path) -> None:
     file, entries = tmp_path / "keys.yaml", [made().entry for _ in range(24)]
     with ThreadPoolExecutor(8) as pool:
@@ -311,6 +335,12 @@ def test_a_file_that_is_no_list_of_lines_is_left_as_it_is(tmp_path: Any) -> None
         ("- {id: a, name: n, scopes: [reed], hash: sha256:" + "0" * 64 + "}", r"entry 1: scopes\.0"),
         ("- {id: a, name: n, scopes: [], hash: sha256:" + "0" * 64 + "}", "entry 1: scopes"),
         ("- {id: a, name: n, scopes: [read], hash: plain}", "entry 1: hash"),
+        ("- {id: a, name: n, scopes: [read]}", "entry 1: .*either a hash or an aws_secret"),
+        ("- {id: a, name: n, scopes: [read], aws_secret: short}", "entry 1: aws_secret"),
+        (
+            "- {id: a, name: n, scopes: [read], aws_secret: " + "x" * 40 + ", hash: sha256:" + "0" * 64 + "}",
+            "either a hash or an aws_secret",
+        ),
         ("- {id: a, name: n, scopes: [read], hash: sha256:" + "0" * 64 + ", expires: 2030-01-01T00:00:00}", "expires"),
         ("- {id: a, name: n, scopes: [read], hash: sha256:" + "0" * 64 + ", more: 1}", "entry 1: more"),
         ("- {id: a, name: n, scopes: [read], hash: sha256:" + "0" * 64 + ", requests_per_second: .inf}", "per_second"),
@@ -395,6 +425,10 @@ def test_a_key_in_a_log_line_is_hidden_but_for_its_id() -> None:
     key, entry = made()
     assert redact_text(f"asked with {key}.") == f"asked with si_{entry.id}_***."
     assert redact_text("si_unit is no key") == "si_unit is no key"
+    signing = for_aws(entry)
+    assert signing.aws_secret is not None
+    for said in (entry_text(signing), f"aws_secret_access_key = {signing.aws_secret}", f"{signing.model_dump()}"):
+        assert signing.aws_secret not in redact_text(said)
 
 
 def test_expiry_is_of_whole_entries() -> None:

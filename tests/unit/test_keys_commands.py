@@ -1,5 +1,6 @@
 """`stream-infer keys` and `topics rights`: what they print, and what they write."""
 
+import configparser
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,42 @@ def test_without_add_the_entry_is_shown_for_the_file(folder: Path, capsys: pytes
     assert found is not None
     assert (found.name, found.requests_per_second) == ("ops", 5.0)
     assert not (folder / "keys.yaml").exists()
+
+
+def test_a_key_that_signs_is_a_profile_of_awss_and_its_secret_lies_in_a_file_of_the_owner(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("keys", "new", "plain", "--scope", "read", "--add")
+    (folder / "keys.yaml").chmod(0o644)
+    run("keys", "new", "nightly", "--scope", "submit", "--sigv4", "--add")
+    said = capsys.readouterr()
+
+    profiles = configparser.ConfigParser()
+    profiles.read_string(said.out.partition("\n")[2])  # behind the plain key
+    profile = profiles["nightly"]
+    assert len(profile["aws_access_key_id"]) == 20
+    assert len(profile["aws_secret_access_key"]) == 40
+    entry = read_keys(folder / "keys.yaml").signing(profile["aws_access_key_id"])
+    assert entry is not None
+    assert (entry.name, entry.aws_secret, entry.hash) == ("nightly", profile["aws_secret_access_key"], None)
+    assert (folder / "keys.yaml").stat().st_mode & 0o777 == 0o600
+    assert "let its owner alone read it" in said.err
+    assert entry.aws_secret not in said.err + repr(entry)
+
+    run("keys", "ls")
+    run("keys", "ls", "-o", "json")
+    listed = capsys.readouterr().out
+    assert f"sigv4 {entry.access_key}" in listed
+    assert entry.aws_secret not in listed
+
+
+def test_the_pair_of_a_key_that_signs_is_told_to_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("keys", "new", "ops", "--scope", "admin", "--sigv4", "-o", "json")
+    told = json.loads(capsys.readouterr().out)
+    entry = keys_in(yaml.safe_dump([told["entry"]]), "told").signing(told["access_key_id"])
+    assert entry is not None
+    assert entry.aws_secret == told["secret_access_key"]
+    assert "key" not in told
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,6 @@ def test_without_a_content_type_what_is_said_of_the_request_is_added_to_the_type
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"ModelName": "cats"}, "/ModelName: 'cats' is not this API"),
         ({"TransformInput__SplitType": "RecordIO"}, "/TransformInput/SplitType: RecordIO is not read here"),
         ({"TransformInput__SplitType": "TFRecord"}, "TFRecord is not read here"),
         ({"TransformInput__DataSource__S3DataSource__S3DataType": "AugmentedManifestFile"}, "/S3DataSource/S3DataType"),

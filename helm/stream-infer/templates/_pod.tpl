@@ -183,7 +183,7 @@ spec:
     {{- if .needsKeys }}
     # Whole, so that what changes in the secret is seen here, and read again.
     - name: api-keys
-      secret: {secretName: {{ $root.Values.gateway.apiKeysSecret.name }}}
+      secret: {secretName: {{ $root.Values.gateway.apiKeysSecret.name }}, defaultMode: 0440}
     {{- end }}
     {{- with .volumes }}
     {{- toYaml . | nindent 4 }}
