@@ -81,7 +81,7 @@ class Outputs:
         if output is None:
             folder = job_folder(status.api, status.job_id) + FOLDER
             made = self._assemble(status, records, check, self._store, folder)
-            return made.model_copy(update={"output": self._store.uri(folder)}), None
+            return made.model_copy(update={"output": self._uri(folder)}), None
         if allowed_place(output, self._settings.sink.allowed_outputs) is None:
             return None, f"nothing is assembled at {output}: it is not below one of sink.allowed_outputs any more"
         try:
@@ -133,7 +133,7 @@ class Outputs:
             puts.settle()
         finally:
             puts.give_up()
-        return Assembled(output=self._store.uri(folder), objects=made), next(iter(faults), None)
+        return Assembled(output=self._uri(folder), objects=made), next(iter(faults), None)
 
     def _answers(
         self, status: JobStatus, records: Sequence[ManifestRecord], faults: list[str]
@@ -146,6 +146,10 @@ class Outputs:
         else:
             ids = self._ids(status.requests or "", faults)
             yield ERRORS, errors_of_early_end(merge_objects(records, read), ids, job_id, cause)
+
+    def _uri(self, folder: str) -> str:
+        """Of what is no key itself."""
+        return f"{self._store.uri(folder.rstrip('/'))}/"
 
     def _ids(self, uri: str, faults: list[str]) -> Iterator[str | None]:
         try:
