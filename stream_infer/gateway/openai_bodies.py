@@ -138,14 +138,15 @@ def answers_body(answers: Answers, size: int) -> OpenAiFile:
 
 def answers_of(known: KnownJob) -> list[Answers]:
     """The files that a batch has left; none before its end."""
-    status = known.status
-    if known.job.batch is None or not status.state.is_final:
+    job, status = known.job, known.status
+    if job.batch is None or not status.state.is_final:
         return []
     counts = status.counts
+    # Of a batch that ended early some were not even enqueued.
+    is_left = status.ends_early is not None and job.batch.requests > counts.succeeded + counts.rejected
     # A predictor that says nothing of an item (None) leaves no line: what is stored are results and dead letters.
-    has = {OUTPUT: counts.sunk > counts.rejected + counts.reopened, ERRORS: counts.rejected + counts.skipped > 0}
+    has = {OUTPUT: counts.sunk > counts.rejected + counts.reopened, ERRORS: counts.rejected > 0 or is_left}
     at = status.times.get(status.state.value, status.submitted_at)
-    job = known.job
     return [
         Answers(answers_id(job.job_id, kind), job.job_id, job.api, kind, at)
         for kind, is_there in has.items()

@@ -156,6 +156,9 @@ def at_the_gate(service: Service) -> Iterator[Callable[[str], Any]]:
         requests = [gated(0), gated(1, "wait"), *(gated(number) for number in range(2, MANY))]
         batch = service.begin(requests, "/v1/apis/gated/predict", window)
         wait_for(lambda: service.up.text().count("at the gate") > seen, PATIENCE_S, service.up.text)
+        # The first one's end is told, too.
+        retrieve = service.client.batches.retrieve
+        wait_for(lambda: retrieve(batch.id).request_counts.completed, PATIENCE_S, service.up.text)
         return batch
 
     yield begin
@@ -164,6 +167,7 @@ def at_the_gate(service: Service) -> Iterator[Callable[[str], Any]]:
 
 def answers(service: Service, batch: Any, code: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of a batch that ended early: each request is in one of the files."""
+    assert batch.output_file_id and batch.error_file_id, f"{batch}\n{service.up.text()}"
     output, errors = service.read(batch.output_file_id), service.read(batch.error_file_id)
     assert "g-0" in output
     assert not output.keys() & errors.keys()
@@ -192,7 +196,7 @@ def test_a_batch_is_cancelled_and_what_is_done_is_there(service: Service, at_the
 
 @pytest.mark.timeout(300)
 def test_a_batch_whose_window_is_over_expires_and_what_is_done_is_there(service: Service, at_the_gate: Any) -> None:
-    batch = at_the_gate("4s")
+    batch = at_the_gate("8s")
     wait_for(lambda: time.time() > batch.expires_at + 1, 60.0, service.up.text)
     (service.folder / "gate").touch()
     batch = service.ended(batch.id)
