@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from stream_infer.http.bodies import SILENCE_S, body_chunks
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
@@ -56,7 +57,7 @@ async def parts_of(request: web.Request) -> AsyncGenerator[Field | SentFile, Non
     except TimeoutError:
         detail = f"Nothing came for {SILENCE_S:g} s in the middle of the form. Send it again."
         raise Problem(ProblemKind.REQUEST_TIMEOUT, detail) from None
-    except (ValueError, AssertionError, web.RequestPayloadError) as error:
+    except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError) as error:
         raise _malformed(str(error) or "it breaks off") from error
     raise _malformed(f"it has more than {_MOST_FIELDS} parts")
 

@@ -15,7 +15,10 @@ class Owned:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self.records = Records(services.store, services.owner)
+
+    @property
+    def records(self) -> Records:
+        return Records(self._services.store, self._services.owner)
 
     async def batches(self, caller: str) -> list[KnownJob]:
         """Those that are jobs, as of now. Raises ServiceUnavailable."""

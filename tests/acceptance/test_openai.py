@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from examples.image_classifier.pictures import collect
 from stream_infer.http.keys import NewKey, Scope, new_key
 from stream_infer.http.keys_file import entry_text
 from tests.support.services import missing
@@ -75,7 +79,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         folder,
         sink={"flush_age": 1.0},
         apis=[
-            {"name": "classifier", "predictor": classifier, "workers": {"min": 1, "max": 1}, "partitions": 2},
+            {"name": "image-classifier", "predictor": classifier, "workers": {"min": 1, "max": 1}, "partitions": 2},
             {"name": "gated", "predictor": predictor("behaving.py:Gated", gate=str(folder / "gate")), **GATED},
         ],
     )
@@ -90,14 +94,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def picture_request(custom_id: str, data: bytes, kind: str = "image/jpeg") -> dict[str, Any]:
     url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
-    body = {"model": "classifier", "messages": [{"role": "user", "content": content}]}
+    body = {"model": "image-classifier", "messages": [{"role": "user", "content": content}]}
     return {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": body}
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    from examples.image_classifier.pictures import collect
-
     folder = tmp_path_factory.mktemp("pictures")
     collect(folder)
     names = ("cat.png", "coffee.png", "flower.jpg", "palace.jpg", "not-a-picture.jpg", "rocket.jpg")
@@ -139,6 +141,32 @@ def test_a_batch_of_pictures_in_which_a_bad_one_fails_alone(service: Service, pi
     assert list(client.files.list()) == []
     with pytest.raises(openai.NotFoundError):
         client.files.content(batch.output_file_id)
+
+
+@pytest.mark.timeout(300)
+def test_what_the_page_shows_can_be_pasted(service: Service, tmp_path: Path) -> None:
+    # Given the page's lines with nothing changed but where to and the key, and two pictures
+    [script] = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs/coming-from-openai.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    script = script.replace("http://127.0.0.1:8080/v1", service.url).replace(
+        'api_key="none"', f"api_key={service.key!r}"
+    )
+    folder = tmp_path / "all"
+    collect(folder)
+    (tmp_path / "pictures").mkdir()
+    for name in ("flower.jpg", "truncated.jpg"):
+        (folder / name).rename(tmp_path / "pictures" / name)
+
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+    assert ran.returncode == 0, ran.stderr + service.up.text()
+    lines = {line["custom_id"]: line for line in map(json.loads, filter(None, ran.stdout.splitlines()))}
+    assert lines.keys() == {"flower.jpg", "truncated.jpg"}
+    assert lines["flower.jpg"]["response"]["body"]["choices"][0]["message"]["content"] == "daisy"
+    assert lines["truncated.jpg"]["error"]["code"] == "decode_failed"
 
 
 def gated(number: int, word: str = "go") -> dict[str, Any]:
@@ -209,12 +237,12 @@ def test_a_batch_whose_window_is_over_expires_and_what_is_done_is_there(service:
 @pytest.mark.timeout(200)
 def test_an_invalid_file_pages_and_a_wrong_key(service: Service, pictures: Any) -> None:
     client = service.client
-    broken = dict(pictures[0], body={**pictures[0]["body"], "model": "clasifier"})
+    broken = dict(pictures[0], body={**pictures[0]["body"], "model": "image-clasifier"})
     failed = service.begin([broken])
     assert failed.status == "failed"
     [error] = failed.errors.data
     assert (error.code, error.line, error.param) == ("model_not_found", 1, "body.model")
-    assert "Did you mean 'classifier'?" in error.message
+    assert "Did you mean 'image-classifier'?" in error.message
 
     for _ in range(3):
         service.begin([broken])
