@@ -59,6 +59,11 @@ class Store(Protocol):
         """The object's bytes; KeyError where there is none."""
         ...
 
+    def piece(self, key: str, start: int, size: int) -> bytes:
+        """So many of the object's bytes, or those that there are, from `start` on, which lies within the object;
+        KeyError where there is none."""
+        ...
+
     def exists(self, key: str) -> bool: ...
 
     def list(self, prefix: str) -> Iterator[StoredObject]:

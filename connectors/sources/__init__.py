@@ -8,6 +8,7 @@ from connectors.sources.jsonl import JsonlSource
 from connectors.sources.manifest import ManifestListing
 from connectors.sources.objects import AddressItems, LineItems, ObjectsSource, ReferenceItems, UnpackedItems
 from connectors.sources.parquet_rows import ParquetSource
+from connectors.sources.requests import RequestsSource
 from connectors.sources.s3_listing import S3Listing
 from connectors.sources.tar_members import TarSource
 
@@ -23,6 +24,7 @@ __all__ = [
     "ObjectsSource",
     "ParquetSource",
     "ReferenceItems",
+    "RequestsSource",
     "S3File",
     "S3Listing",
     "SourceFile",

@@ -72,6 +72,17 @@ class DirectoryStore:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise KeyError(key) from None
 
+    def piece(self, key: str, start: int, size: int) -> bytes:
+        """Raises as `get`."""
+        path = self._path(key)
+        with self._translated("read", path):
+            try:
+                with path.open("rb") as file:
+                    file.seek(start)
+                    return file.read(size)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise KeyError(key) from None
+
     def exists(self, key: str) -> bool:
         path = self._path(key)
         with self._translated("read", path):

@@ -16,6 +16,7 @@ from stream_infer.ports import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef
 
 _ADVICE = {
     S3Fault.NO_BUCKET: "create the bucket, or set `store` to another one",
@@ -57,9 +58,17 @@ class S3Store:
 
     def get(self, key: str) -> bytes:
         """Raises KeyError, ServiceUnavailable or ValueError."""
+        return self._read(key, {"Bucket": self._bucket, "Key": self._name(key)})
+
+    def piece(self, key: str, start: int, size: int) -> bytes:
+        """Raises as `get`."""
+        asked = f"bytes={start}-{start + size - 1}"
+        return self._read(key, {"Bucket": self._bucket, "Key": self._name(key), "Range": asked})
+
+    def _read(self, key: str, request: GetObjectRequestTypeDef) -> bytes:
         with self._translated("read", key):
             try:
-                return read_body(self._client, {"Bucket": self._bucket, "Key": self._name(key)})
+                return read_body(self._client, request)
             except S3Error as error:
                 if error.fault is S3Fault.GONE:
                     raise KeyError(key) from None

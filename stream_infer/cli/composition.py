@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from connectors.formats import object_formats
 from connectors.models import fetch_model, is_model_uri, unpacked
 from connectors.policy import FetchPolicy
 from connectors.s3_clients import S3Clients
+from connectors.sources import RequestsSource, file_at
 from connectors.stores import open_store
 from connectors.webhook import WebhookPoster
 from stream_infer.cli.source_opening import source_at
@@ -99,6 +101,19 @@ def source_opener(settings: Settings, store: Store) -> OpenSource:
         return source_at(job, policy, store, s3)
 
     return open_source
+
+
+def ids_reader(settings: Settings, store: Store) -> Callable[[str], Iterator[str | None]]:
+    """Reads the custom ids of the requests in a file, which its job was allowed to name."""
+    policy = _policy(settings, settings.fetch.allowed_directories, settings.fetch.allowed_s3_prefixes)
+    s3 = S3Clients()
+
+    def read_ids(uri: str) -> Iterator[str | None]:
+        source = RequestsSource(file_at(uri, policy, s3, store=store), max_line_bytes=policy.max_bytes)
+        for item in source.read(None):
+            yield item.custom_id
+
+    return read_ids
 
 
 def _policy(settings: Settings, directories: list[Path], s3_prefixes: list[str]) -> FetchPolicy:

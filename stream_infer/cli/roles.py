@@ -115,20 +115,22 @@ def sink(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) 
     """Write results and dead letters to the object store, and finalize jobs."""
     from connectors.formats import jsonl
     from connectors.stores import open_store
-    from stream_infer.cli.composition import formats_of, store_of
+    from stream_infer.cli.composition import formats_of, ids_reader, store_of
     from stream_infer.heap import give_back_freed_memory
     from stream_infer.sink.role import run
 
     give_back_freed_memory()
     settings = start(ctx, file, "sink")
     with until_signalled() as stop, exposed(settings) as exposure:
+        store = store_of(settings)
         run(
             settings,
-            store_of(settings),
+            store,
             jsonl,
             stop,
             ready_by(ready_fd),
             open_output=open_store,
+            read_ids=ids_reader(settings, store),
             formats=formats_of(settings),
             exposure=exposure,
         )

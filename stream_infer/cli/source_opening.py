@@ -17,6 +17,7 @@ from connectors.sources import (
     ObjectsSource,
     ParquetSource,
     ReferenceItems,
+    RequestsSource,
     S3Listing,
     TarSource,
     UnpackedItems,
@@ -52,6 +53,8 @@ def _file_source(job: PlacedSources, policy: FetchPolicy, store: Store, s3: S3Cl
     limit = policy.max_bytes
     if job.jsonl is not None:
         return JsonlSource(file_at(job.jsonl.uri, policy, s3, store=store), max_line_bytes=limit)
+    if job.requests is not None:
+        return RequestsSource(file_at(job.requests.uri, policy, s3, store=store), max_line_bytes=limit)
     if job.csv is not None:
         table, file = job.csv, file_at(job.csv.uri, policy, s3, store=store)
         return CsvSource(

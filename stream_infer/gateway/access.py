@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from stream_infer.gateway.openai_words import words_of_openai
 from stream_infer.gateway.words import Words, own_words, words_of_aws, words_of_cortex
 from stream_infer.http.keys import KEY_HEADER, Scope
 
@@ -32,6 +33,7 @@ class Rule:
 
 
 _OPEN, _READ, _SUBMIT, _ADMIN = Rule(None), Rule(Scope.READ), Rule(Scope.SUBMIT), Rule(Scope.ADMIN)
+_OPENAI_READS, _OPENAI_SUBMITS = Rule(Scope.READ, words_of_openai), Rule(Scope.SUBMIT, words_of_openai)
 _CORTEX_READS, _CORTEX_SUBMITS = Rule(Scope.READ, words_of_cortex), Rule(Scope.SUBMIT, words_of_cortex)
 _AWS = Rule(
     Scope.SUBMIT,
@@ -96,6 +98,15 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "POST /v1/apis/{api}/dlq/replay": _ADMIN,
         # Speaks once more to receivers of jobs that others have sent.
         "POST /v1/webhooks/replay": _ADMIN,
+        "POST /v1/files": _OPENAI_SUBMITS,
+        "GET /v1/files": _OPENAI_READS,
+        "GET /v1/files/{file_id}": _OPENAI_READS,
+        "GET /v1/files/{file_id}/content": _OPENAI_READS,
+        "DELETE /v1/files/{file_id}": _OPENAI_SUBMITS,
+        "POST /v1/batches": _OPENAI_SUBMITS,
+        "GET /v1/batches": _OPENAI_READS,
+        "GET /v1/batches/{batch_id}": _OPENAI_READS,
+        "POST /v1/batches/{batch_id}/cancel": _OPENAI_SUBMITS,
         "POST /{api}": _CORTEX_SUBMITS,
         "GET /{api}": _CORTEX_READS,
         "DELETE /{api}": _CORTEX_SUBMITS,

@@ -19,9 +19,12 @@ from stream_infer.gateway.jobs import JobsResource
 from stream_infer.gateway.lag_watch import LagWatch
 from stream_infer.gateway.logs import LogsResource
 from stream_infer.gateway.metrics import MetricsResource, Requests, counting, show
+from stream_infer.gateway.openai_batches import OpenAiBatchesResource
+from stream_infer.gateway.openai_files import OpenAiFilesResource
 from stream_infer.gateway.openapi import OpenApiResource
 from stream_infer.gateway.predict import PredictResource
 from stream_infer.gateway.predictions import Predictions
+from stream_infer.gateway.receiving import Receiver
 from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
 from stream_infer.gateway.sagemaker_jobs import SageMakerResource
@@ -75,6 +78,7 @@ def application(
     app.cleanup_ctx.append(ForgottenJobs(services).watched)
     lag = LagWatch(services)
     app.cleanup_ctx.append(lag.watched)
+    receiver = Receiver(services)
     health = HealthResource(services, exposure)
     app.cleanup_ctx.append(health.told)
     show(exposure, services, requests, predictions)
@@ -88,7 +92,9 @@ def application(
         replays,
         ItemsResource(services),
         PredictResource(services, predictions),
-        UploadsResource(services),
+        UploadsResource(services, receiver),
+        OpenAiFilesResource(services, receiver),
+        OpenAiBatchesResource(services),
         WebhooksResource(services),
         SageMakerResource(services),
         SageMakerProtocol(services),

@@ -16,6 +16,7 @@ from stream_infer.gateway.event_stream import EVENT_STREAM
 from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
+from stream_infer.gateway.openai_openapi import OPENAI_READ, OPENAI_WRITTEN, openai_paths
 from stream_infer.gateway.openapi_parts import (
     answer_of,
     idempotency_key,
@@ -48,10 +49,10 @@ from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
 
-_READ = (CreateTransformJob, JobSpec, ReplayRequest, TellAgain)
+_READ = (CreateTransformJob, JobSpec, *OPENAI_READ, ReplayRequest, TellAgain)
 _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DeliveryList, DryRunBody, HealthBody, ItemsAccepted, JobBody,
-    JobList, LogPage, ProblemDocument, ReplayBody, Throughput, ToldAgain, TransformJobMade, UploadBody,
+    JobList, LogPage, *OPENAI_WRITTEN, ProblemDocument, ReplayBody, Throughput, ToldAgain, TransformJobMade, UploadBody,
 )  # fmt: skip
 _NDJSON = NDJSON_TYPES[0]
 
@@ -87,7 +88,7 @@ def _paths() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for part in (
         _job_paths(), event_paths(), _api_paths(), _upload_paths(), _dead_letter_paths(), webhook_paths(),
-        _service_paths(), cortex_paths(), transform_paths(), page_paths(),
+        _service_paths(), cortex_paths(), transform_paths(), openai_paths(), page_paths(),
     ):  # fmt: skip
         for path, methods in part.items():
             paths[path] = paths.get(path, {}) | methods

@@ -35,7 +35,7 @@ def check_source(spec: JobSpec, fetch: FetchSettings) -> None:
 
     What a manifest names is checked when it is read.
     """
-    for name in ("jsonl", "manifest", "csv", "parquet", "tar"):
+    for name in ("jsonl", "manifest", "csv", "parquet", "tar", "requests"):
         if (file := getattr(spec, name)) is not None:
             _check(f"/{name}/uri", file.uri, fetch)
     for name in ("file_path_lister", "delimited_files"):

@@ -1,4 +1,4 @@
-"""Many lines as one answer, made on a thread of the pool and never held as a whole."""
+"""Many lines, or pieces of a file, as one answer, made on a thread of the pool and never held as a whole."""
 
 from __future__ import annotations
 
@@ -26,21 +26,40 @@ async def send_lines(
     The first block is read before the answer begins, so that a service that is down is still a problem.
     """
     with closing(_Blocks(lines)) as data:
-        taken = await block(data.take)
-        response = web.StreamResponse(headers={"Content-Type": NDJSON_TYPES[0]})
-        await response.prepare(request)
-        try:
-            while taken is not None:
-                await response.write(taken)
-                taken = await block(data.take)
-        except (StreamInferError, asyncio.CancelledError) as error:
-            # The status is sent: a connection that breaks off is all that can still tell the client.
-            _log.warning("stream_broken_off", path=request.path, error=str(error))
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError(str(error)) from error
-        await response.write_eof()
-        return response
+        return await _send(request, data.take, block, {"Content-Type": NDJSON_TYPES[0]})
+
+
+async def send_chunks(
+    request: web.Request,
+    chunks: Iterator[bytes],
+    block: Callable[[Callable[[], Any]], Awaitable[Any]],
+    headers: dict[str, str],
+) -> web.StreamResponse:
+    """As they are; likewise. `chunks` holds nothing open."""
+    return await _send(request, lambda: next(chunks, None), block, headers)
+
+
+async def _send(
+    request: web.Request,
+    take: Callable[[], bytes | None],
+    block: Callable[[Callable[[], Any]], Awaitable[Any]],
+    headers: dict[str, str],
+) -> web.StreamResponse:
+    taken = await block(take)
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    try:
+        while taken is not None:
+            await response.write(taken)
+            taken = await block(take)
+    except (StreamInferError, asyncio.CancelledError) as error:
+        # The status is sent: a connection that breaks off is all that can still tell the client.
+        _log.warning("stream_broken_off", path=request.path, error=str(error))
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError(str(error)) from error
+    await response.write_eof()
+    return response
 
 
 class _Blocks:

@@ -11,6 +11,7 @@ from stream_infer.gateway.source_policy import check_source, placed_sources
 from stream_infer.gateway.validation import validate
 from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
+from stream_infer.jobs.batches import Batch
 from stream_infer.jobs.events import Submitted, encode_event
 from stream_infer.jobs.results import results_of
 from stream_infer.jobs.spec import Job, JobSpec, KeptWebhook, encode_job
@@ -117,9 +118,11 @@ def job_of(
     digest: str,
     words: dict[str, Any] | None = None,
     webhook: KeptWebhook | None = None,
+    batch: Batch | None = None,
 ) -> Job:
     """What `{p}.jobs` keeps, but for where the inline items lie; `at` in seconds since the epoch."""
     wish = spec.wished_batch_size
+    inline = None if spec.item_list is None else len(spec.item_list.items)
     return Job(
         job_id=job_id,
         api=api.name,
@@ -130,10 +133,11 @@ def job_of(
         workers=spec.workers,
         results=results_of(api.results, spec.results),
         batch_size=api.batch_size_of(wish) if api.predictor.is_job_scoped else wish,
-        items=None if spec.item_list is None else len(spec.item_list.items),
+        items=inline if batch is None else batch.requests,
         assemble=spec.assemble,
         webhook=webhook,
         words=words,
+        batch=batch,
         request_hash=digest,
         **placed_sources(spec),
     )
@@ -153,6 +157,7 @@ def submission_records(job: Job, api: ApiSettings, topics: Topics) -> list[Outgo
         timeout_s=job.timeout,
         workers=job.workers,
         assemble=job.assemble,
+        requests=None if job.batch is None else job.file_uri,
         traceparent=job.traceparent,
     )
     return [

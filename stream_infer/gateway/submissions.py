@@ -19,6 +19,7 @@ from stream_infer.gateway.submission import check_format, inline_lines, job_of, 
 from stream_infer.gateway.webhook_target import check_webhook, kept_webhook
 from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
+from stream_infer.jobs.batches import Batch
 from stream_infer.jobs.events import StopRequested, encode_event
 from stream_infer.jobs.spec import Job, JobSpec
 from stream_infer.jobs.status import JobStatus
@@ -35,13 +36,14 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A submission, checked. `lines` are its inline items; `digest` is of what was asked for, byte for byte; `words` is
-    that itself, where it was asked in those of another system."""
+    that itself, where it was asked in those of another system, and `batch` likewise in OpenAI's."""
 
     api: ApiSettings
     spec: JobSpec
     lines: list[bytes]
     digest: str
     words: dict[str, Any] | None = None
+    batch: Batch | None = None
 
 
 class Submissions:
@@ -171,5 +173,6 @@ class Submissions:
             at=self._services.clock(),
             digest=asked.digest,
             words=asked.words,
+            batch=asked.batch,
             webhook=kept_webhook(asked.spec, asked.api, self._services.settings),
         )

@@ -1,5 +1,5 @@
 """Uploads and inline items that no job names any more: they go a day after they came, or when the last such job is
-forgotten.
+forgotten. Those that are files in OpenAI's words stay until their own time is over.
 
 Every gateway looks once an hour; removing what another one removes too does no harm. What a job's items were stays as
 long as the job is remembered (`jobs.retention`), and what came by a gateway of another Kafka cluster, or of another
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
+from stream_infer.gateway.openai_records import Records
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.watching import looking
 from stream_infer.jobs.spec import Job
@@ -34,9 +35,14 @@ class UnusedUploads:
     async def remove(self) -> None:
         """All that there are now. Raises ServiceUnavailable."""
         used = frozenset(found for known in await self._services.board.all() if (found := _sent_with(known.job)))
-        removed = await self._services.block(lambda: self._remove(used))
+        removed = await self._services.block(lambda: self._remove(used | self._kept_files()))
         if removed:
             _log.info("unused_uploads_removed", objects=removed)
+
+    def _kept_files(self) -> frozenset[str]:
+        """The uploads that are OpenAI's files; those whose time is over are files no more."""
+        services = self._services
+        return Records(services.store, services.owner).sweep(services.clock(), services.settings.jobs.retention)
 
     def _remove(self, used: frozenset[str]) -> int:
         store, owner, now = self._services.store, self._services.owner, self._services.clock()

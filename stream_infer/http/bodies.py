@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
@@ -23,6 +24,8 @@ OF_KEY = "request_bytes of this API key"
 BODY = web.RequestKey("body", bytes)
 BUDGET = web.RequestKey("body_budget", BodyBudget)
 HELD = web.RequestKey("body_held", Held)
+Read: TypeAlias = Callable[[], Awaitable[bytes]]
+"""The next bytes; none at the end. Raises ValueError where they are not what the body says that it is."""
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -59,9 +62,9 @@ def within(budget: BodyBudget) -> Middleware:
     return count
 
 
-async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIterator[bytes]:
-    """The body as it comes; `most` bytes of it, and never more than the caller's key allows. Raises as `read_body`, and
-    once that key is taken back.
+async def body_chunks(request: web.Request, most: int | None = None, read: Read | None = None) -> AsyncIterator[bytes]:
+    """The body as it comes, or what `read` makes of it; `most` bytes, and never more than the caller's key allows.
+    Raises as `read_body`, and once that key is taken back.
 
     What counts is how long we wait for the client, not how long what is done with the bytes takes.
     """
@@ -69,16 +72,17 @@ async def body_chunks(request: web.Request, most: int | None = None) -> AsyncIte
     caller = caller_of(request)
     if limit is not None and (request.content_length or 0) > limit:
         raise too_large(limit, named)
+    read = read or request.content.readany
     loop = asyncio.get_running_loop()
     size, waited_s = 0, 0.0
     while True:
         began = loop.time()
         try:
             async with asyncio.timeout(SILENCE_S):
-                chunk = await request.content.readany()
+                chunk = await read()
         except TimeoutError:
             raise _slow(f"Nothing came for {SILENCE_S:g} s, behind {size} bytes. Send it again.") from None
-        except (web.RequestPayloadError, ContentEncodingError) as error:
+        except (web.RequestPayloadError, ContentEncodingError, ValueError) as error:
             raise Problem(ProblemKind.MALFORMED_REQUEST, f"The body breaks off: {error}.") from error
         if not chunk:
             return

@@ -33,6 +33,7 @@ class Submitted(_Event):
     timeout_s: Duration | None = None
     workers: Workers | None = None
     assemble: Assemble | None = None
+    requests: str | None = Field(default=None, max_length=LONGEST_URI)
     traceparent: str | None = Field(default=None, max_length=64)
 
 

@@ -67,6 +67,7 @@ def _submit(event: Submitted, offset: int) -> JobStatus:
         has_hook=event.has_hook,
         workers=event.workers,
         assemble=event.assemble,
+        requests=event.requests,
         traceparent=event.traceparent,
         submitted_at=event.at,
         deadline=None if event.timeout_s is None else event.at + event.timeout_s,

@@ -122,6 +122,15 @@ class PluginSource(SpecPart):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
+class RequestsFile(SpecPart):
+    """A file of requests as OpenAI's Batch API has them, one a line: {"custom_id", "method", "url", "body"}.
+
+    The body is the item, and its output stands under the custom id.
+    """
+
+    uri: str
+
+
 class PlacedSources(SpecPart):
     """The sources that lie somewhere, one field each: a job's spec and what is kept of it have the same."""
 
@@ -135,11 +144,12 @@ class PlacedSources(SpecPart):
     parquet: ParquetFile | None = None
     tar: TarFile | None = None
     plugin: PluginSource | None = None
+    requests: RequestsFile | None = None
 
     @property
     def file_uri(self) -> str | None:
         """Of the one file that the source is or begins with; None where it is of another kind."""
-        file = self.jsonl or self.manifest or self.csv or self.parquet or self.tar
+        file = self.jsonl or self.manifest or self.csv or self.parquet or self.tar or self.requests
         return None if file is None else file.uri
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 
 from stream_infer.jobs.assembling import Assemble
+from stream_infer.jobs.batches import Batch
 from stream_infer.jobs.bounds import ApiName, Duration, JobId, Moment, Workers
 from stream_infer.jobs.sources import SOURCES, ItemList, PlacedSources, SpecPart
 from stream_infer.results import Results
@@ -81,8 +82,9 @@ class Job(PlacedSources):
     """What `{p}.jobs` keeps. Inline items lie in the store as JSONL under `submission`, the spec without them.
 
     `results` is all that holds for the job, the API's settings included; None: nothing out of the ordinary. `words` is
-    what was asked for in those of another system, for whoever asks for the job in them again. `items`: how many there
-    are, where the request said so. `traceparent` and `tracestate` are the submission's, and each item's.
+    what was asked for in those of another system, for whoever asks for the job in them again, and `batch` likewise in
+    OpenAI's. `items`: how many there are, where that is known. `traceparent` and `tracestate` are the submission's, and
+    each item's.
     """
 
     job_id: JobId
@@ -96,6 +98,7 @@ class Job(PlacedSources):
     assemble: Assemble | None = None
     webhook: KeptWebhook | None = None
     words: dict[str, Any] | None = None
+    batch: Batch | None = None
     batch_size: int | None = Field(default=None, ge=1)
     items: int | None = Field(default=None, ge=0)
     submission: str | None = None

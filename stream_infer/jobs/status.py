@@ -64,8 +64,8 @@ class JobStatus(BaseModel):
     Times are seconds since the epoch, one per state entered. `rate` is items ended per second, over the last full
     second or longer in which items ended. `hindrances` say why a role gets nothing done for it at present.
     `earlier` is how a generation before this one ended early: what it skipped is gone, so this one ends like it.
-    `workers` is the parallelism that its owner wants, `assemble` what the finalizer is to assemble, `traceparent` on
-    whose behalf.
+    `workers` is the parallelism that its owner wants; `assemble` what the finalizer is to assemble, or `requests` the
+    URI of the file whose answers it is to; `traceparent` on whose behalf.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,6 +85,7 @@ class JobStatus(BaseModel):
     hook_failed: bool = False
     workers: Workers | None = None
     assemble: Assemble | None = None
+    requests: str | None = Field(None, max_length=LONGEST_URI)
     traceparent: str | None = Field(default=None, max_length=64)
     submitted_at: Moment = 0.0
     deadline: FiniteFloat | None = None

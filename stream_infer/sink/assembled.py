@@ -25,7 +25,7 @@ from stream_infer.results import unpacked
 
 log = structlog.get_logger(__name__)
 
-_BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 256 * 1024
 
 
 class _NotWhole(StreamInferError):
@@ -108,7 +108,7 @@ class _Group:
         self._is_behind_gap = first.ordinal != outcomes.last + 1
 
     def chunks(self) -> Iterator[bytes]:
-        return blocks(self._data(), _BLOCK_BYTES)
+        return blocks(self._data(), BLOCK_BYTES)
 
     def _data(self) -> Iterator[bytes]:
         separator = b"\n" if self._wanted.assemble.separator == "line" else b""
@@ -168,11 +168,14 @@ def _outcomes(lines: Iterable[bytes], wanted: Wanted) -> Iterator[_Outcome]:
         if "output" not in value:
             yield _Outcome(ordinal, uri, place, None)
         else:
-            yield _Outcome(ordinal, uri, place, *_output(line, value, wanted))
+            yield _Outcome(ordinal, uri, place, *output_of(line, value, wanted.referenced))
 
 
-def _output(line: bytes, value: dict[str, Any], wanted: Wanted) -> tuple[bytes | None, str]:
-    """As the predictor gave it, byte for byte but for line ends in JSON. None where its payload is gone."""
+def output_of(
+    line: bytes, value: dict[str, Any], referenced: Callable[[str], bytes | None]
+) -> tuple[bytes | None, str]:
+    """Of a line of results, and what it says, the output and its type: as the predictor gave it, byte for byte but for
+    line ends in JSON. None where its payload is gone. `referenced`: see `Wanted`."""
     output, said = value["output"], value.get("content_type")
     packed = unpacked(output, said)
     if packed is not None:
@@ -180,7 +183,7 @@ def _output(line: bytes, value: dict[str, Any], wanted: Wanted) -> tuple[bytes |
     match output:
         case {"uri": str(uri), "content_type": str(kind)} if said == REFERENCE:
             try:
-                data = wanted.referenced(uri)
+                data = referenced(uri)
             except (KeyError, ValueError):  # gone, or no place of ours: a predictor may answer whatever it likes
                 return None, JSON
             if data is not None:

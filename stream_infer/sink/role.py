@@ -19,7 +19,7 @@ from stream_infer.sink.finalizer import Finalizer
 from stream_infer.sink.forgotten import ForgottenManifests
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.metrics import SinkMetrics, held_readings, step_readings
-from stream_infer.sink.outputs import OpenOutput, Outputs, no_outputs
+from stream_infer.sink.outputs import OpenOutput, Outputs, ReadIds, no_ids, no_outputs
 from stream_infer.sink.writer import Writer
 from stream_infer.slots import hold_slot
 from stream_infer.telemetry.exposure import Exposure
@@ -57,15 +57,16 @@ def run(
     on_ready: Callable[[], None],
     *,
     open_output: OpenOutput = no_outputs,
+    read_ids: ReadIds = no_ids,
     formats: Formats = MappingProxyType({}),
     exposure: Exposure | None = None,
 ) -> None:
     """Sinks and finalizes until `stop`; `on_ready` once all parts serve. The error of one ends all.
 
     A store that cannot be reached, or refuses the credentials, is told and waited for. `open_output` opens the other
-    places that jobs may have objects assembled in; `formats` are those beside `lines`. `exposure` shows the sink's
-    numbers and what it lacks. Raises ConfigError (no API), ServiceUnavailable (Kafka, at the start), TopicMismatch or
-    Fenced.
+    places that jobs may have objects assembled in, `read_ids` reads the custom ids of a batch's requests; `formats`
+    are those beside `lines`. `exposure` shows the sink's numbers and what it lacks. Raises ConfigError (no API),
+    ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
@@ -78,7 +79,7 @@ def run(
     try:
         # Held with the sink's slot: no other process of this host can come to the same number.
         name = f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}"
-        outputs = Outputs(settings, store, open_output, formats)
+        outputs = Outputs(settings, store, open_output, formats, read_ids)
         finalizer = Finalizer(settings, store, name, outputs, metrics)
         with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
             writer = Writer(settings, store, lines, slot.name, awaited, formats, metrics)

@@ -76,6 +76,15 @@ class StoreContract:
         assert store.get("object") == b"before"
         assert listed(store) == ["object"]
 
+    def test_a_piece_is_read_from_within_an_object(self, store):
+        store.put("folder/object", bytes(range(100)))
+
+        assert store.piece("folder/object", 0, 10) == bytes(range(10))
+        assert store.piece("folder/object", 50, 10) == bytes(range(50, 60))
+        assert store.piece("folder/object", 95, 10) == bytes(range(95, 100))
+        with pytest.raises(KeyError):
+            store.piece("folder/other", 0, 10)
+
     def test_a_missing_object_is_a_key_error(self, store):
         store.put("job/part", b"1")
 

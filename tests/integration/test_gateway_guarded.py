@@ -107,7 +107,7 @@ def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
 
 
 PLACES = {"api": "echo", "job_id": "none", "ref": "0-0", "name": "none", "deployment": "d"}
-PLACES["upload_id"] = "1700000000-01234567-0123456789abcdef"
+PLACES |= {"upload_id": "1700000000-01234567-0123456789abcdef", "file_id": "file-none", "batch_id": "none"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name, rule in RULES.items() if rule.scope is not None))
@@ -130,6 +130,8 @@ def test_no_route_answers_without_a_key_or_with_one_of_another_scope(client: Htt
             assert answer.json()["__type"] == kind
         elif path.startswith(("/{", "/batch")):
             assert "API key" in answer.json()["message"]
+        elif path.startswith(("/v1/files", "/v1/batches")):
+            assert "API key" in answer.json()["error"]["message"]
         else:
             assert answer.headers["content-type"].startswith("application/problem+json")
 

@@ -14,7 +14,7 @@ import urllib3
 
 from connectors.policy import FetchPolicy
 from connectors.sources import JsonlSource, file_at
-from stream_infer.gateway import uploads
+from stream_infer.gateway import receiving
 from stream_infer.http import bodies
 from stream_infer.uploads import UPLOADS, upload_of
 from tests.support.gateway import GatewayHarness, HttpClient
@@ -38,7 +38,7 @@ def client(harness: GatewayHarness) -> Iterator[HttpClient]:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PART_BYTES", 1000)
+    monkeypatch.setattr(receiving, "PART_BYTES", 1000)
 
 
 def stored(harness: GatewayHarness) -> list[str]:

@@ -22,6 +22,9 @@ class MemoryStore:
     def get(self, key: str) -> bytes:
         return self.objects[key]
 
+    def piece(self, key: str, start: int, size: int) -> bytes:
+        return self.objects[key][start : start + size]
+
     def exists(self, key: str) -> bool:
         return key in self.objects
 

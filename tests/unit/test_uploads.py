@@ -8,6 +8,7 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.jobs.sources import JsonlFile, Manifest
 from stream_infer.jobs.spec import Job
+from stream_infer.settings import Settings
 from stream_infer.uploads import UNUSED_FOR_S, is_left_over, items_key, new_upload, owner_of, upload_of
 from tests.support.memory_store import MemoryStore
 
@@ -68,7 +69,12 @@ def test_what_no_job_names_is_removed_a_day_later_and_what_is_another_ones_never
         return call()
 
     services = SimpleNamespace(
-        owner="mine", store=store, board=SimpleNamespace(all=every_job), block=block, clock=lambda: NOW
+        settings=Settings(),
+        owner="mine",
+        store=store,
+        board=SimpleNamespace(all=every_job),
+        block=block,
+        clock=lambda: NOW,
     )
     asyncio.run(UnusedUploads(cast("Services", services)).remove())
 
