@@ -11,7 +11,7 @@ import httpx
 
 from stream_infer.clients.call import AsyncOutgoing, Call, Outgoing, Request
 from stream_infer.clients.lines import LineSplitter
-from stream_infer.clients.steps import Attempt, Pause, Retries, Step, Steps, attempts
+from stream_infer.clients.steps import Attempt, Pause, Pour, Retries, Step, Steps, attempts
 from stream_infer.clients.wire import READ_TIMEOUT_S, Wire, answer_of, options
 from stream_infer.errors import StreamInferError
 
@@ -92,6 +92,10 @@ class AsyncGateway:
                 return await self._open(step.request)
             case Call():
                 return await self.ask(step)
+            case Pour():
+                async for line in self.lines(step.request):
+                    step.take(line)
+                return None
 
     async def _open(self, request: Request) -> httpx.Response:
         """An answer that is no error, its body not read."""

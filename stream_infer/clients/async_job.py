@@ -92,27 +92,31 @@ class AsyncJob(JobFacts):
 
     def logs(self, *, follow: bool = False) -> AsyncIterator[LogLineBody]:
         """What was said about it so far, oldest first; with `follow`, until it has ended."""
-        return self._followed() if follow else self._said()
+        return follow_lines(self._gateway, self.id) if follow else past_lines(self._gateway, self.id)
 
-    async def _said(self) -> AsyncIterator[LogLineBody]:
-        after: str | None = None
-        has_more = True
-        while has_more:
-            page = await self._gateway.ask(calls.logs(self.id, after))
-            for line in page.lines:
-                yield line
-            after, has_more = page.next, page.has_more
 
-    async def _followed(self) -> AsyncIterator[LogLineBody]:
-        follower = LogFollower(self.id)
-        while not follower.has_ended:
-            try:
-                async for raw in self._gateway.lines(follower.request()):
-                    line = follower.take(raw)
-                    if line is not None:
-                        yield line
-                follower.stream_ended()
-            except ServiceUnavailable as error:
-                follower.require_patience(error)
-            if not follower.has_ended:
-                await anyio.sleep(AGAIN_AFTER_S)
+async def past_lines(gateway: AsyncGateway, job_id: str) -> AsyncIterator[LogLineBody]:
+    """Everything said about a job so far."""
+    after: str | None = None
+    has_more = True
+    while has_more:
+        page = await gateway.ask(calls.logs(job_id, after))
+        for line in page.lines:
+            yield line
+        after, has_more = page.next, page.has_more
+
+
+async def follow_lines(gateway: AsyncGateway, job_id: str) -> AsyncIterator[LogLineBody]:
+    """Everything said about a job until it has ended."""
+    follower = LogFollower(job_id)
+    while not follower.has_ended:
+        try:
+            async for raw in gateway.lines(follower.request()):
+                line = follower.take(raw)
+                if line is not None:
+                    yield line
+            follower.stream_ended()
+        except ServiceUnavailable as error:
+            follower.require_patience(error)
+        if not follower.has_ended:
+            await anyio.sleep(AGAIN_AFTER_S)

@@ -12,7 +12,7 @@ import httpx
 
 from stream_infer.clients.call import AsyncOutgoing, Call, Outgoing, Request
 from stream_infer.clients.lines import LineSplitter
-from stream_infer.clients.steps import Attempt, Pause, Retries, Step, Steps, attempts
+from stream_infer.clients.steps import Attempt, Pause, Pour, Retries, Step, Steps, attempts
 from stream_infer.clients.wire import READ_TIMEOUT_S, Wire, answer_of, options
 from stream_infer.errors import StreamInferError
 
@@ -94,6 +94,10 @@ class Gateway:
                 return self._open(step.request)
             case Call():
                 return self.ask(step)
+            case Pour():
+                for line in self.lines(step.request):
+                    step.take(line)
+                return None
 
     def _open(self, request: Request) -> httpx.Response:
         """An answer that is no error, its body not read."""

@@ -43,15 +43,17 @@ _BY_SUFFIX = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What is sent in place of a source that the gateway cannot read: as the source `kind`, with its other keys."""
+    """What is sent in place of a source that the gateway cannot read: as the source `kind`, with its other keys, and
+    the job's other words beside it."""
 
     kind: str
     name: str
     body: Outgoing | AsyncOutgoing
     keys: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def spec(self, uri: str) -> dict[str, Any]:
-        return {self.kind: {**self.keys, "uri": uri}}
+        return {**self.beside, self.kind: {**self.keys, "uri": uri}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,15 @@ def source_of(given: Given, globs: Mapping[str, Sequence[str]]) -> Source:
 
 
 def of_spec(spec: Mapping[str, Any]) -> Source:
-    """A source as the job's spec has it, with the file that is to be sent where the gateway cannot read it."""
+    """A source as the job's spec has it, alone or with the rest of it; with the file that is to be sent where the gateway
+    cannot read it. What is not there on this machine is the gateway's."""
     found = local_file(spec)
-    if found is None:
+    if found is None or not found[1].is_file():
         return Source(spec)
     kind, path = found
     keys = {name: value for name, value in spec[kind].items() if name != "uri"}
-    return Source(spec, Upload(kind, path.name, file_body(path), keys))
+    beside = {name: value for name, value in spec.items() if name != kind}
+    return Source(spec, Upload(kind, path.name, file_body(path), keys, beside))
 
 
 def local_file(spec: Mapping[str, Any]) -> tuple[str, Path] | None:

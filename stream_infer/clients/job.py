@@ -91,26 +91,30 @@ class Job(JobFacts):
 
     def logs(self, *, follow: bool = False) -> Iterator[LogLineBody]:
         """What was said about it so far, oldest first; with `follow`, until it has ended."""
-        return self._followed() if follow else self._said()
+        return follow_lines(self._gateway, self.id) if follow else past_lines(self._gateway, self.id)
 
-    def _said(self) -> Iterator[LogLineBody]:
-        after: str | None = None
-        has_more = True
-        while has_more:
-            page = self._gateway.ask(calls.logs(self.id, after))
-            yield from page.lines
-            after, has_more = page.next, page.has_more
 
-    def _followed(self) -> Iterator[LogLineBody]:
-        follower = LogFollower(self.id)
-        while not follower.has_ended:
-            try:
-                for raw in self._gateway.lines(follower.request()):
-                    line = follower.take(raw)
-                    if line is not None:
-                        yield line
-                follower.stream_ended()
-            except ServiceUnavailable as error:
-                follower.require_patience(error)
-            if not follower.has_ended:
-                time.sleep(AGAIN_AFTER_S)
+def past_lines(gateway: Gateway, job_id: str) -> Iterator[LogLineBody]:
+    """Everything said about a job so far."""
+    after: str | None = None
+    has_more = True
+    while has_more:
+        page = gateway.ask(calls.logs(job_id, after))
+        yield from page.lines
+        after, has_more = page.next, page.has_more
+
+
+def follow_lines(gateway: Gateway, job_id: str) -> Iterator[LogLineBody]:
+    """Everything said about a job until it has ended."""
+    follower = LogFollower(job_id)
+    while not follower.has_ended:
+        try:
+            for raw in gateway.lines(follower.request()):
+                line = follower.take(raw)
+                if line is not None:
+                    yield line
+            follower.stream_ended()
+        except ServiceUnavailable as error:
+            follower.require_patience(error)
+        if not follower.has_ended:
+            time.sleep(AGAIN_AFTER_S)

@@ -33,8 +33,16 @@ class Attempt:
     request: Request
 
 
+@dataclass(frozen=True, slots=True)
+class Pour:
+    """A stream of lines, each of which `take` is given as it comes."""
+
+    request: Request
+    take: Callable[[bytes], None]
+
+
 # A call is asked as often as the gateway's retries allow.
-Step: TypeAlias = Call[Any] | Attempt | Pause
+Step: TypeAlias = Call[Any] | Pour | Attempt | Pause
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
