@@ -96,7 +96,7 @@ def source_of(given: Given, globs: Mapping[str, Sequence[str]]) -> Source:
 
 
 def of_spec(spec: Mapping[str, Any]) -> Source:
-    """A source as the job's spec has it, alone or with the rest of it; with the file that is to be sent where the gateway
+    """A source as a job's spec has it, alone or with the rest of that; with the file that is sent where the gateway
     cannot read it. What is not there on this machine is the gateway's."""
     found = local_file(spec)
     if found is None or not found[1].is_file():
