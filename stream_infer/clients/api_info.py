@@ -10,16 +10,13 @@ from stream_infer.gateway.api_bodies import ApiBody
 
 
 class ApiInfo(ApiBody):
-    """An API, and its `endpoint`: the address that Cortex's clients post jobs and payloads to. Its fields can be had as
-    items, too: `info["endpoint"]`."""
+    """An API. Its fields can be had as items, too: `info["endpoint"]`, which is where Cortex's clients post to."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    endpoint: str = ""
-
     @classmethod
     def of(cls, body: ApiBody, url: str) -> Self:
-        """`url` is the gateway's, as this client knows it."""
+        """`url` is the gateway's, as this client knows it, and reaches it."""
         return cls.model_validate({**body.model_dump(), "endpoint": f"{url}/{body.name}"})
 
     def __getitem__(self, name: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -10,6 +11,7 @@ from stream_infer.clients import calls
 from stream_infer.clients.api_info import ApiInfo
 from stream_infer.clients.async_gateway import AsyncGateway
 from stream_infer.clients.async_job import AsyncJob
+from stream_infer.clients.deploying import DEPLOY_TIMEOUT_S, deployed, deployment
 from stream_infer.clients.given import Given, source_of
 from stream_infer.clients.payloads import output_of, payload_of
 from stream_infer.clients.submitting import JobOptions, submitting
@@ -71,6 +73,44 @@ class AsyncClient:
     async def get_api(self, name: str) -> ApiInfo:
         """Raises UnknownApi."""
         return ApiInfo.of(await self._gateway.ask(calls.api(name)), self.url)
+
+    async def create_api(
+        self,
+        api_spec: Mapping[str, Any],
+        predictor: type | None = None,
+        requirements: Sequence[str] = (),
+        project_dir: str | os.PathLike[str] | None = None,
+        *,
+        wait: bool = True,
+        timeout: float | None = DEPLOY_TIMEOUT_S,  # noqa: ASYNC109
+    ) -> ApiInfo:
+        """Deploys an API to the gateway that runs, or a new revision of it; needs a key that may `admin`.
+
+        `api_spec` is an entry of `apis` as stream-infer.yaml has it. Its code is `predictor`, a class, and
+        `project_dir`, a folder that its paths are seen from; each may be left out. `requirements`, as in a
+        requirements.txt, are installed into an environment of its own. With `wait` it is live when this returns:
+        ApiFailed where it cannot be, WaitTimeout after so many seconds. What a class is sent as, and which Python it
+        fits, is in `code_of`.
+        """
+        name, form = deployment(api_spec, predictor, requirements, project_dir)
+        made = await self._gateway.run(deployed(calls.put_api(name, form), wait=wait, timeout_s=timeout))
+        return ApiInfo.of(made, self.url)
+
+    async def patch(
+        self,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        wait: bool = True,
+        timeout: float | None = DEPLOY_TIMEOUT_S,  # noqa: ASYNC109
+    ) -> ApiInfo:
+        """Changes the definition of an API that was deployed: what `patch` names, and null removes. Its code stays."""
+        made = await self._gateway.run(deployed(calls.patch_api(name, patch), wait=wait, timeout_s=timeout))
+        return ApiInfo.of(made, self.url)
+
+    async def delete_api(self, name: str, *, force: bool = False) -> None:
+        """Removes an API that was deployed. Conflict while it has jobs that have not ended; `force` stops them."""
+        await self._gateway.ask(calls.delete_api(name, force=force))
 
     async def predict(
         self,

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel
 
-from stream_infer.clients.call import AsyncOutgoing, Call, Outgoing, Request, as_it_is, nothing, reading
+from stream_infer.clients.call import AsyncOutgoing, Call, Outgoing, Part, Request, as_it_is, nothing, reading
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody
 from stream_infer.gateway.representations import JobBody, JobList, LogPage, UploadBody
@@ -30,6 +30,26 @@ def apis() -> Call[list[ApiBody]]:
 
 def api(name: str) -> Call[ApiBody]:
     return _get(f"/v1/apis/{part(name)}", ApiBody)
+
+
+def put_api(name: str, form: Mapping[str, Part]) -> Call[ApiBody]:
+    """Deploys an API, or replaces it: parts `definition` and `code`. The same again changes nothing."""
+    request = Request(method="PUT", path=f"/v1/apis/{part(name)}", form=form, is_repeatable=True)
+    return Call(request, reading(ApiBody))
+
+
+def patch_api(name: str, patch: Mapping[str, Any]) -> Call[ApiBody]:
+    """`patch` is a merge patch (RFC 7396) of the definition. The same again changes nothing."""
+    headers = {"Content-Type": "application/merge-patch+json"}
+    path = f"/v1/apis/{part(name)}"
+    request = Request(method="PATCH", path=path, body=json_of(patch), headers=headers, is_repeatable=True)
+    return Call(request, reading(ApiBody))
+
+
+def delete_api(name: str, *, force: bool) -> Call[None]:
+    """`force` stops its jobs, which keep it otherwise."""
+    query = "?force=true" if force else ""
+    return Call(Request(method="DELETE", path=f"/v1/apis/{part(name)}{query}"), nothing)
 
 
 def job(job_id: str) -> Call[JobBody]:

@@ -6,6 +6,7 @@
     ├── JobIncomplete                  the job has not ended with every item succeeded
     ├── WaitTimeout                    it has not ended in the time given; a TimeoutError, too
     ├── UsageError                   exit 2
+    │   ├── ApiFailed                  an API's code, or what it requires, cannot be made ready
     │   └── RequestRefused             what was asked for is wrong as it stands (400, 408, 415, 422, …)
     │       ├── NotAuthorized            no API key, an unknown one, or one that may not do this (401, 403)
     │       ├── NotFound                 there is no such thing (404)
@@ -100,6 +101,10 @@ class GatewayUnavailable(_OfAnAnswer, ServiceUnavailable):
 
 class JobIncomplete(StreamInferError):
     """The job has not ended with every item succeeded."""
+
+
+class ApiFailed(UsageError):
+    """An API's code, or what it requires, cannot be made ready."""
 
 
 class WaitTimeout(StreamInferError, TimeoutError):

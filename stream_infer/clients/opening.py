@@ -11,6 +11,7 @@ from stream_infer.clients.async_gateway import AsyncGateway
 from stream_infer.clients.client import Client
 from stream_infer.clients.gateway import Gateway
 from stream_infer.clients.steps import Retries
+from stream_infer.clients.wire import READ_TIMEOUT_S
 
 URL_VARIABLE = "STREAM_INFER_GATEWAY"
 KEY_VARIABLE = "STREAM_INFER_API_KEY"
@@ -18,7 +19,13 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def open_client(url: str | None, api_key: str | None, timeout_s: float, tries: int) -> Client:
-    return Client(Gateway(*place(url, api_key), timeout_s=timeout_s, retries=replace(Retries(), tries=tries)))
+    return Client(open_gateway(url, api_key, timeout_s, tries))
+
+
+def open_gateway(
+    url: str | None, api_key: str | None, timeout_s: float = READ_TIMEOUT_S, tries: int = Retries().tries
+) -> Gateway:
+    return Gateway(*place(url, api_key), timeout_s=timeout_s, retries=replace(Retries(), tries=tries))
 
 
 def open_async_client(url: str | None, api_key: str | None, timeout_s: float, tries: int) -> AsyncClient:
