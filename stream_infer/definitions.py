@@ -48,6 +48,11 @@ class Definition(BaseModel):
         """Raises ValueError where it is none."""
         return DefinedApi(**dict(ApiSettings.model_validate(self.definition)), code=self.code)
 
+    @property
+    def report_key(self) -> str:
+        """Of what is said of this revision: what is said of the one before, which may go on, is said beside it."""
+        return f"{self.name}/{self.revision}"
+
     def is_as(self, other: Definition) -> bool:
         """Whether the same API would come of it."""
         return self.definition == other.definition and self.code == other.code
@@ -73,6 +78,10 @@ class Report(BaseModel):
     message: str = ""
     at: float
 
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.revision}"
+
 
 def new_revision() -> str:
     return secrets.token_hex(_REVISION_BYTES)
@@ -96,17 +105,23 @@ def decode_report(value: bytes) -> Report:
     return Report.model_validate_json(value)
 
 
-def definition_record(definition: Definition, topics: Topics) -> OutgoingRecord:
-    return OutgoingRecord(topics.apis, definition.name.encode(), definition.model_dump_json().encode())
+def definition_records(definition: Definition, before: Definition | None, topics: Topics) -> list[OutgoingRecord]:
+    """In the place of `before`, of which nobody needs to know any more what became of it."""
+    record = OutgoingRecord(topics.apis, definition.name.encode(), definition.model_dump_json().encode())
+    return [record, *([] if before is None else [_forgotten(before, topics)])]
 
 
 def report_record(report: Report, topics: Topics) -> OutgoingRecord:
-    return OutgoingRecord(topics.api_states, report.name.encode(), report.model_dump_json().encode())
+    return OutgoingRecord(topics.api_states, report.key.encode(), report.model_dump_json().encode())
 
 
-def tombstones(name: str, topics: Topics) -> list[OutgoingRecord]:
+def tombstones(definition: Definition, topics: Topics) -> list[OutgoingRecord]:
     """Of an API that is deleted, and of what was said of it."""
-    return [OutgoingRecord(topic, name.encode(), None) for topic in (topics.apis, topics.api_states)]
+    return [OutgoingRecord(topics.apis, definition.name.encode(), None), _forgotten(definition, topics)]
+
+
+def _forgotten(definition: Definition, topics: Topics) -> OutgoingRecord:
+    return OutgoingRecord(topics.api_states, definition.report_key.encode(), None)
 
 
 def with_definitions(settings: Settings, definitions: Iterable[Definition]) -> Settings:

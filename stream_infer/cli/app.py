@@ -21,6 +21,7 @@ from stream_infer.cli import (
     keys,
     logs,
     predict,
+    prepare,
     realtime,
     results,
     roles,
@@ -62,6 +63,7 @@ check.register(app)
 batch.register(app)
 roles.register(app)
 realtime.register(app)
+prepare.register(app)
 
 
 @app.callback()

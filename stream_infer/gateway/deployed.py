@@ -25,7 +25,7 @@ class DeployedApis:
         topic = Topics(settings.kafka.topic_prefix).api_states
         self._definitions = Definitions(settings, self._tell)
         self._reports: CompactedView[Report] = CompactedView(
-            settings.kafka, topic, decode_report, key_of=attrgetter("name")
+            settings.kafka, topic, decode_report, key_of=attrgetter("key")
         )
 
     @property
@@ -53,10 +53,8 @@ class DeployedApis:
 
     def report(self, definition: Definition) -> Report:
         """What was said last of that revision."""
-        said = self._reports.get(definition.name)
-        if said is not None and said.revision == definition.revision:
-            return said
-        return Report(
+        said = self._reports.get(definition.report_key)
+        return said or Report(
             name=definition.name,
             revision=definition.revision,
             state=ApiState.PREPARING,

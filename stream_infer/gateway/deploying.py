@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from stream_infer.definitions import Definition, code_key, definition_record, tombstones
+from stream_infer.definitions import Definition, code_key, definition_records, tombstones
 from stream_infer.errors import ServiceUnavailable, TopicMismatch
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.claims import Write
@@ -21,6 +21,7 @@ from stream_infer.gateway.submissions import Submissions
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.kafka.admin import apply_api
+from stream_infer.results import ResultFormat
 from stream_infer.settings import ApiSettings
 
 # A stop shows in a job's row within a second; its end waits for what is in the model.
@@ -54,6 +55,7 @@ class Deploying:
             value = merge_patch(before.definition, patch)
             after = define(value, before.code, self._services.settings, self._services.clock())
             self._must_be_named(after.name, name)
+            self._must_be_readable(after.api)
             return await self._write(before, after, write)
 
         return await self._services.claims.alone(_claim(name), act)
@@ -66,9 +68,9 @@ class Deploying:
             await self._stop_jobs(name)
 
         async def act(write: Write) -> None:
-            await self._found(name)
+            definition = await self._found(name)
             self._must_be_idle(await self._active(name), name)
-            await write(tombstones(name, self._services.topics))
+            await write(tombstones(definition, self._services.topics))
 
         await self._services.claims.alone(_claim(name), act)
         _log.info("api_deleted", api=name)
@@ -81,6 +83,7 @@ class Deploying:
         api = validate(ApiSettings, sent.definition)
         self._must_be_named(api.name, name or api.name)
         self._must_not_be_configured(api.name)
+        self._must_be_readable(api)
         digest = await self._kept(sent.code, api)
 
         async def act(write: Write) -> Definition:
@@ -112,7 +115,7 @@ class Deploying:
             await services.block(lambda: apply_api(services.configured, after.api))
         except TopicMismatch as error:
             raise refused("/partitions", str(error)) from None
-        await write([definition_record(after, services.topics)])
+        await write(definition_records(after, before, services.topics))
         _log.info("api_deployed", api=after.name, revision=after.revision, version=after.api.version, code=after.code)
         await self._see()
         return after
@@ -160,6 +163,12 @@ class Deploying:
     def _must_be_named(self, name: str, path: str) -> None:
         if name != path:
             raise refused("/name", f"the definition is of {name!r}, and the path names {path[:100]!r}")
+
+    def _must_be_readable(self, api: ApiSettings) -> None:
+        format_ = api.results.format
+        if format_ is not ResultFormat.JSONL and format_.value not in self._services.formats:
+            detail = f"{format_.value} needs pyarrow, which is not installed here: install stream-infer[parquet]"
+            raise refused("/results/format", detail)
 
     def _must_be_idle(self, active: list[KnownJob], name: str) -> None:
         if active:

@@ -100,7 +100,7 @@ def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
 
 
 def _intake(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics.status, topics.checkpoints)
+    yield from _views(topics.status, topics.checkpoints, topics.apis)
     yield from _reads(topics.jobs)
     yield Right(Operation.READ, Resource.GROUP, topics.intake_group)
     yield from _writes(topics.checkpoints, topics.progress, topics.logs, *(api.items for api in apis))
@@ -129,7 +129,7 @@ def _tracker(topics: Topics) -> Iterable[Right]:
 
 
 def _sink(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics.status, topics.manifests, topics.progress, topics.replays)
+    yield from _views(topics.status, topics.manifests, topics.progress, topics.replays, topics.apis)
     yield from _reads(*(topic for api in apis for topic in (api.results, api.dlq)))
     for group in (topics.sink_group, topics.finalizer_group):
         yield Right(Operation.READ, Resource.GROUP, group)

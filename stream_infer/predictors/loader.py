@@ -31,6 +31,8 @@ def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
         return _sagemaker(spec)
     if spec.type == "cortex":
         return _cortex(spec)
+    if spec.type == "unprepared":
+        raise PredictorUnavailable(spec.target)
     raise PredictorUnavailable(f"predictor type {spec.type!r} is unknown: use native, torchvision, cortex or sagemaker")
 
 

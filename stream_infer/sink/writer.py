@@ -11,12 +11,13 @@ import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.kafka.consumer import GroupConsumer
+from stream_infer.kafka.definitions import CurrentSettings
 from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.records import EndOfPartition
-from stream_infer.settings import MIB, Settings
+from stream_infer.settings import MIB
 from stream_infer.sink.awaited import AwaitedJobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
@@ -50,7 +51,7 @@ class Writer:
 
     def __init__(
         self,
-        settings: Settings,
+        apis: CurrentSettings,
         store: Store,
         lines: Lines,
         transactional_id: str,
@@ -58,7 +59,8 @@ class Writer:
         formats: Formats = MappingProxyType({}),
         observer: SinkObserver = UNOBSERVED,
     ) -> None:
-        self._settings = settings
+        self._apis = apis
+        self._settings = settings = apis.settings
         self._observer = observer
         self._awaited = awaited
         self._formats = formats
@@ -67,6 +69,7 @@ class Writer:
         self._lines = lines
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
+        self._subscribed = settings
         self._outlets: Mapping[str, Outlet] = outlets(settings)
         self._budget = BUDGET_FLUSHES * settings.sink.flush_bytes
         self._shares = Shares()
@@ -95,12 +98,12 @@ class Writer:
             kafka, self._topics.sink_group, self._transactional_id, self._shares, prefetch_bytes=_PREFETCH_BYTES
         )
         try:
-            self._consumer.subscribe(self._outlets)
+            self._subscribe()
             patience = time.monotonic() + kafka.session_timeout  # an idle member is told of nothing
             ready = False
             while not stop.is_set():
                 self._step(draining=False)
-                if not ready and (self._shares.was_assigned or time.monotonic() > patience):
+                if not ready and (not self._outlets or self._shares.was_assigned or time.monotonic() > patience):
                     ready = True
                     on_ready()
             self._drain()
@@ -110,6 +113,7 @@ class Writer:
     def _step(self, *, draining: bool) -> None:
         """One turn: nothing in it blocks for long, so that the group keeps its member whatever the store does."""
         try:
+            self._follow_apis()
             self._take(self._consumer.poll(_POLL_RECORDS, self._patience()))
             self._throttle(draining=draining)
             if time.monotonic() < self._backoff.not_before:
@@ -122,6 +126,18 @@ class Writer:
         except (ServiceUnavailable, Fenced) as error:
             # A failed poll may have dropped records that it had taken from the queue: back to what is committed.
             self._start_over([], error)
+
+    def _follow_apis(self) -> None:
+        """An API may come or go; whose topics stay, stays assigned. What was read of one that has gone and is not
+        committed is read again, should it come back."""
+        if self._apis.settings is not self._subscribed:
+            self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._subscribed = self._apis.settings
+        wanted = outlets(self._subscribed)
+        self._outlets = {**self._outlets, **wanted}  # of one that has gone records may be on their way yet
+        self._consumer.subscribe(wanted)
 
     def _patience(self) -> float:
         shares = self._shares.owned.values()
