@@ -15,7 +15,7 @@ from stream_infer.errors import UsageError
 from stream_infer.webhooks import ID_PREFIX, DeliveryState, new_secret
 
 if TYPE_CHECKING:
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
 
 StateOption = Annotated[DeliveryState | None, typer.Option("--state", help="Only those that have come so far.")]
 
@@ -39,9 +39,10 @@ def ls(
     """List events that are told, the newest first: whether they came, and what is wrong where they did not."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.webhook_tables import delivery_table
+    from stream_infer.clients import calls
 
     with closing(gateway_client(ctx, gateway)) as client:
-        found = client.webhooks({"limit": str(limit)} | _whose(client, owner) | _state(state))
+        found = client.ask(calls.webhooks({"limit": str(limit)} | _whose(client, owner) | _state(state)))
     if output is Output.JSON:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
         return
@@ -69,6 +70,7 @@ def replay(
     Those that are pending are told at once. Exit 1 if there is nothing of the kind.
     """
     from stream_infer.cli.job_tables import counted
+    from stream_infer.clients import calls
 
     ids = [name for name in names or () if name.startswith(ID_PREFIX)]
     owners = [name for name in names or () if name not in ids]
@@ -78,7 +80,7 @@ def replay(
         raise UsageError("say which: an API, a job, ids as `webhooks ls` gives them, or --state given_up")
     with closing(gateway_client(ctx, gateway)) as client:
         wanted: dict[str, Any] = {**_whose(client, owners[0] if owners else None), **_state(state)}
-        told = client.tell_again(wanted | ({"ids": ids} if ids else {}))
+        told = client.ask(calls.tell_again(wanted | ({"ids": ids} if ids else {})))
     if output is Output.JSON:
         sys.stdout.write(told.model_dump_json(indent=2) + "\n")
     else:
@@ -99,10 +101,12 @@ def secret() -> None:
     typer.echo(new_secret())
 
 
-def _whose(client: GatewayClient, owner: str | None) -> dict[str, str]:
+def _whose(client: Gateway, owner: str | None) -> dict[str, str]:
+    from stream_infer.cli.owners import owner_of
+
     if owner is None:
         return {}
-    kind, _, name = client.owner(owner).partition("/")
+    kind, _, name = owner_of(client, owner).partition("/")
     return {"api" if kind == "apis" else "job_id": name}
 
 

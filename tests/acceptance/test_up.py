@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
@@ -39,21 +40,21 @@ def up(folder: Path) -> Iterator[UpProcess]:
 def run_a_job(gateway: str, up: UpProcess) -> JobBody:
     """Submitted and followed as the commands do it; a gateway or a Kafka that is away for a moment is asked again."""
     key = uuid.uuid4().hex
-    with closing(GatewayClient(gateway)) as client:
+    with closing(Gateway(gateway)) as client:
 
         def submit() -> JobBody | None:
             with suppress(ServiceUnavailable):
-                return client.submit("echo", {"item_list": {"items": [1, 2, 3]}}, key)
+                return client.ask(calls.submit("echo", {"item_list": {"items": [1, 2, 3]}}, key))
             return None
 
         def is_final() -> bool:
             with suppress(ServiceUnavailable):
-                return client.job(job.job_id).is_final
+                return client.ask(calls.job(job.job_id)).is_final
             return False
 
         job = wait_for(submit, 60.0, up.text)
         wait_for(is_final, 60.0, up.text)
-        return client.job(job.job_id)
+        return client.ask(calls.job(job.job_id))
 
 
 def test_a_killed_role_comes_back_every_line_bears_its_name_and_ctrl_c_ends_everything_in_order(up: UpProcess) -> None:
@@ -97,8 +98,8 @@ def test_a_killed_kafka_comes_back_with_its_data(up: UpProcess) -> None:
     os.kill(ready["pids"]["kafka"], signal.SIGKILL)
     wait_for(lambda: "Kafka is ready again" in up.text(), 60.0, up.text)
     assert run_a_job(ready["gateway"], up).state == State.SUCCEEDED
-    with closing(GatewayClient(ready["gateway"])) as client:
-        assert client.job(job.job_id) == job
+    with closing(Gateway(ready["gateway"])) as client:
+        assert client.ask(calls.job(job.job_id)) == job
     assert up.interrupt() == 0
 
 
