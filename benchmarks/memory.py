@@ -19,7 +19,8 @@ from benchmarks.load import JsonLoad
 from benchmarks.observer import Unfinished
 from benchmarks.processes import Started, resident_bytes, started
 from benchmarks.report import percent, table
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.jobs.status import State
 from stream_infer.local.free_ports import find_free
 
@@ -106,18 +107,18 @@ class _Client:
     """Runs jobs through the gateway, and looks at processes meanwhile."""
 
     def __init__(self, url: str) -> None:
-        self._client = GatewayClient(url)
+        self._client = Gateway(url)
 
     def run(self, file: Path, roles: Mapping[str, int], items: int) -> dict[str, Residence]:
         """Of `roles`, process ids by name, until the job has ended. Raises Unfinished."""
         samples: dict[str, list[tuple[float, int]]] = {name: [] for name in roles}
-        job_id = self._client.submit(API, {"jsonl": {"uri": file.as_uri()}}, uuid.uuid4().hex).job_id
+        job_id = self._client.ask(calls.submit(API, {"jsonl": {"uri": file.as_uri()}}, uuid.uuid4().hex)).job_id
         submitted, warm, read = time.monotonic(), None, None
         while True:
             now = time.monotonic() - submitted
             for name, pid in roles.items():
                 samples[name].append((now, resident_bytes(pid)))
-            job = self._client.job(job_id)
+            job = self._client.ask(calls.job(job_id))
             if warm is None and job.counts.succeeded >= min(_WARM_UP, items // 3):
                 warm = now
             if read is None and job.counts.enqueued == items:

@@ -22,12 +22,16 @@ class GatewaySettings(SettingsPart):
     `api_keys_file`: whose keys let in, here and at realtime replicas; read again when it changes. Without one nobody
     is asked for a key, nothing beyond loopback is listened on, and a request has to call the server by an address, as
     localhost, or by the host of `public_url`.
+
+    `deploy_without_key`: whether a gateway that asks nobody for a key takes code (`POST /v1/apis`) from processes of
+    its own user on this machine; None: under `up` alone. Where there are keys, one that may `admin` is asked for.
     """
 
     listen: str = Field(default="127.0.0.1:8080", pattern=LISTEN)
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
     api_keys_file: Path | None = None
     tls: TlsSettings | None = None
+    deploy_without_key: bool | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

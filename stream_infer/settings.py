@@ -50,9 +50,9 @@ class FetchSettings(SettingsPart):
 class LimitSettings(SettingsPart):
     """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message.
 
-    `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time.
-    Of one caller, by its API key, at each gateway: `requests_per_second`, unless its key has its own, and
-    `caller_bodies_bytes` of the `bodies_bytes` that are held at a time.
+    `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time, `code_bytes` the
+    packed code of an API that is deployed. Of one caller, by its API key, at each gateway: `requests_per_second`,
+    unless its key has its own, and `caller_bodies_bytes` of the `bodies_bytes` that are held at a time.
     """
 
     request_bytes: int = Field(default=32 * MIB, gt=0)
@@ -62,6 +62,7 @@ class LimitSettings(SettingsPart):
     payload_bytes: int = Field(default=1 * MIB, gt=0)
     upload_bytes: int = Field(default=1024 * MIB, gt=0)
     uploads: int = Field(default=4, ge=1)
+    code_bytes: int = Field(default=64 * MIB, gt=0)
     requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
@@ -297,6 +298,11 @@ class Settings(SettingsPart):
                 "STREAM_INFER__WEBHOOKS__SECRETS; `stream-infer webhooks secret` makes one"
             )
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """Of all APIs."""
+        return [api.name for api in self.apis]
 
     def api(self, name: str) -> ApiSettings | None:
         return next((api for api in self.apis if api.name == name), None)

@@ -112,6 +112,10 @@ class Topics:
         return self._shared("apis")
 
     @property
+    def api_states(self) -> str:
+        return self._shared("api-states")
+
+    @property
     def logs(self) -> str:
         return self._shared("logs")
 
@@ -143,7 +147,7 @@ def retry_tiers(api: ApiSettings) -> int:
 def topic_specs(settings: Settings) -> list[TopicSpec]:
     """Every topic that `settings` asks for, in the order in which an item meets them."""
     topics = Topics(settings.kafka.topic_prefix)
-    specs = [spec for api in settings.apis for spec in _api_specs(topics, api, settings)]
+    specs = [spec for api in settings.apis for spec in api_topic_specs(api, settings)]
     jobs = settings.jobs.partitions
     retention = str(int(settings.jobs.retention * 1000))
     compact = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": str(DAY_MS)}
@@ -157,18 +161,21 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(topics.webhooks, jobs, True, compact),
         TopicSpec(topics.replays, jobs, True, compact),
         TopicSpec(topics.apis, 1, True, compact),
+        TopicSpec(topics.api_states, 1, True, compact),
         TopicSpec(topics.logs, jobs, True, {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}),
     ]
     return specs + shared
 
 
-def _api_specs(topics: Topics, api: ApiSettings, settings: Settings) -> list[TopicSpec]:
-    """`retry.*` and `dlq` take the largest uncompressed item plus 1 MiB: a dead letter that does not fit is lost.
+def api_topic_specs(api: ApiSettings, settings: Settings) -> list[TopicSpec]:
+    """Those of one API.
+
+    `retry.*` and `dlq` take the largest uncompressed item plus 1 MiB: a dead letter that does not fit is lost.
 
     Measured: a 3 MB lz4 item fits `items` and is refused by an equal DLQ; so does a 999 kB item whose stack header
     adds 20 kB.
     """
-    names = topics.api(api.name)
+    names = Topics(settings.kafka.topic_prefix).api(api.name)
     largest = settings.limits.payload_bytes + MIB
     plain = {"cleanup.policy": "delete", "max.message.bytes": str(largest)}
     wider = {"cleanup.policy": "delete", "max.message.bytes": str(largest + MIB)}
@@ -185,16 +192,23 @@ def _api_specs(topics: Topics, api: ApiSettings, settings: Settings) -> list[Top
 def group_specs(settings: Settings) -> list[GroupSpec]:
     """Every consumer group whose place is kept by its offsets, and so must be written before its first member."""
     topics = Topics(settings.kafka.topic_prefix)
-    names = [topics.api(api.name) for api in settings.apis]
-    workers = [
-        GroupSpec(name.worker_group, (name.items, *(name.retry(n) for n in range(1, retry_tiers(api) + 1))))
-        for name, api in zip(names, settings.apis, strict=True)
-    ]
-    outputs = tuple(topic for name in names for topic in (name.results, name.dlq))
+    of_apis = [api_group_specs(api, settings) for api in settings.apis]
+    outputs = tuple(topic for _, sink in of_apis for topic in sink.topics)
     return [
-        *workers,
+        *(worker for worker, _ in of_apis),
         GroupSpec(topics.sink_group, outputs),
         GroupSpec(topics.finalizer_group, (topics.status,)),
         GroupSpec(topics.webhooks_group, (topics.status,)),
         GroupSpec(topics.tracker_group, (topics.progress,)),
     ]
+
+
+def api_group_specs(api: ApiSettings, settings: Settings) -> tuple[GroupSpec, GroupSpec]:
+    """Of one API: its workers', and the sink's with what of its topics are this API's."""
+    topics = Topics(settings.kafka.topic_prefix)
+    names = topics.api(api.name)
+    tiers = (names.retry(n) for n in range(1, retry_tiers(api) + 1))
+    return (
+        GroupSpec(names.worker_group, (names.items, *tiers)),
+        GroupSpec(topics.sink_group, (names.results, names.dlq)),
+    )

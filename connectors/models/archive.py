@@ -1,4 +1,4 @@
-"""A model that is packed: unpacked once, into the cache, and never outside of it."""
+"""A model, or code, that is packed: unpacked once, into the cache, and never outside of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import posixpath
 import tarfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.models.cache import Copy, keep
@@ -16,6 +17,16 @@ MOST_MEMBERS = 100_000
 _NAME = "model"
 # What Python's readers of archives raise for bytes that are none, or stop in the middle.
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An archive, as it is called in what is said of it, and what it may have `max_bytes` of, unpacked."""
+
+    archive: Path
+    called: str
+    max_bytes: int
+    advice: str = "raise models.max_bytes"
 
 
 def unpacked(archive: Path, cache: Path, max_bytes: int) -> Path:
@@ -29,42 +40,42 @@ def unpacked(archive: Path, cache: Path, max_bytes: int) -> Path:
     except OSError as error:
         raise PredictorUnavailable(f"model {archive} cannot be read: {error.strerror}") from error
     version = f"{looked.st_dev}-{looked.st_ino}-{looked.st_size}-{looked.st_mtime_ns}"
-    return keep(
-        cache, Copy(f"unpacked {archive}", version, _NAME), lambda new: _unpack(archive, new / _NAME, max_bytes)
-    )
+    packed = Packed(archive, f"model {archive}", max_bytes)
+    return keep(cache, Copy(f"unpacked {archive}", version, _NAME), lambda new: unpack(packed, new / _NAME))
 
 
-def _unpack(archive: Path, folder: Path, max_bytes: int) -> None:
+def unpack(packed: Packed, folder: Path) -> None:
+    """Into `folder`, which is made; as `unpacked`. Raises PredictorUnavailable."""
     folder.mkdir()
     links: list[str] = []
     try:
-        with tarfile.open(archive, "r:*") as tar:
-            for member in _checked(tar, archive, max_bytes, links):
+        with tarfile.open(packed.archive, "r:*") as tar:
+            for member in _checked(tar, packed, links):
                 tar.extract(member, folder, filter="data")
     except tarfile.FilterError as error:
-        raise PredictorUnavailable(f"model {archive} is refused: {error}") from error
+        raise PredictorUnavailable(f"{packed.called} is refused: {error}") from error
     except _BROKEN as error:
-        raise PredictorUnavailable(f"model {archive} is no tar archive that can be read: {error}") from error
-    _check_links(archive, folder, links)
+        raise PredictorUnavailable(f"{packed.called} is no tar archive that can be read: {error}") from error
+    _check_links(packed, folder, links)
     # The folder is taken for whole from here on, also after a power cut.
     os.sync()
 
 
-def _checked(tar: tarfile.TarFile, archive: Path, max_bytes: int, links: list[str]) -> Iterator[tarfile.TarInfo]:
+def _checked(tar: tarfile.TarFile, packed: Packed, links: list[str]) -> Iterator[tarfile.TarInfo]:
     """Members as they come, each looked at before it is unpacked; `links` gets the names of those that are links."""
     names: set[str] = set()
     total = 0
     for number, member in enumerate(tar, 1):
         name = posixpath.normpath(member.name)
         if reason := _fault(member, name, names, links):
-            raise PredictorUnavailable(f"model {archive} is refused: its member {member.name[:200]!r} {reason}")
+            raise PredictorUnavailable(f"{packed.called} is refused: its member {member.name[:200]!r} {reason}")
         total += member.size
-        if total > max_bytes:
-            raise PredictorUnavailable(
-                f"model {archive} has more than {max_bytes:,} bytes unpacked: raise models.max_bytes"
-            )
+        if total > packed.max_bytes:
+            more = f"{packed.called} has more than {packed.max_bytes:,} bytes unpacked: {packed.advice}"
+            raise PredictorUnavailable(more)
         if number > MOST_MEMBERS:
-            raise PredictorUnavailable(f"model {archive} has more than {MOST_MEMBERS:,} members: pack the model alone")
+            more = f"{packed.called} has more than {MOST_MEMBERS:,} members: pack what is needed alone"
+            raise PredictorUnavailable(more)
         names.add(name)
         if member.issym():
             links.append(name)
@@ -90,9 +101,9 @@ def _leads_out(path: str) -> bool:
     return "\0" in path or path.startswith("/") or posixpath.normpath(path).split("/", 1)[0] == ".."
 
 
-def _check_links(archive: Path, folder: Path, links: list[str]) -> None:
+def _check_links(packed: Packed, folder: Path, links: list[str]) -> None:
     """Where links lead through each other only shows once all are there."""
     root = Path(os.path.realpath(folder))
     for link in links:
         if not Path(os.path.realpath(folder / link)).is_relative_to(root):
-            raise PredictorUnavailable(f"model {archive} is refused: its link {link[:200]!r} leads outside of it")
+            raise PredictorUnavailable(f"{packed.called} is refused: its link {link[:200]!r} leads outside of it")

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from examples.image_classifier.pictures import BROKEN, PICTURES, collect
-from stream_infer.cli.client import GatewayClient
 from stream_infer.cli.following import follow
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
 from stream_infer.local.free_ports import find_free, is_free
@@ -59,9 +60,12 @@ def main() -> int:
     watch = Watch()
     collect(PICTURES_FOLDER)
     console.print(f"{len(PICTURES)} pictures and {len(BROKEN)} broken files are in [bold]{PICTURES_FOLDER}[/]")
-    with everything_up(watch) as gateway, closing(GatewayClient(gateway)) as client, watch.lap("job"):
+    with everything_up(watch) as gateway, closing(Gateway(gateway)) as client, watch.lap("job"):
         job = run_job(client)
-        results, failures = by_name(client.results(job.job_id)), by_name(client.failures(job.job_id))
+        results, failures = (
+            by_name(client.lines(calls.results(job.job_id))),
+            by_name(client.lines(calls.failures(job.job_id))),
+        )
     show(job, results, failures)
     console.print(f"\nNothing is left running. It took {watch}")
     return report_faults(job, results, failures)
@@ -107,13 +111,13 @@ def wait_until_ready(up: LeashedProcess, ready: Path, log: Path) -> dict[str, An
     return dict(json.loads(ready.read_text()))
 
 
-def run_job(client: GatewayClient) -> JobBody:
+def run_job(client: Gateway) -> JobBody:
     """Submits the folder as `submit --wait` does."""
     console.print(
         f"$ stream-infer -f {CONFIG} submit {API} --dir {PICTURES_FOLDER} --wait", style="bold", soft_wrap=True
     )
     spec = {"directory": {"path": PICTURES_FOLDER.absolute().as_uri()}}
-    return follow(client, client.submit(API, spec, uuid.uuid4().hex).job_id, console)
+    return follow(client, client.ask(calls.submit(API, spec, uuid.uuid4().hex)).job_id, console)
 
 
 def by_name(lines: Iterable[bytes]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from stream_infer.cli.job_tables import duration, plain, table_of
+from stream_infer.cli.job_tables import plain, table_of
+from stream_infer.clients.progress import duration
 from stream_infer.gateway.api_bodies import ApiBody, ApiStatus, ReplicaBody
 
 _STYLES = {ApiStatus.LIVE: "green", ApiStatus.HINDERED: "red", ApiStatus.UNKNOWN: "yellow"}

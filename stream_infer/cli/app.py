@@ -22,6 +22,7 @@ from stream_infer.cli import (
     logs,
     plugins,
     predict,
+    prepare,
     realtime,
     results,
     roles,
@@ -64,6 +65,7 @@ batch.register(app)
 plugins.register(app)
 roles.register(app)
 realtime.register(app)
+prepare.register(app)
 
 
 @app.callback()

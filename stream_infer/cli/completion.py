@@ -15,7 +15,7 @@ import typer
 from stream_infer.cli.context import Invocation, invocation_of
 
 if TYPE_CHECKING:
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
 
 PATIENCE_S = 1.0
 _JOBS = 50
@@ -54,26 +54,33 @@ def _beginning(incomplete: str, offered: Iterable[tuple[str, str]]) -> Offered:
 
 
 def _apis(ctx: typer.Context) -> Offered:
+    from stream_infer.clients import calls
+
     with suppress(Exception), closing(_client(ctx)) as client:
-        return [(api.name, f"API, {api.predictor['type']} {api.predictor['target']}") for api in client.apis()]
+        apis = client.ask(calls.apis())
+        return [(api.name, f"API, {api.predictor['type']} {api.predictor['target']}") for api in apis]
     with suppress(Exception):
         return [(api.name, "API of the configuration") for api in _invocation(ctx).settings().apis]
     return []
 
 
 def _jobs(ctx: typer.Context) -> Offered:
+    from stream_infer.clients import calls
+
     with suppress(Exception), closing(_client(ctx)) as client:
-        return [(job.job_id, f"{job.state}, {job.api_name}") for job in client.jobs(limit=_JOBS).jobs]
+        jobs = client.ask(calls.jobs(limit=_JOBS)).jobs
+        return [(job.job_id, f"{job.state}, {job.api_name}") for job in jobs]
     return []
 
 
-def _client(ctx: typer.Context) -> GatewayClient:
-    from stream_infer.cli.client import GatewayClient
+def _client(ctx: typer.Context) -> Gateway:
     from stream_infer.cli.gateway_access import api_key, configured_url
+    from stream_infer.clients.gateway import Gateway
+    from stream_infer.clients.steps import Retries
 
     invocation = _invocation(ctx)
     url = ctx.params.get("gateway") or configured_url(ctx)
-    return GatewayClient(url, api_key(invocation), read_timeout_s=PATIENCE_S)
+    return Gateway(url, api_key(invocation), timeout_s=PATIENCE_S, retries=Retries(tries=1))
 
 
 def _invocation(ctx: typer.Context) -> Invocation:

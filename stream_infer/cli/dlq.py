@@ -38,10 +38,12 @@ def ls(
     """Count dead letters by stage and exception, and list the newest."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.job_tables import dead_letter_table, group_table
+    from stream_infer.cli.owners import owner_of
+    from stream_infer.clients import calls
 
     query = query_of(stage, exception, message) | ({"replayed": "true"} if replayed else {})
     with closing(gateway_client(ctx, gateway)) as client:
-        letters = client.dead_letters(client.owner(owner), limit=limit, query=query)
+        letters = client.ask(calls.dead_letters(owner_of(client, owner), limit=limit, query=query))
     if output is not Output.TABLE:
         put(letters, output)
         return
@@ -72,16 +74,18 @@ def show(
     """Show one dead letter: reason, payload, headers, stack, and what was logged around it."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.job_tables import dead_letter_details
+    from stream_infer.cli.owners import owner_of
+    from stream_infer.clients import calls
 
     with closing(gateway_client(ctx, gateway)) as client:
-        whose = client.owner(owner)
+        whose = owner_of(client, owner)
         if ref is None:
-            newest = client.dead_letters(whose, limit=1).dead_letters
+            newest = client.ask(calls.dead_letters(whose, limit=1)).dead_letters
             if not newest:
                 typer.echo(f"{owner} has no dead letters")
                 return
             ref = newest[0].ref
-        letter = client.dead_letter(whose, ref)
+        letter = client.ask(calls.dead_letter(whose, ref))
     if output is not Output.TABLE:
         put(letter, output)
     else:

@@ -42,25 +42,27 @@ def export(
 ) -> None:
     """Write all dead letters, with payload and reason, as JSON lines or into a folder."""
     from stream_infer.cli.job_tables import counted
+    from stream_infer.cli.owners import owner_of
     from stream_infer.cli.results import write_lines
+    from stream_infer.clients import calls
 
     if directory is not None and output != "json":
         raise UsageError("--dir and --output each say where to; give one")
     query = query_of(stage, exception, message) | ({"replayed": "true"} if replayed else {})
     with closing(gateway_client(ctx, gateway)) as client:
-        whose = client.owner(owner)
+        whose = owner_of(client, owner)
         if directory is not None:
-            count = write_folder(client.exported(whose, {**query, "payload": "base64"}), directory)
+            count = write_folder(client.lines(calls.exported(whose, {**query, "payload": "base64"})), directory)
             typer.echo(f"{counted(count, 'payload')} and {INDEX} are in {directory.absolute()}")
         elif output == "json":
-            for line in client.exported(whose, query):
+            for line in client.lines(calls.exported(whose, query)):
                 sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
         elif output == "yaml":
-            for line in client.exported(whose, query):
+            for line in client.lines(calls.exported(whose, query)):
                 put_one(json.loads(line), Output.YAML)
         else:
-            count = write_lines(client.exported(whose, query), Path(output))
+            count = write_lines(client.lines(calls.exported(whose, query)), Path(output))
             typer.echo(f"{counted(count, 'dead letter')} {'is' if count == 1 else 'are'} in {Path(output).absolute()}")
 
 

@@ -35,14 +35,17 @@ def replay(
 
     Can be repeated: nothing is replayed twice. Exit 1 if some could not be replayed, or, with --wait, failed again.
     """
+    from stream_infer.cli.owners import owner_of
+    from stream_infer.clients import calls
+
     wanted: dict[str, Any] = dict(query_of(stage, exception, message))
     if refs and wanted:
         raise UsageError("name dead letters by REF, or choose them by --stage, --exception and --message; not both")
     with closing(gateway_client(ctx, gateway)) as client:
-        whose = client.owner(owner)
+        whose = owner_of(client, owner)
         if wait and whose.startswith("apis/"):
             raise UsageError(f"--wait follows a job, and {owner} is an API: its job-less items have no common end")
-        done = client.replay(whose, {"refs": refs} if refs else wanted)
+        done = client.ask(calls.replay(whose, {"refs": refs} if refs else wanted))
         job = None
         if wait and done.job_id is not None:
             from stream_infer.cli.console import open_console

@@ -10,20 +10,24 @@ from stream_infer.cli.context import Invocation, invocation_of
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
 
 GatewayOption = Annotated[
     str | None,
     typer.Option("--gateway", metavar="URL", help="The gateway (default: gateway.listen of the configuration)."),
 ]
 KEY_VARIABLE = "STREAM_INFER_API_KEY"
+# What was asked is asked once more where the answer got lost; a person is told at once that it is to be asked later.
+_TRIES, _LONGEST_PAUSE_S = 2, 1.0
 
 
-def gateway_client(ctx: typer.Context, url: str | None) -> GatewayClient:
+def gateway_client(ctx: typer.Context, url: str | None) -> Gateway:
     """A client of the gateway at `url`, or of the configured one. Connects to nothing yet. Raises UsageError."""
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
+    from stream_infer.clients.steps import Retries
 
-    return GatewayClient(url or configured_url(ctx), api_key(invocation_of(ctx)))
+    retries = Retries(tries=_TRIES, longest_s=_LONGEST_PAUSE_S)
+    return Gateway(url or configured_url(ctx), api_key(invocation_of(ctx)), retries=retries)
 
 
 def api_key(invocation: Invocation) -> str | None:

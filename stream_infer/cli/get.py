@@ -19,7 +19,7 @@ from stream_infer.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
 
 WATCH_EVERY_S = 1.0
 
@@ -40,9 +40,11 @@ def get(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, a job up to its end.")] = False,
 ) -> None:
     """Show all APIs and the newest jobs, an API's jobs, or one job."""
+    from stream_infer.cli.owners import owner_of
+
     with closing(gateway_client(ctx, gateway)) as client:
         job_id = job
-        if job is None and name is not None and client.owner(name).startswith("jobs/"):
+        if job is None and name is not None and owner_of(client, name).startswith("jobs/"):
             job_id, name = name, None
         if job_id is not None:
             _job(client, job_id, name, output, watch=watch)
@@ -61,8 +63,10 @@ def stop(
     gateway: GatewayOption = None,
 ) -> None:
     """Stop a job: its items that have not begun are skipped, what is done stays."""
+    from stream_infer.clients import calls
+
     with closing(gateway_client(ctx, gateway)) as client:
-        body = client.stop(job)
+        body = client.ask(calls.stop(job))
     if output is not Output.TABLE:
         put(body, output)
     elif body.is_final:
@@ -73,12 +77,13 @@ def stop(
         typer.echo(f"The stop of job {job} is recorded; the tracker has not shown it yet. Is it running?")
 
 
-def _job(client: GatewayClient, job_id: str, api: str | None, output: Output, *, watch: bool) -> None:
+def _job(client: Gateway, job_id: str, api: str | None, output: Output, *, watch: bool) -> None:
     from stream_infer.cli.console import open_console
     from stream_infer.cli.following import follow
     from stream_infer.cli.job_tables import job_details
+    from stream_infer.clients import calls
 
-    body = client.job(job_id)
+    body = client.ask(calls.job(job_id))
     if api is not None and body.api_name != api:
         raise UsageError(f"job {job_id} is one of {body.api_name}, not of {api}")
     if watch and not body.is_final:
@@ -89,23 +94,25 @@ def _job(client: GatewayClient, job_id: str, api: str | None, output: Output, *,
         open_console().print(job_details(body))
 
 
-def _print_overview(client: GatewayClient, api: str | None, limit: int, output: Output) -> None:
+def _print_overview(client: Gateway, api: str | None, limit: int, output: Output) -> None:
     from stream_infer.cli.console import open_console
+    from stream_infer.clients import calls
 
     if output is Output.TABLE:
         open_console().print(_overview(client, api, limit))
     else:
-        put(client.jobs(api=api, limit=limit), output)
+        put(client.ask(calls.jobs(api=api, limit=limit)), output)
 
 
-def _overview(client: GatewayClient, api: str | None, limit: int) -> RenderableType:
+def _overview(client: Gateway, api: str | None, limit: int) -> RenderableType:
     from rich.console import Group
 
     from stream_infer.cli.api_tables import api_table, replica_table
     from stream_infer.cli.job_tables import job_table
+    from stream_infer.clients import calls
 
-    apis = [body for body in client.apis() if api in (None, body.name)]
-    page = client.jobs(api=api, limit=limit)
+    apis = [body for body in client.ask(calls.apis()) if api in (None, body.name)]
+    page = client.ask(calls.jobs(api=api, limit=limit))
     jobs: RenderableType = job_table(page.jobs) if page.jobs else "no jobs yet: stream-infer submit API ITEM…"
     more = f"\n… and older ones: --limit {min(100, limit * 5)}" if page.has_more else ""
     parts: list[RenderableType] = [api_table(apis, time.time()), ""]

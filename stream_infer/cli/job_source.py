@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from stream_infer.clients.given import FILES, path_in
 from stream_infer.errors import UsageError
-
-# The sources that are one file: they may be sent where the gateway cannot read them.
-FILES = ("jsonl", "csv", "parquet", "tar", "manifest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +136,6 @@ def place_of(text: str) -> str:
     return path.as_uri()
 
 
-def local_file(spec: Mapping[str, Any]) -> tuple[str, Path] | None:
-    """The kind of the source that is one file of this machine, and that file; None where it is no such source."""
-    for kind in FILES:
-        uri = str(spec.get(kind, {}).get("uri", ""))
-        if uri.startswith("file://"):
-            return kind, _path_in(uri)
-    return None
-
-
 def lines_that_allow(spec: Mapping[str, Any], refusal: str) -> str | None:
     """What to add to stream-infer.yaml where `refusal` says that the source of `spec` is not allowed; else None."""
     places = _places(spec)
@@ -155,7 +143,7 @@ def lines_that_allow(spec: Mapping[str, Any], refusal: str) -> str | None:
     if place.startswith("s3://") and "fetch.allowed_s3_prefixes" in refusal:
         setting, allowed = "allowed_s3_prefixes", place.rpartition("/")[0]
     elif place and not place.startswith("s3://") and "fetch.allowed_directories" in refusal:
-        path = _path_in(place)
+        path = path_in(place)
         setting, allowed = "allowed_directories", str(path if "directory" in spec else path.parent)
     else:
         return None
@@ -172,10 +160,6 @@ def _places(spec: Mapping[str, Any]) -> list[str]:
 
 
 _NAMING = (*FILES, "directory", "s3_prefix", "file_path_lister", "delimited_files")
-
-
-def _path_in(place: str) -> Path:
-    return Path(unquote(urlsplit(place).path) if place.startswith("file://") else place)
 
 
 def item_of(text: str) -> Any:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_infer.cli.job_lines import plain as line_text
+from stream_infer.clients.progress import duration, ended, eta, progress_line
 from stream_infer.dead_letters import ErrorHeader, Writer
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
 from stream_infer.gateway.representations import JobBody
@@ -53,41 +54,6 @@ def planned_item(line: Mapping[str, Any]) -> str:
         shown = ""
     text = f"{shown[:_LONGEST_ITEM]}{'…' * (len(shown) > _LONGEST_ITEM)} {line.get('error', '')}"
     return plain(f"{short_source(line.get('source'))}  {text}".strip()).plain
-
-
-def eta(job: JobBody) -> float | None:
-    """Seconds until its last item ends at the present rate, or None where that cannot be said."""
-    if not job.is_enqueued or job.rate <= 0:
-        return None
-    return job.counts.waiting / job.rate
-
-
-def ended(job: JobBody) -> int:
-    return job.counts.succeeded + job.counts.rejected + job.counts.skipped
-
-
-def progress_line(job: JobBody) -> str:
-    """A job on one line, for logs and pipes."""
-    size = f"{job.counts.enqueued}" if job.is_enqueued else f"{job.counts.enqueued}+"
-    parts = [f"{job.state}", f"{ended(job)}/{size} {'item' if size == '1' else 'items'}"]
-    if job.counts.rejected:
-        parts.append(f"{job.counts.rejected} failed")
-    if job.counts.skipped:
-        parts.append(f"{job.counts.skipped} skipped")
-    if job.rate and not job.is_final:
-        parts.append(f"{job.rate:,.0f} items/s")
-    left = eta(job)
-    if left is not None and job.counts.waiting:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Rounded up to what matters: 0:05, 12:30, 3:00:00."""
-    whole = max(0, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, second = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
 
 
 def job_table(jobs: Sequence[JobBody]) -> Table:

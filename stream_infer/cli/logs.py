@@ -38,7 +38,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", help="Go on with new lines until the job has ended.")] = False,
 ) -> None:
     """Show what was said about a job, from all workers, the oldest first."""
-    from stream_infer.cli.job_lines import follow_lines, past_lines
+    from stream_infer.clients.job import follow_lines, past_lines
 
     with closing(gateway_client(ctx, gateway)) as client:
         try:

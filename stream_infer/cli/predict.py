@@ -41,9 +41,11 @@ def predict(
     gateway: GatewayOption = None,
 ) -> None:
     """Ask an API for one prediction, and print it."""
+    from stream_infer.clients import calls
+
     data, kind = _read(payload, content_type)
     with closing(gateway_client(ctx, gateway)) as client:
-        output, output_type = client.predict(api, data, kind, timeout)
+        output, output_type = client.ask(calls.predict(api, data, kind, timeout))
     sys.stdout.buffer.write(output)
     if output and output_type.startswith((_JSON, "text/")) and not output.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")

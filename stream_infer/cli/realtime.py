@@ -11,7 +11,6 @@ from stream_infer.cli.naming import Command
 from stream_infer.cli.role_process import (
     ROLES_PANEL,
     ReadyFd,
-    chosen_api,
     exposed_beside,
     give_up,
     ready_by,
@@ -19,6 +18,7 @@ from stream_infer.cli.role_process import (
     until_signalled,
     wait_for_predictor,
 )
+from stream_infer.cli.serving import PreparedFile, served
 
 
 def register(app: typer.Typer) -> None:
@@ -35,23 +35,23 @@ def realtime(
     ] = 0,
     file: ConfigFile = None,
     ready_fd: ReadyFd = None,
+    prepared: PreparedFile = None,
 ) -> None:
     """Answer an API's requests over HTTP, without Kafka."""
-    from stream_infer.cli.composition import fetcher_of, with_local_model
-    from stream_infer.engine.configured import predictor_spec
+    from stream_infer.cli.composition import fetcher_of
     from stream_infer.realtime.run import run
 
-    settings = start_without_kafka(ctx, file, "realtime", replica)
-    chosen = chosen_api(settings, api or api_option)
-    with until_signalled() as stop, exposed_beside(settings) as exposure:
+    configured = start_without_kafka(ctx, file, "realtime", replica)
+    what = served(configured, api or api_option, prepared)
+    with until_signalled() as stop, exposed_beside(configured) as exposure:
         run(
-            settings,
-            chosen,
-            fetcher_of(settings),
-            predictor=with_local_model(settings, predictor_spec(chosen.predictor)),
+            what.settings,
+            what.api,
+            fetcher_of(what.settings),
+            predictor=what.predictor,
             stop=stop,
             on_ready=ready_by(ready_fd),
-            on_unavailable=wait_for_predictor if ready_fd is None else give_up,
+            on_unavailable=give_up if ready_fd is not None and what.definition is None else wait_for_predictor,
             replica=replica,
             exposure=exposure,
         )

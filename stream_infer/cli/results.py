@@ -48,15 +48,17 @@ def results(
 ) -> None:
     """Show the results that are stored so far, in the order of the job's items, whatever their format."""
     from stream_infer.cli.job_tables import counted
+    from stream_infer.clients import calls
 
     if links and failures:
         raise UsageError("--links are those of results: give it without --failures")
     with closing(gateway_client(ctx, gateway)) as client:
         if links and output == "table":
-            for line in client.links(job, expires):
+            for line in client.lines(calls.links(job, expires)):
                 typer.echo(json.loads(line)["url"])
             return
-        lines = client.links(job, expires) if links else client.failures(job) if failures else client.results(job)
+        asked = calls.links(job, expires) if links else calls.failures(job) if failures else calls.results(job)
+        lines = client.lines(asked)
         if output == "json":
             for line in lines:
                 sys.stdout.buffer.write(line)

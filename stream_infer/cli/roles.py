@@ -11,7 +11,6 @@ from stream_infer.cli.naming import Command
 from stream_infer.cli.role_process import (
     ROLES_PANEL,
     ReadyFd,
-    chosen_api,
     exposed,
     exposed_beside,
     give_up,
@@ -20,6 +19,7 @@ from stream_infer.cli.role_process import (
     until_signalled,
     wait_for_predictor,
 )
+from stream_infer.cli.serving import PreparedFile, Reporting, found, until_replaced
 
 
 def register(app: typer.Typer) -> None:
@@ -72,34 +72,37 @@ def worker(
     ] = None,
     file: ConfigFile = None,
     ready_fd: ReadyFd = None,
+    prepared: PreparedFile = None,
     *,
     patient: Annotated[bool, typer.Option("--patient", hidden=True)] = False,
 ) -> None:
     """Run an API's items through its predictor."""
-    from stream_infer.cli.composition import fetcher_of, store_of, with_local_model
-    from stream_infer.engine.configured import predictor_spec
+    from stream_infer.cli.composition import fetcher_of, store_of
     from stream_infer.engine.loading import process_age
     from stream_infer.worker.run import run
     from stream_infer.worker.startup import Startup, Step
 
     startup = Startup(process_age())
     startup.reach(Step.IMPORTED)
-    settings = start(ctx, file, "worker", slot)
-    chosen = chosen_api(settings, api or api_option)
-    with until_signalled() as stop, exposed(settings) as exposure:
-        run(
-            settings,
-            chosen,
-            fetcher_of(settings),
-            store_of(settings),
-            stop=stop,
-            on_ready=ready_by(ready_fd),
-            on_unavailable=wait_for_predictor if ready_fd is None or patient else give_up,
-            slot=slot,
-            startup=startup,
-            predictor=with_local_model(settings, predictor_spec(chosen.predictor)),
-            exposure=exposure,
-        )
+    configured = start(ctx, file, "worker", slot)
+    with until_signalled() as stop, exposed(configured) as exposure:
+        what = found(configured, api or api_option, prepared)
+        settings, reporting = what.settings, Reporting(what)
+        on_unavailable = wait_for_predictor if ready_fd is None or patient else give_up
+        with until_replaced(what, stop) as over:
+            run(
+                settings,
+                what.api,
+                fetcher_of(settings),
+                store_of(settings),
+                stop=over,
+                on_ready=reporting.ready(ready_by(ready_fd)),
+                on_unavailable=on_unavailable if what.definition is None else reporting.unavailable,
+                slot=slot,
+                startup=startup,
+                predictor=what.predictor,
+                exposure=exposure,
+            )
 
 
 def tracker(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:

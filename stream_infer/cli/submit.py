@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import uuid
-from collections.abc import Callable
 from contextlib import closing
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,16 +13,15 @@ from stream_infer.cli.completion import api_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
-from stream_infer.cli.printing import put, put_one
+from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 from stream_infer.results import ResultFormat
 
 if TYPE_CHECKING:
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
     from stream_infer.gateway.representations import JobBody
 
 INTERRUPTED = 130
-T = TypeVar("T")
 
 
 class Assemble(StrEnum):
@@ -139,6 +135,7 @@ def submit(
     """Submit a job. With --wait, exit 0 means that every item succeeded, 1 that not all did."""
     from stream_infer.cli.given import given, output_place
     from stream_infer.cli.job_source import Choice, config_of, lines_that_allow, source_of
+    from stream_infer.cli.submission import show_plan, submitted
 
     spec: dict[str, Any] = source_of(
         Choice(
@@ -180,9 +177,9 @@ def submit(
     with closing(gateway_client(ctx, gateway)) as client:
         try:
             if dry_run:
-                _asked(client, spec, lambda asked: _show_dry_run(client, api, asked, limit, output), keeps=False)
+                show_plan(client, api, spec, limit, output)
                 return
-            job = _asked(client, spec, lambda asked: client.submit(api, asked, uuid.uuid4().hex), keeps=True)
+            job = submitted(client, api, spec)
         except UsageError as error:
             lines = lines_that_allow(spec, str(error))
             if lines is not None:
@@ -197,21 +194,7 @@ def submit(
         raise typer.Exit(1)
 
 
-def _asked(client: GatewayClient, spec: dict[str, Any], ask: Callable[[dict[str, Any]], T], *, keeps: bool) -> T:
-    """What `ask` returns; a file that the gateway cannot read is sent before, and `keeps` says whether it stays."""
-    from stream_infer.cli.sending import may_be_sent, must_be_sent, sent
-
-    if not must_be_sent(client.url, spec):
-        try:
-            return ask(spec)
-        except UsageError as error:
-            if not may_be_sent(error, spec):
-                raise
-    with sent(client, spec, keeps=keeps) as asked:
-        return ask(asked)
-
-
-def _wait(client: GatewayClient, job: JobBody, output: Output) -> JobBody:
+def _wait(client: Gateway, job: JobBody, output: Output) -> JobBody:
     """Ctrl-C ends the waiting, not the job."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.following import follow
@@ -241,21 +224,3 @@ def _show(job: JobBody, *, is_waited_for: bool) -> None:
 
 def _next_steps(job: JobBody) -> str:
     return f"  stream-infer get {job.job_id} --watch\n  stream-infer results {job.job_id}"
-
-
-def _show_dry_run(client: GatewayClient, api: str, spec: dict[str, Any], limit: int, output: Output) -> None:
-    """As it comes. Raises UsageError where the source breaks further on."""
-    from stream_infer.cli.job_tables import counted, planned_item
-
-    end: dict[str, Any] = {}
-    for line in client.dry_run(api, spec, limit):
-        end = json.loads(line)
-        if output is not Output.TABLE:
-            put_one(end, output)
-        if output is Output.TABLE and "ordinal" in end:
-            typer.echo(f"  {planned_item(end)}")
-    if "error" in end:
-        raise UsageError(f"behind {counted(end['items'], 'item')} the job would fail: {end['error']}")
-    if output is Output.TABLE:
-        size = counted(end["items"], "item")
-        typer.echo(f"{api} would get {size}." if end["is_all"] else f"{api} would get more than {size}; see --limit.")

@@ -17,7 +17,7 @@ from stream_infer.cli.naming import Command
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
 
 _LONGEST_NAME = 63
 
@@ -103,6 +103,8 @@ def transform(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
 ) -> None:
     """Submit a SageMaker batch transform job. With --wait, exit 0 means that every record succeeded."""
+    from stream_infer.clients import calls
+
     if (input_ is None) == (manifest is None):
         raise UsageError("give the objects either by --input s3://bucket/prefix or by --manifest s3://bucket/key")
     body: dict[str, Any] = {
@@ -131,7 +133,7 @@ def transform(
         "TransformResources": None if instances is None else {"InstanceType": "local", "InstanceCount": instances},
     }
     with closing(gateway_client(ctx, gateway)) as client:
-        client.transform(api, given(body))
+        client.ask(calls.transform(api, given(body)))
         _show(client, body["TransformJobName"], output, is_waited_for=wait)
 
 
@@ -142,7 +144,7 @@ def _name(api: str) -> str:
     return f"{api[: _LONGEST_NAME - len(stamp) - 1].rstrip('-')}-{stamp}"
 
 
-def _show(client: GatewayClient, name: str, output: str, *, is_waited_for: bool) -> None:
+def _show(client: Gateway, name: str, output: str, *, is_waited_for: bool) -> None:
     from stream_infer.cli.console import open_console
     from stream_infer.cli.following import follow
     from stream_infer.cli.job_tables import job_details

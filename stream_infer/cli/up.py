@@ -92,6 +92,8 @@ def _greeting(ready: Ready, file: Path | None, asked: str | None) -> list[str]:
         f"  gateway  {ready.gateway}",
         f"  kafka    {ready.bootstrap_servers}",
         f"  store    {ready.store}",
-        f"  submit   stream-infer {config}submit {ready.apis[0]} '{_AN_ITEM}' --wait",
+        f"  submit   stream-infer {config}submit {ready.apis[0]} '{_AN_ITEM}' --wait"
+        if ready.apis
+        else f"  deploy   stream-infer {config}deploy FILE: there is no API yet",
         *([] if asked is None else [f"  predict  stream-infer {config}predict {asked} '{_AN_ITEM}'"]),
     ]

@@ -16,7 +16,7 @@ from stream_infer.errors import UsageError
 from stream_infer.webhooks import ID_PREFIX, DeliveryState, new_secret
 
 if TYPE_CHECKING:
-    from stream_infer.cli.client import GatewayClient
+    from stream_infer.clients.gateway import Gateway
 
 StateOption = Annotated[DeliveryState | None, typer.Option("--state", help="Only those that have come so far.")]
 
@@ -43,10 +43,12 @@ def ls(
     """List events that are told, the newest first: whether they came, and what is wrong where they did not."""
     from stream_infer.cli.console import open_console
     from stream_infer.cli.webhook_tables import delivery_table
+    from stream_infer.clients import calls
 
     with closing(gateway_client(ctx, gateway)) as client:
         behind = {} if after is None else {"after": after}
-        found = client.webhooks({"limit": str(limit)} | behind | _whose(client, owner) | _state(state))
+        query = {"limit": str(limit)} | behind | _whose(client, owner) | _state(state)
+        found = client.ask(calls.webhooks(query))
     if output is not Output.TABLE:
         put(found, output)
         return
@@ -76,6 +78,7 @@ def replay(
     Those that are pending are told at once. Exit 1 if there is nothing of the kind.
     """
     from stream_infer.cli.job_tables import counted
+    from stream_infer.clients import calls
 
     ids = [name for name in names or () if name.startswith(ID_PREFIX)]
     owners = [name for name in names or () if name not in ids]
@@ -85,7 +88,7 @@ def replay(
         raise UsageError("say which: an API, a job, ids as `webhooks ls` gives them, or --state given_up")
     with closing(gateway_client(ctx, gateway)) as client:
         wanted: dict[str, Any] = {**_whose(client, owners[0] if owners else None), **_state(state)}
-        told = client.tell_again(wanted | ({"ids": ids} if ids else {}))
+        told = client.ask(calls.tell_again(wanted | ({"ids": ids} if ids else {})))
     if output is not Output.TABLE:
         put(told, output)
     else:
@@ -106,10 +109,12 @@ def secret() -> None:
     typer.echo(new_secret())
 
 
-def _whose(client: GatewayClient, owner: str | None) -> dict[str, str]:
+def _whose(client: Gateway, owner: str | None) -> dict[str, str]:
+    from stream_infer.cli.owners import owner_of
+
     if owner is None:
         return {}
-    kind, _, name = client.owner(owner).partition("/")
+    kind, _, name = owner_of(client, owner).partition("/")
     return {"api" if kind == "apis" else "job_id": name}
 
 

@@ -38,7 +38,7 @@ def with_absolute_places(settings: Settings, folder: Path) -> Settings:
             "models": settings.models.model_copy(
                 update={"tracking_uri": _tracking(settings.models.tracking_uri, folder)}
             ),
-            "apis": [_api(api, folder) for api in settings.apis],
+            "apis": [api_in(api, folder) for api in settings.apis],
         }
     )
 
@@ -74,7 +74,8 @@ def _tracking(uri: str | None, folder: Path) -> str | None:
     return uri if uri is None or _has_scheme(uri) else str(_absolute(Path(uri), folder))
 
 
-def _api(api: ApiSettings, folder: Path) -> ApiSettings:
+def api_in(api: ApiSettings, folder: Path) -> ApiSettings:
+    """`api` with the paths of its predictor absolute, seen from `folder`."""
     return api.model_copy(update={"predictor": _predictor(api.predictor, folder)})
 
 

@@ -57,7 +57,7 @@ class Host:
             self._arena = open_arena(policy.pipeline_depth * policy.max_batch_bytes)
             if self._arena is not None:
                 on_failure.callback(self._arena.close)
-            self._process = _spawn(theirs.fileno(), writing, self._arena)
+            self._process = _spawn(spec, theirs.fileno(), writing, self._arena)
             on_failure.pop_all()
         self.sock = ours
         self.fault = ""
@@ -171,19 +171,28 @@ class Host:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _spawn(fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]:
+def _spawn(spec: PredictorSpec, fd: int, output: int, arena: Arena | None) -> subprocess.Popen[bytes]:
     shared = () if arena is None else (arena.fd,)
-    # The child finds what the parent finds, whatever made the parent find it.
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-m", "stream_infer.engine.child", str(fd), str(os.getpid()), *map(str, shared)],
+        [*interpreter_of(spec), "-m", "stream_infer.engine.child", str(fd), str(os.getpid()), *map(str, shared)],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         pass_fds=(fd, *shared),
         process_group=0,
-        env={**environment_of_child(), "PYTHONPATH": path},
+        env=environment_for(spec),
     )
+
+
+def interpreter_of(spec: PredictorSpec) -> list[str]:
+    return [sys.executable if spec.python is None else spec.python]
+
+
+def environment_for(spec: PredictorSpec) -> dict[str, str]:
+    """Of the child: it finds what the parent finds, whatever made the parent find it. An interpreter of its own finds
+    that behind what is its own (local/environments.py)."""
+    ours = [entry for entry in sys.path if entry] if spec.python is None else []
+    return {**environment_of_child(), "PYTHONPATH": os.pathsep.join([*spec.path, *ours])}
 
 
 def environment_of_child() -> dict[str, str]:

@@ -93,6 +93,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "POST /v1/apis/{api}/transform-jobs": _SUBMIT,
         "DELETE /v1/apis/{api}/transform-jobs/{name}": _SUBMIT,
         "POST /": _AWS,
+        # Runs code of theirs here.
+        "POST /v1/apis": _ADMIN,
+        "PUT /v1/apis/{api}": _ADMIN,
+        "PATCH /v1/apis/{api}": _ADMIN,
+        "DELETE /v1/apis/{api}": _ADMIN,
         # Runs what others have sent again, and opens jobs that have ended.
         "POST /v1/jobs/{job_id}/dlq/replay": _ADMIN,
         "POST /v1/apis/{api}/dlq/replay": _ADMIN,

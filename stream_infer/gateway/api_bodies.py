@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from stream_infer.definitions import ApiState
 from stream_infer.gateway.representations import Body
 from stream_infer.settings import ApiSettings
 from stream_infer.topics import ApiTopics
@@ -43,9 +44,17 @@ class ApiBody(Body):
     Of its workers and realtime replicas so many are `requested`, by settings and jobs, and `available`; `up_to_date` of
     these have the settings that this gateway has. None: Kafka does not say. `updated_at`: since when the gateway has
     them. `avg_latency`, in seconds: of a request, over the last 100; without any, of an item of its newest jobs.
+
+    `endpoint` is where its jobs are submitted in Cortex's way. `deployed`: it was added while everything runs, and is
+    at this `revision`; `state` is what has become of that, and `message` why.
     """
 
     name: str
+    endpoint: str = ""
+    state: ApiState = ApiState.LIVE
+    message: str | None = None
+    deployed: bool = False
+    revision: str | None = None
     status: ApiStatus = ApiStatus.UNKNOWN
     requested: int = 0
     available: int | None = None

@@ -1,9 +1,11 @@
-"""`/v1/apis`: what is configured, and how busy it is."""
+"""`/v1/apis`: what is configured or deployed, and how busy it is."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +17,7 @@ from stream_infer.gateway.shared import Shared
 from stream_infer.gateway.workforce import Workers, workforce
 from stream_infer.http.answers import answer
 from stream_infer.http.requests import read_query
+from stream_infer.settings import ApiSettings
 
 # Each open page asks every 2 s, and an answer walks through all jobs: measured with 10,000 of them, 27 ms.
 _SHARED_FOR_S = 1.0
@@ -26,38 +29,72 @@ class ApisResource:
         self._predictions = predictions
         self._workers: Workers | None = None
         self._asking = asyncio.Lock()
-        self._bodies = Shared(self._look, _SHARED_FOR_S)
+        self._bodies = Shared(self._look_at_all, _SHARED_FOR_S)
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/v1/apis", self.list_apis), web.get("/v1/apis/{api}", self.get_api)]
 
     async def list_apis(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        return answer(ApiList(apis=list((await self._bodies.get()).values())))
+        await self._services.see_apis()
+        apis = self._services.settings.apis
+        bodies = await self._bodies_of(apis)
+        return answer(ApiList(apis=[self._seen(bodies[api.name], request) for api in apis]))
 
     async def get_api(self, request: web.Request) -> web.Response:
         read_query(request, ())
+        await self._services.see_apis()
         api = self._services.api(request.match_info["api"])
-        return answer((await self._bodies.get())[api.name])
+        return answer(self._seen((await self._bodies_of([api]))[api.name], request))
 
-    async def _look(self) -> dict[str, ApiBody]:
+    async def body_of(self, api: ApiSettings, request: web.Request) -> ApiBody:
+        """As it is now, and as the one who asks by `request` sees it."""
+        return self._seen((await self._look([api]))[api.name], request)
+
+    async def _bodies_of(self, apis: Sequence[ApiSettings]) -> dict[str, ApiBody]:
+        """By name, as of at most a second ago."""
+        bodies = await self._bodies.get()
+        deployed_since = [api for api in apis if api.name not in bodies]
+        return bodies | await self._look(deployed_since) if deployed_since else bodies
+
+    async def _look_at_all(self) -> dict[str, ApiBody]:
         """Of every API, by name."""
+        return await self._look(self._services.settings.apis)
+
+    async def _look(self, apis: Sequence[ApiSettings]) -> dict[str, ApiBody]:
         services = self._services
         jobs: defaultdict[str, list[KnownJob]] = defaultdict(list)
         for known in await services.board.all():
             jobs[known.job.api].append(known)
-        client_ids = await self._client_ids()
+        client_ids = await self._client_ids(apis)
         bodies = {}
-        for api in services.settings.apis:
+        for api in apis:
             own = jobs[api.name]
             ids = None if client_ids is None else client_ids[api.name]
             force = workforce(api, ids, self._predictions.replicas(api), own)
             bodies[api.name] = api_body(api, services.topics.api(api.name), own, force, services.started_at)
         return bodies
 
-    async def _client_ids(self) -> dict[str, list[str]] | None:
-        """Of the workers of every API; None where Kafka does not say."""
-        services, apis = self._services, self._services.settings.apis
+    def _seen(self, body: ApiBody, request: web.Request) -> ApiBody:
+        """With where the one who asks finds it, and what has become of it."""
+        gateway = (self._services.configured.gateway.public_url or str(request.url.origin())).rstrip("/")
+        return body.model_copy(update={"endpoint": f"{gateway}/{body.name}", **self._deployment(body.name)})
+
+    def _deployment(self, api: str) -> dict[str, Any]:
+        """What an API of the file has not: it is live as far as anybody can say."""
+        deployed = self._services.deployed
+        definition = None if deployed is None else deployed.get(api)
+        if deployed is None or definition is None:
+            return {}
+        report = deployed.report(definition)
+        said = {"state": report.state, "message": report.message or None, "updated_at": definition.at}
+        return said | {"deployed": True, "revision": definition.revision}
+
+    async def _client_ids(self, asked: Sequence[ApiSettings]) -> dict[str, list[str]] | None:
+        """Of the workers of every API, and of those asked for; None where Kafka does not say."""
+        services = self._services
+        known = {api.name: api for api in (*services.settings.apis, *asked)}
+        apis = list(known.values())
         if services.members is None or not apis:
             return {} if not apis else None
         workers = self._workers = self._workers or Workers(services.members, services.topics)

@@ -10,6 +10,7 @@ from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
+from stream_infer.gateway.deployments import DeploymentsResource, knowing_apis
 from stream_infer.gateway.events import EventsResource
 from stream_infer.gateway.forgotten_jobs import ForgottenJobs
 from stream_infer.gateway.gate import gate_of, guarding
@@ -63,6 +64,7 @@ def application(
         middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
     else:
         middlewares.append(own_names_only(services.settings.gateway.names))
+    middlewares.append(knowing_apis(services))
     app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     app.on_response_prepare.append(mark_stream)
     logs = LogsResource(services)
@@ -72,7 +74,8 @@ def application(
     replays = ReplaysResource(services)
     app.on_shutdown.append(replays.end)
     app.cleanup_ctx.append(AbandonedReplays(services, replays.close_abandoned).watched)
-    predictions = Predictions(services.settings)
+    predictions = Predictions(services, services.deployed)
+    apis = ApisResource(services, predictions)
     app.cleanup_ctx.append(predictions.opened)
     app.cleanup_ctx.append(UnusedUploads(services).watched)
     app.cleanup_ctx.append(ForgottenJobs(services).watched)
@@ -98,7 +101,8 @@ def application(
         WebhooksResource(services),
         SageMakerResource(services),
         SageMakerProtocol(services),
-        ApisResource(services, predictions),
+        apis,
+        DeploymentsResource(services, apis),
         health,
         MetricsResource(exposure),
         OpenApiResource(),

@@ -19,6 +19,7 @@ from stream_infer.gateway.webhook_message import delivery_of
 from stream_infer.gateway.webhook_target import Target, target_of
 from stream_infer.jobs.deliveries import Delivery, job_of_key, settled, told_again, tombstone, webhook_record
 from stream_infer.jobs.status import JobStatus
+from stream_infer.kafka.definitions import CurrentSettings, FixedSettings
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Posted
 from stream_infer.records import OutgoingRecord
@@ -46,10 +47,18 @@ class Jobs(Protocol):
 
 
 class Notes:
-    """`uri_of` says where in the store a key lies."""
+    """`uri_of` says where in the store a key lies; `apis` has those of now."""
 
-    def __init__(self, settings: Settings, jobs: Jobs, board: DeliveryBoard, uri_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Jobs,
+        board: DeliveryBoard,
+        uri_of: Callable[[str], str],
+        apis: CurrentSettings | None = None,
+    ) -> None:
         self._settings = settings
+        self._apis = apis or FixedSettings(settings)
         self._topic = Topics(settings.kafka.topic_prefix).webhooks
         self._jobs = jobs
         self._board = board
@@ -113,7 +122,7 @@ class Notes:
             self._jobs.find(unknown.job_id)
 
     def _target(self, known: KnownJob) -> Target | None:
-        return target_of(known.job.webhook, self._settings.api(known.job.api), self._settings)
+        return target_of(known.job.webhook, self._apis.settings.api(known.job.api), self._settings)
 
     def _event(self, status: JobStatus, now: float) -> Delivery | None:
         """The job's row on the board may be another one by now: what is told is what was read."""

@@ -42,12 +42,12 @@ async def delivering(
         return asyncio.run_coroutine_threadsafe(send(url, headers, body), loop)
 
     jobs = BoardJobs(services.board, loop)
-    notes = Notes(services.settings, jobs, services.deliveries, services.store.uri)
-    apis, exposure = [api.name for api in services.settings.apis], exposure or Exposure()
-    metrics = CourierMetrics(apis)
-    courier = Courier(services.settings, notes, services.deliveries, post, transactional_id, metrics)
+    notes = Notes(services.configured, jobs, services.deliveries, services.store.uri, services)
+    exposure = exposure or Exposure()
+    metrics = CourierMetrics(services.settings.names)
+    courier = Courier(services.configured, notes, services.deliveries, post, transactional_id, metrics)
     exposure.show(metrics.readings)
-    exposure.show(lambda: waiting_readings(courier.waiting, apis))
+    exposure.show(lambda: waiting_readings(courier.waiting, services.settings.names))
 
     def work() -> None:
         try:

@@ -45,9 +45,10 @@ class LagWatch:
         self._services = services
         self._standings = standings or GroupStandings(services.settings.kafka)
         self._clock = clock
-        self._groups = group_specs(services.settings)
-        self._names = group_names(services.settings)
-        self._topics = topic_names(services.settings)
+        self._settings = services.settings
+        self._groups = group_specs(self._settings)
+        self._names = group_names(self._settings)
+        self._topics = topic_names(self._settings)
         self._ages: defaultdict[tuple[str, Partition], LagAge] = defaultdict(LagAge)
         self._is_known = True
         self._began = clock()
@@ -62,6 +63,7 @@ class LagWatch:
 
     async def look(self) -> None:
         """Where Kafka does not say, that is told once, and what was seen last is told for a minute more."""
+        self._see_apis()
         try:
             standings = await self._services.block(lambda: self._standings.read(self._groups))
         except StreamInferError as error:
@@ -71,6 +73,12 @@ class LagWatch:
             return
         self._is_known = True
         self.note(standings)
+
+    def _see_apis(self) -> None:
+        if self._services.settings is not self._settings:
+            self._settings = self._services.settings
+            self._groups = group_specs(self._settings)
+            self._names, self._topics = group_names(self._settings), topic_names(self._settings)
 
     def note(self, standings: Mapping[str, GroupStanding]) -> None:
         """What a look has found."""

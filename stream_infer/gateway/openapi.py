@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from stream_infer.gateway.access import with_security
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex_openapi import cortex_paths
+from stream_infer.gateway.deployments_openapi import deployment_paths
 from stream_infer.gateway.event_stream import EVENT_STREAM
 from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
@@ -48,8 +49,9 @@ from stream_infer.http.problems import ProblemDocument
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.jobs.status import State
+from stream_infer.settings import ApiSettings
 
-_READ = (CreateTransformJob, JobSpec, *OPENAI_READ, ReplayRequest, TellAgain)
+_READ = (ApiSettings, CreateTransformJob, JobSpec, *OPENAI_READ, ReplayRequest, TellAgain)
 _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DeliveryList, DryRunBody, HealthBody, ItemsAccepted, JobBody,
     JobList, LogPage, *OPENAI_WRITTEN, ProblemDocument, ReplayBody, Throughput, ToldAgain, TransformJobMade, UploadBody,
@@ -87,8 +89,8 @@ def _paths() -> dict[str, Any]:
     """A path may have methods of several parts: `/` shows the page, and is where boto3 asks."""
     paths: dict[str, Any] = {}
     for part in (
-        _job_paths(), event_paths(), _api_paths(), _upload_paths(), _dead_letter_paths(), webhook_paths(),
-        _service_paths(), cortex_paths(), transform_paths(), openai_paths(), page_paths(),
+        _job_paths(), event_paths(), _api_paths(), deployment_paths(), _upload_paths(), _dead_letter_paths(),
+        webhook_paths(), _service_paths(), cortex_paths(), transform_paths(), openai_paths(), page_paths(),
     ):  # fmt: skip
         for path, methods in part.items():
             paths[path] = paths.get(path, {}) | methods

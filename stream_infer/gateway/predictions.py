@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import aiohttp
 import structlog
 from aiohttp import web
 
+from stream_infer.gateway.deployed import DeployedApis
 from stream_infer.gateway.replicas import Replica, Replicas
 from stream_infer.http.json_text import MalformedJson, parse_json
 from stream_infer.http.keys import KEY_HEADER
 from stream_infer.http.problems import CONTENT_TYPE, Problem, ProblemKind
 from stream_infer.http.requests import TIMEOUT, read_timeout
+from stream_infer.kafka.definitions import CurrentSettings
 from stream_infer.records import JSON
-from stream_infer.settings import ApiSettings, Settings
+from stream_infer.settings import ApiSettings
 from stream_infer.telemetry import tracing
 
 LOOK_EVERY_S = 0.5
@@ -54,15 +57,15 @@ class Call:
 
 
 class Predictions:
-    """Passes calls on. Use it as one of the application's `cleanup_ctx`: `opened`."""
+    """Passes calls on. Use it as one of the application's `cleanup_ctx`: `opened`. APIs may come and go meanwhile."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._replicas = {
-            api.name: Replicas(api.realtime.urls, api.realtime.max_in_flight)
-            for api in settings.apis
-            if api.realtime is not None
-        }
+    def __init__(self, apis: CurrentSettings, deployed: DeployedApis | None = None) -> None:
+        self._apis = apis
+        self._deployed = deployed
+        self._replicas: dict[str, Replicas] = {}
+        self._lookers: dict[str, list[asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._follow()
 
     async def opened(self, _app: web.Application) -> AsyncIterator[None]:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_S)
@@ -70,15 +73,36 @@ class Predictions:
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
         ) as session:
             self._session = session
-            lookers = [
-                asyncio.create_task(self._look_after(replica, session))
-                for replicas in self._replicas.values()
-                for replica in replicas.all
-            ]
-            yield
+            for name in self._replicas:
+                self._look(name, session)
+            async with self._heard():
+                yield
+            lookers = [looker for some in self._lookers.values() for looker in some]
             for looker in lookers:
                 looker.cancel()
             await asyncio.gather(*lookers, return_exceptions=True)
+
+    def _heard(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._deployed is None else self._deployed.heard(self._follow)
+
+    def _follow(self) -> None:
+        """What is as it was keeps what is known of its replicas."""
+        wanted = {api.name: api.realtime for api in self._apis.settings.apis if api.realtime is not None}
+        for name in [*self._replicas]:
+            now = wanted.get(name)
+            if now is None or not self._replicas[name].are_of(now.urls, now.max_in_flight):
+                del self._replicas[name]
+                for looker in self._lookers.pop(name, []):
+                    looker.cancel()
+        for name in wanted.keys() - self._replicas.keys():
+            self._replicas[name] = Replicas(wanted[name].urls, wanted[name].max_in_flight)
+            if self._session is not None:
+                self._look(name, self._session)
+
+    def _look(self, name: str, session: aiohttp.ClientSession) -> None:
+        self._lookers[name] = [
+            asyncio.create_task(self._look_after(replica, session)) for replica in self._replicas[name].all
+        ]
 
     def check(self, api: ApiSettings) -> None:
         """Raises a Problem where a call would only wait: before its body is read."""

@@ -39,6 +39,10 @@ class Replicas:
         self._numbers = itertools.count(1)
         self._took: deque[float] = deque(maxlen=_MEASURED)
 
+    def are_of(self, urls: Sequence[str], max_in_flight: int) -> bool:
+        """Whether others would be made of these."""
+        return [replica.url for replica in self.all] == list(urls) and self._most == max_in_flight * len(self.all)
+
     @property
     def are_full(self) -> bool:
         """As much is outstanding as all of them together would take."""

@@ -17,6 +17,7 @@ from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.couriering import delivering
 from stream_infer.gateway.delivery_board import DeliveryBoard
+from stream_infer.gateway.deployed import DeployedApis
 from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
@@ -130,7 +131,7 @@ async def _services(
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
-    deliveries = DeliveryBoard(kafka)
+    deliveries, deployed = DeliveryBoard(kafka), DeployedApis(settings)
     writer = EventWriter(kafka, slot)
     publisher = Publisher(kafka, slot)
     blocking = DaemonPool(BLOCKING_THREADS, "blocking")
@@ -140,6 +141,7 @@ async def _services(
         await asyncio.gather(
             asyncio.to_thread(board.start),
             asyncio.to_thread(deliveries.start),
+            asyncio.to_thread(deployed.start),
             asyncio.to_thread(writer.start),
             asyncio.to_thread(lambda: start_producer(kafka, _courier_of(slot)).close()),
             claims.free(),
@@ -160,13 +162,14 @@ async def _services(
             members,
             poster,
             fetcher,
+            deployed,
         )
     finally:
         blocking.cancel_queued()
         blocking.close(0.0)
         if fetcher is not None:
             await fetcher.close()
-        closing = (writer.close, board.close, deliveries.close)
+        closing = (writer.close, board.close, deliveries.close, deployed.close)
         await asyncio.gather(*(asyncio.to_thread(close) for close in closing))
         publisher.close()
 

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from stream_infer.gateway.board import JobBoard, KnownJob
 from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.delivery_board import DeliveryBoard
+from stream_infer.gateway.deployed import DeployedApis
 from stream_infer.gateway.workforce import Members
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
@@ -38,9 +39,9 @@ class SourceReader(Protocol):
 class Services:
     """`blocking` is the pool for calls that wait for the store or for Kafka, away from the event loop; `cluster` is the
     id of the Kafka cluster; `formats` are those of results beside lines of JSON; `poster` sends webhooks, `fetcher`
-    brings what dead letters refer to."""
+    brings what dead letters refer to; `deployed` knows the APIs that were added while everything runs."""
 
-    settings: Settings
+    configured: Settings
     topics: Topics
     store: Store
     board: JobBoard
@@ -55,23 +56,34 @@ class Services:
     members: Members | None = None
     poster: Poster | None = None
     fetcher: Fetcher | None = None
+    deployed: DeployedApis | None = None
     clock: Callable[[], float] = time.time
     started_at: float = field(default_factory=time.time)
 
     @property
+    def settings(self) -> Settings:
+        """As of now: APIs come and go."""
+        return self.configured if self.deployed is None else self.deployed.settings
+
+    @property
     def owner(self) -> str:
         """Whose what clients send is in the store, where clusters may share one, and prefixes a cluster."""
-        return owner_of(self.cluster, self.settings.kafka.topic_prefix)
+        return owner_of(self.cluster, self.configured.kafka.topic_prefix)
 
     async def block(self, call: Callable[[], T]) -> T:
         """`call` on a thread of the pool."""
         return await asyncio.wrap_future(self.blocking.submit(call))
 
+    async def see_apis(self) -> None:
+        """Returns once every API that was added before the call is known. Raises ServiceUnavailable."""
+        if self.deployed is not None:
+            await self.deployed.catch_up()
+
     def api(self, name: str) -> ApiSettings:
         """Raises a Problem where there is none."""
         api = self.settings.api(name)
         if api is None:
-            raise unknown_api(name, [known.name for known in self.settings.apis])
+            raise unknown_api(name, self.settings.names)
         return api
 
     async def job(self, job_id: str) -> KnownJob:

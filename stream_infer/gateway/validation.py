@@ -43,6 +43,11 @@ def _detail(entry: Any, model: type[BaseModel]) -> str:
     if entry["type"] == "extra_forbidden" and location:
         known = known_keys(model, location[:-1])
         return f"unknown key.{hint(str(location[-1]), known)} Known keys: {', '.join(known)}"
+    if entry["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        context = entry["ctx"]
+        return (
+            f"'type' has to be one of {context['expected_tags']}" if "expected_tags" in context else "'type' is missing"
+        )
     message = str(entry["msg"]).removeprefix("Value error, ")
     given = entry["input"]
     shown = f"; got {given!r}"[:80] if isinstance(given, str | int | float | bool | None) else ""

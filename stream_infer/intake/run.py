@@ -26,6 +26,7 @@ from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.definitions import CurrentSettings, Definitions
 from stream_infer.kafka.errors import RecordTooLarge
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import CompactedView, read_compacted
@@ -66,15 +67,17 @@ def run(
     Raises TopicMismatch or ServiceUnavailable.
     """
     check_topics(settings)
-    exposure, apis = exposure or Exposure(), [api.name for api in settings.apis]
-    metrics = IntakeMetrics(apis)
+    exposure, definitions = exposure or Exposure(), Definitions(settings)
+    metrics = IntakeMetrics(settings.names)
     topics = Topics(settings.kafka.topic_prefix)
     status = CompactedView(settings.kafka, topics.status, decode_status, key_of=attrgetter("job_id"))
+    definitions.begin()
     status.start()
+    definitions.start()
     publication = Publication(topics, store, settings.limits.payload_bytes)
-    intake = Intake(settings, publication, open_source, status, metrics)
+    intake = Intake(definitions, publication, open_source, status, metrics)
     exposure.show(metrics.readings)
-    exposure.show(lambda: source_readings(intake.partitions(), apis))
+    exposure.show(lambda: source_readings(intake.partitions(), definitions.settings.names))
     consumer = GroupConsumer(settings.kafka, topics.intake_group, topics.intake_group, intake, from_start=True)
     consumer.subscribe([topics.jobs])
     exposure.missing = nothing_missing
@@ -85,6 +88,7 @@ def run(
     finally:
         consumer.close()
         status.close()
+        definitions.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,15 @@ class Intake:
 
     def __init__(
         self,
-        settings: Settings,
+        apis: CurrentSettings,
         publication: Publication,
         open_source: OpenSource,
         status: StatusView,
         observer: IntakeObserver = UNOBSERVED,
     ) -> None:
         self._observer = observer
-        self._settings = settings
+        self._apis = apis
+        self._settings = settings = apis.settings
         self._publication = publication
         self._open_source = open_source
         self._status = status
@@ -244,7 +249,7 @@ class Intake:
         A job begins once the tracker knows it: what an intake says of an unknown job would be lost.
         """
         status = self._status.get(run.job.job_id)
-        api = self._settings.api(run.job.api)
+        api = self._apis.settings.api(run.job.api)
         if status is None:
             return 0
         if status.state.is_final:

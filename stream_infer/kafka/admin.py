@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -19,12 +19,21 @@ from stream_infer.kafka.client import client_config
 from stream_infer.kafka.errors import translate
 from stream_infer.kafka.groups import count_missing, group_lag, write_first_offsets
 from stream_infer.kafka.topic_plan import ExistingTopic, TopicPlan, TopicStep, mismatch, plan_topics
-from stream_infer.settings import KafkaSettings, Settings
-from stream_infer.topics import Topics, group_specs, topic_specs
+from stream_infer.settings import ApiSettings, KafkaSettings, Settings
+from stream_infer.topics import (
+    GroupSpec,
+    Topics,
+    TopicSpec,
+    api_group_specs,
+    api_topic_specs,
+    group_specs,
+    topic_specs,
+)
 
 __all__ = [
     "Applied",
     "apply",
+    "apply_api",
     "check_topics",
     "count_brokers",
     "group_lag",
@@ -53,7 +62,7 @@ class Applied:
 
 def plan(settings: Settings) -> TopicPlan:
     """What `apply` would do to the topics. Changes nothing. Raises ServiceUnavailable."""
-    return _Admin(settings.kafka).plan(settings)
+    return _Admin(settings.kafka).plan(topic_specs(settings), settings.kafka.replication_factor)
 
 
 def apply(settings: Settings) -> Applied:
@@ -62,8 +71,17 @@ def apply(settings: Settings) -> Applied:
     Raises TopicMismatch before anything is changed where a topic cannot be brought to what is asked, and
     ServiceUnavailable.
     """
-    admin = _Admin(settings.kafka)
-    first = admin.plan(settings)
+    return _apply(settings, topic_specs(settings), group_specs(settings))
+
+
+def apply_api(settings: Settings, api: ApiSettings) -> Applied:
+    """As `apply`, of the topics and first offsets of one API, whether `settings` has it or not."""
+    return _apply(settings, api_topic_specs(api, settings), api_group_specs(api, settings))
+
+
+def _apply(settings: Settings, specs: Sequence[TopicSpec], groups: Iterable[GroupSpec]) -> Applied:
+    admin, replicas = _Admin(settings.kafka), settings.kafka.replication_factor
+    first = admin.plan(specs, replicas)
     deadline = time.monotonic() + _APPLY_TIMEOUT_S
     current = first
     while True:
@@ -77,10 +95,10 @@ def apply(settings: Settings) -> Applied:
                 f"these topics are not there {_APPLY_TIMEOUT_S:.0f} s after the broker took: {left}"
             )
         admin.carry_out(current)
-        current = admin.plan(settings)
+        current = admin.plan(specs, replicas)
         if not current.is_done:
             time.sleep(_AGAIN_AFTER_S)  # the broker's metadata follows the controller
-    written = {group.name: write_first_offsets(settings, group.name, group.topics) for group in group_specs(settings)}
+    written = {group.name: write_first_offsets(settings, group.name, group.topics) for group in groups}
     log.info("topics applied", topics=len(first.steps), first_offsets=sum(written.values()))
     return Applied(first, written)
 
@@ -173,10 +191,8 @@ class _Admin:
         self._where = kafka.bootstrap
         self._client = AdminClient(client_config(kafka, "stream-infer-admin"))
 
-    def plan(self, settings: Settings) -> TopicPlan:
-        specs = topic_specs(settings)
-        existing = self._existing([spec.name for spec in specs])
-        return plan_topics(specs, existing, settings.kafka.replication_factor)
+    def plan(self, specs: Sequence[TopicSpec], replication_factor: int) -> TopicPlan:
+        return plan_topics(specs, self._existing([spec.name for spec in specs]), replication_factor)
 
     def partition_counts(self) -> dict[str, int]:
         return {name: topic[0] for name, topic in self._topics().items()}

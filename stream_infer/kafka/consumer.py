@@ -114,10 +114,13 @@ class GroupConsumer:
         )
 
     def subscribe(self, topics: Iterable[str]) -> None:
-        """Joins the group. A topic that starts with '^' is a pattern."""
-        self._consumer.subscribe(
-            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        """Joins the group, or is a member with other topics from now on; without any it leaves. A topic that starts
+        with '^' is a pattern."""
+        names = list(topics)
+        if not names:
+            self._consumer.unsubscribe()
+            return
+        self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Polled]:
         """What has come, in order within a partition; waits at most `timeout_s` for the first record.

@@ -83,7 +83,7 @@ def rights(role: Role, topics: Topics, apis: Sequence[str]) -> list[Right]:
 
 def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
     state = (topics.jobs, topics.status, topics.manifests, topics.webhooks, topics.replays, topics.logs)
-    yield from _views(*state, *(api.dlq for api in apis))
+    yield from _views(*state, topics.apis, topics.api_states, *(api.dlq for api in apis))
     shared = (topics.jobs, topics.progress, topics.webhooks, topics.replays, topics.logs)
     yield from _writes(*shared, *(api.items for api in apis))
     # Of the writer of events, and of the courier, who follows `status` in a group.
@@ -99,7 +99,7 @@ def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
 
 
 def _intake(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics.status, topics.checkpoints)
+    yield from _views(topics.status, topics.checkpoints, topics.apis)
     yield from _reads(topics.jobs)
     yield Right(Operation.READ, Resource.GROUP, topics.intake_group)
     yield from _writes(topics.checkpoints, topics.progress, topics.logs, *(api.items for api in apis))
@@ -128,7 +128,7 @@ def _tracker(topics: Topics) -> Iterable[Right]:
 
 
 def _sink(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
-    yield from _views(topics.status, topics.manifests, topics.progress, topics.replays)
+    yield from _views(topics.status, topics.manifests, topics.progress, topics.replays, topics.apis)
     yield from _reads(*(topic for api in apis for topic in (api.results, api.dlq)))
     for group in (topics.sink_group, topics.finalizer_group):
         yield Right(Operation.READ, Resource.GROUP, group)

@@ -51,6 +51,12 @@ class Scaler:
             name: _Known(policy, Scale(workers.workers(name)[0], clock())) for name, policy in policies.items()
         }
 
+    def follow(self, api: str, policy: ScalingPolicy | None) -> None:
+        """From now on the API is scaled so; None: not any more."""
+        self._known.pop(api, None)
+        if policy is not None:
+            self._known[api] = _Known(policy, Scale(self._workers.workers(api)[0], self._clock()))
+
     def see(self, sighting: Sighting) -> None:
         """Decides for one API, and says so where it changes anything."""
         known = self._known.get(sighting.api)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from stream_infer.local.deployments import Deployments
 from stream_infer.local.scaler import Scaler
 from stream_infer.local.scaling import ScalingPolicy
-from stream_infer.local.sighting import decode_sighting
+from stream_infer.local.sighting import decode_definitions, decode_sighting
 from stream_infer.local.supervision import worker_range
-from stream_infer.local.supervisor import Report, Supervisor
-from stream_infer.settings import Settings
+from stream_infer.settings import ApiSettings, Settings
 
 # Of what the intake lets wait: a quarter is soon done, and the workers are no bottleneck.
 _BEHIND = 0.25
@@ -22,13 +22,15 @@ _LONGEST_LINE = 64 * 1024 * 1024
 
 def scaling_policies(settings: Settings, workers: int | None) -> dict[str, ScalingPolicy]:
     """Of the APIs whose number of workers is not fixed."""
+    policies = {api.name: scaling_policy(api, settings, workers) for api in settings.apis}
+    return {name: policy for name, policy in policies.items() if policy is not None}
+
+
+def scaling_policy(api: ApiSettings, settings: Settings, workers: int | None) -> ScalingPolicy | None:
+    """None: the number of its workers is fixed."""
+    least, most = worker_range(api, workers)
     behind_s = settings.intake.ahead_seconds * _BEHIND
-    ranges = [(api, *worker_range(api, workers)) for api in settings.apis]
-    return {
-        api.name: ScalingPolicy(least, most, api.workers.idle_seconds, behind_s)
-        for api, least, most in ranges
-        if least < most
-    }
+    return ScalingPolicy(least, most, api.workers.idle_seconds, behind_s) if least < most else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,11 @@ def sightings_pipe() -> Pipe:
 
 @contextlib.asynccontextmanager
 async def scaling(
-    policies: Mapping[str, ScalingPolicy], sightings: Pipe, supervisor: Supervisor, report: Report, stop: asyncio.Event
+    scaler: Scaler, deployments: Deployments, sightings: Pipe, stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Scales while the block runs. An error that nobody foresaw sets `stop`, and is raised at the end of the block."""
-    task = asyncio.create_task(_scale(Scaler(policies, supervisor, report), sightings.reading))
+    """Scales and deploys while the block runs. An error that nobody foresaw sets `stop`, and is raised at the end of
+    the block."""
+    task = asyncio.create_task(_hear(scaler, deployments, sightings.reading))
     task.add_done_callback(lambda _: stop.set())
     try:
         yield
@@ -58,9 +61,10 @@ async def scaling(
         os.close(sightings.writing)
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        await deployments.end()
 
 
-async def _scale(scaler: Scaler, reading: int) -> None:
+async def _hear(scaler: Scaler, deployments: Deployments, reading: int) -> None:
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     pipe = os.fdopen(reading, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -71,5 +75,7 @@ async def _scale(scaler: Scaler, reading: int) -> None:
             sighting = decode_sighting(line)
             if sighting is not None:
                 scaler.see(sighting)
+            elif (definitions := decode_definitions(line)) is not None:
+                deployments.see(definitions)
     finally:
         transport.close()

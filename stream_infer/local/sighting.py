@@ -1,12 +1,13 @@
-"""What a lookout has seen of one API at one moment, as a line of JSON."""
+"""What a lookout has seen, as lines of JSON: of one API at one moment, or of all APIs that were deployed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from stream_infer.definitions import Definition
 from stream_infer.jobs.demand import JobDemand, job_demand
 from stream_infer.jobs.status import JobStatus, State
 from stream_infer.kafka.lag import Standing
@@ -62,6 +63,26 @@ def decode_sighting(line: bytes) -> Sighting | None:
     """None for what is none: a lookout that was killed may have written a part of a line."""
     try:
         return _SIGHTING.validate_json(line)
+    except ValidationError:
+        return None
+
+
+class SeenDefinitions(BaseModel):
+    """All that were deployed, by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    definitions: dict[str, Definition]
+
+
+def encode_definitions(definitions: Mapping[str, Definition]) -> bytes:
+    return SeenDefinitions(definitions=dict(definitions)).model_dump_json().encode() + b"\n"
+
+
+def decode_definitions(line: bytes) -> Mapping[str, Definition] | None:
+    """None for what is none."""
+    try:
+        return SeenDefinitions.model_validate_json(line).definitions
     except ValidationError:
         return None
 

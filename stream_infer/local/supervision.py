@@ -14,6 +14,7 @@ BAD_CONFIG = 2
 
 class RoleKind(StrEnum):
     LOOKOUT = "lookout"
+    PREPARE = "prepare"
     GATEWAY = "gateway"
     REALTIME = "realtime"
     INTAKE = "intake"
@@ -48,6 +49,7 @@ class Phase:
 # taken up at the next start.
 STOP_PHASES = (
     Phase(RoleKind.LOOKOUT, 5.0),
+    Phase(RoleKind.PREPARE, 2.0),
     Phase(RoleKind.GATEWAY, 5.0),
     Phase(RoleKind.REALTIME, 20.0),
     Phase(RoleKind.INTAKE, 10.0),
@@ -134,19 +136,23 @@ def role_specs(
 
     Workers come first: on few cores the order of the starts matters, and a model takes longest.
     """
-    ranges = [(api, *worker_range(api, workers)) for api in apis]
-    is_scaled = any(least < most for _, least, most in ranges)
-    of_apis = (RoleKind.WORKER, RoleKind.REALTIME, *(() if is_scaled else (RoleKind.LOOKOUT,)))
+    of_apis = (RoleKind.WORKER, RoleKind.REALTIME, RoleKind.PREPARE)
     of_all = [RoleSpec(kind, kind.value, (*program, kind.value, *options)) for kind in RoleKind if kind not in of_apis]
+    own = [api_specs(program, options, api, workers) for api in apis]
+    return [spec for kind in of_apis for specs in own for spec in specs if spec.kind is kind] + of_all
 
-    def worker(api: ApiSettings, slot: int, least: int) -> RoleSpec:
+
+def api_specs(program: Sequence[str], options: Sequence[str], api: ApiSettings, workers: int | None) -> list[RoleSpec]:
+    """Those of one API: as many workers as it may have at most, then its replicas."""
+    least, most = worker_range(api, workers)
+
+    def worker(slot: int) -> RoleSpec:
         own = ("--api", api.name, "--slot", str(slot), *(("--patient",) if slot >= least else ()))
         command = (*program, RoleKind.WORKER.value, *own, *options)
         return RoleSpec(RoleKind.WORKER, f"worker {api.name}/{slot}", command, api.name, slot >= least)
 
-    def replica(api: ApiSettings, number: int) -> RoleSpec:
+    def replica(number: int) -> RoleSpec:
         command = (*program, RoleKind.REALTIME.value, "--api", api.name, "--replica", str(number), *options)
         return RoleSpec(RoleKind.REALTIME, f"realtime {api.name}/{number}", command)
 
-    replicas = [replica(api, number) for api in apis for number in range(own_replicas(api))]
-    return [worker(api, slot, least) for api, least, most in ranges for slot in range(most)] + replicas + of_all
+    return [worker(slot) for slot in range(most)] + [replica(number) for number in range(own_replicas(api))]

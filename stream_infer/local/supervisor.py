@@ -1,6 +1,7 @@
 """Keeps one process a role alive, and ends them all in order. What it decides is in `supervision.py`.
 
-Of the workers that an API may have, those are kept alive that `scale` asks for.
+Of the workers that an API may have, those are kept alive that `scale` asks for. The processes of an API may come,
+change and go: `serve`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol
 
 from stream_infer.errors import UsageError
+from stream_infer.local.kept import Kept
 from stream_infer.local.role_process import Launch, RoleProcess
 from stream_infer.local.supervision import (
     BAD_CONFIG,
@@ -29,32 +29,14 @@ from stream_infer.local.supervision import (
 )
 
 SUPERVISOR = "up"
-_LAST_LINES = 12
+# How long the next process of an API waits for one that was replaced before it: a model may take long to load.
+_ROLL_PATIENCE_S = 60.0
 
 
 class Report(Protocol):
     """Where lines go. `who` is a role's name, or SUPERVISOR."""
 
     def __call__(self, who: str, line: str) -> None: ...
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A role and what is known about its present process. `retired`: one that is not needed, and was asked to end."""
-
-    spec: RoleSpec
-    wanted: asyncio.Event = field(default_factory=asyncio.Event)
-    process: RoleProcess | None = None
-    retired: RoleProcess | None = None
-    deaths: int = 0
-    is_ready: bool = False
-    has_served: bool = False
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
-    keeper: asyncio.Task[None] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.spec.on_demand:
-            self.wanted.set()
 
 
 class Supervisor:
@@ -68,7 +50,7 @@ class Supervisor:
         policy: RestartPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._kept = [_Kept(spec) for spec in specs]
+        self._kept = [Kept(spec) for spec in specs]
         self._launch = launch
         self._report = report
         self._policy = policy or RestartPolicy()
@@ -77,6 +59,7 @@ class Supervisor:
         self._all_ready = asyncio.Event()
         self._hurry = asyncio.Event()
         self._retiring: set[asyncio.Task[None]] = set()
+        self._broken = asyncio.Event()
 
     @property
     def pids(self) -> dict[str, int]:
@@ -90,20 +73,32 @@ class Supervisor:
         have ended, when a role ended with status 2: it said what the user has to mend.
         """
         for kept in self._kept:
-            kept.keeper = asyncio.create_task(self._keep(kept))
+            if kept.keeper is None:
+                self._begin(kept)
         announcer = asyncio.create_task(self._announce(on_ready))
-        stopped = asyncio.create_task(stop.wait())
-        keepers = [kept.keeper for kept in self._kept if kept.keeper is not None]
+        ends = [asyncio.create_task(one.wait()) for one in (stop, self._broken)]
         try:
-            # Without `stop` a keeper ends only by an error.
-            await asyncio.wait([*keepers, stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (announcer, stopped):
+            for task in (announcer, *ends):
                 task.cancel()
             await self._end_all()
+        keepers = [kept.keeper for kept in self._kept if kept.keeper is not None]
         for outcome in await asyncio.gather(*keepers, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    def _begin(self, kept: Kept) -> None:
+        """Its keeper ends with all others, by an error, which ends all others, or when it is dropped."""
+        kept.keeper = asyncio.create_task(self._keep(kept))
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if kept.is_dropped:
+                self._kept.remove(kept)
+            else:
+                self._broken.set()
+
+        kept.keeper.add_done_callback(ended)
 
     def hurry(self) -> None:
         """Ends what still runs at once, without waiting for its deadline."""
@@ -111,6 +106,29 @@ class Supervisor:
         for kept in self._kept:
             if kept.process is not None:
                 kept.process.kill()
+
+    def serve(self, api: str, specs: Sequence[RoleSpec], workers: int) -> None:
+        """From now on the API has these processes: `workers` of its workers at least, as many as there are at most. One
+        that is another than it was is replaced, one after the other; what is not among them is ended."""
+        if self._ending.is_set():
+            return
+        before = {kept.spec.name: kept for kept in self._kept if kept.deployed == api and not kept.is_dropped}
+        wanted = len([kept for kept in self._workers(api) if kept.wanted.is_set()])
+        named = {spec.name for spec in specs}
+        for name, kept in before.items():
+            if name not in named:
+                self._drop(kept)
+        changed = []
+        for spec in specs:
+            if spec.name not in before:
+                kept = Kept(spec, api)
+                self._kept.append(kept)
+                self._begin(kept)
+            elif before[spec.name].spec != spec:
+                before[spec.name].spec = spec
+                changed.append(before[spec.name])
+        self._in_background(self._roll(changed))
+        self.scale(api, max(workers, wanted))
 
     def workers(self, api: str) -> tuple[int, int]:
         """How many of the API's workers there are to be, and how many of them serve."""
@@ -130,15 +148,34 @@ class Supervisor:
                 self._retire(kept)
         self._look_for_readiness()
 
-    def _workers(self, api: str) -> list[_Kept]:
-        return [kept for kept in self._kept if kept.spec.api == api]
+    def _workers(self, api: str) -> list[Kept]:
+        return [kept for kept in self._kept if kept.spec.api == api and not kept.is_dropped]
 
-    def _retire(self, kept: _Kept) -> None:
+    def _drop(self, kept: Kept) -> None:
+        kept.is_dropped = True
+        kept.wanted.set()  # whoever waits for that ends
+        self._retire(kept)
+
+    def _retire(self, kept: Kept) -> None:
         if kept.process is not None and kept.retired is not kept.process:
             kept.retired = kept.process
-            task = asyncio.create_task(self._end_process(kept.spec, kept.process))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            kept.serving.clear()
+            self._in_background(self._end_process(kept.spec, kept.process))
+
+    async def _roll(self, changed: Sequence[Kept]) -> None:
+        for kept in changed:
+            process = kept.process
+            if process is None:
+                continue  # its next one is another anyway
+            self._retire(kept)
+            await process.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(kept.serving.wait(), _ROLL_PATIENCE_S)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _end_process(self, spec: RoleSpec, process: RoleProcess) -> None:
         deadline = stop_deadline(spec.kind)
@@ -153,10 +190,10 @@ class Supervisor:
         await self._all_ready.wait()
         on_ready()
 
-    async def _keep(self, kept: _Kept) -> None:
-        while not self._ending.is_set():
+    async def _keep(self, kept: Kept) -> None:
+        while not (self._ending.is_set() or kept.is_dropped):
             await kept.wanted.wait()
-            if self._ending.is_set():
+            if self._ending.is_set() or kept.is_dropped:
                 return
             status, lived = await self._live_once(kept)
             if self._ending.is_set():
@@ -174,28 +211,31 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), decision.delay)
 
-    async def _live_once(self, kept: _Kept) -> tuple[int, float]:
+    async def _live_once(self, kept: Kept) -> tuple[int, float]:
         def on_line(line: str) -> None:
             kept.said.append(line)
             self._report(kept.spec.name, line)
 
-        started = self._clock()
+        started, spec = self._clock(), kept.spec
         kept.said.clear()
-        kept.process = process = await self._launch(kept.spec, on_line)
+        kept.process = process = await self._launch(spec, on_line)
         if self._ending.is_set():  # its phase may be over already; it cannot have begun anything
             process.kill()
-        elif not kept.wanted.is_set():
+        elif kept.is_dropped or not kept.wanted.is_set() or kept.spec is not spec:
             self._retire(kept)
         ready = asyncio.create_task(self._note_readiness(kept, process, started))
         status = await process.wait()
         await ready
-        kept.process, kept.is_ready = None, False
+        kept.process = None
+        kept.serving.clear()
         return status, self._clock() - started
 
-    async def _note_readiness(self, kept: _Kept, process: RoleProcess, started: float) -> None:
-        kept.is_ready = await process.ready()
-        kept.has_served |= kept.is_ready
-        if not kept.is_ready or self._ending.is_set():
+    async def _note_readiness(self, kept: Kept, process: RoleProcess, started: float) -> None:
+        if not await process.ready():
+            return
+        kept.serving.set()
+        kept.has_served = True
+        if self._ending.is_set():
             return
         if kept.spec.on_demand:
             self._report(SUPERVISOR, f"{kept.spec.name} is ready, {self._clock() - started:.1f} s after its start")
@@ -204,7 +244,8 @@ class Supervisor:
         self._look_for_readiness()
 
     def _look_for_readiness(self) -> None:
-        if all(kept.is_ready for kept in self._kept if kept.wanted.is_set()):
+        """What was deployed is nobody's condition for anything: it may be broken."""
+        if all(kept.is_ready for kept in self._kept if kept.wanted.is_set() and kept.deployed is None):
             self._all_ready.set()
 
     async def _end_all(self) -> None:
@@ -220,7 +261,7 @@ class Supervisor:
                 self._report(SUPERVISOR, f"stopping {number}/{len(phases)}: {', '.join(running)}")
             await asyncio.gather(*(self._end(kept, phase) for kept in members))
 
-    async def _end(self, kept: _Kept, phase: Phase) -> None:
+    async def _end(self, kept: Kept, phase: Phase) -> None:
         assert kept.keeper is not None
         if kept.process is not None:
             if self._hurry.is_set():
@@ -233,7 +274,7 @@ class Supervisor:
             await asyncio.wait([kept.keeper])
 
 
-def _refusal(kept: _Kept) -> str:
+def _refusal(kept: Kept) -> str:
     said = "\n".join(f"  {line}" for line in kept.said if line.strip())
     heard = f"It said:\n{said}" if said else "It said nothing."
     return f"{kept.spec.name} cannot start as it is configured (status {BAD_CONFIG}). {heard}"

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from stream_infer.local.free_ports import find_free
 from stream_infer.local.supervision import RoleKind, RoleSpec
@@ -30,14 +32,17 @@ def targets_file(state_dir: Path) -> Path:
     return state_dir / "prometheus" / "targets.json"
 
 
-def choose_addresses(settings: Settings, specs: Sequence[RoleSpec]) -> dict[str, str]:
+def choose_addresses(
+    settings: Settings, specs: Sequence[RoleSpec], given: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """For each process that shows its numbers an address of its own, by its name: also for those that answer HTTP
     elsewhere, where a key is asked for.
 
-    The same one whenever it is started again, so that nobody has to be told.
+    The same one whenever it is started again, so that nobody has to be told: also where it was `given` one before.
     """
-    names = [spec.name for spec in specs if spec.kind is not RoleKind.LOOKOUT]
-    taken = _listens(settings)
+    silent = (RoleKind.LOOKOUT, RoleKind.PREPARE)
+    names = [spec.name for spec in specs if spec.kind not in silent and spec.name not in given]
+    taken = _listens(settings) | {_port(address) for address in given.values()}
     ports = [port for port in find_free(len(names) + len(taken)) if port not in taken]
     return {name: f"{_HOST}:{port}" for name, port in zip(names, ports, strict=False)}
 
@@ -46,7 +51,11 @@ def _listens(settings: Settings) -> set[int]:
     """Ports that somebody has chosen, and nobody listens at yet."""
     replicas = [(api.realtime, at) for api in settings.apis if api.realtime for at in range(api.realtime.replicas)]
     listens = [settings.gateway.listen, *(realtime.listen_of(at) for realtime, at in replicas)]
-    return {int(listen.rpartition(":")[2]) for listen in listens}
+    return set(map(_port, listens))
+
+
+def _port(listen: str) -> int:
+    return int(listen.rpartition(":")[2])
 
 
 def targets_of(specs: Sequence[RoleSpec], addresses: Mapping[str, str]) -> list[Target]:
@@ -64,11 +73,40 @@ def file_sd(targets: Sequence[Target]) -> list[dict[str, object]]:
 @contextlib.contextmanager
 def announced(targets: Sequence[Target], file: Path) -> Iterator[None]:
     """The file is there, whole, while the block runs."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    part.write_text(json.dumps(file_sd(targets), indent=2) + "\n")
-    part.replace(file)
+    announce(targets, file)
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+def announce(targets: Sequence[Target], file: Path) -> None:
+    """In place of what it said before."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.write_text(json.dumps(file_sd(targets), indent=2) + "\n")
+    part.replace(file)
+
+
+class Shown:
+    """Where each process of `up` shows its numbers; one that comes later is told of with the others."""
+
+    def __init__(self, settings: Settings, specs: Sequence[RoleSpec]) -> None:
+        self.file = targets_file(settings.state_dir.absolute())
+        self._settings = settings
+        self._specs = {spec.name: spec for spec in specs}
+        self._addresses = choose_addresses(settings, specs)
+
+    def announced(self) -> AbstractContextManager[None]:
+        return announced(self._targets(), self.file)
+
+    def address_of(self, spec: RoleSpec) -> str | None:
+        """None: it shows none."""
+        if spec.name not in self._addresses and (new := choose_addresses(self._settings, [spec], self._addresses)):
+            self._addresses |= new
+            self._specs[spec.name] = spec
+            announce(self._targets(), self.file)
+        return self._addresses.get(spec.name)
+
+    def _targets(self) -> list[Target]:
+        return targets_of([*self._specs.values()], self._addresses)

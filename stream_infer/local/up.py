@@ -17,28 +17,24 @@ from stream_infer.errors import ConfigError, ServiceUnavailable, UsageError
 from stream_infer.kafka import admin
 from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.local.data_lock import DataLock
+from stream_infer.local.deployments import Deploying, Deployments
 from stream_infer.local.free_ports import is_free
 from stream_infer.local.kept_broker import keep_alive
 from stream_infer.local.role_process import Launch, LeashedRole, OnLine
 from stream_infer.local.running_broker import broker_dir
-from stream_infer.local.scaling_task import scaling, scaling_policies, sightings_pipe
+from stream_infer.local.scaler import Scaler
+from stream_infer.local.scaling_task import scaling, scaling_policies, scaling_policy, sightings_pipe
 from stream_infer.local.supervision import RoleKind, RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
-from stream_infer.local.targets import SETTING, announced, choose_addresses, targets_file, targets_of
+from stream_infer.local.targets import SETTING, Shown
 from stream_infer.settings import Settings
 
 KAFKA = "kafka"
+_DEPLOY_WITHOUT_KEY = "STREAM_INFER__GATEWAY__DEPLOY_WITHOUT_KEY"
 # A killed predecessor's roles have their own deadlines to end in; the longest is 20 s.
 _PREDECESSOR_S = 25.0
 _SETTLING_S = 15.0
 _AGAIN_AFTER_S = 0.2
-
-_ADD_AN_API = """\
-the configuration defines no API, so there is nothing to serve; add one to stream-infer.yaml:
-
-    apis:
-      - name: my-model
-        predictor: {type: native, target: "predictor.py:MyPredictor"}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +76,6 @@ def up(settings: Settings, options: UpOptions, report: Report, on_ready: Callabl
     with status 2 too), ServiceUnavailable when Kafka cannot be had, KeyboardInterrupt when interrupted before the
     roles were started. Nothing it has started is left running.
     """
-    if not settings.apis:
-        raise ConfigError(_ADD_AN_API)
     with (
         _interrupted_by_sigterm(),
         _only_owner(settings.state_dir) as lock,
@@ -110,17 +104,19 @@ async def _supervise(
     on_ready: Callable[[Ready], None],
 ) -> None:
     specs = role_specs(options.program, options.role_options, settings.apis, options.workers)
-    policies = scaling_policies(settings, options.workers)
     sightings = sightings_pipe()
-    addresses, targets = choose_addresses(settings, specs), targets_file(settings.state_dir.absolute())
-    supervisor = Supervisor(specs, _launcher(settings, options, lock, sightings.writing, addresses), report)
+    shown = Shown(settings, specs)
+    launch = _launcher(settings, options, lock, sightings.writing, shown)
+    supervisor = Supervisor(specs, launch, report)
+    scaler = Scaler(scaling_policies(settings, options.workers), supervisor, report)
+    deployments = Deployments(_deploying(settings, options, launch), supervisor, scaler, report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
         gateway=f"{settings.gateway.scheme}://{settings.gateway.listen}",
         store=settings.store,
         bootstrap_servers=settings.kafka.bootstrap,
         apis=[api.name for api in settings.apis],
-        targets=str(targets),
+        targets=str(shown.file),
         pids={KAFKA: broker.pid} if broker is not None else {},
     )
     all_ended = asyncio.Event()
@@ -128,8 +124,8 @@ async def _supervise(
     if broker is not None:
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
-        with announced(targets_of(specs, addresses), targets):
-            async with scaling(policies, sightings, supervisor, report, stop):
+        with shown.announced():
+            async with scaling(scaler, deployments, sightings, stop):
                 await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
         all_ended.set()
@@ -137,21 +133,34 @@ async def _supervise(
             await keeper
 
 
-def _launcher(
-    settings: Settings, options: UpOptions, lock: DataLock, sightings: int, addresses: Mapping[str, str]
-) -> Launch:
+def _deploying(settings: Settings, options: UpOptions, launch: Launch) -> Deploying:
+    return Deploying(
+        options.program,
+        options.role_options,
+        settings.state_dir.absolute() / "apis" / "revisions",
+        launch,
+        lambda api: scaling_policy(api, settings, options.workers),
+        options.workers,
+    )
+
+
+def _launcher(settings: Settings, options: UpOptions, lock: DataLock, sightings: int, shown: Shown) -> Launch:
     """Starts roles, each with the lock in its hands until it is really dead, and the lookout with where it tells.
 
-    `addresses`: where each shows its numbers.
+    `shown`: where each shows its numbers.
     """
     environment = {**options.environment, "STREAM_INFER__KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap}
+    if settings.gateway.deploy_without_key is None and settings.gateway.api_keys_file is None:
+        # Whoever has started all this is on this machine, as is its gateway: without keys it listens nowhere else.
+        environment[_DEPLOY_WITHOUT_KEY] = "true"
 
     async def launch(spec: RoleSpec, on_line: OnLine) -> LeashedRole:
         fds = [lock.fd]
         if spec.kind is RoleKind.LOOKOUT:
             fds.append(sightings)
             spec = replace(spec, command=(*spec.command, "--to-fd", str(sightings)))
-        own = {SETTING: addresses[spec.name]} if spec.name in addresses else {}
+        address = shown.address_of(spec)
+        own = {} if address is None else {SETTING: address}
         return await LeashedRole.launch(spec, on_line, environment={**environment, **own}, keep_fds=fds)
 
     return launch

@@ -34,6 +34,8 @@ def constructor_of(spec: PredictorSpec) -> Callable[[], Predictor]:
         return _cortex(spec)
     if spec.type == "plugin":
         return _plugin(spec)
+    if spec.type == "unprepared":
+        raise PredictorUnavailable(spec.target)
     raise PredictorUnavailable(
         f"predictor type {spec.type!r} is unknown: use native, torchvision, cortex, sagemaker or plugin"
     )

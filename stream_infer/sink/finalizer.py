@@ -12,11 +12,11 @@ import structlog
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import GroupConsumer, Membership, Partition
+from stream_infer.kafka.definitions import CurrentSettings
 from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord
-from stream_infer.settings import Settings
 from stream_infer.sink.attempts import Attempt
 from stream_infer.sink.backlog import Backlog
 from stream_infer.sink.backoff import Backoff
@@ -76,18 +76,18 @@ class Finalizer:
 
     def __init__(
         self,
-        settings: Settings,
+        apis: CurrentSettings,
         store: Store,
         transactional_id: str,
         outputs: Outputs,
         observer: SinkObserver = UNOBSERVED,
     ) -> None:
-        self._settings = settings
+        self._settings = settings = apis.settings
         self._observer = observer
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
         self._owned = Owned(settings.sink.eof_linger)
-        self._steps = Steps(settings, store, outputs)
+        self._steps = Steps(apis, store, outputs)
         self._lanes = Lanes(JOBS_AT_A_TIME, "finalize", settings.sink.allowed_outputs)
         self._backoff = Backoff()
         self._consumer: GroupConsumer

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import structlog
 
-from stream_infer.errors import ConfigError, ServiceUnavailable
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.kafka.admin import cluster_id
+from stream_infer.kafka.definitions import Definitions
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
@@ -65,11 +67,9 @@ def run(
 
     A store that cannot be reached, or refuses the credentials, is told and waited for. `open_output` opens the other
     places that jobs may have objects assembled in, `read_ids` reads the custom ids of a batch's requests; `formats`
-    are those beside `lines`. `exposure` shows the sink's numbers and what it lacks. Raises ConfigError (no API),
-    ServiceUnavailable (Kafka, at the start), TopicMismatch or Fenced.
+    are those beside `lines`. `exposure` shows the sink's numbers and what it lacks. Raises ServiceUnavailable (Kafka,
+    at the start), TopicMismatch or Fenced.
     """
-    if not settings.apis:
-        raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
     exposure, metrics = exposure or Exposure(), SinkMetrics(api.name for api in settings.apis)
     exposure.missing = lambda: ["The store has not answered yet."]
     if not _wait_for_store(store, stop):
@@ -80,9 +80,13 @@ def run(
         # Held with the sink's slot: no other process of this host can come to the same number.
         name = f"{prefix}.finalizer{slot.name.removeprefix(f'{prefix}.sink')}"
         outputs = Outputs(settings, store, open_output, formats, read_ids)
-        finalizer = Finalizer(settings, store, name, outputs, metrics)
-        with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
-            writer = Writer(settings, store, lines, slot.name, awaited, formats, metrics)
+        with (
+            _followed(Definitions(settings)) as apis,
+            job_log(settings.kafka, "sink", slot.name),
+            awaited_jobs(settings.kafka) as awaited,
+        ):
+            finalizer = Finalizer(apis, store, name, outputs, metrics)
+            writer = Writer(apis, store, lines, slot.name, awaited, formats, metrics)
             forgotten = ForgottenManifests(settings, finalizer.partitions)
             parts = [
                 Part("sink-writer", writer.run),
@@ -96,6 +100,15 @@ def run(
             _supervise(parts, stop, on_ready)
     finally:
         slot.release()
+
+
+@contextmanager
+def _followed(definitions: Definitions) -> Iterator[Definitions]:
+    definitions.start()
+    try:
+        yield definitions
+    finally:
+        definitions.close()
 
 
 def _missing(parts: Sequence[Part]) -> list[str]:

@@ -14,10 +14,10 @@ from stream_infer.jobs.events import Event, Hindered, HookEnded, HookPublished, 
 from stream_infer.jobs.manifest import Assembled, ManifestRecord
 from stream_infer.jobs.replays import Replays, read_replays
 from stream_infer.jobs.status import HinderedRole, JobStatus
+from stream_infer.kafka.definitions import CurrentSettings
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Store
 from stream_infer.records import Control, OutgoingRecord
-from stream_infer.settings import Settings
 from stream_infer.sink.agreeing import agreeing
 from stream_infer.sink.assembly import Abandoned, Check, assemble, finalized, unseal
 from stream_infer.sink.backlog import Step, Task
@@ -32,8 +32,9 @@ from stream_infer.trace_context import read_context
 class Steps:
     """Any thread may take one. The records that it answers say that it is done, and are the caller's to commit."""
 
-    def __init__(self, settings: Settings, store: Store, outputs: Outputs) -> None:
-        self._settings = settings
+    def __init__(self, apis: CurrentSettings, store: Store, outputs: Outputs) -> None:
+        self._apis = apis
+        self._settings = settings = apis.settings
         self._store = store
         self._topics = Topics(settings.kafka.topic_prefix)
         self._manifests = Manifests(settings)
@@ -87,7 +88,7 @@ class Steps:
     def _publish_hook(self, status: JobStatus, check: Check) -> list[OutgoingRecord]:
         """The control record and the word of it, once. Counted nowhere; its lag wakes an API that stands at zero."""
         unseal(self._store, status)
-        if self._settings.api(status.api) is None:
+        if self._apis.settings.api(status.api) is None:
             # Its topic may be gone, and nobody would read it.
             error = f"on_job_complete was not run: there is no API {status.api!r} any more"
             ended = HookEnded(job_id=status.job_id, at=time.time(), generation=status.generation, error=error)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 import structlog
 
 from stream_infer.errors import Fenced, ServiceUnavailable, TransactionAborted
 from stream_infer.kafka.consumer import GroupConsumer
+from stream_infer.kafka.definitions import CurrentSettings
 from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.pool import DaemonPool
 from stream_infer.ports import Formats, Store
 from stream_infer.records import EndOfPartition
-from stream_infer.settings import MIB, Settings
+from stream_infer.settings import MIB
 from stream_infer.sink.awaited import AwaitedJobs
 from stream_infer.sink.backoff import Backoff
-from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
+from stream_infer.sink.flush import commit_records, hindrance_records, plan_flush
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
 from stream_infer.sink.observer import UNOBSERVED, SinkObserver
@@ -27,6 +28,7 @@ from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.settling import Settling
 from stream_infer.sink.share import Held, Share, Shares
+from stream_infer.sink.subscription import Subscription
 from stream_infer.sink.traces import FlushTraces
 from stream_infer.sink.upload import Upload
 from stream_infer.telemetry import tracing
@@ -50,7 +52,7 @@ class Writer:
 
     def __init__(
         self,
-        settings: Settings,
+        apis: CurrentSettings,
         store: Store,
         lines: Lines,
         transactional_id: str,
@@ -58,7 +60,8 @@ class Writer:
         formats: Formats = MappingProxyType({}),
         observer: SinkObserver = UNOBSERVED,
     ) -> None:
-        self._settings = settings
+        self._subscription = Subscription(apis)
+        self._settings = settings = apis.settings
         self._observer = observer
         self._awaited = awaited
         self._formats = formats
@@ -67,7 +70,6 @@ class Writer:
         self._lines = lines
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
-        self._outlets: Mapping[str, Outlet] = outlets(settings)
         self._budget = BUDGET_FLUSHES * settings.sink.flush_bytes
         self._shares = Shares()
         self._instance = new_instance()
@@ -95,12 +97,14 @@ class Writer:
             kafka, self._topics.sink_group, self._transactional_id, self._shares, prefetch_bytes=_PREFETCH_BYTES
         )
         try:
-            self._consumer.subscribe(self._outlets)
+            self._subscription.begin(self._consumer)
             patience = time.monotonic() + kafka.session_timeout  # an idle member is told of nothing
             ready = False
             while not stop.is_set():
                 self._step(draining=False)
-                if not ready and (self._shares.was_assigned or time.monotonic() > patience):
+                if not ready and (
+                    self._subscription.is_empty or self._shares.was_assigned or time.monotonic() > patience
+                ):
                     ready = True
                     on_ready()
             self._drain()
@@ -110,6 +114,7 @@ class Writer:
     def _step(self, *, draining: bool) -> None:
         """One turn: nothing in it blocks for long, so that the group keeps its member whatever the store does."""
         try:
+            self._subscription.renew(self._consumer)
             self._take(self._consumer.poll(_POLL_RECORDS, self._patience()))
             self._throttle(draining=draining)
             if time.monotonic() < self._backoff.not_before:
@@ -142,7 +147,7 @@ class Writer:
             if isinstance(record, EndOfPartition):
                 share.buffer.end(record.offset, now)
             else:
-                destination, line = read_line(record, self._outlets[record.topic].kind, self._lines)
+                destination, line = read_line(record, self._subscription.outlet(record.topic).kind, self._lines)
                 share.buffer.add(destination, line, now)
         if self._traces is not None:
             self._traces.saw(polled)
@@ -164,7 +169,7 @@ class Writer:
     def _flush(self, share: Share, now: float) -> None:
         assert share.upload is None
         since = share.buffer.since
-        outlet = self._outlets[share.partition[0]]
+        outlet = self._subscription.outlet(share.partition[0])
         closed, most = share.buffer.close(), self._policy.flush_bytes
         plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
         span = NO_SPAN if self._traces is None else self._traces.begin(plan, self._shares.owned)

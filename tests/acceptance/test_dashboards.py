@@ -14,7 +14,8 @@ from deploy.monitoring.alerts import ALERTS
 from deploy.monitoring.dashboards import ALERTS_FIRING
 from deploy.monitoring.files import ALERTS_FILE, DASHBOARDS
 from deploy.monitoring.gpu import GPU
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.local.free_ports import find_free
 from tests.support.prometheus import Prometheus, prometheus_in
 from tests.support.promql import metrics_in
@@ -51,8 +52,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
 
 
 @pytest.fixture(scope="module")
-def client(up: UpProcess) -> Iterator[GatewayClient]:
-    with closing(GatewayClient(up.wait_until_ready()["gateway"])) as asked:
+def client(up: UpProcess) -> Iterator[Gateway]:
+    with closing(Gateway(up.wait_until_ready()["gateway"])) as asked:
         yield asked
 
 
@@ -64,16 +65,16 @@ def prometheus(up: UpProcess, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="module")
-def work(up: UpProcess, client: GatewayClient, prometheus: Prometheus) -> Callable[[], None]:
+def work(up: UpProcess, client: Gateway, prometheus: Prometheus) -> Callable[[], None]:
     """One job more, of which some items fail, and a prediction. Another job's items wait for their next attempt."""
     wait_for(lambda: set(prometheus.targets().values()) == {"up"}, 30.0, prometheus.text)
     late = {"item_list": {"items": ["later", "later"]}, "timeout": 3600}
-    client.submit("echo", late, uuid.uuid4().hex)
+    client.ask(calls.submit("echo", late, uuid.uuid4().hex))
 
     def some_more() -> None:
-        job = client.submit("echo", JOB, uuid.uuid4().hex)
-        client.predict("echo", b"1", "application/json", 20.0)
-        wait_for(lambda: client.job(job.job_id).is_final, 30.0, up.text)
+        job = client.ask(calls.submit("echo", JOB, uuid.uuid4().hex))
+        client.ask(calls.predict("echo", b"1", "application/json", 20.0))
+        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, 30.0, up.text)
 
     return some_more
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
 from tests.support.settings import predictor
@@ -48,19 +49,23 @@ def ended(job: JobBody) -> int:
 @pytest.mark.timeout(240)
 def test_100_items_behind_a_million_end_within_seconds_and_the_million_goes_on(up: UpProcess, folder: Path) -> None:
     ready = up.wait_until_ready()
-    with closing(GatewayClient(ready["gateway"])) as client:
-        million = client.submit("echo", {"jsonl": {"uri": (folder / "million.jsonl").as_uri()}}, uuid.uuid4().hex)
+    with closing(Gateway(ready["gateway"])) as client:
+        million = client.ask(
+            calls.submit("echo", {"jsonl": {"uri": (folder / "million.jsonl").as_uri()}}, uuid.uuid4().hex)
+        )
         # Until it has as much waiting as it may.
-        wait_for(lambda: client.job(million.job_id).counts.waiting > 3000, 90.0, up.text)
+        wait_for(lambda: client.ask(calls.job(million.job_id)).counts.waiting > 3000, 90.0, up.text)
         time.sleep(3.0)
-        before = client.job(million.job_id)
+        before = client.ask(calls.job(million.job_id))
         began = time.monotonic()
 
-        small = client.submit("echo", {"item_list": {"items": [{"small": n} for n in range(100)]}}, uuid.uuid4().hex)
-        wait_for(lambda: client.job(small.job_id).is_final, WITHIN_S, up.text)
+        small = client.ask(
+            calls.submit("echo", {"item_list": {"items": [{"small": n} for n in range(100)]}}, uuid.uuid4().hex)
+        )
+        wait_for(lambda: client.ask(calls.job(small.job_id)).is_final, WITHIN_S, up.text)
 
         took = time.monotonic() - began
-        small, after = client.job(small.job_id), client.job(million.job_id)
+        small, after = client.ask(calls.job(small.job_id)), client.ask(calls.job(million.job_id))
         assert small.state is State.SUCCEEDED
         assert small.counts.succeeded == 100
         assert after.state is State.RUNNING, "not a matter of its end"
@@ -68,5 +73,5 @@ def test_100_items_behind_a_million_end_within_seconds_and_the_million_goes_on(u
         print(json.dumps({"waited_before": before.counts.waiting, "took_s": took, "million_per_s": going_on}))
         assert before.counts.waiting < 10 * before.rate, "less than ahead_seconds of work"
         assert going_on > 0.5 * before.rate
-        client.stop(million.job_id)
+        client.ask(calls.stop(million.job_id))
     assert up.interrupt() == 0, up.text()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.local.free_ports import find_free
 from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
 from stream_infer.telemetry.catalogue.every import metrics_at
@@ -71,13 +72,13 @@ def targets(ready: dict[str, Any]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def worked(up: UpProcess, ready: dict[str, Any], replica: str) -> None:
     """A job with items that fail, one that is under way, and a request."""
-    with closing(GatewayClient(ready["gateway"])) as client:
+    with closing(Gateway(ready["gateway"])) as client:
         items_given = [*range(GOOD), *(["refused"] * BAD)]
-        job = client.submit("echo", {"item_list": {"items": items_given}}, uuid.uuid4().hex)
-        wait_for(lambda: client.job(job.job_id).is_final, 90.0, up.text)
+        job = client.ask(calls.submit("echo", {"item_list": {"items": items_given}}, uuid.uuid4().hex))
+        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, 90.0, up.text)
         asked = POOL.request("POST", f"http://{replica}/v1/apis/echo/predict", body=b"1")
         assert asked.status == 200, asked.data
-        client.submit("echo", {"item_list": {"items": ["later"]}, "timeout": 3600}, uuid.uuid4().hex)
+        client.ask(calls.submit("echo", {"item_list": {"items": ["later"]}, "timeout": 3600}, uuid.uuid4().hex))
 
 
 def samples(targets: dict[str, str], name: str) -> Any:
@@ -141,8 +142,8 @@ def test_the_numbers_are_those_of_the_job(up: UpProcess, targets: dict[str, str]
 
 @pytest.mark.usefixtures("worked")
 def test_no_label_bears_a_job(ready: dict[str, Any], targets: dict[str, str]) -> None:
-    with closing(GatewayClient(ready["gateway"])) as client:
-        job_ids = [job.job_id for job in client.jobs().jobs]
+    with closing(Gateway(ready["gateway"])) as client:
+        job_ids = [job.job_id for job in client.ask(calls.jobs()).jobs]
     assert len(job_ids) == 2
     for name, address in targets.items():
         text = get(address, "/metrics").data.decode()

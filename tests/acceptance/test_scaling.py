@@ -12,7 +12,8 @@ import psutil
 import pytest
 import requests
 
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
@@ -48,21 +49,21 @@ def workers(up: UpProcess) -> list[int]:
 
 
 def submitted(gateway: str, **spec: Any) -> JobBody:
-    with closing(GatewayClient(gateway)) as client:
-        return client.submit("echo", spec, uuid.uuid4().hex)
+    with closing(Gateway(gateway)) as client:
+        return client.ask(calls.submit("echo", spec, uuid.uuid4().hex))
 
 
-def is_final(client: GatewayClient, job_id: str) -> bool:
+def is_final(client: Gateway, job_id: str) -> bool:
     """A Kafka that has just come back may keep a gateway waiting for a moment."""
     with suppress(ServiceUnavailable):
-        return client.job(job_id).is_final
+        return client.ask(calls.job(job_id)).is_final
     return False
 
 
 def final(gateway: str, job_id: str, up: UpProcess, within_s: float = 60.0) -> JobBody:
-    with closing(GatewayClient(gateway)) as client:
+    with closing(Gateway(gateway)) as client:
         wait_for(lambda: is_final(client, job_id), within_s, up.text)
-        return client.job(job_id)
+        return client.ask(calls.job(job_id))
 
 
 def test_an_api_at_zero_has_no_process_serves_a_job_that_comes_and_is_at_zero_again(up: UpProcess) -> None:
@@ -116,8 +117,8 @@ def test_a_predictor_that_does_not_load_at_its_first_job_ends_nobody_and_the_job
     with up_in(tmp_path, write_config(tmp_path, apis=[broken])) as up:
         ready = up.wait_until_ready()
         job = submitted(ready["gateway"], item_list={"items": [1]}, timeout=20)
-        with closing(GatewayClient(ready["gateway"])) as client:
-            wait_for(lambda: "no_such_file.py" in (client.job(job.job_id).hindrance or ""), 60.0, up.text)
+        with closing(Gateway(ready["gateway"])) as client:
+            wait_for(lambda: "no_such_file.py" in (client.ask(calls.job(job.job_id)).hindrance or ""), 60.0, up.text)
         assert final(ready["gateway"], job.job_id, up).state is State.TIMED_OUT
         assert up.interrupt() == 0, up.text()
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.status import State
@@ -21,7 +22,7 @@ from stream_infer.local.free_ports import find_free
 from tests.support.processes import survivors
 from tests.support.up_process import UpProcess, up_in, wait_for, write_config
 
-ROLES = ["gateway", "intake", "tracker", "sink", "worker echo/0"]
+ROLES = ["lookout", "gateway", "intake", "tracker", "sink", "worker echo/0"]
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +40,21 @@ def up(folder: Path) -> Iterator[UpProcess]:
 def run_a_job(gateway: str, up: UpProcess) -> JobBody:
     """Submitted and followed as the commands do it; a gateway or a Kafka that is away for a moment is asked again."""
     key = uuid.uuid4().hex
-    with closing(GatewayClient(gateway)) as client:
+    with closing(Gateway(gateway)) as client:
 
         def submit() -> JobBody | None:
             with suppress(ServiceUnavailable):
-                return client.submit("echo", {"item_list": {"items": [1, 2, 3]}}, key)
+                return client.ask(calls.submit("echo", {"item_list": {"items": [1, 2, 3]}}, key))
             return None
 
         def is_final() -> bool:
             with suppress(ServiceUnavailable):
-                return client.job(job.job_id).is_final
+                return client.ask(calls.job(job.job_id)).is_final
             return False
 
         job = wait_for(submit, 60.0, up.text)
         wait_for(is_final, 60.0, up.text)
-        return client.job(job.job_id)
+        return client.ask(calls.job(job.job_id))
 
 
 def test_a_killed_role_comes_back_every_line_bears_its_name_and_ctrl_c_ends_everything_in_order(up: UpProcess) -> None:
@@ -70,9 +71,9 @@ def test_a_killed_role_comes_back_every_line_bears_its_name_and_ctrl_c_ends_ever
     assert survivors(descendants, within_s=1.0) == []
     text = up.text()
     assert "worker echo/0 ended with signal 9; starting it again" in text
-    for number, role in enumerate(["gateway", "intake", "worker echo/0", "sink", "tracker"], 1):
-        assert f"stopping {number}/5: {role}" in text
-    assert text.index("stopping 5/5") < text.index("stopping Kafka")
+    for number, role in enumerate(["lookout", "gateway", "intake", "worker echo/0", "sink", "tracker"], 1):
+        assert f"stopping {number}/6: {role}" in text
+    assert text.index("stopping 6/6") < text.index("stopping Kafka")
     speakers = {line.partition("|")[0].strip() for line in text.splitlines() if line}
     assert speakers == {*ROLES, "kafka", "up"}, text
 
@@ -97,8 +98,8 @@ def test_a_killed_kafka_comes_back_with_its_data(up: UpProcess) -> None:
     os.kill(ready["pids"]["kafka"], signal.SIGKILL)
     wait_for(lambda: "Kafka is ready again" in up.text(), 60.0, up.text)
     assert run_a_job(ready["gateway"], up).state == State.SUCCEEDED
-    with closing(GatewayClient(ready["gateway"])) as client:
-        assert client.job(job.job_id) == job
+    with closing(Gateway(ready["gateway"])) as client:
+        assert client.ask(calls.job(job.job_id)) == job
     assert up.interrupt() == 0
 
 
@@ -131,7 +132,6 @@ def test_a_second_up_with_the_same_state_directory_is_refused(up: UpProcess, fol
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"apis": []}, ["defines no API", "predictor:"]),
         (
             {"apis": [{"name": "echo", "predictor": {"type": "native", "target": "no_such_file.py:Echo"}}]},
             ["worker echo/0 cannot start", "no_such_file.py"],

@@ -18,8 +18,8 @@ import yaml
 from rich.console import Console
 
 from stream_infer.cli.app import main
-from stream_infer.cli.client import GatewayClient
 from stream_infer.cli.following import follow
+from stream_infer.clients.gateway import Gateway
 from stream_infer.errors import Stage
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import Kind
@@ -164,7 +164,7 @@ def test_a_terminal_sees_a_live_bar(command: Command, harness: GatewayHarness, c
     counts = Counts(enqueued=2, succeeded=1, rejected=1)
     harness.status(job_id, state=State.COMPLETED_WITH_FAILURES, exhausted=True, counts=counts)
     out = io.StringIO()
-    gateway = GatewayClient(client.url)
+    gateway = Gateway(client.url)
     job = follow(gateway, job_id, Console(file=out, force_terminal=True, width=100))
     gateway.close()
     assert job.is_final

@@ -24,7 +24,9 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stream_infer.cli.client import GatewayClient
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
+from stream_infer.clients.steps import Retries
 from stream_infer.errors import ServiceUnavailable, UsageError
 from stream_infer.gateway.access import RULES
 from stream_infer.http import bodies
@@ -205,14 +207,14 @@ def _status(client: HttpClient, key: str) -> int:
 
 def test_the_commands_client_sends_the_key(client: HttpClient) -> None:
     with pytest.raises(UsageError, match="STREAM_INFER_API_KEY"):
-        GatewayClient(client.url).apis()
-    assert [api.name for api in GatewayClient(client.url, KEYS["reader"].key).apis()] == ["echo"]
+        Gateway(client.url).ask(calls.apis())
+    assert [api.name for api in Gateway(client.url, KEYS["reader"].key).ask(calls.apis())] == ["echo"]
     with pytest.raises(UsageError, match="scope submit"):
-        GatewayClient(client.url, KEYS["reader"].key).submit("echo", ONE, "k")
+        Gateway(client.url, KEYS["reader"].key).ask(calls.submit("echo", ONE, "k"))
     for _ in range(2):
         ask("GET", f"{client.url}/v1/apis", headers=bearer("slow"))
     with pytest.raises(ServiceUnavailable, match="Come again"):
-        GatewayClient(client.url, KEYS["slow"].key).apis()
+        Gateway(client.url, KEYS["slow"].key, retries=Retries(tries=1)).ask(calls.apis())
 
 
 def test_boto3_sends_it_as_its_session_token(client: HttpClient) -> None:
@@ -435,10 +437,10 @@ def test_a_certificate_that_is_renewed_is_shown_to_the_next_client(
         with urllib3.PoolManager(ca_certs=str(authority.file)) as pool:
             assert pool.request("GET", f"{client.url}/v1/apis", headers=bearer("reader")).status == 200
         with (
-            closing(GatewayClient(client.url, KEYS["reader"].key)) as stranger,
+            closing(Gateway(client.url, KEYS["reader"].key, retries=Retries(tries=1))) as stranger,
             pytest.raises(ServiceUnavailable, match="certificate"),
         ):
-            stranger.apis()
+            stranger.ask(calls.apis())
 
 
 def _shown(url: str, authority: Authority) -> str:

@@ -21,8 +21,9 @@ import structlog
 from connectors.fetchers.by_scheme import open_fetcher
 from connectors.policy import FetchPolicy
 from stream_infer.cli.app import main
-from stream_infer.cli.client import GatewayClient, UnknownJob
-from stream_infer.cli.job_lines import follow_lines, past_lines
+from stream_infer.clients.errors import UnknownJob
+from stream_infer.clients.gateway import Gateway
+from stream_infer.clients.job import follow_lines, past_lines
 from stream_infer.engine.engine import Engine
 from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.task import Task
@@ -85,7 +86,7 @@ def test_lines_of_two_workers_arrive_as_they_are_said_until_the_job_has_ended(
     harness: GatewayHarness, client: HttpClient, job: str
 ) -> None:
     kafka, heard = harness.settings.kafka, []
-    gateway = GatewayClient(client.url)
+    gateway = Gateway(client.url)
 
     def listen() -> None:
         for line in follow_lines(gateway, job):
@@ -128,7 +129,7 @@ def test_a_page_goes_on_where_the_one_before_ended(
     client("GET", f"{path}?after=x", status=400)
     client("GET", "/v1/jobs/none/logs?follow=true", status=404)
     with pytest.raises(UnknownJob):
-        next(past_lines(GatewayClient(client.url), "none"))
+        next(past_lines(Gateway(client.url), "none"))
 
     with pytest.raises(SystemExit) as ended:
         main(["logs", job, "--output", "json", "--gateway", client.url])
@@ -276,7 +277,7 @@ def test_what_two_workers_predictors_print_is_in_the_log_of_the_job_that_they_wo
     with harness.gateway() as client, running(worker), running(worker):
         job = client("POST", "/v1/apis/echo/jobs", {"item_list": {"items": [1]}}, status=202)["job_id"]
         headers = item_headers(job_id=job, item_id="x")
-        gateway = GatewayClient(client.url)
+        gateway = Gateway(client.url)
 
         def have_both_spoken() -> bool:
             """The second worker has its partition a moment after it is ready."""

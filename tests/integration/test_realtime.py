@@ -19,6 +19,7 @@ from stream_infer.errors import ConfigError, PredictorUnavailable
 from stream_infer.gateway.predict import PredictResource
 from stream_infer.gateway.predictions import Predictions
 from stream_infer.http.problems import answer_with_problems
+from stream_infer.kafka.definitions import FixedSettings
 from stream_infer.local.free_ports import find_free
 from stream_infer.settings import Settings
 from tests.support.realtime import PREDICT, Client, realtime_settings, replica, replica_process
@@ -177,7 +178,7 @@ def gateway_of(settings: Settings) -> Iterator[Client]:
 
     async def serve() -> None:
         app = web.Application(middlewares=[answer_with_problems])
-        predictions = Predictions(settings)
+        predictions = Predictions(FixedSettings(settings))
         app.cleanup_ctx.append(predictions.opened)
         services: Any = SimpleNamespace(api=settings.api)
         app.add_routes(PredictResource(services, predictions).routes())

@@ -47,7 +47,7 @@ def actions(settings):
 def test_apply_makes_every_topic_and_every_first_offset_and_can_be_run_again(settings_with):
     settings = settings_with()
     assert set(actions(settings).values()) == {Action.CREATE}
-    with pytest.raises(TopicMismatch, match=r"14 topics .* are missing: run 'stream-infer topics apply'"):
+    with pytest.raises(TopicMismatch, match=r"15 topics .* are missing: run 'stream-infer topics apply'"):
         admin.check_topics(settings)
 
     applied = admin.apply(settings)

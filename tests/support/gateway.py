@@ -50,7 +50,7 @@ class HttpClient:
             assert problem["status"] == status
             assert {"type", "title", "detail"} <= problem.keys()
             return problem
-        return answer.json() if answer.headers["content-type"].rpartition("/")[2] == "json" else answer.data
+        return answer.json() if answer.headers.get("content-type", "").rpartition("/")[2] == "json" else answer.data
 
     def close(self) -> None:
         self._pool.clear()

@@ -12,41 +12,30 @@ import yaml
 from rich.console import Console
 
 from stream_infer.cli.app import app, main
-from stream_infer.cli.client import GatewayClient, UnknownJob, error_of
-from stream_infer.cli.following import PATIENCE_S, LinePace, observations
-from stream_infer.cli.job_source import Choice, config_of, item_of, lines_that_allow, local_file, source_of
+from stream_infer.cli.following import looks
+from stream_infer.cli.job_source import Choice, config_of, item_of, lines_that_allow, source_of
 from stream_infer.cli.job_tables import (
     counted,
     dead_letter_details,
-    duration,
-    eta,
     job_details,
     job_table,
     plain,
     planned_item,
-    progress_line,
     result_table,
     short_source,
 )
 from stream_infer.cli.results import write_lines
-from stream_infer.cli.sending import may_be_sent, must_be_sent
+from stream_infer.clients.call import Call
+from stream_infer.clients.gateway import Gateway
+from stream_infer.clients.progress import progress_line
+from stream_infer.clients.waiting import PATIENCE_S
 from stream_infer.dead_letters import ErrorHeader
-from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
+from stream_infer.errors import ServiceUnavailable, UsageError
 from stream_infer.gateway.letter_bodies import DeadLetterDetail, HeaderBody, Place
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import Settings
-
-
-def job(**fields: Any) -> JobBody:
-    counts = {name: fields.pop(name) for name in ("enqueued", "waiting", "succeeded", "rejected") if name in fields}
-    base: dict[str, Any] = {
-        "job_id": "j1", "api_name": "echo", "state": "running", "is_final": False, "generation": 1, "counts": counts,
-        "is_enqueued": True, "rate": 0.0, "errors": [], "config": {}, "source": {}, "submitted_at": 0.0, "times": {},
-        "results_uri": "file:///r", "objects": 0, "bytes": 0,
-        "links": {"self": "/", "results": "/", "failures": "/", "dlq": "/", "logs": "/"},
-    }  # fmt: skip
-    return JobBody.model_validate(base | fields)
+from tests.support.job_bodies import job
 
 
 def rendered(thing: Any) -> str:
@@ -55,53 +44,24 @@ def rendered(thing: Any) -> str:
     return out.getvalue()
 
 
-def test_progress_says_how_much_how_fast_and_how_long() -> None:
-    running = job(enqueued=100, waiting=60, succeeded=38, rejected=2, rate=20.0)
-    assert progress_line(running) == "running, 40/100 items, 2 failed, 20 items/s, 0:03 left"
-    assert eta(running) == 3.0
-
-
-def test_progress_promises_nothing_before_the_size_and_the_rate_are_known() -> None:
-    growing = job(enqueued=100, waiting=60, succeeded=40, rate=20.0, is_enqueued=False)
-    assert progress_line(growing) == "running, 40/100+ items, 20 items/s"
-    assert eta(job(enqueued=1, waiting=1)) is None
-    assert progress_line(job(state="succeeded", is_final=True, enqueued=3, succeeded=3, rate=9.0)) == (
-        "succeeded, 3/3 items"
-    )
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (5.4, "0:05"), (750, "12:30"), (10_800, "3:00:00")])
-def test_durations_read_like_clocks(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_lines_come_at_each_change_of_state_and_else_at_most_every_two_seconds() -> None:
-    pace = LinePace()
-    assert pace.is_due(job(), "a", 0.0)
-    assert not pace.is_due(job(), "b", 1.9)
-    assert pace.is_due(job(), "b", 2.0)
-    assert not pace.is_due(job(), "b", 60.0)
-    assert pace.is_due(job(state="finalizing"), "b", 60.1)
-
-
-def test_a_gateway_that_is_away_for_a_while_does_not_end_the_waiting() -> None:
+def test_a_gateway_that_is_away_for_a_while_does_not_end_the_watching() -> None:
     clock = iter(range(10_000))
-    answers: Iterator[Any] = iter([job(), *[ServiceUnavailable("away")] * 5, job(state="succeeded", is_final=True)])
+    answers: Iterator[Any] = iter([1, *[ServiceUnavailable("away")] * 5, 2])
 
-    def look() -> JobBody:
+    def look() -> int:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return int(answer)
 
-    seen = list(observations(look, sleep=lambda _: None, now=lambda: next(clock)))
-    assert [str(entry.state) for entry in seen] == ["running", "succeeded"]
+    found = looks(look, 1.0, sleep=lambda _: None, now=lambda: next(clock))
+    assert [next(found), next(found)] == [1, 2]
 
-    def away() -> JobBody:
+    def away() -> int:
         raise ServiceUnavailable("away")
 
     with pytest.raises(ServiceUnavailable):
-        list(observations(away, sleep=lambda _: None, now=lambda: next(clock)))
+        next(looks(away, 1.0, sleep=lambda _: None, now=lambda: next(clock)))
     assert next(clock) >= PATIENCE_S
 
 
@@ -119,11 +79,12 @@ def sent(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
     """The spec that `submit` asks the gateway for."""
     asked: list[dict[str, Any]] = []
 
-    def keep(_client: GatewayClient, _api: str, spec: dict[str, Any], _key: str) -> JobBody:
-        asked.append(spec)
+    def keep(_gateway: Gateway, call: Call[JobBody]) -> JobBody:
+        assert isinstance(call.request.body, bytes)
+        asked.append(json.loads(call.request.body))
         return job()
 
-    monkeypatch.setattr(GatewayClient, "submit", keep)
+    monkeypatch.setattr(Gateway, "ask", keep)
     with pytest.raises(SystemExit) as ended:
         main(["submit", "echo", *arguments, "--gateway", "http://127.0.0.1:1"])
     assert ended.value.code == 0
@@ -191,22 +152,6 @@ def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkey
     ):
         with pytest.raises(UsageError, match=said):
             source_of(choice)
-
-
-def test_only_a_file_of_this_machine_is_sent_and_only_to_a_gateway_that_cannot_read_it() -> None:
-    here, there = {"csv": {"uri": "file:///a%20b/t.csv"}}, {"csv": {"uri": "s3://b/t.csv"}}
-    refusal = UsageError("/csv/uri: /a b/t.csv is below none … add its directory to fetch.allowed_directories")
-    assert local_file(here) == ("csv", Path("/a b/t.csv"))
-    assert [local_file(spec) for spec in (there, {"directory": {"path": "file:///a"}})] == [None, None]
-    assert [must_be_sent(url, here) for url in ("http://127.0.0.1:1", "http://localhost:1", "http://host:1")] == [
-        False,
-        False,
-        True,
-    ]
-    assert not must_be_sent("http://host:1", there)
-    assert may_be_sent(refusal, here)
-    assert not may_be_sent(refusal, there)
-    assert not may_be_sent(UsageError("no API is named x"), here)
 
 
 def test_an_item_that_is_planned_shows_what_and_where_it_is() -> None:
@@ -277,13 +222,6 @@ def test_a_dead_letter_says_everything_once() -> None:
     assert "1 byte)" in shown
 
 
-def test_an_unknown_job_is_a_kind_of_its_own_with_advice_for_a_terminal() -> None:
-    body = {"type": "urn:stream-infer:problem:unknown-job", "detail": "No job is named 'x'. GET /v1/jobs lists what."}
-    error = error_of(404, json.dumps(body).encode(), "http://gateway")
-    assert isinstance(error, UnknownJob)
-    assert str(error) == "No job is named 'x'. `stream-infer get` lists what."
-
-
 def test_the_help_names_arguments_as_the_pages_do() -> None:
     def commands(command: Any) -> Iterator[Any]:
         yield command
@@ -310,34 +248,6 @@ def test_tables_show_the_facts_that_there_are() -> None:
     assert "why" in details
     assert "None" not in details
     assert "no GPU" in rendered(job_details(job(hindrance="no GPU")))
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "said"),
-    [
-        (404, {"detail": "no such job"}, UsageError, "no such job"),
-        (422, {"detail": "a", "errors": [{"pointer": "/a", "detail": "x"}, {"pointer": "/b", "detail": "y"}]},
-         UsageError, "  /a: x\n  /b: y"),
-        (503, {"detail": "Kafka is away"}, ServiceUnavailable, "Kafka is away"),
-        (500, {"detail": "its own fault"}, StreamInferError, "its own fault"),
-        (502, None, ServiceUnavailable, "answered 502"),
-        (400, [], UsageError, "answered 400"),
-    ],
-)  # fmt: skip
-def test_a_problem_becomes_the_error_with_its_exit_code(
-    status: int, body: Any, kind: type[StreamInferError], said: str
-) -> None:
-    error = error_of(status, b"<html>" if body is None else json.dumps(body).encode(), "http://gateway")
-    assert type(error) is kind
-    assert said in str(error)
-
-
-def test_no_gateway_is_a_service_that_cannot_be_reached() -> None:
-    client = GatewayClient("http://127.0.0.1:1")
-    with pytest.raises(ServiceUnavailable, match=r"Is `stream-infer up` running\?"):
-        client.apis()
-    with pytest.raises(UsageError, match="http://HOST:PORT"):
-        GatewayClient("localhost:8080")
 
 
 def test_a_file_of_results_is_there_whole_or_not_at_all(tmp_path: Path) -> None:

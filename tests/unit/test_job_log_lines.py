@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.cli.job_lines import events, plain
+from stream_infer.cli.job_lines import plain
 from stream_infer.gateway.representations import log_line_body
 from stream_infer.jobs.log_lines import LINE_BYTES, LogLine, cut, decode_line, encode_line
 
@@ -64,14 +64,3 @@ def test_a_terminal_is_shown_no_control_characters():
     )
 
     assert plain(log_line_body(hostile)).partition(" | ")[2] == "red ]0;title  over  item_id=j-1"
-
-
-def test_events_are_read_as_the_gateway_writes_them():
-    raw = b': lines follow\n\nid: 7\ndata: {"a":1}\n\n:\n\nevent: end\ndata: {}\n\n'
-
-    found = list(events(line + b"\n" for line in raw.split(b"\n")[:-1]))
-
-    assert [(one.name, one.data, one.id) for one in found if one.data] == [
-        ("message", '{"a":1}', "7"),
-        ("end", "{}", "7"),
-    ]

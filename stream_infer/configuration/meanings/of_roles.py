@@ -71,6 +71,10 @@ ROLES: Meanings = {
             "[webhooks](webhooks.md) begin so, and without keys clients may "
             "[call it](security.md#web-pages-of-others) by that name"
         ),
+        "deploy_without_key": (
+            "whether a gateway without keys takes code from processes of its own user on this machine (none: under `up` "
+            "alone)"
+        ),
     },
     TlsSettings: {
         "certificate_file": (
@@ -139,6 +143,7 @@ ROLES: Meanings = {
         "bodies_bytes": (
             "all request bodies that a gateway holds whole at a time, until they are answered; the next one gets 503"
         ),
+        "code_bytes": "the packed code of an API that is [deployed](live-apis.md)",
         "caller_bodies_bytes": "of these, those of one caller, by its [key](security.md#api-keys)",
         "requests_per_second": (
             "requests a second of one caller, by its [key](security.md#api-keys), at each gateway; then 429"

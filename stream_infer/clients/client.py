@@ -1,0 +1,138 @@
+"""The gateway for a program that waits: `stream_infer.client(…)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from stream_infer.clients import calls
+from stream_infer.clients.api_info import ApiInfo
+from stream_infer.clients.deploying import DEPLOY_TIMEOUT_S, deployed, deployment
+from stream_infer.clients.gateway import Gateway
+from stream_infer.clients.given import Given, source_of
+from stream_infer.clients.job import Job
+from stream_infer.clients.payloads import output_of, payload_of
+from stream_infer.clients.submitting import JobOptions, submitting
+
+
+class Client:
+    """A gateway's APIs and jobs. Connects to nothing before it is asked; threads may share one.
+
+    Raises what `stream_infer.clients.errors` has, all of it StreamInferError. A request that may be repeated is, with
+    growing pauses, when the gateway is away or asks to come again. As a context it is closed at the end.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @property
+    def url(self) -> str:
+        return self._gateway.url
+
+    def submit(
+        self,
+        api: str,
+        source: Given,
+        *,
+        includes: Sequence[str] = (),
+        excludes: Sequence[str] = (),
+        idempotency_key: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Job:
+        """Submits a job: of items (a list, or anything that can be iterated, which is sent as it goes and never held),
+        of a pandas DataFrame's rows, of a file or a folder (`pathlib.Path`; a list of them), of `"s3://bucket/prefix"`,
+        or of any source as the job's spec has it (`{"manifest": {"uri": …}}`).
+
+        Files that the gateway cannot read are sent. `includes` and `excludes` are globs for the files of a folder, an
+        archive or a prefix. With an `idempotency_key` of yours the same submission is the same job, in another run of
+        the program, too: give it to what is submitted by value or by address, since each upload is another one.
+        """
+        source_given = source_of(source, {"includes": includes, "excludes": excludes})
+        status = self._gateway.run(submitting(self.url, api, source_given, options, idempotency_key))
+        return Job(self._gateway, status)
+
+    def get_job(self, job_id: str) -> Job:
+        """Raises UnknownJob."""
+        return Job(self._gateway, self._gateway.ask(calls.job(job_id)))
+
+    def jobs(self, *, api: str | None = None, state: str | None = None) -> Iterator[Job]:
+        """All jobs that are known, those of one API, or those in one state, the newest first; page by page."""
+        after: str | None = None
+        has_more = True
+        while has_more:
+            page = self._gateway.ask(calls.jobs(api=api, state=state, limit=100, after=after))
+            yield from (Job(self._gateway, status) for status in page.jobs)
+            has_more = page.has_more and bool(page.jobs)
+            after = page.jobs[-1].job_id if page.jobs else None
+
+    def stop_job(self, job_id: str) -> Job:
+        """Stops it: items that have not begun are skipped, what is done stays."""
+        return Job(self._gateway, self._gateway.ask(calls.stop(job_id)))
+
+    def apis(self) -> list[ApiInfo]:
+        return [ApiInfo.of(body, self.url) for body in self._gateway.ask(calls.apis())]
+
+    list_apis = apis
+
+    def get_api(self, name: str) -> ApiInfo:
+        """Raises UnknownApi."""
+        return ApiInfo.of(self._gateway.ask(calls.api(name)), self.url)
+
+    def create_api(
+        self,
+        api_spec: Mapping[str, Any],
+        predictor: type | None = None,
+        requirements: Sequence[str] = (),
+        project_dir: str | os.PathLike[str] | None = None,
+        *,
+        wait: bool = True,
+        timeout: float | None = DEPLOY_TIMEOUT_S,
+    ) -> ApiInfo:
+        """Deploys an API to the gateway that runs, or a new revision of it; needs a key that may `admin`.
+
+        `api_spec` is an entry of `apis` as stream-infer.yaml has it. Its code is `predictor`, a class, and
+        `project_dir`, a folder that its paths are seen from; each may be left out. `requirements`, as in a
+        requirements.txt, are installed into an environment of its own. With `wait` it is live when this returns:
+        ApiFailed where it cannot be, WaitTimeout after so many seconds. What a class is sent as, and which Python it
+        fits, is in `code_of`.
+        """
+        name, form = deployment(api_spec, predictor, requirements, project_dir)
+        made = self._gateway.run(deployed(calls.put_api(name, form), wait=wait, timeout_s=timeout))
+        return ApiInfo.of(made, self.url)
+
+    def patch(
+        self,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        wait: bool = True,
+        timeout: float | None = DEPLOY_TIMEOUT_S,
+    ) -> ApiInfo:
+        """Changes the definition of an API that was deployed: what `patch` names, and null removes. Its code stays."""
+        made = self._gateway.run(deployed(calls.patch_api(name, patch), wait=wait, timeout_s=timeout))
+        return ApiInfo.of(made, self.url)
+
+    def delete_api(self, name: str, *, force: bool = False) -> None:
+        """Removes an API that was deployed. Conflict while it has jobs that have not ended; `force` stops them."""
+        self._gateway.ask(calls.delete_api(name, force=force))
+
+    def predict(self, api: str, payload: Any, *, content_type: str | None = None, timeout: float | None = None) -> Any:
+        """One item's output, at once: a JSON value, or bytes where it is anything else.
+
+        `payload` is a JSON value, bytes, or a file's path. Raises ItemRejected where the predictor refuses it.
+        """
+        item, kind = payload_of(payload, content_type)
+        return output_of(*self._gateway.ask(calls.predict(api, item, kind, timeout)))
+
+    def close(self) -> None:
+        self._gateway.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,131 @@
+"""APIs that are added while everything runs: what stands of them on `{p}.apis`, and what is said of them.
+
+A definition has one writer, the gateway; what became of it is said by whoever prepares and serves the API, on
+`{p}.api-states`. No I/O here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream_infer.records import OutgoingRecord
+from stream_infer.settings import ApiSettings, Settings
+from stream_infer.topics import Topics
+
+CODE_FOLDER: Final = "_apis/code/"
+_SHA256 = r"^[0-9a-f]{64}$"
+_REVISION_BYTES = 6
+
+
+class DefinedApi(ApiSettings):
+    """`code`: the SHA-256 of the archive its predictor's paths are seen from: new code is a new version."""
+
+    code: str | None = Field(default=None, pattern=_SHA256)
+
+
+class Definition(BaseModel):
+    """An API as somebody has deployed it. `definition`: one of `apis` of stream-infer.yaml, as it was given.
+
+    `revision` is another one each time that it is written. `at` is in seconds since the epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    revision: str = Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_-]+$")
+    definition: dict[str, Any]
+    code: str | None = Field(default=None, pattern=_SHA256)
+    at: float
+
+    @cached_property
+    def api(self) -> DefinedApi:
+        """Raises ValueError where it is none."""
+        return DefinedApi(**dict(ApiSettings.model_validate(self.definition)), code=self.code)
+
+    @property
+    def report_key(self) -> str:
+        """Of what is said of this revision: what is said of the one before, which may go on, is said beside it."""
+        return f"{self.name}/{self.revision}"
+
+    def is_as(self, other: Definition) -> bool:
+        """Whether the same API would come of it."""
+        return self.definition == other.definition and self.code == other.code
+
+
+class ApiState(StrEnum):
+    """PREPARING: its code and its environment are made ready, or its first worker is. FAILED: it cannot be served, and
+    a message says why; what is submitted waits."""
+
+    PREPARING = "preparing"
+    LIVE = "live"
+    FAILED = "failed"
+
+
+class Report(BaseModel):
+    """What has become of a revision. `at` is in seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    revision: str
+    state: ApiState
+    message: str = ""
+    at: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.revision}"
+
+
+def new_revision() -> str:
+    return secrets.token_hex(_REVISION_BYTES)
+
+
+def code_key(sha256: str) -> str:
+    """Where in the store an archive lies: by what is in it, so that nobody can put other code in its place."""
+    return f"{CODE_FOLDER}{sha256}.tar.gz"
+
+
+def decode_definition(value: bytes) -> Definition:
+    """Raises ValueError."""
+    found = Definition.model_validate_json(value)
+    if found.api.name != found.name:
+        raise ValueError(f"it defines {found.api.name!r}, and is named {found.name!r}")
+    return found
+
+
+def decode_report(value: bytes) -> Report:
+    """Raises ValueError."""
+    return Report.model_validate_json(value)
+
+
+def definition_records(definition: Definition, before: Definition | None, topics: Topics) -> list[OutgoingRecord]:
+    """In the place of `before`, of which nobody needs to know any more what became of it."""
+    record = OutgoingRecord(topics.apis, definition.name.encode(), definition.model_dump_json().encode())
+    return [record, *([] if before is None else [_forgotten(before, topics)])]
+
+
+def report_record(report: Report, topics: Topics) -> OutgoingRecord:
+    return OutgoingRecord(topics.api_states, report.key.encode(), report.model_dump_json().encode())
+
+
+def tombstones(definition: Definition, topics: Topics) -> list[OutgoingRecord]:
+    """Of an API that is deleted, and of what was said of it."""
+    return [OutgoingRecord(topics.apis, definition.name.encode(), None), _forgotten(definition, topics)]
+
+
+def _forgotten(definition: Definition, topics: Topics) -> OutgoingRecord:
+    return OutgoingRecord(topics.api_states, definition.report_key.encode(), None)
+
+
+def with_definitions(settings: Settings, definitions: Iterable[Definition]) -> Settings:
+    """`settings` with these APIs behind its own; an API of the file is that of the file, whatever else is defined."""
+    own = {api.name for api in settings.apis}
+    added = sorted((one for one in definitions if one.name not in own), key=lambda one: one.name)
+    return settings.model_copy(update={"apis": [*settings.apis, *(one.api for one in added)]}) if added else settings

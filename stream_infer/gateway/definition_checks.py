@@ -1,0 +1,116 @@
+"""Whether an API can be deployed as somebody has defined it. Pure, but for reading an archive that is in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import tarfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from stream_infer.definitions import Definition, new_revision
+from stream_infer.gateway.validation import validate
+from stream_infer.http.problems import FieldError, Problem, ProblemKind, hint
+from stream_infer.predictor_settings import CortexPredictor, NativePredictor
+from stream_infer.settings import ApiSettings, Settings
+
+MOST_FILES = 20_000
+UNPACKED = 16
+"""Times what code may have packed, it may have unpacked."""
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: null removes, objects go into each other, anything else takes the place of what was there."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def define(value: Any, code: str | None, settings: Settings, at: float) -> Definition:
+    """`value`, the JSON that was sent, as a new revision. `settings`: all other APIs. Raises a Problem."""
+    if not isinstance(value, dict):
+        raise Problem(
+            ProblemKind.INVALID_REQUEST, 'A definition is a JSON object such as {"name": …, "predictor": {…}}.'
+        )
+    api = validate(ApiSettings, value)
+    _check_webhook(api)
+    _check_code(api, has_code=code is not None)
+    others = [one for one in settings.apis if one.name != api.name]
+    try:  # the file's own rules: ports of replicas, secrets of webhooks
+        Settings.model_validate({**dict(settings), "apis": [*others, api]})
+    except ValidationError as error:
+        raise refused("", error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from None
+    return Definition(name=api.name, revision=new_revision(), definition=value, code=code, at=at)
+
+
+def _check_webhook(api: ApiSettings) -> None:
+    """What is on `{p}.apis` every role may read."""
+    if api.webhook is not None and api.webhook.secrets:
+        raise refused(
+            "/webhook/secrets", "secrets do not belong into a definition; set webhooks.secrets in stream-infer.yaml"
+        )
+
+
+def code_file(api: ApiSettings) -> tuple[str, str] | None:
+    """The pointer to what names a file of the predictor's code, and that file; None: none does."""
+    predictor = api.predictor
+    if isinstance(predictor, NativePredictor):
+        file = predictor.target.rpartition(":")[0]
+        return ("/predictor/target", file) if file.endswith(".py") else None
+    if isinstance(predictor, CortexPredictor):
+        return "/predictor/path", posixpath.join(str(predictor.project or ""), predictor.path)
+    return None
+
+
+def _check_code(api: ApiSettings, *, has_code: bool) -> None:
+    named = code_file(api)
+    if named is None:
+        return
+    pointer, file = named
+    if file.startswith("/") or posixpath.normpath(file).split("/", 1)[0] == "..":
+        raise refused(pointer, f"{file!r} lies outside of the code; name a file of it, seen from its root")
+    if not has_code:
+        raise refused(pointer, f"{file!r} is a file of the code, and there is no part `code`: send it as a tar.gz")
+
+
+def check_archive(code: bytes, api: ApiSettings, code_bytes: int) -> str:
+    """The SHA-256 of the archive; takes a while. Raises a Problem: it is none, unpacks to more than UNPACKED times
+    `code_bytes`, or lacks the predictor's file."""
+    files: set[str] = set()
+    total = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(code), mode="r:gz") as tar:
+            for number, member in enumerate(tar, 1):
+                total += member.size
+                if number > MOST_FILES or total > code_bytes * UNPACKED:
+                    detail = (
+                        f"The code has more than {MOST_FILES:,} files or {code_bytes * UNPACKED:,} bytes, unpacked."
+                    )
+                    raise Problem(ProblemKind.TOO_LARGE, f"{detail} Keep data and models out of it.")
+                files.add(posixpath.normpath(member.name))
+    except _BROKEN as error:
+        raise refused("", f"the part `code` is no tar.gz: {str(error)[:200]}") from None
+    named = code_file(api)
+    if named is not None and posixpath.normpath(named[1]) not in files:
+        pointer, file = named
+        sources = sorted(one for one in files if one.endswith(".py"))
+        listed = f" It has {', '.join(sources[:10])}." if sources else " It has no Python file."
+        raise refused(pointer, f"the code has no file {file!r}.{hint(file, sources)}{listed}")
+    return hashlib.sha256(code).hexdigest()
+
+
+def refused(pointer: str, detail: str) -> Problem:
+    error = FieldError(pointer=pointer, detail=detail)
+    said = f"{pointer}: {detail}" if pointer else f"{detail[:1].upper()}{detail[1:]}"
+    return Problem(ProblemKind.INVALID_REQUEST, said, errors=[error])

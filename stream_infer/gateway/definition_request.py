@@ -1,0 +1,94 @@
+"""What a client sends to deploy an API: its definition, and the code that the definition's paths are seen from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+
+from stream_infer.http.bodies import SILENCE_S, is_too_slow
+from stream_infer.http.callers import caller_of
+from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.requests import JSON_TYPE, parse_body, require_content_type
+from stream_infer.settings import MIB
+
+MULTIPART = "multipart/form-data"
+MERGE_PATCH = "application/merge-patch+json"
+DEFINITION, CODE = "definition", "code"
+LONGEST_DEFINITION = MIB // 4
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """As it was sent: `definition` is any JSON yet, `code` a tar.gz or anything else."""
+
+    definition: Any
+    code: bytes | None
+
+
+async def read_deployment(request: web.Request, code_bytes: int) -> Deployment:
+    """The two parts, in any order; `code_bytes` at most of code. Raises a Problem."""
+    require_content_type(request, (MULTIPART,))
+    most = {DEFINITION: LONGEST_DEFINITION, CODE: code_bytes}
+    own = caller_of(request).request_bytes
+    if own is not None:
+        most = {name: min(limit, own) for name, limit in most.items()}
+    parts: dict[str, bytes] = {}
+    try:
+        async for part in _parts(request):
+            name = part.name or ""
+            if name not in most or name in parts:
+                fault = "is given twice" if name in parts else "is unknown"
+                raise _malformed(f"The part {name[:100]!r} {fault}; send {DEFINITION} (JSON) and {CODE} (a tar.gz).")
+            parts[name] = await _read(part, name, most[name])
+    except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:  # aiohttp's own, of its reader
+        raise _malformed(
+            f"The body cannot be read as {MULTIPART}: {str(error)[:200] or type(error).__name__}."
+        ) from None
+    if DEFINITION not in parts:
+        raise _malformed(f"The part {DEFINITION!r} is missing: JSON of the API as stream-infer.yaml would have it.")
+    return Deployment(parse_body(parts[DEFINITION]), parts.get(CODE))
+
+
+async def read_patch(request: web.Request) -> Any:
+    """A JSON merge patch (RFC 7396). Raises a Problem."""
+    require_content_type(request, (MERGE_PATCH, JSON_TYPE))
+    return parse_body(await request.read())
+
+
+async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
+    reader = await request.multipart()
+    while (part := await _in_time(reader.next())) is not None:
+        if not isinstance(part, BodyPartReader):
+            raise _malformed("A part is itself of several parts; send each as it is.")
+        yield part
+
+
+async def _read(part: BodyPartReader, name: str, most: int) -> bytes:
+    data, began = bytearray(), asyncio.get_running_loop().time()
+    while chunk := await _in_time(part.read_chunk(_CHUNK)):
+        data += chunk
+        if len(data) > most:
+            limit = "limits.code_bytes" if name == CODE else "the most that a definition may have"
+            detail = f"The part {name!r} has more than {most} bytes, which is {limit}."
+            hint = " Keep data and models out of it: a predictor's `model` may be an s3:// address." * (name == CODE)
+            raise Problem(ProblemKind.TOO_LARGE, detail + hint)
+        if is_too_slow(asyncio.get_running_loop().time() - began, len(data)):
+            raise Problem(ProblemKind.REQUEST_TIMEOUT, f"Of the part {name!r} {len(data)} bytes came, too slowly.")
+    return bytes(part.decode(bytes(data)))
+
+
+async def _in_time(reading: Any) -> Any:
+    try:
+        async with asyncio.timeout(SILENCE_S):
+            return await reading
+    except TimeoutError:
+        raise Problem(ProblemKind.REQUEST_TIMEOUT, f"Nothing came for {SILENCE_S:g} s. Send it again.") from None
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(ProblemKind.MALFORMED_REQUEST, detail)

@@ -1,0 +1,85 @@
+"""The APIs that were added while everything runs, as a gateway knows them: `{p}.apis`, and what is said of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from operator import attrgetter
+
+from stream_infer.definitions import ApiState, Definition, Report, decode_report
+from stream_infer.gateway.board import CATCH_UP_TIMEOUT_S, caught_up
+from stream_infer.kafka.definitions import Definitions
+from stream_infer.kafka.views import CompactedView
+from stream_infer.settings import Settings
+from stream_infer.topics import Topics
+
+_WAITS = "Nobody has said yet that its code is being prepared."
+
+
+class DeployedApis:
+    """`settings` are those of the file, with these APIs. Its methods are the event loop's, but start and close."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._changed: set[Callable[[], None]] = set()
+        topic = Topics(settings.kafka.topic_prefix).api_states
+        self._definitions = Definitions(settings, self._tell)
+        self._reports: CompactedView[Report] = CompactedView(
+            settings.kafka, topic, decode_report, key_of=attrgetter("key")
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return self._definitions.settings
+
+    def start(self) -> None:
+        """Blocks until both are read. Raises TopicMismatch or ServiceUnavailable."""
+        self._definitions.begin()
+        self._reports.start()
+        self._definitions.start()
+
+    def close(self) -> None:
+        self._definitions.close()
+        self._reports.close()
+
+    async def catch_up(self, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:
+        """Returns once all that was committed before the call is seen. Raises ServiceUnavailable."""
+        reached = (self._definitions.catch_up(), self._reports.catch_up())
+        await asyncio.gather(*(caught_up(one, timeout_s) for one in reached))
+
+    def get(self, name: str) -> Definition | None:
+        """None of an API of the file, too."""
+        return self._definitions.all().get(name)
+
+    def report(self, definition: Definition) -> Report:
+        """What was said last of that revision."""
+        said = self._reports.get(definition.report_key)
+        return said or Report(
+            name=definition.name,
+            revision=definition.revision,
+            state=ApiState.PREPARING,
+            message=_WAITS,
+            at=definition.at,
+        )
+
+    def has_failed(self, definition: Definition) -> bool:
+        return self.report(definition).state is ApiState.FAILED
+
+    @asynccontextmanager
+    async def heard(self, on_change: Callable[[], None]) -> AsyncIterator[None]:
+        """`on_change` is called in this event loop behind each change, while the block runs."""
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(on_change)
+
+        self._changed.add(tell)
+        try:
+            yield
+        finally:
+            self._changed.discard(tell)
+
+    def _tell(self) -> None:
+        """On the view's thread."""
+        for tell in tuple(self._changed):
+            tell()
