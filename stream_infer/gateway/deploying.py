@@ -21,7 +21,7 @@ from stream_infer.gateway.submissions import Submissions
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.kafka.admin import apply_api
-from stream_infer.results import ResultFormat
+from stream_infer.results import objection_to
 from stream_infer.settings import ApiSettings
 
 # A stop shows in a job's row within a second; its end waits for what is in the model.
@@ -165,10 +165,9 @@ class Deploying:
             raise refused("/name", f"the definition is of {name!r}, and the path names {path[:100]!r}")
 
     def _must_be_readable(self, api: ApiSettings) -> None:
-        format_ = api.results.format
-        if format_ is not ResultFormat.JSONL and format_.value not in self._services.formats:
-            detail = f"{format_.value} needs pyarrow, which is not installed here: install stream-infer[parquet]"
-            raise refused("/results/format", detail)
+        objection = objection_to(api.results.format, self._services.formats)
+        if objection is not None:
+            raise refused("/results/format", objection)
 
     def _must_be_idle(self, active: list[KnownJob], name: str) -> None:
         if active:
