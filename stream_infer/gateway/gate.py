@@ -56,11 +56,11 @@ class Gate:
 
         scope = _scope_of(rule, request.headers) or Scope.ADMIN
         signature = read_signature(request.headers)
-        entry, secret = signing_entry(self.keys.value, signature.access_key)
+        known, _ = signing_entry(self.keys.value, signature.access_key)
         require_place_and_time(signature, service, self.clock())
-
-        request[CALLER] = Caller(entry.name, entry.id, entry.request_bytes)  # who says how long the body may be
+        request[CALLER] = Caller(known.name, known.id, known.request_bytes)  # who says how long the body may be
         request[BODY] = body = await read_body(request)
+        entry, secret = signing_entry(self.keys.value, signature.access_key)  # it may be taken back meanwhile
         require_right(signature, secret, SignedRequest(request.method, request.raw_path, request.headers, body))
         require_good(entry, scope, self.clock())
         self._require_turn(entry)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_infer.gateway.sagemaker_transform import arn_of, environment_of, refused, require_environment
+from stream_infer.gateway.sagemaker_transform import arn_of, refused, require_environment
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.predictor_settings import SageMakerPredictor
 from stream_infer.settings import ApiSettings
@@ -20,7 +20,6 @@ from stream_infer.settings import ApiSettings
 API_VARIABLE = "STREAM_INFER_API"
 _NAME = r"^[a-zA-Z0-9]([\-a-zA-Z0-9]*[a-zA-Z0-9])?$"
 _CONTAINER = "/PrimaryContainer"
-# Of a model nothing but this is asked: what it is called, and when it was made.
 _UNMEANT = {
     "Containers": "one model serves an API: give it as PrimaryContainer",
     "InferenceExecutionConfig": "one model serves an API: there are no containers to choose from",
@@ -112,9 +111,9 @@ def serving(asked: CreateModel, find: Callable[[str], ApiSettings | None]) -> Ap
 
 def ignored_in(asked: CreateModel) -> dict[str, str]:
     """The fields that change nothing here, and why."""
-    container = asked.PrimaryContainer or Container()
-    return {name: why for name, why in _IGNORED.items() if getattr(asked, name)} | {
-        f"PrimaryContainer/{name}": why for name, why in _IGNORED_OF_CONTAINER.items() if getattr(container, name)
+    given, container = _given(asked)
+    return {name: why for name, why in _IGNORED.items() if given.get(name)} | {
+        f"PrimaryContainer/{name}": why for name, why in _IGNORED_OF_CONTAINER.items() if container.get(name)
     }
 
 
@@ -136,11 +135,11 @@ def described_model(model: RegisteredModel, created: float) -> dict[str, Any]:
 
 
 def described_api(api: ApiSettings) -> dict[str, Any]:
-    """Likewise, of an API that nobody has made a model of. It has no time of its own: the epoch, on all gateways."""
+    """Likewise, of an API that nobody has made a model of. It has no time of its own: the epoch, on all gateways. Its
+    environment is not shown, since there may be secrets in it."""
     url = model_of(api) or ""
-    data = {"ModelDataUrl": url} if url.startswith(("s3://", "https://")) else {}
-    container = {**data, **({"Environment": environment} if (environment := environment_of(api)) else {})}
-    return {**model_row(api.name, 0.0), **({"PrimaryContainer": container} if container else {})}
+    container = {"PrimaryContainer": {"ModelDataUrl": url}} if url.startswith(("s3://", "https://")) else {}
+    return model_row(api.name, 0.0) | container
 
 
 def model_row(name: str, created: float) -> dict[str, Any]:
@@ -149,13 +148,20 @@ def model_row(name: str, created: float) -> dict[str, Any]:
 
 
 def _refuse_unmeant(asked: CreateModel) -> None:
-    container = asked.PrimaryContainer or Container()
-    for of, fields, pointer in ((asked, _UNMEANT, ""), (container, _UNMEANT_OF_CONTAINER, _CONTAINER)):
+    given, container = _given(asked)
+    for of, fields, pointer in ((given, _UNMEANT, ""), (container, _UNMEANT_OF_CONTAINER, _CONTAINER)):
         for name, detail in fields.items():
-            if getattr(of, name):
+            if of.get(name):
                 raise refused(f"{pointer}/{name}", detail)
-    if container.Mode not in (None, "SingleModel"):
-        raise refused(f"{_CONTAINER}/Mode", f"{container.Mode[:40]!r} is not served here: SingleModel is")
+    mode = container.get("Mode", "SingleModel")
+    if mode != "SingleModel":
+        raise refused(f"{_CONTAINER}/Mode", f"{mode[:40]!r} is not served here: SingleModel is")
+
+
+def _given(asked: CreateModel) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of the model, and of its container, by the fields' names."""
+    given = asked.model_dump(exclude_none=True)
+    return given, given.get("PrimaryContainer", {})
 
 
 def definition_of(asked: CreateModel) -> dict[str, Any]:
@@ -187,7 +193,7 @@ def already_there(name: str) -> Problem:
     return Problem(ProblemKind.INVALID_REQUEST, detail)
 
 
-def unknown_model(name: str) -> Problem:
-    """As SageMaker says it, which has no kind of its own for it."""
-    detail = f'Could not find model "{arn_of(name[:100], "model")}". list_models tells which there are.'
-    return Problem(ProblemKind.INVALID_REQUEST, detail)
+def unknown_model(name: str, api: ApiSettings | None) -> Problem:
+    """As SageMaker says it, which has no kind of its own for it; `api`: that of the name."""
+    more = "list_models tells which there are." if api is None else "It is an API, of which no model was made."
+    return Problem(ProblemKind.INVALID_REQUEST, f'Could not find model "{arn_of(name[:100], "model")}". {more}')

@@ -61,9 +61,7 @@ class Models:
             if name in there:
                 raise already_there(name)
             if len(there) >= MOST_MODELS:
-                detail = (
-                    f"{MOST_MODELS} models are there, which is all that may be: delete_model those that nobody uses."
-                )
+                detail = f"{MOST_MODELS} models are there, and no more may be: delete_model those that nobody uses."
                 raise Problem(ProblemKind.LIMIT_EXCEEDED, detail)
             services.store.put(key, data, "application/json")
 
@@ -76,7 +74,7 @@ class Models:
             return described_model(*found)
         api = self._services.settings.api(name)
         if api is None:
-            raise unknown_model(name)
+            raise unknown_model(name, None)
         return described_api(api)
 
     async def delete(self, name: str) -> None:
@@ -85,7 +83,7 @@ class Models:
         def delete() -> None:
             places = list(self._places(name))
             if not places:
-                raise unknown_model(name)
+                raise unknown_model(name, self._services.settings.api(name))
             for place in places:
                 self._services.store.delete(place.key)
 
@@ -131,7 +129,5 @@ class Models:
             return None
         except ValidationError as error:
             what = error.errors(include_url=False, include_input=False)[0]["msg"]
-            at = self._services.store.uri(place.key)
-            raise ServiceUnavailable(
-                f"the model at {at} cannot be read ({what}): delete_model, and make it anew"
-            ) from None
+            detail = f"{self._services.store.uri(place.key)} is no model ({what}): delete_model it, and make it anew"
+            raise ServiceUnavailable(detail) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_infer.gateway.access import RULES
+from stream_infer.gateway.access import ACTION_HEADER, RULES
 from stream_infer.gateway.openapi_parts import (
     answer_of,
     header_parameter,
@@ -26,12 +26,12 @@ def transform_paths() -> dict[str, Any]:
     described = {"200": answer_of("As DescribeTransformJob answers.", _OBJECT)}
     made = {"200": json_answer("Ignored has the fields that change nothing here.", TransformJobMade)}
     asked = {JSON_TYPE: {"schema": ref(CreateTransformJob)}}
-    actions = f"{', '.join(RULES['POST /'].actions)}: one of them."
+    actions = {"type": "string", "enum": list(RULES["POST /"].actions)}
     act = operation(
         "actAsSageMaker",
         "Transform jobs and models by SageMaker's protocol, as boto3 speaks it and signs it",
         {"200": answer_of("As the action answers there.", _OBJECT, _AWS_TYPE)},
-        [header_parameter("X-Amz-Target", actions, {"type": "string"}) | {"required": True}],
+        [header_parameter(ACTION_HEADER, "The action.", actions) | {"required": True}],
         {_AWS_TYPE: {"schema": _OBJECT}},
     )
     return {

@@ -94,19 +94,13 @@ def _refuse_unmeant(asked: CreateTransformJob, api: ApiSettings) -> None:
 
 def require_environment(environment: Mapping[str, str], api: ApiSettings, pointer: str) -> None:
     """Raises a Problem where it is another one than that in which the API's model is loaded."""
-    own = environment_of(api)
+    own: dict[str, str | None] = {}
+    if isinstance(api.predictor, SageMakerPredictor):
+        own = {"SAGEMAKER_PROGRAM": api.predictor.program, **api.predictor.env}
     for name, value in environment.items():
         if own.get(name) != value:
             detail = "the model is loaded once for all jobs of the API: set it as apis[].predictor.env, or leave it out"
             raise refused(f"{pointer}/{name}", detail)
-
-
-def environment_of(api: ApiSettings) -> dict[str, str]:
-    """What a model of SageMaker's is told by its environment."""
-    if not isinstance(api.predictor, SageMakerPredictor):
-        return {}
-    program = api.predictor.program
-    return api.predictor.env | ({} if program is None else {"SAGEMAKER_PROGRAM": program})
 
 
 def _source(asked: CreateTransformJob, api: ApiSettings) -> dict[str, Any]:

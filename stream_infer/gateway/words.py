@@ -17,6 +17,8 @@ from stream_infer.http.request_lines import request_id
 Words: TypeAlias = Callable[[Problem], web.Response]
 
 AWS_TYPE = "application/x-amz-json-1.1"
+# Of SageMaker's own service model, whose clients know the member's case; all others are of AWS's protocol.
+_MODELLED = frozenset({"ResourceNotFound", "ResourceInUse", "ResourceLimitExceeded"})
 _KEPT = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
 
 
@@ -38,7 +40,7 @@ def in_words_of_cortex(problem: web.Response) -> web.Response:
 def words_of_aws(problem: Problem) -> web.Response:
     """AWS's clients know four hundreds by their type alone."""
     kind, status = _aws_kind(problem)
-    body = {"__type": kind, "message": problem.document.detail}
+    body = {"__type": kind, "Message" if kind in _MODELLED else "message": problem.document.detail}
     headers = {"x-amzn-ErrorType": kind} | {name: text for name, text in problem.headers.items() if name in _KEPT}
     return aws_answer(body, status=status, headers=headers)
 

@@ -87,7 +87,7 @@ def entry_text(entry: KeyEntry) -> str:
 
 def add_entry(file: Path, entry: KeyEntry) -> None:
     """Puts the entry at the end of the file, which may not be there yet; nothing else of it changes, neither comments
-    nor whose it is and who may read it, and a link to it stays one. But one with a secret its owner alone may read.
+    nor whose it is and who may read it, and a link to it stays one. But with its first secret its owner alone may read it.
 
     A reader sees the file before or after, never half; of two at once each one's entry is there. Raises ConfigError
     where the file is none that can be added to.
@@ -95,8 +95,9 @@ def add_entry(file: Path, entry: KeyEntry) -> None:
     target = file.resolve()
     try:
         with _alone(target.parent):
-            after = _with_entry(target, entry)
-            _replace(target, after, is_secret=keys_in(after, str(file)).has_secrets)
+            before, after = _with_entry(target, entry)
+            is_first_secret = entry.aws_secret is not None and not before.has_secrets
+            _replace(target, after, owners_alone=is_first_secret)
     except PermissionError as error:
         raise ConfigError(
             f"{SETTING}: {file} cannot be written by this user ({error.strerror}): add this by hand\n"
@@ -106,8 +107,8 @@ def add_entry(file: Path, entry: KeyEntry) -> None:
         raise ConfigError(f"{SETTING}: {file} cannot be written: {error.strerror or error}") from None
 
 
-def _with_entry(file: Path, entry: KeyEntry) -> str:
-    """The file's text with the entry behind it. Raises ConfigError."""
+def _with_entry(file: Path, entry: KeyEntry) -> tuple[KeyRing, str]:
+    """The keys that are in the file, and its text with the entry behind them. Raises ConfigError."""
     try:
         before = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -122,19 +123,19 @@ def _with_entry(file: Path, entry: KeyEntry) -> str:
         whole = KeyRing()
     if len(whole) != len(known) + 1:
         raise ConfigError(f"{file} is no list of one entry a line: add this by hand\n{entry_text(entry)}")
-    return after
+    return known, after
 
 
-def _replace(file: Path, text: str, *, is_secret: bool) -> None:
-    """By another one of the same owner and rights: whoever could read it can, but a secret."""
+def _replace(file: Path, text: str, *, owners_alone: bool) -> None:
+    """By another one of the same owner and, but where its owner alone is to read it from now on, of the same rights."""
     part = file.with_name(f".{file.name}.{os.getpid()}")
+    like = file.stat() if file.exists() else None
     try:
-        part.touch(_OWNERS_ALONE if is_secret else 0o666)
+        part.touch(0o666 if like is None and not owners_alone else _OWNERS_ALONE)
         part.write_text(text, encoding="utf-8")
-        if file.exists():
-            like = file.stat()
+        if like is not None:
             os.chown(part, like.st_uid, like.st_gid)
-            if not is_secret:
+            if not owners_alone:
                 part.chmod(stat.S_IMODE(like.st_mode))
         part.replace(file)
     finally:

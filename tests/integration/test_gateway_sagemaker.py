@@ -58,7 +58,8 @@ def boto(url: str) -> Any:
         body = json.loads(response_dict["body"])
         assert response_dict["headers"]["content-type"] == "application/x-amz-json-1.1"
         if response_dict["status_code"] >= 300:
-            assert body.keys() == {"__type", "message"}
+            shapes = {shape.name: set(shape.members) for shape in operation_model.error_shapes}
+            assert body.keys() - {"__type"} == shapes.get(body["__type"], {"message"})
         elif operation_model.output_shape is None:
             assert body == {}
         else:
@@ -260,6 +261,8 @@ def test_models_are_names_of_apis_that_every_gateway_knows(
             sagemaker.delete_model(ModelName=name)
     with pytest.raises(ClientError, match="Could not find model"):
         sagemaker.describe_model(ModelName="Echo-2026")
+    with pytest.raises(ClientError, match=r"Could not find model.*It is an API, of which no model was made"):
+        sagemaker.delete_model(ModelName="echo")
     assert "PrimaryContainer" not in sagemaker.describe_model(ModelName="echo")
     assert [one["ModelName"] for one in sagemaker.list_models()["Models"]] == ["echo"]
     with pytest.raises(sagemaker.exceptions.ResourceNotFound):

@@ -286,8 +286,10 @@ def test_a_file_with_a_secret_in_it_is_its_owners_alone_from_the_start(tmp_path:
     entry = for_aws(made().entry)
     add_entry(file, entry)
     assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o640)  # to a group, on purpose: what is added later keeps that
     add_entry(file, made().entry)
-    assert file.stat().st_mode & 0o777 == 0o600
+    add_entry(file, for_aws(made().entry))
+    assert file.stat().st_mode & 0o777 == 0o640
     assert entry.access_key is not None
     assert read_keys(file).signing(entry.access_key) == entry
 

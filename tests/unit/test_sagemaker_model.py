@@ -123,8 +123,7 @@ def test_descriptions_are_those_that_sagemakers_clients_read():
     assert made["PrimaryContainer"]["Image"] == "i"
     assert (made["ModelName"], made["CreationTime"], "Tags" in made) == ("digits-2", 5.0, False)
     of_api = described_api(DIGITS)
-    container = {"ModelDataUrl": URL, "Environment": {"A": "1", "SAGEMAKER_PROGRAM": "serve.py"}}
-    assert (of_api["PrimaryContainer"], of_api["CreationTime"]) == (container, 0.0)
+    assert (of_api["PrimaryContainer"], of_api["CreationTime"]) == ({"ModelDataUrl": URL}, 0.0)
     assert "PrimaryContainer" not in described_api(SHOUTER)
     for described in (made, of_api, described_api(SHOUTER)):
         shape = SHAPES.operation_model("DescribeModel").output_shape
