@@ -35,7 +35,7 @@ from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import integer, read_query
 from stream_infer.jobs.batches import answers_key
 from stream_infer.ports import Store
-from stream_infer.uploads import Upload, UploadNote
+from stream_infer.uploads import Upload, UploadNote, upload_of
 
 MAX_STREAMS = 16
 MOST_LISTED = 10_000
@@ -50,6 +50,13 @@ class _Place(NamedTuple):
     created_at: int
     id: str
     answers: Answers | None = None
+
+
+class _Found(NamedTuple):
+    """A file, and where it lies: the upload that was sent, or the store's key of answers."""
+
+    body: OpenAiFile
+    place: Upload | str
 
 
 class OpenAiFilesResource:
@@ -87,18 +94,19 @@ class OpenAiFilesResource:
 
     async def get(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        return answer(await self._find(request))
+        return answer((await self._find(request)).body)
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         read_query(request, ())
-        body = await self._find(request)
+        found, store = await self._find(request), self._services.store
         if self._streams >= MAX_STREAMS:
             detail = f"{MAX_STREAMS} files are being read here already. Try again, or ask another replica."
             raise Problem(ProblemKind.BUSY, detail)
         self._streams += 1
         try:
-            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(body.bytes)}
-            pieces = await self._pieces(body)
+            size, place = found.body.bytes, found.place
+            pieces = _parts(store, place) if isinstance(place, Upload) else _pieces(store, place, size)
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
             return await send_chunks(request, pieces, self._services.block, headers)
         finally:
             self._streams -= 1
@@ -107,11 +115,9 @@ class OpenAiFilesResource:
         """Not while a batch may still read it. The answers of a batch stand in its job's results further on."""
         read_query(request, ())
         services, caller = self._services, caller_of(request).name
-        body = await self._find(request)
-        sent = read_sent_id(body.id)
-        if sent is None:
-            key = await self._answers_key(body.id)
-            await services.block(lambda: services.store.delete(key))
+        body, place = await self._find(request)
+        if isinstance(place, str):
+            await services.block(lambda: services.store.delete(place))
             return answer(OpenAiFileDeleted(id=body.id))
         for known in await self._owned.batches(caller):
             batch = known.job.batch
@@ -119,23 +125,29 @@ class OpenAiFilesResource:
                 detail = f"Batch {known.job.job_id} still reads {body.id}: cancel it first, or wait for its end."
                 raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
         await services.block(lambda: self._owned.records.delete_file(caller, body.id))
-        await self._receiver.remove(Upload(sent.upload_id, "requests"))
+        await self._receiver.remove(place)
         return answer(OpenAiFileDeleted(id=body.id))
 
-    async def _find(self, request: web.Request) -> OpenAiFile:
+    async def _find(self, request: web.Request) -> _Found:
         """The caller's own; raises a Problem where it is none."""
-        file_id, services, caller = request.match_info["file_id"], self._services, caller_of(request).name
-        if read_sent_id(file_id) is not None:
-            record = await services.block(lambda: self._owned.file(caller, file_id))
-            if record is not None:
-                return sent_file_body(record)
-        elif (named := read_answers_id(file_id)) is not None:
-            known = await self._owned.batch(caller, named.batch_id)
-            answers = [] if known is None else answers_of(known)
-            for one in answers:
-                if one.kind == named.kind and (body := await services.block(lambda: self._answers(one))) is not None:  # noqa: B023 - awaited here
-                    return body
-        raise unknown_file(file_id)
+        file_id, caller = request.match_info["file_id"], caller_of(request).name
+        found = await self._find_sent(file_id, caller) or await self._find_answers(file_id, caller)
+        if found is None:
+            raise unknown_file(file_id)
+        return found
+
+    async def _find_sent(self, file_id: str, caller: str) -> _Found | None:
+        record = await self._services.block(lambda: self._owned.file(caller, file_id))
+        upload = None if record is None else upload_of(record.uri)
+        return None if record is None or upload is None else _Found(sent_file_body(record), upload)
+
+    async def _find_answers(self, file_id: str, caller: str) -> _Found | None:
+        named = read_answers_id(file_id)
+        known = None if named is None else await self._owned.batch(caller, named.batch_id)
+        answers = [] if known is None else answers_of(known)
+        one = next((one for one in answers if one.id == file_id), None)
+        body = None if one is None else await self._services.block(lambda: self._answers(one))
+        return None if one is None or body is None else _Found(body, _key_of(one))
 
     def _page(self, caller: str, answers: list[_Place], query: dict[str, str], limit: int) -> OpenAiFileList:
         """Blocks."""
@@ -151,9 +163,9 @@ class OpenAiFilesResource:
             start = _place_of(query["after"], answers)
             places = [one for one in places if (one[:2] < start if is_newest_first else one[:2] > start)]
         data: list[OpenAiFile] = []
-        for number, place in enumerate(places):
+        for place in places:
             if len(data) == limit:
-                return _listed(data, has_more=number < len(places))
+                return _listed(data, has_more=True)
             body = self._body(caller, place)
             data += [] if body is None else [body]
         return _listed(data, has_more=False)
@@ -167,22 +179,13 @@ class OpenAiFilesResource:
 
     def _answers(self, answers: Answers) -> OpenAiFile | None:
         """None where they were deleted. Blocks."""
-        key = answers_key(answers.api, answers.job_id, answers.kind)
+        key = _key_of(answers)
         size = next((found.size for found in self._services.store.list(key) if found.key == key), None)
         return None if size is None else answers_body(answers, size)
 
-    async def _answers_key(self, file_id: str) -> str:
-        named = read_answers_id(file_id)
-        assert named is not None
-        known = await self._services.job(named.batch_id)
-        return answers_key(known.job.api, named.batch_id, named.kind)
 
-    async def _pieces(self, body: OpenAiFile) -> Iterator[bytes]:
-        store = self._services.store
-        sent = read_sent_id(body.id)
-        if sent is not None:
-            return _parts(store, Upload(sent.upload_id, "requests"))
-        return _pieces(store, await self._answers_key(body.id), body.bytes)
+def _key_of(answers: Answers) -> str:
+    return answers_key(answers.api, answers.job_id, answers.kind)
 
 
 def unknown_file(file_id: str) -> Problem:
