@@ -21,6 +21,8 @@ from stream_infer.uploads import Upload
 
 _FORM_BYTES = 64 * 1024
 _EXPIRES = "expires_after["
+# Whatever the client calls it: one that ends in .gz would be unpacked where it is read, and was not where it was checked.
+_NAME = "requests.jsonl"
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ async def _read(request: web.Request, form: _Form, receiver: Receiver) -> None:
                 raise refused(part.name[:100], "one file is sent, as `file`")
             else:
                 form.filename = part.filename
-                form.upload, note = await receiver.receive(part.filename, part.chunks, form.checker.take)
+                form.upload, note = await receiver.receive(_NAME, part.chunks, form.checker.take)
                 form.bytes = note.bytes
 
 
