@@ -21,7 +21,7 @@ from stream_infer.uploads import Upload
 
 _FORM_BYTES = 64 * 1024
 _EXPIRES = "expires_after["
-# Whatever the client calls it: one that ends in .gz would be unpacked where it is read, and was not where it was checked.
+# Whatever the client calls it: what ends in .gz is unpacked where a job reads it, and was not where it was checked.
 _NAME = "requests.jsonl"
 
 
