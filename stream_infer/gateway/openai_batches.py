@@ -19,7 +19,7 @@ from stream_infer.gateway.openai_bodies import (
     failed_batch_body,
 )
 from stream_infer.gateway.openai_files import unknown_file
-from stream_infer.gateway.openai_ids import new_batch_id, read_answers_id
+from stream_infer.gateway.openai_ids import batch_created_at, new_batch_id, read_answers_id
 from stream_infer.gateway.openai_lines import ENDPOINTS, Findings, LineError, is_endpoint
 from stream_infer.gateway.openai_owned import Owned
 from stream_infer.gateway.openai_records import FailedBatch
@@ -104,9 +104,10 @@ class OpenAiBatchesResource:
         failed = await self._services.block(lambda: list(self._owned.records.batch_ids(caller)))
         ids = sorted({*jobs, *failed}, reverse=True)
         if "after" in query:
-            if query["after"] not in ids:
+            if batch_created_at(query["after"]) is None:
                 raise _unknown(query["after"])
-            ids = ids[ids.index(query["after"]) + 1 :]
+            # Also where that one was forgotten since: its id says where it stood.
+            ids = [one for one in ids if one < query["after"]]
         data = []
         for batch_id in ids[:limit]:
             body = await self._body(caller, batch_id, jobs.get(batch_id))

@@ -7,12 +7,11 @@ it is deleted or its time is over. Each caller has its own: what is another one'
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from stream_infer.errors import ServiceUnavailable, StreamInferError
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.openai_bodies import (
     Answers,
     OpenAiFile,
@@ -22,31 +21,27 @@ from stream_infer.gateway.openai_bodies import (
     answers_of,
     sent_file_body,
 )
-from stream_infer.gateway.openai_form import Field, parts_of
-from stream_infer.gateway.openai_ids import read_answers_id, read_sent_id, sent_id
-from stream_infer.gateway.openai_lines import LineChecker
+from stream_infer.gateway.openai_ids import read_answers_id, read_sent_id
 from stream_infer.gateway.openai_owned import Owned
-from stream_infer.gateway.openai_records import FileRecord
-from stream_infer.gateway.openai_request import BATCH, KEPT_S, ExpiresAfter, refused
+from stream_infer.gateway.openai_request import BATCH
+from stream_infer.gateway.openai_upload import receive_file
 from stream_infer.gateway.openai_words import as_openai
-from stream_infer.gateway.receiving import Receiver, require_size
+from stream_infer.gateway.receiving import Receiver
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_chunks
-from stream_infer.gateway.validation import validate
 from stream_infer.http.answers import answer
 from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import integer, read_query
 from stream_infer.jobs.batches import answers_key
 from stream_infer.ports import Store
-from stream_infer.uploads import PART_BYTES, Upload
+from stream_infer.uploads import Upload, UploadNote, upload_of
 
 MAX_STREAMS = 16
 MOST_LISTED = 10_000
+PIECE_BYTES = 8 * 1024 * 1024
 # Of each a record is read: whoever wants more asks on, as OpenAI's clients do by themselves.
 PAGE = 100
-_FORM_BYTES = 64 * 1024
-_EXPIRES = "expires_after["
 
 
 class _Place(NamedTuple):
@@ -55,6 +50,13 @@ class _Place(NamedTuple):
     created_at: int
     id: str
     answers: Answers | None = None
+
+
+class _Found(NamedTuple):
+    """A file, and where it lies: the upload that was sent, or the store's key of answers."""
+
+    body: OpenAiFile
+    place: Upload | str
 
 
 class OpenAiFilesResource:
@@ -76,46 +78,7 @@ class OpenAiFilesResource:
 
     async def create(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        services, caller = self._services, caller_of(request)
-        require_size((request.content_length or 0) - _FORM_BYTES, services.settings.limits)
-        checker = LineChecker(services.settings.fetch.max_bytes)
-        fields: dict[str, str] = {}
-        upload: Upload | None = None
-        try:
-            async with aclosing(parts_of(request)) as parts:
-                async for part in parts:
-                    if isinstance(part, Field):
-                        fields[part.name] = _checked(part)
-                    elif part.name != "file" or upload is not None:
-                        raise refused(part.name[:100], "one file is sent, as `file`")
-                    else:
-                        filename = part.filename
-                        upload, note = await self._receiver.receive(caller, filename, part.chunks, checker.take)
-            if "purpose" not in fields:
-                raise refused("purpose", f"it is missing: write {BATCH!r}")
-            if upload is None:
-                raise refused("file", "it is missing")
-            kept_s = _kept_s(fields)
-            findings = await services.block(checker.findings)
-            file_id = sent_id(upload, kept_s)
-            sent = read_sent_id(file_id)
-            assert sent is not None
-            record = FileRecord(
-                id=file_id,
-                filename=filename,
-                bytes=note.bytes,
-                created_at=sent.created_at,
-                expires_at=sent.expires_at,
-                uri=upload.uri,
-                findings=findings,
-            )
-            await services.block(lambda: self._owned.records.put_file(caller.name, record))
-        except BaseException:
-            if upload is not None:
-                with suppress(StreamInferError):
-                    await self._receiver.remove(upload)
-            raise
-        return answer(sent_file_body(record))
+        return answer(sent_file_body(await receive_file(request, self._services, self._receiver)))
 
     async def list_files(self, request: web.Request) -> web.Response:
         query = read_query(request, ("after", "limit", "order", "purpose"))
@@ -131,18 +94,19 @@ class OpenAiFilesResource:
 
     async def get(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        return answer(await self._find(request))
+        return answer((await self._find(request)).body)
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         read_query(request, ())
-        body = await self._find(request)
+        found, store = await self._find(request), self._services.store
         if self._streams >= MAX_STREAMS:
             detail = f"{MAX_STREAMS} files are being read here already. Try again, or ask another replica."
             raise Problem(ProblemKind.BUSY, detail)
         self._streams += 1
         try:
-            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(body.bytes)}
-            pieces = await self._pieces(body)
+            size, place = found.body.bytes, found.place
+            pieces = _parts(store, place) if isinstance(place, Upload) else _pieces(store, place, size)
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
             return await send_chunks(request, pieces, self._services.block, headers)
         finally:
             self._streams -= 1
@@ -151,11 +115,9 @@ class OpenAiFilesResource:
         """Not while a batch may still read it. The answers of a batch stand in its job's results further on."""
         read_query(request, ())
         services, caller = self._services, caller_of(request).name
-        body = await self._find(request)
-        sent = read_sent_id(body.id)
-        if sent is None:
-            key = await self._answers_key(body.id)
-            await services.block(lambda: services.store.delete(key))
+        body, place = await self._find(request)
+        if isinstance(place, str):
+            await services.block(lambda: services.store.delete(place))
             return answer(OpenAiFileDeleted(id=body.id))
         for known in await self._owned.batches(caller):
             batch = known.job.batch
@@ -163,23 +125,29 @@ class OpenAiFilesResource:
                 detail = f"Batch {known.job.job_id} still reads {body.id}: cancel it first, or wait for its end."
                 raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
         await services.block(lambda: self._owned.records.delete_file(caller, body.id))
-        await self._receiver.remove(Upload(sent.upload_id, "requests"))
+        await self._receiver.remove(place)
         return answer(OpenAiFileDeleted(id=body.id))
 
-    async def _find(self, request: web.Request) -> OpenAiFile:
+    async def _find(self, request: web.Request) -> _Found:
         """The caller's own; raises a Problem where it is none."""
-        file_id, services, caller = request.match_info["file_id"], self._services, caller_of(request).name
-        if read_sent_id(file_id) is not None:
-            record = await services.block(lambda: self._owned.file(caller, file_id))
-            if record is not None:
-                return sent_file_body(record)
-        elif (named := read_answers_id(file_id)) is not None:
-            known = await self._owned.batch(caller, named.batch_id)
-            answers = [] if known is None else answers_of(known)
-            for one in answers:
-                if one.kind == named.kind and (body := await services.block(lambda: self._answers(one))) is not None:  # noqa: B023 - awaited here
-                    return body
-        raise unknown_file(file_id)
+        file_id, caller = request.match_info["file_id"], caller_of(request).name
+        found = await self._find_sent(file_id, caller) or await self._find_answers(file_id, caller)
+        if found is None:
+            raise unknown_file(file_id)
+        return found
+
+    async def _find_sent(self, file_id: str, caller: str) -> _Found | None:
+        record = await self._services.block(lambda: self._owned.file(caller, file_id))
+        upload = None if record is None else upload_of(record.uri)
+        return None if record is None or upload is None else _Found(sent_file_body(record), upload)
+
+    async def _find_answers(self, file_id: str, caller: str) -> _Found | None:
+        named = read_answers_id(file_id)
+        known = None if named is None else await self._owned.batch(caller, named.batch_id)
+        answers = [] if known is None else answers_of(known)
+        one = next((one for one in answers if one.id == file_id), None)
+        body = None if one is None else await self._services.block(lambda: self._answers(one))
+        return None if one is None or body is None else _Found(body, _key_of(one))
 
     def _page(self, caller: str, answers: list[_Place], query: dict[str, str], limit: int) -> OpenAiFileList:
         """Blocks."""
@@ -195,9 +163,9 @@ class OpenAiFilesResource:
             start = _place_of(query["after"], answers)
             places = [one for one in places if (one[:2] < start if is_newest_first else one[:2] > start)]
         data: list[OpenAiFile] = []
-        for number, place in enumerate(places):
+        for place in places:
             if len(data) == limit:
-                return _listed(data, has_more=number < len(places))
+                return _listed(data, has_more=True)
             body = self._body(caller, place)
             data += [] if body is None else [body]
         return _listed(data, has_more=False)
@@ -211,42 +179,18 @@ class OpenAiFilesResource:
 
     def _answers(self, answers: Answers) -> OpenAiFile | None:
         """None where they were deleted. Blocks."""
-        key = answers_key(answers.api, answers.job_id, answers.kind)
+        key = _key_of(answers)
         size = next((found.size for found in self._services.store.list(key) if found.key == key), None)
         return None if size is None else answers_body(answers, size)
 
-    async def _answers_key(self, file_id: str) -> str:
-        named = read_answers_id(file_id)
-        assert named is not None
-        known = await self._services.job(named.batch_id)
-        return answers_key(known.job.api, named.batch_id, named.kind)
 
-    async def _pieces(self, body: OpenAiFile) -> Iterator[bytes]:
-        store = self._services.store
-        sent = read_sent_id(body.id)
-        if sent is not None:
-            return _parts(store, Upload(sent.upload_id, "requests"), body.bytes)
-        return _pieces(store, await self._answers_key(body.id), body.bytes)
+def _key_of(answers: Answers) -> str:
+    return answers_key(answers.api, answers.job_id, answers.kind)
 
 
 def unknown_file(file_id: str) -> Problem:
     detail = f"No file is named {file_id[:100]!r}: it was deleted, its time is over, or it is another caller's."
     return Problem(ProblemKind.UNKNOWN_FILE, detail)
-
-
-def _checked(field: Field) -> str:
-    """The field's value, as soon as it comes: a file that is not taken need not be sent."""
-    if field.name == "purpose":
-        if field.value != BATCH:
-            raise refused("purpose", f"{field.value[:100]!r} is not taken: files of batches are, purpose={BATCH!r}")
-    elif not field.name.startswith(_EXPIRES):
-        raise refused(field.name[:100], "this is not known: send file, purpose and expires_after")
-    return field.value
-
-
-def _kept_s(fields: dict[str, str]) -> int:
-    wish = {name.removeprefix(_EXPIRES).rstrip("]"): text for name, text in fields.items() if name.startswith(_EXPIRES)}
-    return validate(ExpiresAfter, wish).seconds if wish else KEPT_S
 
 
 def _place_of(after: str, answers: list[_Place]) -> tuple[int, str]:
@@ -263,17 +207,18 @@ def _listed(data: list[OpenAiFile], *, has_more: bool) -> OpenAiFileList:
     return OpenAiFileList(data=data, first_id=ids[0], last_id=ids[-1], has_more=has_more)
 
 
-def _parts(store: Store, upload: Upload, size: int) -> Iterator[bytes]:
-    for number in range(-(-size // PART_BYTES)):
-        try:
+def _parts(store: Store, upload: Upload) -> Iterator[bytes]:
+    try:
+        note = UploadNote.model_validate_json(store.get(upload.note))
+        for number in range(-(-note.bytes // note.part_bytes)):
             yield store.get(upload.part(number))
-        except KeyError:
-            raise ServiceUnavailable(f"{upload.uri} has gone while it was read") from None
+    except KeyError:
+        raise ServiceUnavailable(f"{upload.uri} has gone while it was read") from None
 
 
 def _pieces(store: Store, key: str, size: int) -> Iterator[bytes]:
-    for start in range(0, size, PART_BYTES):
-        try:
-            yield store.piece(key, start, min(PART_BYTES, size - start))
-        except KeyError:
-            raise ServiceUnavailable(f"{store.uri(key)} has gone while it was read") from None
+    try:
+        for start in range(0, size, PIECE_BYTES):
+            yield store.piece(key, start, min(PIECE_BYTES, size - start))
+    except KeyError:
+        raise ServiceUnavailable(f"{store.uri(key)} has gone while it was read") from None

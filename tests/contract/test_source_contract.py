@@ -29,6 +29,7 @@ from connectors.sources import (
     ObjectsSource,
     ParquetSource,
     ReferenceItems,
+    RequestsSource,
     S3Listing,
     TarSource,
     UnpackedItems,
@@ -114,6 +115,39 @@ class TestJsonlGzip(LinesContract):
         (tmp_path / "input.jsonl.gz").write_bytes(members)
         path = (tmp_path / "input.jsonl.gz").as_uri()
         return JsonlSource(file_at(path, FetchPolicy(allowed_directories=(tmp_path,))))
+
+
+class TestRequests(SourceContract):
+    """The body of each line under its custom id."""
+
+    BODIES = (b'{"model":"echo","n":[1,2.5,null]}', b"[]", b'"t\xc3\xa9xt"', b"123456789012345678901234567890", b"null")
+
+    @pytest.fixture
+    def payloads(self):
+        return [*self.BODIES, b"{broken", b'{"body": 1}', b'{"custom_id": "", "body": 1}']
+
+    @pytest.fixture
+    def source(self, tmp_path, payloads):
+        line = b'{"custom_id": "r-%d", "method": "POST", "url": "/v1/x", "body": %b}'
+        lines = [line % pair for pair in enumerate(self.BODIES)] + [b"", *payloads[len(self.BODIES) :]]
+        (tmp_path / "requests.jsonl").write_bytes(b"\n".join(lines))
+        return self.at(tmp_path)
+
+    @staticmethod
+    def at(folder):
+        policy = FetchPolicy(allowed_directories=(folder,))
+        return RequestsSource(file_at(str(folder / "requests.jsonl"), policy), max_line_bytes=1000)
+
+    def test_what_is_no_request_is_an_item_as_it_stands(self, source):
+        items = list(source.read(None))
+        assert [item.custom_id for item in items] == ["r-0", "r-1", "r-2", "r-3", "r-4", None, None, None]
+        assert [item.source.rpartition("#")[2] for item in items[4:6]] == ["line=5", "line=7"]
+        assert {item.payload.content_type for item in items} == {"application/json"}
+
+    def test_an_empty_file_is_a_source_error(self, tmp_path):
+        (tmp_path / "requests.jsonl").write_bytes(b"\n")
+        with pytest.raises(SourceError, match=r"requests\.jsonl is empty"):
+            list(self.at(tmp_path).read(None))
 
 
 class TestInline(LinesContract):

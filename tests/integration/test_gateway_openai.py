@@ -108,7 +108,6 @@ def status(harness: GatewayHarness, batch_id: str, state: State, **fields: Any) 
 
 def test_a_file_is_kept_read_and_deleted(harness: GatewayHarness, client: OpenAI, monkeypatch: Any) -> None:
     monkeypatch.setattr(receiving, "PART_BYTES", 1000)
-    monkeypatch.setattr(openai_files, "PART_BYTES", 1000)
     data = lines(*(request(number) for number in range(100)))
 
     file = sent(client, data, "my requests.jsonl")
@@ -258,7 +257,7 @@ def test_a_jobs_states_are_a_batchs(
 
 
 def test_the_answers_are_read_as_files_of_their_own(harness: GatewayHarness, client: OpenAI, monkeypatch: Any) -> None:
-    monkeypatch.setattr(openai_files, "PART_BYTES", 10)
+    monkeypatch.setattr(openai_files, "PIECE_BYTES", 10)
     batch = begun(client)
     status(harness, batch.id, State.SUCCEEDED, counts=Counts(enqueued=2, succeeded=2, written=2, sunk=2))
     harness.store.put(answers_key("echo", batch.id, "output"), b'{"custom_id": "r-1"}\n{"custom_id": "r-2"}\n')
