@@ -18,8 +18,8 @@ def register(app: typer.Typer) -> None:
 
 def prepare(
     ctx: typer.Context,
-    definition: Annotated[Path, typer.Option("--definition", help="The definition, as JSON.")],
-    to: Annotated[Path, typer.Option("--to", help="Where to write what was made ready.")],
+    definition: Annotated[Path, typer.Option("--definition", metavar="FILE", help="The definition, as JSON.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where to write what was made ready.")],
     file: ConfigFile = None,
     ready_fd: ReadyFd = None,  # noqa: ARG001 - whoever starts a process gives it one
 ) -> None:

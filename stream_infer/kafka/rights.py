@@ -83,8 +83,7 @@ def rights(role: Role, topics: Topics, apis: Sequence[str]) -> list[Right]:
 
 def _gateway(topics: Topics, apis: Sequence[ApiTopics]) -> Iterable[Right]:
     state = (topics.jobs, topics.status, topics.manifests, topics.webhooks, topics.replays, topics.logs)
-    yield from _views(topics.apis, topics.api_states)
-    yield from _views(*state, *(api.dlq for api in apis))
+    yield from _views(*state, topics.apis, topics.api_states, *(api.dlq for api in apis))
     shared = (topics.jobs, topics.progress, topics.webhooks, topics.replays, topics.logs)
     yield from _writes(*shared, *(api.items for api in apis))
     # Of the writer of events, and of the courier, who follows `status` in a group.

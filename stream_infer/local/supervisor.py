@@ -73,7 +73,8 @@ class Supervisor:
         have ended, when a role ended with status 2: it said what the user has to mend.
         """
         for kept in self._kept:
-            self._begin(kept)
+            if kept.keeper is None:
+                self._begin(kept)
         announcer = asyncio.create_task(self._announce(on_ready))
         ends = [asyncio.create_task(one.wait()) for one in (stop, self._broken)]
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 import structlog
@@ -20,7 +20,7 @@ from stream_infer.records import EndOfPartition
 from stream_infer.settings import MIB
 from stream_infer.sink.awaited import AwaitedJobs
 from stream_infer.sink.backoff import Backoff
-from stream_infer.sink.flush import Outlet, commit_records, hindrance_records, outlets, plan_flush
+from stream_infer.sink.flush import commit_records, hindrance_records, plan_flush
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.names import new_instance
 from stream_infer.sink.observer import UNOBSERVED, SinkObserver
@@ -28,6 +28,7 @@ from stream_infer.sink.records import read_line
 from stream_infer.sink.served_notes import ServedNotes
 from stream_infer.sink.settling import Settling
 from stream_infer.sink.share import Held, Share, Shares
+from stream_infer.sink.subscription import Subscription
 from stream_infer.sink.traces import FlushTraces
 from stream_infer.sink.upload import Upload
 from stream_infer.telemetry import tracing
@@ -59,7 +60,7 @@ class Writer:
         formats: Formats = MappingProxyType({}),
         observer: SinkObserver = UNOBSERVED,
     ) -> None:
-        self._apis = apis
+        self._subscription = Subscription(apis)
         self._settings = settings = apis.settings
         self._observer = observer
         self._awaited = awaited
@@ -69,8 +70,6 @@ class Writer:
         self._lines = lines
         self._transactional_id = transactional_id
         self._topics = Topics(settings.kafka.topic_prefix)
-        self._subscribed = settings
-        self._outlets: Mapping[str, Outlet] = outlets(settings)
         self._budget = BUDGET_FLUSHES * settings.sink.flush_bytes
         self._shares = Shares()
         self._instance = new_instance()
@@ -98,12 +97,14 @@ class Writer:
             kafka, self._topics.sink_group, self._transactional_id, self._shares, prefetch_bytes=_PREFETCH_BYTES
         )
         try:
-            self._subscribe()
+            self._subscription.begin(self._consumer)
             patience = time.monotonic() + kafka.session_timeout  # an idle member is told of nothing
             ready = False
             while not stop.is_set():
                 self._step(draining=False)
-                if not ready and (not self._outlets or self._shares.was_assigned or time.monotonic() > patience):
+                if not ready and (
+                    self._subscription.is_empty or self._shares.was_assigned or time.monotonic() > patience
+                ):
                     ready = True
                     on_ready()
             self._drain()
@@ -113,7 +114,7 @@ class Writer:
     def _step(self, *, draining: bool) -> None:
         """One turn: nothing in it blocks for long, so that the group keeps its member whatever the store does."""
         try:
-            self._follow_apis()
+            self._subscription.renew(self._consumer)
             self._take(self._consumer.poll(_POLL_RECORDS, self._patience()))
             self._throttle(draining=draining)
             if time.monotonic() < self._backoff.not_before:
@@ -126,18 +127,6 @@ class Writer:
         except (ServiceUnavailable, Fenced) as error:
             # A failed poll may have dropped records that it had taken from the queue: back to what is committed.
             self._start_over([], error)
-
-    def _follow_apis(self) -> None:
-        """An API may come or go; whose topics stay, stays assigned. What was read of one that has gone and is not
-        committed is read again, should it come back."""
-        if self._apis.settings is not self._subscribed:
-            self._subscribe()
-
-    def _subscribe(self) -> None:
-        self._subscribed = self._apis.settings
-        wanted = outlets(self._subscribed)
-        self._outlets = {**self._outlets, **wanted}  # of one that has gone records may be on their way yet
-        self._consumer.subscribe(wanted)
 
     def _patience(self) -> float:
         shares = self._shares.owned.values()
@@ -158,7 +147,7 @@ class Writer:
             if isinstance(record, EndOfPartition):
                 share.buffer.end(record.offset, now)
             else:
-                destination, line = read_line(record, self._outlets[record.topic].kind, self._lines)
+                destination, line = read_line(record, self._subscription.outlet(record.topic).kind, self._lines)
                 share.buffer.add(destination, line, now)
         if self._traces is not None:
             self._traces.saw(polled)
@@ -180,7 +169,7 @@ class Writer:
     def _flush(self, share: Share, now: float) -> None:
         assert share.upload is None
         since = share.buffer.since
-        outlet = self._outlets[share.partition[0]]
+        outlet = self._subscription.outlet(share.partition[0])
         closed, most = share.buffer.close(), self._policy.flush_bytes
         plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
         span = NO_SPAN if self._traces is None else self._traces.begin(plan)

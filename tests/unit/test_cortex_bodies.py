@@ -167,7 +167,7 @@ def test_an_error_has_a_message_where_cortexs_clients_look():
     ],
 )
 def test_an_apis_own_path_hides_none_of_the_gateways(method, path, pattern):
-    services = cast("Services", SimpleNamespace(settings=Settings()))
+    services = cast("Services", SimpleNamespace(settings=Settings(), configured=Settings(), deployed=None))
 
     async def resolve():
         app = application(services)
@@ -178,7 +178,7 @@ def test_an_apis_own_path_hides_none_of_the_gateways(method, path, pattern):
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/metrics/nothing"])
 def test_what_lies_below_the_gateways_own_paths_is_nobodys(path):
-    services = cast("Services", SimpleNamespace(settings=Settings()))
+    services = cast("Services", SimpleNamespace(settings=Settings(), configured=Settings(), deployed=None))
 
     async def resolve():
         return await application(services).router.resolve(make_mocked_request("GET", path))

@@ -48,7 +48,7 @@ def test_the_document_is_valid_openapi_3_1_and_has_every_route() -> None:
     document = json.loads(to_json(openapi_document()))
     OpenAPIV31SpecValidator(document).validate()
 
-    services = cast("Services", SimpleNamespace(settings=Settings()))
+    services = cast("Services", SimpleNamespace(settings=Settings(), configured=Settings(), deployed=None))
     served = {
         (route.resource.canonical, route.method.lower())
         for route in application(services).router.routes()

@@ -99,10 +99,9 @@ def test_there_is_one_process_a_role_and_one_a_worker_slot() -> None:
     assert [spec.name for spec in specs if spec.on_demand] == ["worker cats/1"]
 
 
-def test_where_nothing_scales_nobody_looks_out() -> None:
+def test_a_fixed_number_of_workers_is_that_of_the_settings_or_of_the_command() -> None:
     names = {spec.name for spec in role_specs((), (), [api(most=2), api("dogs")], 2)}
 
     assert names == {spec.name for spec in role_specs((), (), [api(least=2, most=2), api("dogs")], None)} | {
         "worker dogs/1"
     }
-    assert "lookout" not in names

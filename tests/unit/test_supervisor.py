@@ -334,3 +334,102 @@ def test_one_that_dies_while_it_is_not_wanted_any_more_stays_away() -> None:
         await run.end()
 
     play(scenario)
+
+
+def deployed(*names: str, command: str = "one") -> list[RoleSpec]:
+    """Workers bear their API's name, as slots of it; replicas do not."""
+    kinds = {"worker": (RoleKind.WORKER, "dogs"), "realtime": (RoleKind.REALTIME, None)}
+    of_names = [(name, *kinds[name.split()[0]]) for name in names]
+    return [RoleSpec(kind, name, (command,), api, on_demand=True) for name, kind, api in of_names]
+
+
+WORKERS = ("worker dogs/0", "worker dogs/1")
+
+
+def test_an_api_that_comes_later_is_served_and_is_nobodys_condition_for_anything() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(lambda spec, role: None if "dogs" in spec.name else role.say_ready())
+        run = Run(launcher)
+        run.supervisor.serve("dogs", deployed(*WORKERS), 1)
+        await launcher.nth("worker dogs/0", 1)
+        await run.ready.wait()
+        assert run.supervisor.workers("dogs") == (1, 0)
+        assert "worker dogs/1" not in launcher.started
+        await run.end()
+        assert launcher.ended.index("worker dogs/0") < launcher.ended.index("sink")
+
+    play(scenario)
+
+
+def test_one_that_ends_with_status_2_ends_nobody_else() -> None:
+    async def scenario() -> None:
+        def behave(spec: RoleSpec, role: FakeRole) -> None:
+            role.die(2) if "dogs" in spec.name and role.pid < 1012 else role.say_ready()
+
+        launcher = FakeLauncher(behave)
+        run = Run(launcher)
+        await run.ready.wait()
+        run.supervisor.serve("dogs", deployed(*WORKERS), 1)
+        await launcher.nth("worker dogs/0", 3)
+        assert run.supervisor.pids.keys() >= set(NAMES)
+        await run.end()
+
+    play(scenario)
+
+
+def test_processes_that_are_other_than_they_were_are_replaced_one_after_the_other() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(lambda spec, role: None if spec.command == ("two",) else role.say_ready())
+        run = Run(launcher)
+        run.supervisor.serve("dogs", deployed(*WORKERS), 2)
+        old = [await launcher.nth(name, 1) for name in WORKERS]
+        await run.ready.wait()
+
+        run.supervisor.serve("dogs", deployed(*WORKERS, command="two"), 1)
+        first = await launcher.nth(WORKERS[0], 2)
+        await asyncio.sleep(0.01)
+        assert await old[0].wait() == 0
+        assert len(launcher.started[WORKERS[1]]) == 1, "its turn comes when the first one serves"
+        first.say_ready()
+        await launcher.nth(WORKERS[1], 2)
+        assert run.supervisor.workers("dogs")[0] == 2, "no fewer for being others"
+        await run.end()
+
+    play(scenario)
+
+
+def test_one_that_is_as_it_was_is_left_alone() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        for _ in range(2):
+            run.supervisor.serve("dogs", deployed(*WORKERS, "realtime dogs/0"), 2)
+            for name in (*WORKERS, "realtime dogs/0"):
+                await (await launcher.nth(name, 1)).ready()
+        await asyncio.sleep(0.01)
+        assert {len(launcher.started[name]) for name in WORKERS} == {1}
+        await run.end()
+
+    play(scenario)
+
+
+def test_an_api_that_goes_takes_its_processes_along_and_may_come_back() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher()
+        run = Run(launcher)
+        await run.ready.wait()
+        run.supervisor.serve("dogs", deployed(*WORKERS, "realtime dogs/0"), 1)
+        processes = [await launcher.nth(name, 1) for name in (WORKERS[0], "realtime dogs/0")]
+        await processes[1].ready()
+
+        run.supervisor.serve("dogs", [], 0)
+        assert [await process.wait() for process in processes] == [0, 0]
+        await asyncio.sleep(0.01)
+        assert set(run.supervisor.pids) == set(NAMES)
+        assert not run.task.done()
+
+        run.supervisor.serve("dogs", deployed(*WORKERS), 1)
+        await launcher.nth(WORKERS[0], 2)
+        await run.end()
+
+    play(scenario)

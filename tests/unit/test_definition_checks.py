@@ -1,0 +1,102 @@
+"""Which definitions a gateway takes, and what a merge patch makes of one."""
+
+import io
+import tarfile
+
+import pytest
+
+from stream_infer.gateway.definition_checks import MOST_FILES, UNPACKED, check_archive, define, merge_patch
+from stream_infer.http.problems import Problem
+from stream_infer.settings import ApiSettings, Settings
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "merged"),  # RFC 7396, appendix A
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"a": "foo"}, "bar", "bar"),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_a_merge_patch_is_that_of_the_rfc(target, patch, merged):
+    assert merge_patch(target, patch) == merged
+
+
+CATS = {"name": "cats", "predictor": {"type": "native", "target": "model.py:Cats"}}
+
+
+def test_a_definition_keeps_what_was_given_and_no_more():
+    made = define(CATS, "a" * 64, Settings(), 5.0)
+
+    assert (made.name, made.definition, made.code, made.at) == ("cats", CATS, "a" * 64, 5.0)
+    assert made.revision != define(CATS, "a" * 64, Settings(), 5.0).revision
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"realtime": {"listen": "127.0.0.1:8080"}}, "both listen on 127.0.0.1:8080"),
+        ({"webhook": {"url": "https://a.example/"}}, "no secret to sign with"),
+        ({"predictor": {"type": "native", "target": "/model.py:Cats"}}, "outside of the code"),
+        ({"predictor": {"type": "native", "target": "a/../../model.py:Cats"}}, "outside of the code"),
+        ({"predictor": {"type": "cortex", "path": "a.py", "project": "../b"}}, "outside of the code"),
+        ({"batchin": {}}, "Did you mean 'batching'"),
+    ],
+)
+def test_what_no_file_could_say_no_definition_may(change, words):
+    with pytest.raises(Problem) as refused:
+        define({**CATS, **change}, "a" * 64, Settings(), 0.0)
+    assert refused.value.status == 422
+    assert words in str(refused.value.document)
+
+
+def test_an_api_that_is_replaced_does_not_stand_in_its_own_way():
+    realtime = {**CATS, "realtime": {"listen": "127.0.0.1:8090"}}
+    before = Settings.model_validate({"apis": [realtime]})
+
+    assert define(realtime, "a" * 64, before, 0.0).name == "cats"
+
+
+def archive(members, mode="w:gz"):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as tar:
+        for name, size in members:
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    return packed.getvalue()
+
+
+API = ApiSettings.model_validate(CATS)
+
+
+def test_the_code_has_the_predictors_file_however_its_name_is_written():
+    assert len(check_archive(archive([("./model.py", 1)]), API, 1000)) == 64
+    with pytest.raises(Problem, match=r"Did you mean 'modell\.py'"):
+        check_archive(archive([("modell.py", 1)]), API, 1000)
+
+
+def test_code_is_bounded_in_what_it_unpacks_to():
+    with pytest.raises(Problem) as refused:
+        check_archive(archive([("model.py", 1), ("zeros", 1000 * UNPACKED)]), API, 1000)
+    assert refused.value.status == 413
+    with pytest.raises(Problem, match=f"{MOST_FILES:,} files"):
+        check_archive(archive([(f"f{number}", 0) for number in range(MOST_FILES + 1)]), API, 10**6)
+
+
+@pytest.mark.parametrize("data", [b"", b"x", archive([("model.py", 1)])[:-20], archive([("model.py", 1)], "w")])
+def test_what_is_no_archive_is_refused(data):
+    with pytest.raises(Problem, match=r"tar\.gz"):
+        check_archive(data, API, 1000)

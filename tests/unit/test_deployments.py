@@ -1,0 +1,178 @@
+"""What `up` does about APIs that are deployed, with processes that the test plays itself."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from stream_infer.definitions import Definition
+from stream_infer.local.deployments import Deploying, Deployments
+from stream_infer.local.preparing import Prepared, read_prepared
+from stream_infer.local.scaling import ScalingPolicy
+from stream_infer.local.sighting import decode_definitions, decode_sighting, encode_definitions
+from stream_infer.local.supervision import RoleSpec
+from tests.support.fake_role import FakeLauncher, FakeRole
+
+POLICY = ScalingPolicy(0, 2, 30.0, 2.5)
+
+
+def definition(revision: str = "r1", name: str = "cats", **keys: Any) -> Definition:
+    given = {"name": name, "predictor": {"type": "native", "target": "m.py:M"}, **keys}
+    return Definition(name=name, revision=revision, definition=given, at=0.0)
+
+
+def prepares(failures: dict[str, str]) -> Callable[[RoleSpec, FakeRole], None]:
+    """A process that makes ready what is no key of `failures`, by revision."""
+
+    def behave(spec: RoleSpec, role: FakeRole) -> None:
+        options = dict(zip(spec.command[2::2], spec.command[3::2], strict=False))
+        made = Definition.model_validate_json(Path(options["--definition"]).read_text())
+        Prepared(definition=made, failure=failures.get(made.revision)).write(Path(options["--to"]))
+        role.die(0)
+
+    return behave
+
+
+class World:
+    """Plays supervisor, scaler and log."""
+
+    def __init__(self, folder: Path, launcher: FakeLauncher) -> None:
+        self.serving: dict[str, tuple[list[str], int, Path | None]] = {}
+        self.policies: dict[str, ScalingPolicy | None] = {}
+        self.said: list[str] = []
+        self.changed = asyncio.Event()
+        how = Deploying(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY)
+        self.deployments = Deployments(how, self, self, self.hear)
+
+    def serve(self, api: str, specs: list[RoleSpec], workers: int) -> None:
+        assert all(spec.on_demand for spec in specs)
+        prepared = Path(specs[0].command[-1]) if specs else None
+        self.serving[api] = ([spec.name for spec in specs], workers, prepared)
+        self.changed.set()
+
+    def follow(self, api: str, policy: ScalingPolicy | None) -> None:
+        self.policies[api] = policy
+
+    def hear(self, _who: str, line: str) -> None:
+        self.said.append(line)
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
+
+
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(5):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def test_an_api_that_is_deployed_is_made_ready_and_then_served(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(prepares({}))
+        world = World(tmp_path, launcher)
+        world.deployments.see({"cats": definition(workers={"min": 1, "max": 2}, partitions=4, realtime={})})
+        await world.until(lambda: "cats" in world.serving)
+
+        names, workers, prepared = world.serving["cats"]
+        assert (names, workers) == (["worker cats/0", "worker cats/1", "realtime cats/0"], 1)
+        assert prepared is not None
+        assert read_prepared(prepared).definition.revision == "r1"
+        assert world.policies == {"cats": POLICY}
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_what_is_told_twice_is_done_once_and_another_revision_takes_its_place(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(prepares({}))
+        world = World(tmp_path, launcher)
+        for revision in ("r1", "r1", "r2"):
+            world.deployments.see({"cats": definition(revision)})
+        await world.until(lambda: "cats" in world.serving)
+        prepared = world.serving["cats"][2]
+        assert prepared is not None
+        assert prepared.stem == "r2"
+        assert len(launcher.started["prepare cats"]) <= 2
+        assert world.policies == {"cats": None}, "its number of workers is fixed"
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_a_new_api_that_cannot_be_served_has_workers_that_end_what_is_skipped(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, FakeLauncher(prepares({"r1": "no such class"})))
+        world.deployments.see({"cats": definition()})
+        await world.until(lambda: "cats" in world.serving)
+        assert "cats cannot be served: no such class; its jobs wait" in world.said
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_the_revision_before_goes_on_where_the_next_one_fails(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, FakeLauncher(prepares({"r2": "no such class"})))
+        world.deployments.see({"cats": definition("r1")})
+        await world.until(lambda: "cats" in world.serving)
+        world.deployments.see({"cats": definition("r2")})
+        await world.until(lambda: any("the revision before goes on" in line for line in world.said))
+        prepared = world.serving["cats"][2]
+        assert prepared is not None
+        assert prepared.stem == "r1"
+        world.deployments.see({"cats": definition("r3")})
+        await world.until(lambda: (served := world.serving["cats"][2]) is not None and served.stem == "r3")
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_one_that_is_deleted_while_it_is_made_ready_ends_that_and_is_not_served(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(lambda _spec, _role: None)
+        world = World(tmp_path, launcher)
+        world.deployments.see({"cats": definition()})
+        await launcher.nth("prepare cats", 1)
+        await asyncio.sleep(0)
+        world.deployments.see({})
+        await world.until(lambda: "cats" in world.serving)
+        assert world.serving["cats"] == ([], 0, None)
+        assert world.policies == {"cats": None}
+        assert launcher.ended == ["prepare cats"]
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_what_nobody_foresaw_of_one_api_ends_no_other(tmp_path: Path) -> None:
+    def behave(spec: RoleSpec, role: FakeRole) -> None:
+        if spec.name == "prepare cats":
+            role.die(0)  # and has written nothing
+        else:
+            prepares({})(spec, role)
+
+    async def scenario() -> None:
+        world = World(tmp_path, FakeLauncher(behave))
+        world.deployments.see({"cats": definition(), "dogs": definition(name="dogs")})
+        await world.until(lambda: "dogs" in world.serving)
+        await world.until(lambda: any("cats cannot be served: FileNotFoundError" in line for line in world.said))
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_the_lookout_tells_all_definitions_in_a_line() -> None:
+    told = {"cats": definition(), "dogs": definition(name="dogs")}
+    line = encode_definitions(told)
+
+    assert line.count(b"\n") == 1
+    assert decode_definitions(line) == told
+    assert decode_sighting(line) is None
+    assert decode_definitions(b'{"api": "cats", "lag": null}\n') is None
+    assert decode_definitions(line[:-10]) is None
