@@ -50,6 +50,7 @@ URN = "urn:stream-infer:problem:"
          RequestRefused, 2, "  /a: x\n  /b: y"),
         (422, {"type": f"{URN}item-rejected", "detail": "no cat"}, ItemRejected, 1, "no cat"),
         (500, {"type": f"{URN}predictor-crashed", "detail": "SIGSEGV"}, ItemRejected, 1, "SIGSEGV"),
+        (404, {"kind": "unknown_job", "error": "x", "message": "No job is 'j'"}, UnknownJob, 2, "No job is"),
         (400, [], RequestRefused, 2, "http://gateway answered 400"),
         (503, {"detail": "Kafka is away"}, GatewayUnavailable, 3, "Kafka is away"),
         (502, None, GatewayUnavailable, 3, "answered 502"),
