@@ -18,7 +18,7 @@ import pytest
 from tests.support.up_process import ROOT, UpProcess, up_in
 
 Program = Callable[..., list[Any]]
-PROGRAM_S = 60.0
+PROGRAM_S = 150.0
 
 SUBMITS = """
 import json
