@@ -9,6 +9,7 @@ import pytest
 
 from stream_infer.clients import calls
 from stream_infer.clients.call import Answer, Call, Outgoing, Request
+from stream_infer.clients.environment import place
 from stream_infer.clients.errors import (
     Conflict,
     GatewayFailed,
@@ -27,7 +28,6 @@ from stream_infer.clients.following import PATIENCE_S as LOG_PATIENCE_S
 from stream_infer.clients.following import LogFollower
 from stream_infer.clients.gateway import Gateway
 from stream_infer.clients.lines import EventReader, LineSplitter
-from stream_infer.clients.opening import place
 from stream_infer.clients.steps import Attempt, Pause, Retries, attempts
 from stream_infer.clients.waiting import PATIENCE_S, job_ended
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
