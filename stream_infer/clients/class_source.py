@@ -18,7 +18,7 @@ def source_of_class(text: str, name: str, file: str) -> str | None:
     statements = ast.parse(text).body
     if not any(isinstance(each, ast.ClassDef) and each.name == name for each in statements):
         return None
-    lines = text.splitlines()
+    lines = text.split("\n")  # as Python counts them
     needed: set[str] = {name}
     looked_at: set[str] = set()
     while left := needed - looked_at:
