@@ -36,7 +36,9 @@ def deploy(
     ] = None,
     *,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until it is live, or cannot be.")] = True,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0, metavar="S", help="Wait at most so long.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0, metavar="S", help="Wait at most so long.")
+    ] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:
