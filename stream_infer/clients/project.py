@@ -14,7 +14,7 @@ from stream_infer.errors import UsageError
 # Of Cortex, whose projects have it in place of git's; in each folder, for what is below.
 IGNORES: Final = (".cortexignore", ".gitignore")
 MOST_BYTES: Final = 512 * 1024 * 1024
-"""Unpacked. The gateway's own limit is of what is packed (`limits.code_bytes`); this keeps a data set off the network."""
+"""Unpacked. The gateway's limit is of what is packed (`limits.code_bytes`); this keeps a data set off the network."""
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
 _Rules: TypeAlias = tuple[tuple[Path, GitIgnoreSpec], ...]
 
@@ -30,8 +30,8 @@ def project_files(folder: Path) -> Iterator[tuple[str, bytes]]:
         total += len(data)
         if total > MOST_BYTES:
             raise UsageError(
-                f"{folder} has more than {MOST_BYTES // 2**20} MiB with {path.relative_to(folder)}: keep data and models "
-                "out of it by a .gitignore, and name them by their address (predictor.model: s3://…)"
+                f"{folder} has more than {MOST_BYTES // 2**20} MiB, with {path.relative_to(folder)}: keep data and "
+                "models out of it by a .gitignore, and name them by their address (predictor.model: s3://…)"
             )
         yield path.relative_to(folder).as_posix(), data
 

@@ -46,8 +46,8 @@ def load_settings(
 
 
 def load_definitions(path: Path, on_note: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
-    """The entries of `apis` of a stream-infer.yaml or cortex.yaml, as they stand in the file: for another machine, so no
-    environment changes them and no path is made absolute. Raises ConfigError."""
+    """The entries of `apis` of a stream-infer.yaml or cortex.yaml, as they stand in the file: for another machine, so
+    no environment changes them and no path is made absolute. Raises ConfigError."""
     document = _read(path, is_default=False)
     if isinstance(document, Listing):
         document = _translated(document, str(path), on_note)

@@ -28,10 +28,10 @@ class ApisResource:
 
     async def list_apis(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        await self._services.see_apis()
         return answer(ApiList(apis=await self._bodies(self._services.settings.apis, request)))
 
     async def get_api(self, request: web.Request) -> web.Response:
+        """As it is now, also where another replica has taken the last change of it."""
         read_query(request, ())
         await self._services.see_apis()
         return answer(await self.body_of(self._services.api(request.match_info["api"]), request))

@@ -120,7 +120,11 @@ def test_a_folder_with_a_requirement_of_its_own_is_live_with_one_command(deploye
                 return [shout(item) for item in items]
     """
     config = yaml.safe_dump({"apis": [shouter("words"), shouter("other")]})
-    files = {"model.py": model(source), "requirements.txt": f"./wheels/{file}\n", f"wheels/{file}": packed}
+    files: dict[str, str | bytes] = {
+        "model.py": model(source),
+        "requirements.txt": f"./wheels/{file}\n",
+        f"wheels/{file}": packed,
+    }
     project = write_project(tmp_path, {**files, "stream-infer.yaml": config})
     write_project(tmp_path, {".gitignore": "data/\n", "data/large.bin": bytes(1000)})
 
@@ -137,23 +141,28 @@ def test_a_folder_with_a_requirement_of_its_own_is_live_with_one_command(deploye
     assert "api/words deleted" in deployed.command("delete", "words")
     deployed.client("GET", "/v1/apis/words", status=404)
     folders = deployed.up.log.parent / "state" / "apis" / "code"
-    assert [path for path in folders.rglob("large.bin")] == []
+    assert list(folders.rglob("large.bin")) == []
 
 
 def test_an_update_in_the_midst_of_jobs_loses_and_doubles_nothing_of_it_nor_of_others(deployed: Deployed) -> None:
-    deployed.put(shouter("rolled", pause=0.05), {"model.py": model()})
-    others = deployed.submit("echo", 3000)
-    mine = deployed.submit("rolled", 300)
+    deployed.put(shouter("rolled", pause=0.2), {"model.py": model()})
+    deployed.put(shouter("steady", pause=0.2), {"model.py": model()})
+    of_file, steady, mine = (
+        deployed.submit("echo", 3000),
+        deployed.submit("steady", 300),
+        deployed.submit("rolled", 300),
+    )
     wait_for(lambda: deployed.ended(mine) > 0, LIVE_S, deployed.up.text)
 
-    patch = {"predictor": {"config": {"mark": "?"}}}
-    deployed.client("PATCH", "/v1/apis/rolled", patch, status=202)
+    deployed.client("PATCH", "/v1/apis/rolled", {"predictor": {"config": {"mark": "?"}}}, status=202)
     deployed.until("rolled", "live")
 
     marks = Counter(output[-1] for output in deployed.outputs(mine, 300))
     assert marks["!"] > 0, "what the first one had done"
     assert marks["?"] > 0, "what was left for the second"
-    assert len(deployed.outputs(others, 3000)) == 3000
+    assert {output[-1] for output in deployed.outputs(steady, 300)} == {"!"}
+    assert len(deployed.outputs(of_file, 3000)) == 3000
+    assert deployed.up.text().count("worker steady/0 is ready") == 1
 
 
 def test_what_is_broken_says_where_its_jobs_wait_and_go_on_once_it_is_mended(deployed: Deployed) -> None:
