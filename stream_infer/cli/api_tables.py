@@ -9,6 +9,7 @@ from rich.text import Text
 
 from stream_infer.cli.job_tables import plain, table_of
 from stream_infer.clients.progress import duration
+from stream_infer.definitions import ApiState
 from stream_infer.gateway.api_bodies import ApiBody, ApiStatus, ReplicaBody
 
 _STYLES = {ApiStatus.LIVE: "green", ApiStatus.HINDERED: "red", ApiStatus.UNKNOWN: "yellow"}
@@ -23,7 +24,7 @@ def api_table(apis: Sequence[ApiBody], now: float) -> Table:
     for api in apis:
         table.add_row(
             plain(api.name),
-            Text(str(api.status), _STYLES.get(api.status, "cyan")),
+            _status(api),
             "?" if api.up_to_date is None else f"{api.up_to_date}",
             "?" if api.available is None else f"{api.available}",
             f"{api.requested}",
@@ -35,6 +36,13 @@ def api_table(apis: Sequence[ApiBody], now: float) -> Table:
             plain(f"{api.predictor.get('type', '')} {_short_target(api.predictor.get('target', ''))}"),
         )
     return table
+
+
+def _status(api: ApiBody) -> Text:
+    """Of one that was deployed and does not serve that first."""
+    if api.state is not ApiState.LIVE:
+        return Text(str(api.state), "red" if api.state is ApiState.FAILED else "cyan")
+    return Text(str(api.status), _STYLES.get(api.status, "cyan"))
 
 
 def replica_table(replicas: Sequence[ReplicaBody]) -> Table:

@@ -16,6 +16,7 @@ import typer
 from stream_infer.cli import (
     batch,
     check,
+    deploy,
     dlq,
     get,
     keys,
@@ -53,6 +54,7 @@ up.register(app)
 submit.register(app)
 transform.register(app)
 get.register(app)
+deploy.register(app)
 results.register(app)
 predict.register(app)
 logs.register(app)

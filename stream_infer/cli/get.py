@@ -108,7 +108,7 @@ def _overview(client: Gateway, api: str | None, limit: int) -> RenderableType:
     from rich.console import Group
 
     from stream_infer.cli.api_tables import api_table, replica_table
-    from stream_infer.cli.job_tables import job_table
+    from stream_infer.cli.job_tables import job_table, plain
     from stream_infer.clients import calls
 
     apis = [body for body in client.ask(calls.apis()) if api in (None, body.name)]
@@ -117,6 +117,7 @@ def _overview(client: Gateway, api: str | None, limit: int) -> RenderableType:
     more = f"\n… and older ones: --limit {min(100, limit * 5)}" if page.has_more else ""
     parts: list[RenderableType] = [api_table(apis, time.time()), ""]
     if api is not None:
+        parts += [plain(f"{body.state}: {body.message}") for body in apis if body.message]
         parts += [f"endpoint: {client.url}/{api}", ""]
         replicas = [replica for body in apis for replica in body.replicas]
         parts += [replica_table(replicas), ""] if replicas else []

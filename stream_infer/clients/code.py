@@ -7,16 +7,17 @@ import io
 import os
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import decode_source
 from pathlib import Path
 
 from stream_infer.clients.class_source import source_of_class
+from stream_infer.clients.project import project_files, read_file
 from stream_infer.errors import UsageError
 
 REQUIREMENTS = "requirements.txt"
 ENTRY, PICKLE = "generated_predictor.py", "generated_predictor.pickle"
-_LEFT_OUT = frozenset({"__pycache__", "node_modules"})
 _OF_A_NOTEBOOK = '''"""The class {name}, as it was made in a notebook. Written by stream_infer."""
 
 import pickle
@@ -55,7 +56,7 @@ def code_of(predictor: type | None, requirements: Sequence[str], project_dir: st
     """
     if isinstance(requirements, str):
         raise UsageError(f"requirements are a list, each as in a requirements.txt; this is the text {requirements!r}")
-    files = {} if project_dir is None else dict(_project(Path(project_dir).expanduser()))
+    files = {} if project_dir is None else dict(project_files(Path(project_dir).expanduser()))
     file = name = None
     if predictor is not None:
         if not isinstance(predictor, type):
@@ -69,22 +70,6 @@ def code_of(predictor: type | None, requirements: Sequence[str], project_dir: st
     return Code(_packed(files) if files else None, file, name)
 
 
-def _project(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Files by their path from `folder`; not in there: caches, environments, and folders that are hidden."""
-    if not folder.is_dir():
-        raise UsageError(f"project_dir {folder} is no folder of this machine")
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not _is_left_out(Path(parent, each)))
-        for each in sorted(names):
-            path = Path(parent, each)
-            if path.is_file() and path.suffix != ".pyc":
-                yield path.relative_to(folder).as_posix(), _read(path)
-
-
-def _is_left_out(folder: Path) -> bool:
-    return folder.name.startswith(".") or folder.name in _LEFT_OUT or (folder / "pyvenv.cfg").exists()
-
-
 def _class_files(cls: type, project: Path | None) -> tuple[str, Mapping[str, bytes]]:
     """Where the class is, seen from the archive's root, and the files that bring it there."""
     if "." in cls.__qualname__:
@@ -93,7 +78,8 @@ def _class_files(cls: type, project: Path | None) -> tuple[str, Mapping[str, byt
     file = Path(str(getattr(module, "__file__", None) or "")).resolve()
     if cls.__module__ == "__main__":
         # What is typed in, in a notebook or behind a program that was run, stands in no file.
-        source = source_of_class(_read(file).decode(), cls.__name__, file.name) if file.is_file() else None
+        text = decode_source(read_file(file)) if file.is_file() else ""
+        source = source_of_class(text, cls.__name__, file.name)
         return ENTRY, _pickled(cls) if source is None else {ENTRY: source.encode()}
     if file.suffix != ".py" or not file.is_file():
         raise UsageError(f"{cls.__name__} is one of {cls.__module__}, which is no Python file: give a class of yours")
@@ -106,10 +92,10 @@ def _module_files(cls: type, file: Path) -> tuple[str, Mapping[str, bytes]]:
     """A module by itself is its file; one in a package brings the whole of that, since it may import its neighbours."""
     package, _, rest = cls.__module__.partition(".")
     if not rest and file.name != "__init__.py":
-        return file.name, {file.name: _read(file)}
+        return file.name, {file.name: read_file(file)}
     depth = cls.__module__.count(".") + (file.name == "__init__.py")
     folder = file.parents[max(depth - 1, 0)]
-    files = {f"{package}/{name}": data for name, data in _project(folder)}
+    files = {f"{package}/{name}": data for name, data in project_files(folder)}
     line = f"from {cls.__module__} import {cls.__name__}\n\n__all__ = [{cls.__name__!r}]\n"
     return ENTRY, {**files, ENTRY: line.encode()}
 
@@ -137,10 +123,3 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
             member.size = len(files[name])
             archive.addfile(member, io.BytesIO(files[name]))
     return packed.getvalue()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error

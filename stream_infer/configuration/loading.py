@@ -45,6 +45,17 @@ def load_settings(
     return with_absolute_places(settings, file.absolute().parent)
 
 
+def load_definitions(path: Path, on_note: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
+    """The entries of `apis` of a stream-infer.yaml or cortex.yaml, as they stand in the file: for another machine, so
+    no environment changes them and no path is made absolute. Raises ConfigError."""
+    document = _read(path, is_default=False)
+    if isinstance(document, Listing):
+        document = _translated(document, str(path), on_note)
+    _validated(merge(document.values, {}, {}), str(path), document)
+    entries: list[dict[str, Any]] = document.values.get("apis") or []
+    return entries
+
+
 def settings_of(
     values: dict[str, Any], folder: Path, environ: Mapping[str, str], overrides: Mapping[str, Any]
 ) -> Settings:

@@ -36,12 +36,12 @@ class ApisResource:
 
     async def list_apis(self, request: web.Request) -> web.Response:
         read_query(request, ())
-        await self._services.see_apis()
         apis = self._services.settings.apis
         bodies = await self._bodies_of(apis)
         return answer(ApiList(apis=[self._seen(bodies[api.name], request) for api in apis]))
 
     async def get_api(self, request: web.Request) -> web.Response:
+        """Its numbers as of at most a second ago; what it is as of now, also where another replica has changed it."""
         read_query(request, ())
         await self._services.see_apis()
         api = self._services.api(request.match_info["api"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from stream_infer.definitions import Definition
+from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.definition_request import read_deployment, read_patch
 from stream_infer.gateway.deploying import Deploying
@@ -99,7 +101,8 @@ def knowing_apis(services: Services) -> Middleware:
     async def know(request: web.Request, handler: Handler) -> web.StreamResponse:
         name = request.match_info.get("api")
         if name is not None and services.settings.api(name) is None:
-            await services.see_apis()
+            with suppress(ServiceUnavailable):
+                await services.see_apis()
         return await handler(request)
 
     return know

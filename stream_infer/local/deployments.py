@@ -39,7 +39,7 @@ class Scaled(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Deploying:
+class Means:
     """How processes are started for an API: `program` and `options` as for all roles; `folder` is where what is made
     ready of each revision is written down. `policy_of`: how an API's workers are scaled; None: they are not."""
 
@@ -54,7 +54,7 @@ class Deploying:
 class Deployments:
     """For one event loop. `see` is told of all definitions that there are, whenever any of them has changed."""
 
-    def __init__(self, how: Deploying, supervisor: Served, scaler: Scaled, report: Report) -> None:
+    def __init__(self, how: Means, supervisor: Served, scaler: Scaled, report: Report) -> None:
         self._how = how
         self._supervisor = supervisor
         self._scaler = scaler
@@ -111,6 +111,7 @@ class Deployments:
         self._serve(definition.api, file)
         if made.failure is None:
             self._serving.add(name)
+        _forget_all_but(file)
 
     def _serve(self, api: ApiSettings, prepared: Path) -> None:
         """Workers are started also of one that cannot be served: they end what is to be skipped, once its jobs are
@@ -148,3 +149,10 @@ class Deployments:
             process.kill()
             await process.wait()
             raise
+
+
+def _forget_all_but(prepared: Path) -> None:
+    """What was written down of earlier revisions: nobody is started with it any more."""
+    for file in prepared.parent.glob("*.json"):
+        if not file.name.startswith(f"{prepared.stem}."):
+            file.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from stream_infer.errors import ConfigError, ServiceUnavailable, UsageError
 from stream_infer.kafka import admin
 from stream_infer.local.broker import BrokerConfig, LocalBroker
 from stream_infer.local.data_lock import DataLock
-from stream_infer.local.deployments import Deploying, Deployments
+from stream_infer.local.deployments import Deployments, Means
 from stream_infer.local.free_ports import is_free
 from stream_infer.local.kept_broker import keep_alive
 from stream_infer.local.role_process import Launch, LeashedRole, OnLine
@@ -109,7 +109,7 @@ async def _supervise(
     launch = _launcher(settings, options, lock, sightings.writing, shown)
     supervisor = Supervisor(specs, launch, report)
     scaler = Scaler(scaling_policies(settings, options.workers), supervisor, report)
-    deployments = Deployments(_deploying(settings, options, launch), supervisor, scaler, report)
+    deployments = Deployments(_means(settings, options, launch), supervisor, scaler, report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
         gateway=f"{settings.gateway.scheme}://{settings.gateway.listen}",
@@ -133,8 +133,8 @@ async def _supervise(
             await keeper
 
 
-def _deploying(settings: Settings, options: UpOptions, launch: Launch) -> Deploying:
-    return Deploying(
+def _means(settings: Settings, options: UpOptions, launch: Launch) -> Means:
+    return Means(
         options.program,
         options.role_options,
         settings.state_dir.absolute() / "apis" / "revisions",

@@ -18,6 +18,7 @@ import pytest
 from tests.support.up_process import ROOT, UpProcess, up_in
 
 Program = Callable[..., list[Any]]
+PROGRAM_S = 150.0
 
 SUBMITS = """
 import json
@@ -235,16 +236,19 @@ def program(up: UpProcess, tmp_path: Path) -> Program:
         (tmp_path / "program.py").write_text(text)
         command = [sys.executable, *(["-"] if typed else ["program.py"]), *arguments]
         path = os.pathsep.join([str(ROOT), environ.pop("PYTHONPATH", "")]).strip(os.pathsep)
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            input=text if typed else None,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-            env={**os.environ, "STREAM_INFER_GATEWAY": gateway, "PYTHONPATH": path, **environ},
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=tmp_path,
+                input=text if typed else None,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PROGRAM_S,
+                env={**os.environ, "STREAM_INFER_GATEWAY": gateway, "PYTHONPATH": path, **environ},
+            )
+        except subprocess.TimeoutExpired as error:
+            pytest.fail(f"after {PROGRAM_S:.0f} s it had said {error.stdout!r}\n{up.text()[-6000:]}")
         assert done.returncode == 0, f"{done.stderr}\n{up.text()[-6000:]}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -328,7 +332,7 @@ def test_the_tutorial_of_cortex_runs_with_another_import(program: Program, tmp_p
     status, job_id, names, gone = program(TUTORIAL)
 
     assert status == "succeeded"
-    assert names == ["classifier", "echo", "mending"] or set(names) == {"classifier", "echo", "mending"}
+    assert set(names) == {"classifier", "echo", "mending"}
     assert gone == 404
     folder = tmp_path / "results" / job_id
     batches = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]

@@ -1,10 +1,6 @@
 """`POST`, `PUT`, `PATCH` and `DELETE` of `/v1/apis`, at a real gateway over a real Kafka."""
 
-import gzip
 import hashlib
-import io
-import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ from stream_infer.jobs.status import State
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.definitions import Definitions
 from tests.support.gateway import GatewayHarness, HttpClient
+from tests.support.projects import archive, deployment_form
 from tests.support.settings import settings_for
 
 PREDICTOR = b"class Shouter:\n    def __init__(self, config): ...\n    def predict(self, items): return items\n"
@@ -27,24 +24,7 @@ SHOUTER: dict[str, Any] = {
 }
 
 
-def archive(files: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as gz, tarfile.open(fileobj=gz, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return packed.getvalue()
-
-
 CODE = archive({"model.py": PREDICTOR})
-
-
-def deployment(definition: Any, code: bytes | None = CODE) -> tuple[bytes, str]:
-    parts: dict[str, Any] = {"definition": ("definition.json", json.dumps(definition), "application/json")}
-    if code is not None:
-        parts["code"] = ("code.tar.gz", code, "application/gzip")
-    return urllib3.encode_multipart_formdata(parts)
 
 
 class Deployer:
@@ -55,7 +35,7 @@ class Deployer:
         self, definition: Any, code: bytes | None = CODE, *, status: int = 202, method: str = "POST", **headers: str
     ) -> Any:
         path = "/v1/apis" if method == "POST" else f"/v1/apis/{definition['name']}"
-        body, kind = deployment(definition, code)
+        body, kind = deployment_form(definition, code)
         return self._client(method, path, raw=body, status=status, content_type=kind, **headers)
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from stream_infer.definitions import Definition
-from stream_infer.local.deployments import Deploying, Deployments
+from stream_infer.local.deployments import Deployments, Means
 from stream_infer.local.preparing import Prepared, read_prepared
 from stream_infer.local.scaling import ScalingPolicy
 from stream_infer.local.sighting import decode_definitions, decode_sighting, encode_definitions
 from stream_infer.local.supervision import RoleSpec
+from stream_infer.local.supervisor import SUPERVISOR
 from tests.support.fake_role import FakeLauncher, FakeRole
 
 POLICY = ScalingPolicy(0, 2, 30.0, 2.5)
@@ -41,7 +42,7 @@ class World:
         self.policies: dict[str, ScalingPolicy | None] = {}
         self.said: list[str] = []
         self.changed = asyncio.Event()
-        how = Deploying(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY)
+        how = Means(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY)
         self.deployments = Deployments(how, self, self, self.hear)
 
     def serve(self, api: str, specs: list[RoleSpec], workers: int) -> None:
@@ -53,7 +54,8 @@ class World:
     def follow(self, api: str, policy: ScalingPolicy | None) -> None:
         self.policies[api] = policy
 
-    def hear(self, _who: str, line: str) -> None:
+    def hear(self, who: str, line: str) -> None:
+        assert who == SUPERVISOR
         self.said.append(line)
         self.changed.set()
 
