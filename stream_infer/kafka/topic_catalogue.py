@@ -74,7 +74,10 @@ def shared_topic_meanings(topics: Topics) -> dict[str, TopicMeaning]:
             "topic-partition-offset of a dead letter", "which were replayed", ("gateway",), ("gateway", "sink")
         ),
         topics.apis: TopicMeaning(
-            "API", "what is [deployed](live-apis.md): the definitions of APIs", ("gateway",), ("gateway", "intake", "sink")
+            "API",
+            "what is [deployed](live-apis.md): the definitions of APIs",
+            ("gateway",),
+            ("gateway", "intake", "sink"),
         ),
         topics.api_states: TopicMeaning(
             "API/revision", "what has become of each: preparing, live or failed, and why", ("worker",), ("gateway",)
