@@ -72,8 +72,8 @@ ROLES: Meanings = {
             "[call it](security.md#web-pages-of-others) by that name"
         ),
         "deploy_without_key": (
-            "whether a gateway without keys takes code from processes of its own user on this machine (none: under `up` "
-            "alone)"
+            "whether a gateway without keys takes code from processes of its own user on this machine (none: under "
+            "`up` alone)"
         ),
     },
     TlsSettings: {
