@@ -69,10 +69,11 @@ class Models:
 
     async def describe(self, name: str) -> dict[str, object]:
         """As DescribeModel answers. Raises a Problem where there is neither a model nor an API of the name."""
-        found = await self._services.block(lambda: self._read(name))
-        if found is not None:
-            return described_model(*found)
         api = self._services.settings.api(name)
+        found = await self._services.block(lambda: self._read(name))
+        # An API may have come that is called as a model of another one is: its own name is its own.
+        if found is not None and (api is None or found[0].api == name):
+            return described_model(*found)
         if api is None:
             raise unknown_model(name, None)
         return described_api(api)

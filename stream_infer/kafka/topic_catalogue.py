@@ -77,10 +77,13 @@ def shared_topic_meanings(topics: Topics) -> dict[str, TopicMeaning]:
             "API",
             "what is [deployed](live-apis.md): the definitions of APIs",
             ("gateway",),
-            ("gateway", "intake", "sink"),
+            ("gateway", "intake", "worker", "sink"),
         ),
         topics.api_states: TopicMeaning(
-            "API/revision", "what has become of each: preparing, live or failed, and why", ("worker",), ("gateway",)
+            "API/revision",
+            "what has become of each: preparing, live or failed, and why",
+            ("gateway", "worker"),
+            ("gateway",),
         ),
         topics.logs: TopicMeaning(
             job,

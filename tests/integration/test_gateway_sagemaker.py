@@ -269,6 +269,16 @@ def test_models_are_names_of_apis_that_every_gateway_knows(
         sagemaker.create_transform_job(**asked(folder, "by-none", ModelName="Echo-2026"))
 
 
+def test_an_api_that_has_come_later_is_what_its_name_leads_to(harness: GatewayHarness, sagemaker: Any) -> None:
+    sagemaker.create_model(ModelName="later", PrimaryContainer={"Environment": {"STREAM_INFER_API": "echo"}})
+    [api] = harness.settings.apis
+    two = harness.settings.model_copy(update={"apis": [api, api.model_copy(update={"name": "later"})]})
+    with harness.gateway(two) as later:
+        assert "PrimaryContainer" not in boto(later.url).describe_model(ModelName="later")
+        assert [one["ModelName"] for one in boto(later.url).list_models()["Models"]] == ["later", "echo"]
+    sagemaker.delete_model(ModelName="later")
+
+
 def test_a_model_that_no_api_serves_says_what_to_do(sagemaker: Any) -> None:
     container = {"Image": "pytorch:2", "ModelDataUrl": "s3://models/cats.tar.gz"}
     with pytest.raises(ClientError, match=r'STREAM_INFER_API.*"name": "cats", "predictor"') as caught:
