@@ -34,12 +34,12 @@ UV        := $(VENV)/bin/uv
 INSTALL   := $(UV) pip install --quiet --compile-bytecode --python $(PY)
 COMPILE   := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
              --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE)
-CHECKED   := stream_infer connectors $(wildcard examples benchmarks deploy/*.py deploy/monitoring)
+CHECKED   := stream_infer connectors $(wildcard examples benchmarks docs_made deploy/*.py deploy/monitoring)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test soak check format bench guard sbom lock generated clean versitygw toxiproxy prometheus chromium \
-        pictures chart-tools kubernetes
+        curl docs pictures chart-tools kubernetes
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,7 +50,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy prometheus chromium chart-tools kubernetes ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy prometheus chromium curl chart-tools kubernetes ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -68,6 +68,9 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+docs: $(VENV)/.dev ## build the site of docs/ into build/docs; open build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+
 # BENCH="null --only quix", "latency --rounds 5", ...: `python -m benchmarks --help` says what there is.
 bench: $(VENV)/.dev $(PEERS)/.ready versitygw ## everything beside loops by hand and other frameworks, half an hour
 	$(PY) -m benchmarks $(BENCH)
@@ -84,7 +87,8 @@ sbom: $(VENV)/.dev ## write dist/sbom.json: what stream-infer is made of (Cyclon
 pictures: $(VENV)/.dev chromium ## take the docs' pictures of the web page anew
 	STREAM_INFER_PICTURES="$(CURDIR)/docs/pictures" $(PY) -m pytest -q tests/integration/test_page_pictures.py
 
-generated: $(VENV)/.dev ## write anew what of deploy/ and helm/ follows from the code
+generated: $(VENV)/.dev ## write anew what of docs/, deploy/ and helm/ follows from the code
+	$(PY) -m docs_made
 	$(PY) -m deploy.monitoring
 	$(PY) -m deploy.generated
 
@@ -103,7 +107,7 @@ lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newe
 	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o benchmarks/peers/requirements.txt
 
 clean: ## remove what the targets made inside the tree
-	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Servers of the tests. Without Go the tests do with less or are skipped; in CI these must be there.
@@ -124,14 +128,15 @@ prometheus:
 	    rc=$$?; cd ..; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
 	elif [ -n "$$CI" ]; then echo "make: CI needs prometheus and promtool on the PATH, or apt-get" >&2; exit 1; fi
 
-# Of the page's tests. A package of the system: it is installed unasked in CI alone, elsewhere those tests are skipped.
-chromium:
-	@if command -v chromium >/dev/null 2>&1; then :; \
+# Of the tests of the web page, and of the pages of docs/. Packages of the system: installed unasked in CI alone, elsewhere
+# those tests are skipped.
+chromium curl:
+	@if command -v $@ >/dev/null 2>&1; then :; \
 	elif [ -n "$$CI" ] && command -v apt-get >/dev/null 2>&1; then \
-	  echo "installing Chromium (once, some minutes)"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
-	elif [ -n "$$CI" ]; then echo "make: CI needs chromium on the PATH, or apt-get" >&2; exit 1; \
-	else echo "Chromium is not installed here: the page's tests are skipped (apt-get install chromium)"; fi
+	  echo "installing $@ (once, up to some minutes)"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $@ >/dev/null; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs $@ on the PATH, or apt-get" >&2; exit 1; \
+	else echo "$@ is not installed here: tests that need it are skipped (apt-get install $@)"; fi
 
 # Of deploy/ and helm/: without Go their tests are skipped; in CI these must be there.
 chart-tools:

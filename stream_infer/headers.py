@@ -35,6 +35,7 @@ class Header(StrEnum):
     CONTROL = "si-control"
     RESULT_FORMAT = "si-result-format"
     UNREADABLE = "si-unreadable-headers"
+    REFUSED = "si-refused"
     WORKER = "si-worker"
     API_VERSION = "si-api-version"
     FAILED_AT = "si-failed-at"
@@ -136,6 +137,8 @@ def _read_any_item(message: Message) -> Item:
 
     if Header.UNREADABLE in headers:
         faults.append(text(Header.UNREADABLE) or "its headers cannot be read")
+    if Header.REFUSED in headers:
+        faults.append(text(Header.REFUSED) or "its source cannot give it")
     item_id = text(Header.ITEM_ID) or f"{message.topic}-{message.partition}-{message.offset}"
     traceparent, tracestate = _read_trace(headers)
     return Item(
@@ -213,6 +216,7 @@ def item_headers(
     generation: int = 1,
     deadline: float | None = None,
     control: Control | None = None,
+    refused: str | None = None,
 ) -> Headers:
     """The headers that say so. What goes without saying is left out: None, JSON, the first generation."""
     named = (
@@ -224,6 +228,7 @@ def item_headers(
         (Header.GENERATION, None if generation == 1 else str(generation)),
         (Header.DEADLINE, None if deadline is None else f"{deadline:.3f}"),
         (Header.CONTROL, control),
+        (Header.REFUSED, refused),
     )
     return tuple((name.value, value.encode()) for name, value in named if value is not None)
 

@@ -84,13 +84,17 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """One item of a job's source. `cursor` resumes the source after this item; `source` is its URI or line."""
+    """One item of a job's source. `cursor` resumes the source after this item; `source` is its URI or line.
+
+    `refused` says why its source cannot give it, where the others can be given: it ends as a dead letter.
+    """
 
     payload: Payload
     source: str
     cursor: str
     key: bytes | None = None
     custom_id: str | None = None
+    refused: str | None = None
 
 
 class Source(Protocol):

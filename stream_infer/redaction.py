@@ -11,10 +11,16 @@ from typing import Any
 HIDDEN = "***"
 
 _SECRET_NAME = re.compile(
-    r"passw(or)?d|passphrase|secret|api[-_.]?key$|access[-_.]?key|private[-_.]?key|authorization|credential|jaas"
-    r"|(^|[-_.])(token|cookie|pwd)$",
+    r"passw(or)?d|passphrase|secret|api[-_.]?keys?$|access[-_.]?key|private[-_.]?key|authorization|credential|jaas"
+    r"|(^|[-_.]|access|refresh|auth|session)token$|(^|[-_.])(idtoken|cookies?|pwd)$",
     re.IGNORECASE,
 )
+
+
+class Presentable(str):
+    """Holds no secret, though it may look so, as "kafka.security.password: is missing" does: shown as it is."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +33,18 @@ class Rule:
     replacement: str
 
 
-_KEYS = tuple(f"{of}{joint}key" for of in ("api", "access") for joint in ("", "-", "_"))
-_TOKENS = tuple(f"{joint}token" for joint in "-_?&")
+_KEYS = tuple(f"{of}{joint}key" for of in ("api", "access", "private") for joint in ("", "-", "_"))
 # Between a name and its value, as in JSON, in JSON within JSON, in YAML, in Python. Nothing of it is given back: what
 # is hidden already would be found again.
 _QUOTE = r"(?>(?:\\{0,3}[\"'])?)"
 _IS = rf"{_QUOTE}\s*[=:]\s*(?>(?:b(?=[\"']))?){_QUOTE}(?!\*\*\*)"
 # To the end of what is quoted, or of the word.
 _VALUE = (
-    r"(?:(?<=\\[\"'])[^\"'\\\r\n]{1,4000}|(?<=\")(?:\\.|[^\"\\\r\n]){1,4000}"
-    r"|(?<=')(?:\\.|[^'\\\r\n]){1,4000}|[^\s\"',;&}]+)"
+    r"(?:(?<=\\[\"'])[^\"'\\\r\n]{1,20000}|(?<=\")(?:\\.|[^\"\\\r\n]){1,20000}"
+    r"|(?<=')(?:\\.|[^'\\\r\n]){1,20000}|[^\s\"',;&}]+)"
 )
+# Words of prose, too: "unexpected token: x", "NoCredentialsError: …". So only as `name=` or as a name in quotes.
+_PROSAIC = r"(?<![^\W_])(?:token|credentials?)(?=\\{0,3}[\"']|\s*=)"
 # Repetitions that may begin anywhere are bounded: a predictor prints what it likes, and measured, an unbounded one took
 # 170 ms, without letting the GIL go, for a line of 8 KiB such as "a.a.a.a.…".
 RULES = (
@@ -63,7 +70,7 @@ RULES = (
     # Authorization: …, to the end of what is quoted, or of the line: a scheme, and what follows it
     Rule(
         ("authorization", "cookie"),
-        re.compile(rf"((?:authorization|cookie){_IS})[^\s\"'\\,;&}}][^\r\n\"'\\]{{0,4000}}", re.IGNORECASE),
+        re.compile(rf"((?:authorization|cookies?){_IS})[^\s\"'\\,;&}}][^\r\n\"'\\]{{0,20000}}", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
     Rule(
@@ -73,14 +80,18 @@ RULES = (
     ),
     # password=…, "secret": "…", sasl.password: …, session_token=…, ?token=…
     Rule(
-        ("passw", "passphrase", "secret", *_KEYS, *_TOKENS),
+        ("passw", "passphrase", "secret", "token", "credential", "pwd", *_KEYS),
         re.compile(
-            r"((?:(?:passw(?:or)?d|passphrase|secret|api[-_]?key|access[-_]?key)[\w.-]{0,60}|[-_?&]token)"
+            r"((?:(?:passw(?:or)?d|passphrase|secret|(?:api|access|private)[-_]?key)[\w.-]{0,60}"
+            rf"|(?:[-_?&]|access|refresh|auth|session|(?<![^\W_])id)token|(?<![^\W_])pwd|{_PROSAIC})"
             rf"{_IS}){_VALUE}",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",
     ),
+    # a JSON Web Token, whoever it is for; tokens of Hugging Face and of GitHub
+    Rule(("eyj",), re.compile(r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*"), HIDDEN),
+    Rule(("hf_", "gho_", "ghp_", "ghs_", "ghu_"), re.compile(r"(?<![^\W_])(?:hf_|gh[opsu]_)[0-9A-Za-z]{30,}"), HIDDEN),
     Rule(("whsec_",), re.compile(r"\bwhsec_[\w+/=-]+"), HIDDEN),
     # an API key of ours, whose id may be told
     Rule(("si_",), re.compile(r"\b(si_[0-9a-z]{1,32}_)[\w-]{20,}"), rf"\1{HIDDEN}"),
@@ -99,7 +110,7 @@ def redact_text(text: str) -> str:
 def redact(name: str, value: Any) -> Any:
     """`value` as it may be logged under `name`. Numbers are no secrets; of what is neither number, text nor a holder of
     such, that is shown which `str` makes of it."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | Presentable):
         return value
     if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes | bytearray):
         return [redact(name, inner) for inner in value]

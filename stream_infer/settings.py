@@ -51,10 +51,13 @@ class LimitSettings(SettingsPart):
     """What the HTTP API accepts. `payload_bytes` is the largest item that travels in a message.
 
     `upload_bytes` bounds one file that is sent, `uploads` how many a gateway receives at a time.
-    `requests_per_second` of one caller, by its API key, at each gateway; a key may have its own.
+    Of one caller, by its API key, at each gateway: `requests_per_second`, unless its key has its own, and
+    `caller_bodies_bytes` of the `bodies_bytes` that are held at a time.
     """
 
     request_bytes: int = Field(default=32 * MIB, gt=0)
+    bodies_bytes: int = Field(default=256 * MIB, gt=0)
+    caller_bodies_bytes: int = Field(default=128 * MIB, gt=0)
     inline_items: int = Field(default=100_000, gt=0)
     payload_bytes: int = Field(default=1 * MIB, gt=0)
     upload_bytes: int = Field(default=1024 * MIB, gt=0)

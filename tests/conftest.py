@@ -1,10 +1,13 @@
 """The fixtures that every kind of test shares, and a test's kind by its folder."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from _pytest.logging import LogCaptureHandler
 from hypothesis import HealthCheck, settings
 
 from tests.support.browser import chromium
@@ -30,6 +33,20 @@ def _configure_anew(**options: Any) -> None:
 
 
 structlog.configure = _configure_anew
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that a test runs in its own process sets up that process's logs: the next test has its own again."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if root.level != level or structlog.is_configured():
+        root.handlers[:] = [one for one in root.handlers if one in handlers or isinstance(one, LogCaptureHandler)]
+        root.setLevel(level)
+        logging.captureWarnings(capture=False)
+        structlog.reset_defaults()
+
 
 KINDS = ("unit", "contract", "integration", "acceptance")
 

@@ -12,6 +12,7 @@ from yarl import URL
 from connectors.content_types import content_type_of
 from connectors.fetchers.addresses import GuardedResolver, check_literal
 from connectors.fetchers.bodies import body_within
+from connectors.fetchers.names import SystemResolver
 from connectors.policy import FetchPolicy
 from connectors.retry_after import retry_after_s
 from connectors.uris import redacted
@@ -32,7 +33,7 @@ class HttpFetcher:
 
     def __init__(self, policy: FetchPolicy, resolver: AbstractResolver | None = None) -> None:
         self._policy = policy
-        self._resolver = resolver
+        self._resolver = resolver or SystemResolver(policy.concurrency)
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, reference: Reference) -> Payload:
@@ -51,6 +52,7 @@ class HttpFetcher:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        await self._resolver.close()  # the session leaves alone what it was given
 
     async def _follow(self, reference: Reference) -> Payload:
         url = self._checked(reference.uri, None)
@@ -90,8 +92,7 @@ class HttpFetcher:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            resolver = self._resolver or aiohttp.ThreadedResolver()
-            guarded = resolver if self._policy.allow_private_addresses else GuardedResolver(resolver)
+            guarded = self._resolver if self._policy.allow_private_addresses else GuardedResolver(self._resolver)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=guarded, limit=self._policy.concurrency),
                 cookie_jar=aiohttp.DummyCookieJar(),

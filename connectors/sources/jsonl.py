@@ -19,7 +19,8 @@ from stream_infer.records import JSON, Payload
 class JsonlSource:
     """Reads line by line in constant memory; a name that ends in .gz is unpacked on the way.
 
-    A line that is not JSON is an item all the same: the worker rejects it, and the others are served. An item's source
+    A line that is not JSON, or too long, is an item all the same: the worker rejects it, and the others are served. An
+    item's source
     is the file's URI with `#line=` and its number from 1.
     """
 
@@ -32,7 +33,8 @@ class JsonlSource:
         uri = self._file.uri
         line: Line | None = None
         for line in lines_of(self._file, after, unpacks=uri.endswith(".gz"), max_line_bytes=self._max_line_bytes):
-            yield SourceItem(Payload(line.data, JSON), f"{uri}#line={line.cursor.line}", str(line.cursor))
+            source = f"{uri}#line={line.cursor.line}"
+            yield SourceItem(Payload(line.data, JSON), source, str(line.cursor), refused=line.refused)
         if line is None and after is None:
             raise SourceError(f"{uri} is empty: it needs one line of JSON an item")
 

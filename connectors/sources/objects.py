@@ -63,7 +63,8 @@ class LineItems:
         unpacks = self.unpacks or placed.uri.endswith(".gz")
         for line in lines_of(file, after, unpacks=unpacks, max_line_bytes=self.max_line_bytes):
             source = f"{placed.uri}#line={line.cursor.line}"
-            yield SourceItem(Payload(line.data, kind), source, f"{placed.cursor}|{line.cursor}")
+            cursor = f"{placed.cursor}|{line.cursor}"
+            yield SourceItem(Payload(line.data, kind), source, cursor, refused=line.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,11 @@ class UnpackedItems:
             file, _ = opener.file(placed.uri).open()
             stack.enter_context(file)
             data = stack.enter_context(unpacked(file)).read(self.max_bytes + 1)
+        refused = None
         if len(data) > self.max_bytes:
-            raise SourceError(f"{placed.uri} has more than {self.max_bytes} bytes unpacked: raise fetch.max_bytes")
+            data, refused = b"", f"{placed.uri} has more than {self.max_bytes} bytes unpacked: raise fetch.max_bytes"
         payload = Payload(data, content_type_of(name, given=self.content_type))
-        yield SourceItem(payload, source=placed.uri, cursor=placed.cursor, key=placed.key)
+        yield SourceItem(payload, source=placed.uri, cursor=placed.cursor, key=placed.key, refused=refused)
 
 
 class ObjectsSource:

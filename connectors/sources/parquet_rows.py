@@ -59,10 +59,12 @@ class ParquetSource:
                 raise SourceError(f"{uri} was read up to row {done} and is shorter now: submit the job again")
             for number, row in _rows(parquet, self._columns, done):
                 data = orjson.dumps(row, default=_in_json)
+                refused = None
                 if len(data) > self._max_row_bytes:
-                    raise SourceError(f"{uri} row {number} has more than {self._max_row_bytes} bytes as JSON")
+                    refused = f"{uri} row {number} has more than {self._max_row_bytes} bytes as JSON"
+                    data = b""
                 cursor = f"{number}:{found}" if found else str(number)
-                yield SourceItem(Payload(data, JSON), f"{uri}#row={number}", cursor)
+                yield SourceItem(Payload(data, JSON), f"{uri}#row={number}", cursor, refused=refused)
         if rows == 0:
             raise SourceError(f"{uri} is empty: each of its rows is an item, and it has none")
 

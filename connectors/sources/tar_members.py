@@ -73,19 +73,22 @@ class TarSource:
 
     def _item(self, file: BinaryIO, member: _Member, version: str) -> SourceItem:
         uri, name = self._file.uri, member.name
-        if member.size > self._max_member_bytes:
-            raise SourceError(
-                f"{uri}: {_shown(name)} has {member.size} bytes: raise fetch.max_bytes, or leave it out by excludes"
-            )
+        cursor = f"{member.behind}:{version}" if version else f"{member.behind}"
         key = name.encode(errors="surrogateescape")
-        if len(key) > _LONGEST_NAME:
-            raise SourceError(f"{uri}: the name {_shown(name)}… has {len(key)} bytes: {_LONGEST_NAME} are the most")
+        source = f"{uri}#path={quote(key[:_LONGEST_NAME])}"
+        refused = None
+        if member.size > self._max_member_bytes:
+            refused = f"{_shown(name)} has {member.size} bytes: raise fetch.max_bytes, or leave it out by excludes"
+        elif len(key) > _LONGEST_NAME:
+            refused = f"the name {_shown(name)}… has {len(key)} bytes: {_LONGEST_NAME} are the most"
+        if refused is not None:
+            nothing = Payload(b"", content_type_of(name))
+            return SourceItem(nothing, source, cursor, key=key[:_LONGEST_NAME], refused=f"{uri}: {refused}")
         file.seek(member.start)
         data = file.read(member.size)
         if len(data) < member.size:
             raise _broken_off(uri)
-        cursor = f"{member.behind}:{version}" if version else f"{member.behind}"
-        return SourceItem(Payload(data, content_type_of(name)), f"{uri}#path={quote(key)}", cursor, key=key)
+        return SourceItem(Payload(data, content_type_of(name)), source, cursor, key=key)
 
 
 class _Member(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 from deploy.monitoring.queries import largest, select, total
-from stream_infer.telemetry.catalogue import items, jobs, model, serving, store
+from stream_infer.telemetry.catalogue import items, jobs, model, serving, store, webhooks
 
 RUNBOOKS: Final = "docs/runbooks.md"
 GROUP: Final = "stream-infer"
@@ -65,9 +65,13 @@ _WORKERS: Final = largest(_API, select(serving.GROUP_MEMBERS, 'group="worker"'))
 _TO_DO: Final = largest(_API, select(serving.LAG, 'group="worker"', 'topic="items"'))
 _CALLED: Final = _risen(select(serving.REALTIME_ANSWERS), "5m")
 _NOT_SERVED: Final = _risen(select(serving.REALTIME_ANSWERS, 'status=~"429|5.."'), "5m")
+_READY: Final = largest(_API, select(serving.REPLICAS, 'state="ready"'))
+_UNREADY: Final = largest(_API, select(serving.REPLICAS, 'state="unready"'))
 _HALTED: Final = total(_API, select(items.BREAKER_STATE, 'state!="serving"'))
-_LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "5m")
+_LOST: Final = _risen(select(model.CHILD_ENDS, 'reason!="renewed"'), "10m")
 _AGE: Final = largest(("group", *_API, "topic"), select(serving.LAG_AGE, 'group!="sink"', 'topic!="retry"'))
+_UNTOLD_AGE: Final = largest(_API, select(webhooks.WEBHOOK_OLDEST_AGE))
+_NEVER_TOLD: Final = _risen(select(webhooks.WEBHOOK_ATTEMPTS, 'outcome=~"given_up|withdrawn"'), "6h")
 _SINK_AGE: Final = largest((*_API, "topic"), select(serving.LAG_AGE, 'group="sink"'))
 # What each role without which nothing goes on shows as long as it runs.
 _SHOWN_BY: Final = {
@@ -76,6 +80,15 @@ _SHOWN_BY: Final = {
     "tracker": jobs.TRACKER_PARTITIONS,
     "sink": store.SINK_PARTITIONS,
 }
+# Not of workers, which come and go with what there is to do.
+_STAYS: Final = f'{{role=~"{"|".join((*_SHOWN_BY, "realtime"))}"}}'
+_STARTS: Final = f"changes(process_start_time_seconds{_STAYS}[30m])"
+_INTAKES: Final = total((), select(jobs.INTAKE_PARTITIONS))
+_TRACKERS: Final = total((), select(jobs.TRACKER_PARTITIONS))
+_UNOWNED: Final = "\nor ".join(
+    f'label_replace({fewer} < {others}, "role", "{role}", "", "")'
+    for role, fewer, others in (("intake", _INTAKES, _TRACKERS), ("tracker", _TRACKERS, _INTAKES))
+)
 _NOBODY: Final = "\nor ".join(
     f'label_replace(absent({select(metric)}), "role", "{role}", "", "")' for role, metric in _SHOWN_BY.items()
 )
@@ -92,10 +105,28 @@ ALERTS: Final = (
     Alert(
         "StreamInferProcessDown",
         Severity.WARNING,
-        f'up{{role=~"{"|".join(_SHOWN_BY)}"}} == 0',
+        f"up{_STAYS} == 0",
         "5m",
         "{{ $labels.instance }} does not answer",
         "The {{ $labels.role }} {{ $labels.instance }} has shown Prometheus no numbers for 5 minutes.",
+    ),
+    Alert(
+        "StreamInferRestarting",
+        Severity.CRITICAL,
+        f"{largest(('role', 'instance'), _STARTS)} > 3",
+        "1m",
+        "{{ $labels.instance }} starts again and again",
+        "The {{ $labels.role }} {{ $labels.instance }} has been started {{ $value | humanize }} times in 30 minutes: "
+        "it ends by itself, or is killed, and gets little done between.",
+    ),
+    Alert(
+        "StreamInferPartitionsUnowned",
+        Severity.CRITICAL,
+        _UNOWNED,
+        "5m",
+        "Some jobs have no {{ $labels.role }}",
+        "For 5 minutes all of the role {{ $labels.role }} together have had {{ $value | humanize }} partitions of jobs "
+        "and not all that there are. The jobs in the others stand still.",
     ),
     Alert(
         "StreamInferNoWorkers",
@@ -117,11 +148,11 @@ ALERTS: Final = (
     Alert(
         "StreamInferChildCrashLoop",
         Severity.CRITICAL,
-        f"{_LOST} > 1",
+        f"{_LOST} > 1.5",  # one alone may count for a little more than 1, by the scrapes that it fell between
         "15m",
         "The predictor of {{ $labels.api }} ends again and again",
-        "For 15 minutes the process of the predictor of the API {{ $labels.api }} has been lost more than once in 5 "
-        "minutes; the last time {{ $value | humanize }} times.",
+        "For 15 minutes the process of the predictor of the API {{ $labels.api }} has been lost more than once in 10 "
+        "minutes; in the last 10 {{ $value | humanize }} times.",
     ),
     Alert(
         "StreamInferDeadLettersRising",
@@ -148,7 +179,8 @@ ALERTS: Final = (
         "2m",
         "{{ $labels.instance }} does not hear of Kafka",
         "The gateway {{ $labels.instance }} has not learnt for {{ $value | humanizeDuration }} how far the groups are: "
-        "Kafka does not answer it. What it says of lag and workers is old, and alerts that go by it are blind.",
+        "Kafka does not answer it. It says nothing of lag and workers any more; if it is the only gateway, or all are "
+        "so, alerts that go by these are blind.",
     ),
     Alert(
         "StreamInferSinkBehind",
@@ -162,29 +194,57 @@ ALERTS: Final = (
     Alert(
         "StreamInferStoreAway",
         Severity.CRITICAL,
-        f"sum by (instance) (increase({select(store.SINK_STORE_FAILURES)}[5m])) > 0",
+        f"sum by (instance) (increase({select(store.SINK_STORE_FAILURES)}[5m])) > 0\n"
+        f"and on (instance) {largest(('instance',), select(store.SINK_OLDEST_AGE))} > 60",
         "5m",
         "The store keeps {{ $labels.instance }} waiting",
-        "For 5 minutes flushes of {{ $labels.instance }} have failed at the store: it is away, or refuses the "
-        "credentials. Nothing is lost; no job ends.",
+        "For 5 minutes flushes of {{ $labels.instance }} have failed at the store, and what it holds has been waiting "
+        "for more than a minute: it is away, or refuses the credentials. Nothing is lost; no job ends.",
     ),
     Alert(
         "StreamInferJobNearDeadline",
         Severity.WARNING,
-        f"{largest(_API, select(jobs.JOB_TIME_USED_RATIO))} > 0.8\nand on (api) {_WAITING} > 0",
+        f"{largest(_API, select(jobs.JOB_TIME_USED_RATIO))} > 0.8",
         "1m",
         "A job of {{ $labels.api }} is short of time",
-        "A job of the API {{ $labels.api }} has used {{ $value | humanizePercentage }} of its timeout, and items wait. "
-        "At its end those that have not begun are skipped.",
+        "A job of the API {{ $labels.api }} has used {{ $value | humanizePercentage }} of its timeout and is not done: "
+        "its items wait, or its source, or what is to be stored. At its end items that have not begun are skipped.",
+    ),
+    Alert(
+        "StreamInferNoReplicas",
+        Severity.CRITICAL,
+        f"{_READY} == 0\nand {_UNREADY} > 0",
+        "5m",
+        "No replica of {{ $labels.api }} is ready",
+        "For 5 minutes no realtime replica of the API {{ $labels.api }} has been ready, as every gateway sees them: "
+        "whoever asks for a prediction is answered 503.",
     ),
     Alert(
         "StreamInferRealtimeFailing",
         Severity.CRITICAL,
-        f"{_NOT_SERVED} / {_CALLED} > 0.05",
+        f"{_NOT_SERVED} / {_CALLED} > 0.05\nand {_NOT_SERVED} >= 3",
         "5m",
         "Predictions of {{ $labels.api }} fail",
         "{{ $value | humanizePercentage }} of the predictions that the API {{ $labels.api }} was asked for were "
         "answered with 429 or 5xx, for 5 minutes.",
+    ),
+    Alert(
+        "StreamInferWebhooksLate",
+        Severity.WARNING,
+        f"{_UNTOLD_AGE} > 3600",
+        "10m",
+        "Nobody takes the webhooks of {{ $labels.api }}",
+        "The end of a job of the API {{ $labels.api }} came {{ $value | humanizeDuration }} ago, and its receiver has "
+        "not taken what it was told of it. It is tried again until webhooks.give_up_after.",
+    ),
+    Alert(
+        "StreamInferWebhooksLost",
+        Severity.WARNING,
+        f"{_NEVER_TOLD} > 0",
+        "1m",
+        "Ends of jobs of {{ $labels.api }} were not told",
+        "In the last 6 hours {{ $value | humanize }} webhooks of the API {{ $labels.api }} were tried for the last "
+        "time, in vain, or had nowhere to go. They can be told again.",
     ),
 )
 

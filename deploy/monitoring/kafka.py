@@ -6,7 +6,7 @@ from typing import Final
 
 from deploy.monitoring.dashboards import Dashboard, Row
 from deploy.monitoring.panels import Panel, Query, Shape, Unit, warn_at
-from deploy.monitoring.queries import chosen, largest, of_all, quantile, rate, risen, total
+from deploy.monitoring.queries import chosen, largest, of_all, quantile, rate, risen, risen_or_new, total
 from stream_infer.telemetry.catalogue import items, serving, store
 
 _RETRY: Final = 'topic="retry"'
@@ -67,7 +67,8 @@ _NOW: Final = Row(
         ),
         Panel(
             "Age of what is said of lag",
-            "Above a minute Kafka does not answer the gateway, and lag and members are what they were.",
+            "Of the gateway that knows least. Above a minute Kafka does not answer it, and it says nothing of lag and "
+            "members any more.",
             Unit.SECONDS,
             (Query(largest((), chosen(serving.LAG_SEEN_AGE)), "old"),),
             Shape.NUMBER,
@@ -141,10 +142,10 @@ _DEAD: Final = Row(
     (
         Panel(
             "Dead letters, by stage",
-            "Where items fail for good: `fetch` and `decode` are their own fault mostly, `predict` and `encode` the "
-            "model's.",
-            Unit.PER_SECOND,
-            (Query(total(("api", "stage"), rate(items.ITEMS_REJECTED)), "{{api}}: {{stage}}"),),
+            "In five minutes, by where items fail for good: `fetch` and `decode` are their own fault mostly, `predict` "
+            "and `encode` the model's.",
+            Unit.COUNT,
+            (Query(total(("api", "stage"), risen_or_new(items.ITEMS_REJECTED, over="5m")), "{{api}}: {{stage}}"),),
             Shape.STACKED,
         ),
         Panel(
@@ -153,7 +154,7 @@ _DEAD: Final = Row(
             Unit.COUNT,
             (
                 Query(
-                    total(("api", "exception"), risen(items.ITEMS_REJECTED, over="5m")),
+                    total(("api", "exception"), risen_or_new(items.ITEMS_REJECTED, over="5m")),
                     "{{api}}: {{exception}}",
                 ),
             ),

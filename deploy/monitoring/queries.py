@@ -51,6 +51,14 @@ def risen(counter: Counter[Any], *matchers: str, over: str) -> str:
     return f"increase({chosen(counter, *matchers)}[{over}])"
 
 
+def risen_or_new(counter: Counter[Any], *matchers: str, over: str) -> str:
+    """As `risen`, of a counter whose labels come with what is counted: one that was not there before has risen by all
+    that it says. For so long behind its own start Prometheus takes everything for new.
+    """
+    samples = chosen(counter, *matchers)
+    return f"({samples} unless {samples} offset {over}) or increase({samples}[{over}])"
+
+
 def total(by: Labels, of: str) -> str:
     return f"sum by ({', '.join(by)}) ({of})" if by else f"sum({of})"
 

@@ -32,11 +32,11 @@ from stream_infer.cli import (
 )
 from stream_infer.cli.context import Invocation, LogStyle, invocation_of
 from stream_infer.errors import ConfigError, StreamInferError
-from stream_infer.redaction import redact_text
+from stream_infer.redaction import Presentable, redact_text
 from stream_infer.telemetry.logs import configure_logs
 
 _UNEXPECTED = """\
-error: unexpected {kind}: {error}
+unexpected {kind}: {error}
 This is a fault of stream-infer, not yours. Please report it with what `stream-infer --debug …` prints."""
 
 app = typer.Typer(
@@ -78,12 +78,19 @@ def _options(
         ),
     ] = None,
     log_style: Annotated[
-        LogStyle, typer.Option("--log-style", help="auto: text on a terminal, JSON lines elsewhere.")
+        LogStyle,
+        typer.Option("--log-style", help="auto: as log.format says; else text on a terminal, JSON lines elsewhere."),
     ] = LogStyle.AUTO,
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Log more, and show where an error comes from.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=lambda wanted: _print_version() if wanted else None, is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Print it, and end.",
+            callback=lambda wanted: _print_version() if wanted else None,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     invocation = invocation_of(ctx)
@@ -108,12 +115,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         invocation.explain(error)
         if invocation.debug:
             sys.stderr.write(redact_text(traceback.format_exc()))
-        said = "\n".join([f"error: {error}", *getattr(error, "__notes__", ())])
+        said = "\n".join([str(error), *getattr(error, "__notes__", ())]).rstrip()
         # What is wrong with `kafka.security.password: …` is said of the key, and never shows its value.
-        sys.stderr.write((said if isinstance(error, ConfigError) else redact_text(said)).rstrip() + "\n")
+        _say(invocation, Presentable(said) if isinstance(error, ConfigError) else redact_text(said))
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback for who cannot read it
         if invocation.debug:
             sys.stderr.write(redact_text(traceback.format_exc()))
-        sys.stderr.write(redact_text(_UNEXPECTED.format(kind=type(error).__name__, error=error)) + "\n")
+        _say(invocation, redact_text(_UNEXPECTED.format(kind=type(error).__name__, error=error)))
         sys.exit(1)
+
+
+def _say(invocation: Invocation, said: str) -> None:
+    if invocation.on_error is None:
+        sys.stderr.write(f"error: {said}\n")
+    else:
+        invocation.on_error(said)

@@ -42,6 +42,8 @@ class Invocation:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     on_note: Callable[[str], None] | None = None
     """Is told what of another system's configuration is ignored on purpose, by the commands that say so."""
+    on_error: Callable[[str], None] | None = None
+    """Is told what has ended the command, where that is to stand in a log; else it is printed."""
     _guessed: Settings | None = None
 
     def config_file(self, file: Path | None = None) -> Path | None:

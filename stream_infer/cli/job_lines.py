@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import LogLineBody
+from stream_infer.telemetry.logs import CONTROLS
 
 if TYPE_CHECKING:
     from stream_infer.cli.client import GatewayClient
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 PATIENCE_S = 60.0
 _AGAIN_AFTER_S = 0.5
 _COLOURS = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")
-# A predictor prints what it likes: nothing of it may move the cursor, set a title or turn the direction of writing.
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +95,4 @@ def plain(line: LogLineBody) -> str:
         told.insert(0, f"item_id={line.item_id}")
     level = f"{line.level}: " if line.source == "role" and line.level not in ("info", "debug") else ""
     text = _COLOURS.sub("", " ".join([f"{at} {line.who} | {level}{line.line}", *told]))
-    return _CONTROLS.sub(" ", text)
+    return CONTROLS.sub(" ", text)

@@ -45,7 +45,7 @@ def new(
     scope: Annotated[
         list[ScopeChoice],
         typer.Option(
-            "--scope", metavar="SCOPE", help="read; submit: jobs, items, predictions; admin: all. Repeatable."
+            "--scope", metavar="SCOPE", help="read; submit: jobs, items, predictions; admin: all (may be repeated)."
         ),
     ],
     expires_days: Annotated[

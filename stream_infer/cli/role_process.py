@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from stream_infer.cli.context import ConfigFile, Invocation, invocation_of
+from stream_infer.cli.context import ConfigFile, Invocation, LogStyle, invocation_of
 from stream_infer.errors import PredictorUnavailable, UsageError
 from stream_infer.nearest import did_you_mean
 from stream_infer.settings import LogSettings
-from stream_infer.telemetry.logs import configure_logs
+from stream_infer.telemetry.logs import configure_logs, is_text, tell_of_threads
 from stream_infer.telemetry.otel import start_tracing
 
 if TYPE_CHECKING:
@@ -41,15 +42,23 @@ def start_without_kafka(ctx: typer.Context, file: ConfigFile, role: str, slot: i
 def _started(ctx: typer.Context, role: str, slot: int | None, load: Callable[[Invocation], Settings]) -> Settings:
     invocation = invocation_of(ctx)
     level = logging.DEBUG if invocation.debug else logging.INFO
-    configure_logs(role, slot=slot, style=invocation.log_style.value, level=level)
+    _configure(invocation, role, slot, invocation.log_style, level)
+    ctx.call_on_close(tell_of_threads())
     if role == "gateway":
         invocation.on_note = lambda note: structlog.get_logger(__name__).info("ignored_on_purpose", key=note)
     settings = load(invocation)
     if settings.log != LogSettings():
         level = logging.DEBUG if invocation.debug else logging.getLevelNamesMapping()[settings.log.level.upper()]
-        configure_logs(role, slot=slot, style=invocation.log_style_in(settings).value, level=level)
+        _configure(invocation, role, slot, invocation.log_style_in(settings), level)
     ctx.call_on_close(start_tracing(role, slot, invocation.environ))
     return settings
+
+
+def _configure(invocation: Invocation, role: str, slot: int | None, style: LogStyle, level: int) -> None:
+    """Where each line is JSON, the last one is, too."""
+    configure_logs(role, slot=slot, style=style.value, level=level)
+    log = structlog.get_logger(__name__)
+    invocation.on_error = None if is_text(style.value, sys.stderr) else lambda said: log.error("ended", reason=said)
 
 
 def chosen_api(settings: Settings, name: str | None) -> ApiSettings:

@@ -33,6 +33,9 @@ def ls(
     owner: Annotated[str | None, typer.Argument(metavar="API|JOB", help="Whose (default: all).")] = None,
     state: StateOption = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most as many.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only those behind this one: the last of the list before.")
+    ] = None,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,
 ) -> None:
@@ -41,16 +44,18 @@ def ls(
     from stream_infer.cli.webhook_tables import delivery_table
 
     with closing(gateway_client(ctx, gateway)) as client:
-        found = client.webhooks({"limit": str(limit)} | _whose(client, owner) | _state(state))
+        behind = {} if after is None else {"after": after}
+        found = client.webhooks({"limit": str(limit)} | behind | _whose(client, owner) | _state(state))
     if output is Output.JSON:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
         return
     if not found.deliveries:
-        typer.echo("nothing of that kind is told" if owner or state else "no job has ended that was to be told of")
+        is_choice = owner or state or after
+        typer.echo("nothing of that kind is told" if is_choice else "no job has ended that was to be told of")
         return
     open_console().print(delivery_table(found.deliveries))
     if found.has_more:
-        typer.echo(f"… and older ones: --limit {min(1000, limit * 5)}")
+        typer.echo(f"… and older ones: --after {found.deliveries[-1].id}")
     if any(one.state not in (DeliveryState.DELIVERED, DeliveryState.PENDING) for one in found.deliveries):
         typer.echo("\nAgain, once the receiver is mended:  stream-infer webhooks replay JOB|ID")
 

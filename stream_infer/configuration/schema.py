@@ -5,19 +5,27 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, TypeAlias
 
+from stream_infer.configuration.meanings import MEANINGS
 from stream_infer.settings import Settings
 
 Shape: TypeAlias = dict[str, Any]
 
 _TAG = "type"
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
 def json_schema() -> Shape:
-    """JSON Schema (2020-12) of stream-infer.yaml."""
+    """JSON Schema (2020-12) of stream-infer.yaml, with the meaning of each key for editors that show it."""
     schema = Settings.model_json_schema()
+    for model, meanings in MEANINGS.items():
+        shape = schema if model is Settings else schema["$defs"][model.__name__]
+        for key, meaning in meanings.items():
+            if meaning:
+                shape["properties"][key]["description"] = _LINK.sub(r"\1", meaning)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "stream-infer.yaml"}
 
 

@@ -20,6 +20,7 @@ from stream_infer.engine.policy import EnginePolicy
 from stream_infer.engine.search import SizeSearch
 from stream_infer.engine.wire import ToParent
 from stream_infer.predictors.spec import PredictorSpec
+from stream_infer.redaction import redact_text
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`reason` says what is wrong and what to do; `detail` is a traceback or the child's last lines, or empty."""
+    """`reason` says what is wrong and what to do; `detail` is a traceback or the child's last lines, or empty.
+
+    Both without what looks like a secret: whoever asks whether we are ready is told, and needs no key for it.
+    """
 
     state: State
     reason: str = ""
@@ -215,6 +219,7 @@ class Keeper:
             self.host = None
 
     def _fail(self, reason: str, detail: str, now: float) -> None:
+        reason, detail = redact_text(reason), redact_text(detail)
         exponent = min(self._failures, 30)
         delay = min(self._policy.restart_delay_s * 2**exponent, self._policy.restart_delay_cap_s)
         self._failures += 1

@@ -11,6 +11,7 @@ from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.events import EventsResource
+from stream_infer.gateway.forgotten_jobs import ForgottenJobs
 from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.gateway.health import HealthResource
 from stream_infer.gateway.items import ItemsResource
@@ -32,6 +33,8 @@ from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
 from stream_infer.gateway.web_page import PageResource
 from stream_infer.gateway.webhooks import WebhooksResource
+from stream_infer.http.bodies import within
+from stream_infer.http.budget import BodyBudget
 from stream_infer.http.hosts import own_names_only
 from stream_infer.http.keys import KeyRing
 from stream_infer.http.problems import answer_with_problems
@@ -55,6 +58,9 @@ def application(
         middlewares.append(guarding(gate_of(keys, limits.requests_per_second)))
     else:
         middlewares.append(own_names_only(services.settings.gateway.names))
+    # One body that is within its own limit always comes in.
+    most, share = (max(one, limits.request_bytes) for one in (limits.bodies_bytes, limits.caller_bodies_bytes))
+    middlewares.append(within(BodyBudget(most, share)))
     app = web.Application(middlewares=middlewares, client_max_size=limits.request_bytes)
     app.on_response_prepare.append(mark_stream)
     logs = LogsResource(services)
@@ -67,6 +73,7 @@ def application(
     predictions = Predictions(services.settings)
     app.cleanup_ctx.append(predictions.opened)
     app.cleanup_ctx.append(UnusedUploads(services).watched)
+    app.cleanup_ctx.append(ForgottenJobs(services).watched)
     lag = LagWatch(services)
     app.cleanup_ctx.append(lag.watched)
     receiver = Receiver(services)

@@ -100,6 +100,12 @@ class JobBoard:
             if known is not None:
                 yield known
 
+    def forgotten(self) -> list[str]:
+        """The ids of jobs of which only the spec is left, as far as was read: what `all` leaves out."""
+        before = time.time() - self._retention_s
+        jobs = self._jobs.snapshot().values()
+        return [job.job_id for job in jobs if _known(job, self._statuses.get(job.job_id), before) is None]
+
     def has_job_of(self, api: str) -> bool:
         return any(job.api == api for job in self._newest_first())
 

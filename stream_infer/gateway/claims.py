@@ -66,7 +66,7 @@ class Claims:
 
         Raises as EventWriter.claim, and ServiceUnavailable where others came between each time.
         """
-        slot = zlib.crc32(job_id.encode()) % SLOTS
+        slot = self.slot_of(job_id)
         async with self._alone_here[slot]:
             for pause_s in (0.0, *_PAUSES_S):
                 await self._sleep(pause_s * random.random())  # noqa: S311 - a pause, no secret  # nosec B311
@@ -84,6 +84,11 @@ class Claims:
             return await act(writer.write_alone)
         finally:
             await asyncio.to_thread(writer.close)
+
+    @staticmethod
+    def slot_of(job_id: str) -> int:
+        """Who is alone with an id is so with all others of its slot, too."""
+        return zlib.crc32(job_id.encode()) % SLOTS
 
     def _free(self, slot: int) -> None:
         producer = TransactionalProducer(self._kafka, self._transactional_id(slot))

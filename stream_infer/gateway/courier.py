@@ -26,17 +26,19 @@ from stream_infer.errors import (
 )
 from stream_infer.gateway.courier_metrics import UNOBSERVED, CourierObserver
 from stream_infer.gateway.courier_notes import Changes, Notes, tell
-from stream_infer.gateway.courier_share import Share
+from stream_infer.gateway.courier_share import Owned, Share
+from stream_infer.gateway.courier_traces import AttemptTraces
 from stream_infer.gateway.delivery_board import DeliveryBoard
 from stream_infer.gateway.due import Due
 from stream_infer.gateway.under_way import Sending, UnderWay
 from stream_infer.jobs.deliveries import Delivery, due_at
-from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.messages import Polled
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer, start_producer
 from stream_infer.ports import Posted
 from stream_infer.settings import MIB, Settings
+from stream_infer.telemetry import tracing
 from stream_infer.topics import Topics
 from stream_infer.webhooks import signed_headers
 
@@ -53,37 +55,6 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
 _SET_BACK_S = 2.0
 _UNSIGNED = Posted(None, "there is no secret to sign it with: set webhooks.secrets")
 _log = structlog.get_logger(__name__)
-
-
-class Owned:
-    """The shares that are ours; told of each rebalance on the polling thread, inside `poll`."""
-
-    def __init__(self, under_way: UnderWay) -> None:
-        self.shares: dict[Partition, Share] = {}
-        self.rewinding: set[Partition] = set()
-        self._under_way = under_way
-
-    @property
-    def ready(self) -> list[Share]:
-        return [share for share in self.shares.values() if share.is_ready]
-
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        self.shares |= {partition: Share(partition) for partition in partitions}
-
-    def revoked(self, partitions: Sequence[Partition]) -> None:
-        """An attempt that is under way is lost on us: whoever has the share next makes it again."""
-        for partition in partitions:
-            self.shares.pop(partition, None)
-            self.rewinding.discard(partition)
-        self._under_way.give_up({number for _, number in partitions})
-
-    def lost(self, partitions: Sequence[Partition]) -> None:
-        self.revoked(partitions)
-
-    def rewind(self) -> None:
-        """Forgets what was read and is not committed; what is under way goes on."""
-        self.rewinding = set(self.shares)
-        self.shares = {partition: Share(partition) for partition in self.shares}
 
 
 class News(NamedTuple):
@@ -113,6 +84,7 @@ class Courier:
         self._post = post
         self._transactional_id = transactional_id
         self._observer = observer
+        self._traces = AttemptTraces(notes.traceparent) if tracing.is_on() else None
         self._under_way = UnderWay()
         self._owned = Owned(self._under_way)
         self._due = Due()
@@ -216,7 +188,7 @@ class Courier:
             one.share.note(one.changes)
             for delivery in one.changes.values():
                 self._line_up(delivery)
-            tell(one.changes.values())
+            tell(one.changes.values(), self._notes.traceparent)
             self._observer.noted(one.changes.values())
 
     def _news(self, share: Share) -> News:
@@ -251,7 +223,10 @@ class Courier:
         self._mind_the_clock()
         now = time.time()
         for host, delivery in self._due.take(now, self._is_current, self._under_way.has_room):
-            self._under_way.add(Sending(delivery.key, self._number(delivery), host, self._sent(delivery, int(now))))
+            answer = self._sent(delivery, int(now))
+            self._under_way.add(Sending(delivery.key, self._number(delivery), host, answer))
+            if self._traces is not None:
+                self._traces.began(delivery, answer)
 
     def _sent(self, delivery: Delivery, at: int) -> Future[Posted | None]:
         target = self._notes.target(delivery)

@@ -23,7 +23,9 @@ from stream_infer.kafka.partitioner import partition_of
 from stream_infer.ports import Posted
 from stream_infer.records import OutgoingRecord
 from stream_infer.settings import Settings
+from stream_infer.telemetry import tracing
 from stream_infer.topics import Topics
+from stream_infer.trace_context import read_context
 from stream_infer.webhooks import DeliveryState
 
 Changes: TypeAlias = dict[str, Delivery | None]
@@ -91,6 +93,11 @@ class Notes:
         target = None if known is None else self._target(known)
         return "" if target is None else urlsplit(target.url).netloc
 
+    def traceparent(self, delivery: Delivery) -> str | None:
+        """On whose behalf its job was submitted."""
+        known = self._jobs.peek(delivery.job_id)
+        return None if known is None else known.job.traceparent
+
     def _forgotten(self, share: Share) -> set[str]:
         """The keys of what was said of jobs that are forgotten, and of what was wished for."""
         jobs = set(share.forgotten)
@@ -150,24 +157,28 @@ class Notes:
         return changes
 
 
-def tell(changes: Iterable[Delivery | None]) -> None:
+def tell(changes: Iterable[Delivery | None], traceparent_of: Callable[[Delivery], str | None]) -> None:
     """Says in the log, and so in the job's own, what has become of those that were tried, or are new."""
     for change in changes:
-        if change is None:
-            continue
-        said = _log.bind(job_id=change.job_id, webhook_event=change.event.value, webhook_id=change.id)
-        match change.state:
-            case DeliveryState.PENDING if change.attempts == 0:
-                said.info("webhook_due")
-            case DeliveryState.PENDING:
-                said.warning(
-                    "webhook_failed", attempt=change.attempts, reason=change.reason,
-                    retry_in_s=round((change.next_at or 0.0) - (change.tried_at or 0.0)),
-                )  # fmt: skip
-            case DeliveryState.DELIVERED:
-                said.info("webhook_delivered", attempt=change.attempts, status=change.status)
-            case ended:
-                said.warning("webhook_ended", outcome=ended.value, attempt=change.attempts, reason=change.reason)
+        if change is not None:
+            with tracing.on_behalf_of(read_context(traceparent_of(change))):
+                _tell(change)
+
+
+def _tell(change: Delivery) -> None:
+    said = _log.bind(job_id=change.job_id, webhook_event=change.event.value, webhook_id=change.id)
+    match change.state:
+        case DeliveryState.PENDING if change.attempts == 0:
+            said.info("webhook_due")
+        case DeliveryState.PENDING:
+            said.warning(
+                "webhook_failed", attempt=change.attempts, reason=change.reason,
+                retry_in_s=round((change.next_at or 0.0) - (change.tried_at or 0.0)),
+            )  # fmt: skip
+        case DeliveryState.DELIVERED:
+            said.info("webhook_delivered", attempt=change.attempts, status=change.status)
+        case ended:
+            said.warning("webhook_ended", outcome=ended.value, attempt=change.attempts, reason=change.reason)
 
 
 def _answer(answer: Future[Posted | None]) -> Posted | None:

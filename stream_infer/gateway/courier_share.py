@@ -1,12 +1,13 @@
-"""A partition of `{p}.status` that is ours: the ends of jobs that were read there, and the deliveries of its jobs."""
+"""Partitions of `{p}.status` that are ours: the ends of jobs that were read there, and the deliveries of their jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from stream_infer.gateway.under_way import UnderWay
 from stream_infer.jobs.deliveries import Delivery, Token
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.consumer import Partition
@@ -91,6 +92,37 @@ class Share:
             self.pending[delivery.key] = delivery
         else:
             self.ended[delivery.key] = delivery.wish
+
+
+class Owned:
+    """The shares that are ours; told of each rebalance on the polling thread, inside `poll`."""
+
+    def __init__(self, under_way: UnderWay) -> None:
+        self.shares: dict[Partition, Share] = {}
+        self.rewinding: set[Partition] = set()
+        self._under_way = under_way
+
+    @property
+    def ready(self) -> list[Share]:
+        return [share for share in self.shares.values() if share.is_ready]
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        self.shares |= {partition: Share(partition) for partition in partitions}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """An attempt that is under way is lost on us: whoever has the share next makes it again."""
+        for partition in partitions:
+            self.shares.pop(partition, None)
+            self.rewinding.discard(partition)
+        self._under_way.give_up({number for _, number in partitions})
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.revoked(partitions)
+
+    def rewind(self) -> None:
+        """Forgets what was read and is not committed; what is under way goes on."""
+        self.rewinding = set(self.shares)
+        self.shares = {partition: Share(partition) for partition in self.shares}
 
 
 def _status(message: Message) -> JobStatus | None:

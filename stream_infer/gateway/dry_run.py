@@ -64,7 +64,9 @@ def _shown(item: SourceItem) -> dict[str, Any]:
     """Where it lies; and what it is, where that is JSON and not long."""
     payload = item.payload
     shown: dict[str, Any] = {"source": item.source, "content_type": payload.content_type, "bytes": len(payload.data)}
-    if payload.content_type == JSON and len(payload.data) <= SHOWN_BYTES:
+    if item.refused is not None:
+        shown["error"] = item.refused
+    elif payload.content_type == JSON and len(payload.data) <= SHOWN_BYTES:
         try:
             shown["item"] = orjson.loads(payload.data)
         except orjson.JSONDecodeError as error:

@@ -22,6 +22,8 @@ from stream_infer.telemetry.lag_age import LagAge
 from stream_infer.topics import GroupSpec, Topics, group_specs, retry_tiers
 
 LOOK_EVERY_S = 5.0
+# Of several gateways the largest number is taken: one that has lost Kafka must not go on telling what was.
+TOLD_FOR_S = 60.0
 # Faust commits behind the last event that it has read, and not behind the marker of the transaction that it came in:
 # measured, a tracker that has read everything is 1 behind for ever. An event that it has not read makes that 2.
 _TRACKER = "tracker"
@@ -59,7 +61,7 @@ class LagWatch:
             yield
 
     async def look(self) -> None:
-        """Where Kafka does not say, that is told once, and what was seen last stays as it is."""
+        """Where Kafka does not say, that is told once, and what was seen last is told for a minute more."""
         try:
             standings = await self._services.block(lambda: self._standings.read(self._groups))
         except StreamInferError as error:
@@ -88,11 +90,12 @@ class LagWatch:
         self._seen_at = now
 
     def readings(self) -> Iterator[Reading]:
-        yield serving.LAG.reading(self._lag)
-        yield serving.LAG_AGE.reading(self._age)
-        yield serving.GROUP_MEMBERS.reading(self._members)
-        since = self._began if self._seen_at is None else self._seen_at
-        yield serving.LAG_SEEN_AGE.reading({WHOLE: self._clock() - since})
+        seen_age = self._clock() - (self._began if self._seen_at is None else self._seen_at)
+        if seen_age <= TOLD_FOR_S:
+            yield serving.LAG.reading(self._lag)
+            yield serving.LAG_AGE.reading(self._age)
+            yield serving.GROUP_MEMBERS.reading(self._members)
+        yield serving.LAG_SEEN_AGE.reading({WHOLE: seen_age})
 
 
 def group_names(settings: Settings) -> dict[str, serving.Group]:

@@ -101,7 +101,8 @@ def _job_paths() -> dict[str, Any]:
     accepted = json_answer("The job.", JobBody)
     accepted["headers"] = {"Location": {"schema": {"type": "string"}}}
     dry_run = query_parameter("dry_run", "Answer what would be enqueued; change nothing.", {"type": "boolean"})
-    limit = query_parameter("limit", "Of a dry run: list at most as many items.", whole(1, 1_000_000, 1000))
+    said = "Of a dry run: list so many items at most, 10 unless given and up to 1000; of lines 1000, up to 1000000."
+    limit = query_parameter("limit", said, {"type": "integer", "minimum": 1, "maximum": 1_000_000})
     would_be = json_answer(
         "With dry_run: what would be enqueued; with Accept, one item a line, then the end.", DryRunBody
     )

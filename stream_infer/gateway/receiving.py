@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import structlog
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.services import Services
+from stream_infer.http.callers import Caller
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE
 from stream_infer.ports import Store
@@ -48,10 +50,10 @@ class Receiver:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()  # by the caller
 
     async def receive(
-        self, name: str, chunks: AsyncIterator[bytes], look: Callable[[bytes], None] | None = None
+        self, caller: Caller, name: str, chunks: AsyncIterator[bytes], look: Callable[[bytes], None] | None = None
     ) -> tuple[Upload, UploadNote]:
         """All of it is in the store behind this; what breaks off leaves nothing that a job could read.
 
@@ -59,11 +61,9 @@ class Receiver:
         large, empty), what `chunks` raises, or ServiceUnavailable.
         """
         limits = self._services.settings.limits
-        if self._under_way >= limits.uploads:
-            detail = f"{limits.uploads} uploads are being received here already (limits.uploads). Try again, or ask "
-            raise Problem(ProblemKind.BUSY, detail + "another replica.")
+        self._require_place(caller, limits)
         receiving = _Receiving(new_upload(name, self._services.owner, self._services.clock()))
-        self._under_way += 1
+        self._under_way[caller.name] += 1
         try:
             await self._receive(chunks, receiving, limits, look)
             note = await self._complete(receiving, name)
@@ -71,9 +71,20 @@ class Receiver:
             await self._forget(receiving.upload, receiving.parts)
             raise
         finally:
-            self._under_way -= 1
+            self._under_way[caller.name] -= 1
+            self._under_way += Counter()  # without those that have none
         _log.info("uploaded", upload=receiving.upload.uri, bytes=note.bytes)
         return receiving.upload, note
+
+    def _require_place(self, caller: Caller, limits: LimitSettings) -> None:
+        """A caller with a key leaves one place to others."""
+        if self._under_way.total() >= limits.uploads:
+            detail = f"{limits.uploads} uploads are being received here already (limits.uploads). Try again, or ask "
+            raise Problem(ProblemKind.BUSY, detail + "another replica.")
+        most = max(1, limits.uploads - 1)
+        if caller.key_id is not None and self._under_way[caller.name] >= most:
+            detail = f"{most} uploads of {caller.name} are being received here already, and limits.uploads "
+            raise Problem(ProblemKind.BUSY, detail + f"is {limits.uploads}. Try again when one is done.")
 
     async def remove(self, upload: Upload) -> None:
         """Whether it is there or not. Raises ServiceUnavailable."""

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 
 import structlog
 from aiohttp import web
@@ -126,7 +127,8 @@ class ReplaysResource:
     async def _run(self, replay: Replay, turn: asyncio.Lock) -> None:
         ended: Future[None] = Future()
         # A daemon of its own: a long replay must not keep the process from ending, and can be killed at any point.
-        threading.Thread(target=_work, args=(replay, ended), name="replay", daemon=True).start()
+        asked_for = copy_context()  # what it says, it says of the request, and of whose key that came with
+        threading.Thread(target=asked_for.run, args=(_work, replay, ended), name="replay", daemon=True).start()
         try:
             await asyncio.wrap_future(ended)
         except Exception as error:

@@ -9,6 +9,7 @@ from stream_infer.gateway.representations import UploadBody
 from stream_infer.gateway.services import Services
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import body_chunks
+from stream_infer.http.callers import caller_of
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES, read_query, require_content_type
 from stream_infer.uploads import UNUSED_FOR_S, Upload
 
@@ -29,7 +30,7 @@ class UploadsResource:
         query = read_query(request, ("name",))
         require_content_type(request, UPLOADED_TYPES)
         require_size(request.content_length or 0, self._services.settings.limits)
-        upload, note = await self._receiver.receive(query.get("name", ""), body_chunks(request))
+        upload, note = await self._receiver.receive(caller_of(request), query.get("name", ""), body_chunks(request))
         body = UploadBody(
             upload_id=upload.id, uri=upload.uri, bytes=note.bytes, sha256=note.sha256, unused_for=UNUSED_FOR_S
         )

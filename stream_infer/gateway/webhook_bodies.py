@@ -42,7 +42,7 @@ class DeliveryBody(_Body):
 
 
 class DeliveryList(_Body):
-    """The newest first. `has_more`: there are older ones; a greater `limit` shows them."""
+    """The newest first. `has_more`: there are older ones, behind `after` the last one's id."""
 
     deliveries: list[DeliveryBody]
     has_more: bool

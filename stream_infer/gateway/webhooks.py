@@ -51,10 +51,10 @@ class WebhooksResource:
         return [web.get("/v1/webhooks", self.look), web.post("/v1/webhooks/replay", self.tell_again)]
 
     async def look(self, request: web.Request) -> web.Response:
-        query = read_query(request, ("job_id", "api", "state", "limit"))
+        query = read_query(request, ("job_id", "api", "state", "limit", "after"))
         limit = integer(query, "limit", 100, 1, 1000)
         choice = Choice(query.get("job_id"), query.get("api"), state_of(DeliveryState, query.get("state")))
-        found = await self._newest(choice, limit + 1)
+        found = await self._newest(choice, limit + 1, query.get("after"))
         if not found:
             await self._check(choice)
         shown = [delivery_body(one) for one in found[:limit]]
@@ -89,10 +89,28 @@ class WebhooksResource:
         if choice.api is not None and not self._services.board.has_job_of(choice.api):
             self._services.api(choice.api)
 
-    async def _newest(self, choice: Choice, count: int) -> list[Delivery]:
-        """The newest first, as of now. Not in the event loop: there may be 100,000 to choose from."""
+    async def _newest(self, choice: Choice, count: int, after: str | None = None) -> list[Delivery]:
+        """The newest first, as of now; `after` is the id of the one that they come behind.
+
+        Not in the event loop: there may be 100,000 to choose from. Raises a Problem where none has that id.
+        """
         await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
-        return await self._services.block(lambda: nlargest(count, choice.among(self._known(choice)), key=_AGE))
+
+        def choose() -> list[Delivery]:
+            chosen = choice.among(self._known(choice))
+            if after is not None:
+                edge = _AGE(self._event(after))
+                chosen = (one for one in chosen if _AGE(one) < edge)
+            return nlargest(count, chosen, key=_AGE)
+
+        return await self._services.block(choose)
+
+    def _event(self, event_id: str) -> Delivery:
+        found = next((one for one in self._services.deliveries.all() if one.id == event_id), None)
+        if found is None:
+            detail = f"after={event_id[:100]!r} is no event that is known here: take the last id of the page before."
+            raise Problem(ProblemKind.INVALID_QUERY, detail)
+        return found
 
     def _known(self, choice: Choice) -> Iterable[Delivery]:
         board = self._services.deliveries

@@ -21,6 +21,7 @@ def webhook_paths() -> dict[str, Any]:
                 {"200": json_answer("Events, and how far the telling of each has come.", DeliveryList)},
                 [
                     query_parameter("limit", "At most as many.", whole(1, 1000, 100)),
+                    query_parameter("after", "The last event's id of the page before.", text),
                     query_parameter("job_id", "Only those of this job.", text),
                     query_parameter("api", "Only those of this API.", text),
                     query_parameter("state", "Only those in this state.", states),

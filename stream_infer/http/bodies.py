@@ -8,9 +8,11 @@ from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.typedefs import Middleware
 
+from stream_infer.http.budget import BodyBudget, Held
 from stream_infer.http.callers import caller_of
-from stream_infer.http.problems import Problem, ProblemKind
+from stream_infer.http.problems import Handler, Problem, ProblemKind
 
 # A client that sends nothing for so long keeps others from sending.
 SILENCE_S = 30.0
@@ -20,11 +22,39 @@ SLOWEST_BYTES_PER_S = 4096
 OF_KEY = "request_bytes of this API key"
 Read: TypeAlias = Callable[[], Awaitable[bytes]]
 """The next bytes; none at the end. Raises ValueError where they are not what the body says that it is."""
+BUDGET = web.RequestKey("body_budget", BodyBudget)
+HELD = web.RequestKey("body_held", Held)
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body, unpacked where it came packed. Raises a Problem: too large, broken off, or too slow."""
-    return b"".join([chunk async for chunk in body_chunks(request, request.client_max_size)])
+    """The whole body, unpacked where it came packed. Raises a Problem: too large, broken off, too slow, or more than is
+    left of the server's budget, which has it back when the request is answered."""
+    budget = request.get(BUDGET)
+    if budget is None:
+        return b"".join([chunk async for chunk in body_chunks(request, request.client_max_size)])
+    held = request[HELD] = budget.hold(caller_of(request))
+    held.expect(request.content_length or 0)
+    chunks = []
+    async for chunk in body_chunks(request, request.client_max_size):
+        held.take(len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def within(budget: BodyBudget) -> Middleware:
+    """Bodies that are read whole count for `budget` until their request is answered."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[BUDGET] = budget
+        try:
+            return await handler(request)
+        finally:
+            held = request.get(HELD)
+            if held is not None:
+                held.release()
+
+    return count
 
 
 async def body_chunks(request: web.Request, most: int | None = None, read: Read | None = None) -> AsyncIterator[bytes]:

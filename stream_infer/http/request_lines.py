@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from structlog.contextvars import bound_contextvars
 
+from stream_infer.http.callers import CALLER
 from stream_infer.http.problems import Handler
 from stream_infer.telemetry import tracing
 from stream_infer.telemetry.tracing import Attributes, Kind, Span
@@ -110,7 +111,7 @@ def _log(request: web.Request, route: str, status: int | None, seconds: float, q
         say = _LOG.debug
     else:
         say = _LOG.warning if has_failed else _LOG.info
-    sent = request.headers.get(REQUEST_ID, "")
+    sent, caller = request.headers.get(REQUEST_ID, ""), request.get(CALLER)
     say(
         "request",
         method=request.method,
@@ -119,6 +120,7 @@ def _log(request: web.Request, route: str, status: int | None, seconds: float, q
         status=status,
         seconds=round(seconds, 4),
         **({"client_request_id": sent} if _SENT_ID.fullmatch(sent) else {}),
+        **({} if caller is None else {"caller": caller.name, "key_id": caller.key_id}),
     )
 
 

@@ -32,6 +32,7 @@ def next_checkpoint(before: Checkpoint, chunk: Chunk) -> Checkpoint:
         cursor=chunk.items[-1].cursor if chunk.items else before.cursor,
         enqueued=before.enqueued + len(chunk.items),
         exhausted=chunk.ended,
+        submitted_at=before.submitted_at,
     )
 
 
@@ -43,9 +44,10 @@ class Publication:
     """
 
     def __init__(self, topics: Topics, store: Store, max_item_bytes: int) -> None:
+        """`max_item_bytes`: of a payload that travels in a message, as far as the topics are as they should be."""
         self._topics = topics
         self._store = store
-        self._max_item_bytes = max_item_bytes
+        self.max_item_bytes = max_item_bytes
 
     def records(self, job: Job, before: Checkpoint, chunk: Chunk, *, first: bool, now: float) -> list[OutgoingRecord]:
         """All records of one transaction; the chunk's items are `fitted`. `now` in seconds since the epoch."""
@@ -65,6 +67,10 @@ class Publication:
         """That of its items."""
         return self._topics.api(job.api).items
 
+    def forgetting(self, job_ids: Sequence[str]) -> list[OutgoingRecord]:
+        """What makes their checkpoints go."""
+        return [OutgoingRecord(self._topics.checkpoints, job_id.encode(), None) for job_id in job_ids]
+
     def event(self, event: Event) -> OutgoingRecord:
         return OutgoingRecord(self._topics.progress, event.job_id.encode(), encode_event(event))
 
@@ -75,16 +81,17 @@ class Publication:
             item_id=item_id_of(job.job_id, ordinal),
             custom_id=item.custom_id,
             source=item.source,
+            refused=item.refused,
         )
         return OutgoingRecord(topic, item.key or _key_of_batch(job, ordinal), item.payload.data, headers + trace)
 
-    def fitted(self, job: Job, ordinal: int, item: SourceItem) -> SourceItem:
-        """A payload too big for a message is put into the store, and travels as a reference. May block.
+    def fitted(self, job: Job, ordinal: int, item: SourceItem, most: int) -> SourceItem:
+        """A payload of more than `most` bytes is put into the store, and travels as a reference. May block.
 
         Raises ServiceUnavailable.
         """
         payload = item.payload
-        if len(payload.data) <= self._max_item_bytes:
+        if len(payload.data) <= most:
             return item
         key = f"_payloads/items/{job.job_id}/{ordinal}"
         self._store.put(key, payload.data, payload.content_type)

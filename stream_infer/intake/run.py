@@ -17,14 +17,16 @@ import structlog
 from stream_infer.errors import Fenced, ServiceUnavailable
 from stream_infer.intake.flow import allowance, flow_policy
 from stream_infer.intake.metrics import UNOBSERVED, IntakeMetrics, IntakeObserver, source_readings
+from stream_infer.intake.named import NamedJobs
 from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.intake.rates import ApiRate
 from stream_infer.jobs.checkpoints import decode_checkpoint
-from stream_infer.jobs.spec import Job, decode_job
+from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.errors import RecordTooLarge
 from stream_infer.kafka.producer import TransactionalProducer
 from stream_infer.kafka.views import CompactedView, read_compacted
 from stream_infer.pool import DaemonPool
@@ -38,6 +40,7 @@ from stream_infer.topics import Topics
 _LOG = structlog.get_logger(__name__)
 _IDLE_S = 0.1
 _ROUND_S = 0.5
+CLEAR_UP_EVERY_S = 60.0
 _READERS = 64  # sources read at a time: one that hangs holds up its own job alone
 
 
@@ -113,7 +116,9 @@ class Intake:
         self._status = status
         self._topics = Topics(settings.kafka.topic_prefix)
         self._partitions: dict[int, JobsPartition] = {}
-        self._fenced: dict[int, list[Job]] = {}
+        self._fenced: dict[int, list[Run]] = {}
+        self._named: dict[int, NamedJobs] = {}
+        self._cleared_at = time.monotonic()
         self._readers = DaemonPool(_READERS, "source")
         self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
 
@@ -129,12 +134,21 @@ class Intake:
             for record in polled:
                 self._learn(record)
             published = self._take_turns()
+            self._clear_up()
 
     def _learn(self, record: Message | EndOfPartition) -> None:
-        if isinstance(record, EndOfPartition) or record.partition not in self._partitions:
+        named, partition = self._named.get(record.partition), self._partitions.get(record.partition)
+        if isinstance(record, EndOfPartition):
+            if named is not None:
+                named.end()
+            return
+        job_id = (record.key or b"").decode(errors="replace")
+        if named is not None:
+            named.see(job_id, is_there=record.value is not None)
+        if partition is None:
             return
         if record.value is None:
-            self._partitions[record.partition].forget((record.key or b"").decode(errors="replace"))
+            partition.forget(job_id)
             return
         try:
             job = decode_job(record.value)
@@ -144,7 +158,23 @@ class Intake:
             _LOG.error("job_unreadable", partition=record.partition, offset=record.offset, reason=str(error))
             return
         if job.submitted_at + self._settings.jobs.retention > time.time():
-            self._partitions[record.partition].learn(job)
+            partition.learn(job)
+
+    def _clear_up(self) -> None:
+        """Forgets the checkpoints of jobs that are forgotten, now and then."""
+        now = time.monotonic()
+        if now - self._cleared_at < CLEAR_UP_EVERY_S:
+            return
+        self._cleared_at = now
+        before = time.time() - self._settings.jobs.retention
+        for number, partition in list(self._partitions.items()):
+            gone = self._named[number].forgotten(partition.checkpoints, self._has_status, before)
+            if gone:
+                with self._noting_fencing(number, partition):
+                    partition.forget_checkpoints(gone)
+
+    def _has_status(self, job_id: str) -> bool:
+        return self._status.get(job_id) is not None
 
     def _take_turns(self) -> int:
         """One turn for each job, those first that have waited longest; answers how many items were published.
@@ -190,9 +220,10 @@ class Intake:
     def _noting_fencing(self, number: int, partition: JobsPartition) -> Iterator[None]:
         try:
             yield
-        except (Fenced, ServiceUnavailable) as error:  # of a producer that could not abort nothing is known
+        except (Fenced, ServiceUnavailable, RecordTooLarge) as error:
+            # Of a producer that could not abort, or whose record was refused, nothing is known.
             _LOG.warning("intake_fenced", partition=number, reason=str(error))
-            self._fenced[number] = partition.jobs()
+            self._fenced[number] = partition.all_runs()
             self._partitions.pop(number).close()
 
     def _take_over_fenced(self) -> None:
@@ -204,8 +235,8 @@ class Intake:
             except ServiceUnavailable as error:
                 _LOG.warning("intake_waits", partition=number, reason=str(error))
                 return
-            for job in self._fenced.pop(number):
-                self._partitions[number].learn(job)
+            for run in self._fenced.pop(number):
+                self._partitions[number].learn(run.job, run)
 
     def _allowed(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus], rate: float) -> int:
         """How many items of the job may be published; ends one that is to have no more.
@@ -253,10 +284,12 @@ class Intake:
     def assigned(self, partitions: Sequence[Partition]) -> None:
         for _, number in partitions:
             self._partitions[number] = self._take_over(number)
+            self._named[number] = NamedJobs()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for _, number in partitions:
             self._fenced.pop(number, None)
+            self._named.pop(number, None)
             partition = self._partitions.pop(number, None)
             if partition is not None:
                 partition.close()

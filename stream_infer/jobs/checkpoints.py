@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from stream_infer.jobs.bounds import JobId, Whole
+from stream_infer.jobs.bounds import JobId, Moment, Whole
 
 
 class Checkpoint(BaseModel):
-    """`cursor` resumes the source behind the last item published; `enqueued` is the ordinal of the next one."""
+    """`cursor` resumes the source behind the last item published; `enqueued` is the ordinal of the next one.
+
+    `submitted_at` is the job's: a client may choose the id of a job again that is forgotten. None: of an older version.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -16,6 +19,7 @@ class Checkpoint(BaseModel):
     cursor: str | None = None
     enqueued: Whole = 0
     exhausted: bool = False
+    submitted_at: Moment | None = None
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:

@@ -46,11 +46,17 @@ def fold(status: JobStatus | None, event: Event, offset: int) -> JobStatus | Non
     return _advance(changed, event.at).model_copy(update={"offset": offset})
 
 
+def deadline_ahead(status: JobStatus) -> float | None:
+    """When the job is ended by its timeout, in seconds since the epoch; None: nothing will, or something else does."""
+    if status.state.is_final or status.cause is not None or status.phase is Phase.ASSEMBLE:
+        return None
+    return status.deadline
+
+
 def is_timed_out(status: JobStatus, now: float) -> bool:
     """Whether the tracker's timer has to say so; `now` in seconds since the epoch."""
-    if status.state.is_final or status.deadline is None or status.cause is not None:
-        return False
-    return now >= status.deadline and status.phase is not Phase.ASSEMBLE
+    deadline = deadline_ahead(status)
+    return deadline is not None and now >= deadline
 
 
 def _submit(event: Submitted, offset: int) -> JobStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -155,14 +155,16 @@ class TopicReader:
 
     def read_to_end(self, timeout_s: float = 60.0) -> list[Message]:
         """Every record below the end that the broker names now. Raises ServiceUnavailable at the timeout."""
+        return list(self.read_on(timeout_s))
+
+    def read_on(self, timeout_s: float = 60.0) -> Iterator[Message]:
+        """As `read_to_end`, one by one: for who keeps little of each."""
         deadline = time.monotonic() + timeout_s
         ends = self.ends()
-        messages: list[Message] = []
         while not self.has_reached(ends):
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(f"reading {self._topic} to its end took more than {timeout_s:.0f} s")
-            messages += self.poll(0.1)
-        return messages
+            yield from self.poll(0.1)
 
     def close(self) -> None:
         self._consumer.close()

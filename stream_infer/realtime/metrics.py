@@ -31,6 +31,8 @@ class Unobserved:
 
 
 UNOBSERVED: Final = Unobserved()
+# There at 0 before the first one: what comes with its first value has risen by nothing.
+_ANSWERS: Final = (200, 422, 429, 500, 503, 504)
 
 
 class RealtimeMetrics:
@@ -39,7 +41,7 @@ class RealtimeMetrics:
     def __init__(self, api: str, limit: int) -> None:
         self._api = api
         self._limit = limit
-        self._answers: Counter[int] = Counter({200: 0})
+        self._answers: Counter[int] = Counter(dict.fromkeys(_ANSWERS, 0))
         self._seconds = serving.REALTIME_SECONDS.distribution()
         self.in_flight: Callable[[], int] = lambda: 0
         self.connections: Callable[[], int] = lambda: 0

@@ -108,6 +108,10 @@ class Finalizer:
         """The steps that are being taken; from any thread."""
         return list(self._owned.attempts)
 
+    def partitions(self) -> list[int]:
+        """Those that are ours; from any thread."""
+        return [number for _, number in list(self._owned.backlogs)]
+
     def _serve(self, stop: threading.Event, on_ready: Callable[[], None]) -> None:
         kafka = self._settings.kafka
         self._producer = start_producer(kafka, self._transactional_id)

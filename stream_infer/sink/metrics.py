@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from stream_infer.jobs.manifest import Kind
 from stream_infer.sink.attempts import Attempt
 from stream_infer.sink.backlog import Step
 from stream_infer.sink.flush import FlushPlan
@@ -20,10 +21,11 @@ _ENDS = ("committed", "aborted", "begun_anew")
 class SinkMetrics:
     """A SinkObserver; `readings` is a source of an Exposure."""
 
-    def __init__(self) -> None:
-        self._objects: Counter[store.Objects] = Counter()
-        self._records: Counter[store.Objects] = Counter()
-        self._bytes: Counter[store.Objects] = Counter()
+    def __init__(self, apis: Iterable[str]) -> None:
+        none = dict.fromkeys((store.Objects(api, kind.value) for api in apis for kind in Kind), 0)
+        self._objects = Counter(none)
+        self._records = Counter(none)
+        self._bytes = Counter(none)
         self._flushes = Counter({store.FlushEnd(end): 0 for end in _ENDS})
         self._seconds = store.SINK_FLUSH_SECONDS.distribution()
         self._store_failures = 0

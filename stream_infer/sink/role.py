@@ -1,4 +1,4 @@
-"""The sink's process: the writer and the finalizer, each on a thread of its own."""
+"""The sink's process: the writer, the finalizer and what forgets, each on a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stream_infer.settings import Settings
 from stream_infer.sink.awaited import awaited_jobs
 from stream_infer.sink.backoff import Backoff
 from stream_infer.sink.finalizer import Finalizer
+from stream_infer.sink.forgotten import ForgottenManifests
 from stream_infer.sink.lines import Lines
 from stream_infer.sink.metrics import SinkMetrics, held_readings, step_readings
 from stream_infer.sink.outputs import OpenOutput, Outputs, ReadIds, no_ids, no_outputs
@@ -60,7 +61,7 @@ def run(
     formats: Formats = MappingProxyType({}),
     exposure: Exposure | None = None,
 ) -> None:
-    """Sinks and finalizes until `stop`; `on_ready` once both parts serve. The error of either ends both.
+    """Sinks and finalizes until `stop`; `on_ready` once all parts serve. The error of one ends all.
 
     A store that cannot be reached, or refuses the credentials, is told and waited for. `open_output` opens the other
     places that jobs may have objects assembled in, `read_ids` reads the custom ids of a batch's requests; `formats`
@@ -69,7 +70,7 @@ def run(
     """
     if not settings.apis:
         raise ConfigError("a sink needs at least one API: add one under `apis` in stream-infer.yaml")
-    exposure, metrics = exposure or Exposure(), SinkMetrics()
+    exposure, metrics = exposure or Exposure(), SinkMetrics(api.name for api in settings.apis)
     exposure.missing = lambda: ["The store has not answered yet."]
     if not _wait_for_store(store, stop):
         return
@@ -82,7 +83,12 @@ def run(
         finalizer = Finalizer(settings, store, name, outputs, metrics)
         with job_log(settings.kafka, "sink", slot.name), awaited_jobs(settings.kafka) as awaited:
             writer = Writer(settings, store, lines, slot.name, awaited, formats, metrics)
-            parts = [Part("sink-writer", writer.run), Part("sink-finalizer", finalizer.run)]
+            forgotten = ForgottenManifests(settings, finalizer.partitions)
+            parts = [
+                Part("sink-writer", writer.run),
+                Part("sink-finalizer", finalizer.run),
+                Part("sink-forgetting", forgotten.run),
+            ]
             exposure.missing = lambda: _missing(parts)
             exposure.show(metrics.readings)
             exposure.show(lambda: held_readings(writer.held))
@@ -117,7 +123,7 @@ def _wait_for_store(store: Store, stop: threading.Event) -> bool:
 
 
 def _supervise(parts: list[Part], stop: threading.Event, on_ready: Callable[[], None]) -> None:
-    """1: start; 2: watch until `stop` or until a part ends; 3: tell both to end, within a deadline."""
+    """1: start; 2: watch until `stop` or until a part ends; 3: tell all to end, within a deadline."""
     for part in parts:
         part.start()
     ready = False

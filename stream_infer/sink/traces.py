@@ -6,7 +6,7 @@ flush …  from the closing of the buffers of a partition to the transaction tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from stream_infer.headers import Header
 from stream_infer.kafka.consumer import Partition
@@ -36,7 +36,9 @@ class FlushTraces:
                     if len(seen) < _MOST_SEEN:
                         seen.add(value)
 
-    def begin(self, plan: FlushPlan) -> Span:
+    def begin(self, plan: FlushPlan, owned: Collection[Partition]) -> Span:
+        """What lay in partitions that are not `owned` any more is another sink's to tell."""
+        self._seen = {partition: seen for partition, seen in self._seen.items() if partition in owned}
         topic, partition = plan.partition
         records = sum(len(planned.lines) for planned in plan.objects)
         attributes = messaging("flush", "process", topic, records) | {

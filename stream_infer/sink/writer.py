@@ -167,7 +167,7 @@ class Writer:
         outlet = self._outlets[share.partition[0]]
         closed, most = share.buffer.close(), self._policy.flush_bytes
         plan = plan_flush(outlet, share.partition, closed, self._instance, most, self._formats)
-        span = NO_SPAN if self._traces is None else self._traces.begin(plan)
+        span = NO_SPAN if self._traces is None else self._traces.begin(plan, self._shares.owned)
         share.upload = Upload(plan, self._store, self._pool, began=now, since=since, span=span)
 
     def _say_why(self) -> None:

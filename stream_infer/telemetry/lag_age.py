@@ -11,7 +11,8 @@ class LagAge:
     """Of one partition, looked at again and again. `now` in seconds of a clock that never goes back.
 
     A record came between the look that first saw it and the one before: the earlier is taken. What was there at the
-    first look is as old as that.
+    first look is as old as that. An end that has moved back, of a topic that was cut or made anew, takes with it what
+    lay behind.
     """
 
     def __init__(self) -> None:
@@ -23,8 +24,11 @@ class LagAge:
         marks = self._marks
         while marks and marks[0][0] <= place:
             marks.popleft()
+        since = now if self._looked_at is None else self._looked_at
+        while marks and marks[-1][0] > end:
+            _, since = marks.pop()
         if end > place and (not marks or marks[-1][0] < end):
-            marks.append((end, now if self._looked_at is None else self._looked_at))
+            marks.append((end, since))
         if len(marks) > _MOST:  # of a long backlog less is known of each record, and all of the first
             self._marks = deque([mark for at, mark in enumerate(marks) if at % 2 == 0])
         self._looked_at = now

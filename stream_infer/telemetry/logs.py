@@ -6,8 +6,10 @@ structlog's events and those of stdlib logging (librdkafka's, Faust's, aiohttp's
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import Mapping, MutableMapping
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO, TypeAlias
 
 import structlog
@@ -25,6 +27,11 @@ _CHATTY = ("aiohttp.access", "aiokafka", "botocore", "boto3", "s3transfer", "fau
 
 _FIRST = ("timestamp", "level", "role", "slot", "event")
 _PREDICTOR_SAID = "predictor_said"
+_TRACEBACKS = frozenset({"exception", "stack"})
+
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, sets its title, begins a line or turns the direction of writing. Strangers' words, a
+request's path or an item's id, may have it."""
 
 
 def configure_logs(
@@ -37,7 +44,8 @@ def configure_logs(
 ) -> None:
     """Sets up logging for this process; the last call wins. Every line bears `role` and, where given, `slot`.
 
-    `style` auto: text where `stream` (stderr) is a terminal, JSON elsewhere.
+    `style` auto: text where `stream` (stderr) is a terminal, JSON elsewhere. What is said of a job from INFO on goes to
+    its own log (job_logs.py) whatever `level` is.
     """
     out = sys.stderr if stream is None else stream
     bound = {"role": role} if slot is None else {"role": role, "slot": slot}
@@ -61,15 +69,38 @@ def configure_logs(
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
-    as_text = style == "text" or (style == "auto" and out.isatty())
-    handler.setFormatter(_formatter(shared, out) if as_text else _json_formatter(shared))
+    handler.setFormatter(_formatter(shared, out) if is_text(style, out) else _json_formatter(shared))
     handler.addFilter(NoiseFilter())
+    handler.setLevel(level)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(min(level, logging.INFO))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(capture=True)
+
+
+def is_text(style: Style, stream: TextIO) -> bool:
+    """Whether lines are for people."""
+    return style == "text" or (style == "auto" and stream.isatty())
+
+
+def tell_of_threads() -> Callable[[], None]:
+    """From here on an error that ends a thread is a line like any other. Python's own way is many lines, with whatever
+    secrets the error names. Answers what ends that."""
+    before = threading.excepthook
+
+    def tell(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            name = None if args.thread is None else args.thread.name
+            error = (type(args.exc_value), args.exc_value, args.exc_traceback)
+            structlog.get_logger(__name__).error("thread_ended", thread=name, exc_info=error)
+
+    def end() -> None:
+        threading.excepthook = before
+
+    threading.excepthook = tell
+    return end
 
 
 def echo_predictor(line: str) -> None:
@@ -87,7 +118,7 @@ def _trace(_logger: WrappedLogger, _method: str, event: _Event) -> _Event:
 
 
 class _Text:
-    """What predictors print stands as they printed it."""
+    """What predictors print stands as they printed it, all else on a line of its own."""
 
     def __init__(self, *, colors: bool) -> None:
         self._render = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)
@@ -95,7 +126,18 @@ class _Text:
     def __call__(self, logger: WrappedLogger, method: str, event: _Event) -> str:
         if event.get("event") == _PREDICTOR_SAID and "line" in event:
             return str(event["line"])
-        return self._render(logger, method, event)
+        return self._render(logger, method, {name: _printable(name, value) for name, value in event.items()})
+
+
+def _printable(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    between = "\n" if name in _TRACEBACKS else "\n    " if name == "event" else "\\n"
+    return between.join(CONTROLS.sub(_escaped, line) for line in value.split("\n"))
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
 
 
 class _Bind:

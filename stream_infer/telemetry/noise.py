@@ -1,4 +1,4 @@
-"""What Kafka's clients and asyncio say, made as loud as it deserves. At level DEBUG nothing is held back."""
+"""What Kafka's clients, asyncio and aiohttp say, made as loud as it deserves. At level DEBUG nothing is held back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SAY_AGAIN_AFTER_S = 30.0
 _LIBRDKAFKA = "stream_infer.kafka"
 _AIOKAFKA = "aiokafka"
 _COLLECTOR = "opentelemetry"
+_HTTP_SERVER = "aiohttp.server"
 
 # A broker that has just started, or hands a coordinator over, answers so for a moment; the client asks again by itself.
 _PASSING = re.compile(
@@ -56,14 +57,20 @@ class NoiseFilter(logging.Filter):
             _tell_in_one_line(record)
         if family in _TRACKERS_CLIENTS or record.name.startswith(_TRACKER):
             _leave_out_the_stack(record)
+        if record.name == _HTTP_SERVER and _is_no_request(record):
+            return self._tell_now_and_then(record, _HTTP_SERVER)
         if family in _CONNECTION_LOST:
             text = record.getMessage()
             if _PASSING.search(text):
                 return _lower(record)
             if _CONNECTION_LOST[family].search(text):
-                if not self._is_due(_COLLECTOR if family == _COLLECTOR else _address_in(text)):
-                    return _lower(record)
-                record.msg, record.args = f"{text}; for {SAY_AGAIN_AFTER_S:.0f} s only --debug tells more", ()
+                return self._tell_now_and_then(record, _COLLECTOR if family == _COLLECTOR else _address_in(text))
+        return True
+
+    def _tell_now_and_then(self, record: logging.LogRecord, key: str) -> bool:
+        if not self._is_due(key):
+            return _lower(record)
+        record.msg, record.args = f"{record.getMessage()}; for {SAY_AGAIN_AFTER_S:.0f} s only --debug tells more", ()
         return True
 
     def _is_due(self, key: str) -> bool:
@@ -72,6 +79,18 @@ class NoiseFilter(logging.Filter):
             return False
         self._due[key] = now + SAY_AGAIN_AFTER_S
         return True
+
+
+def _is_no_request(record: logging.LogRecord) -> bool:
+    """Whoever reaches the port may send what is no HTTP: aiohttp tells each with a traceback, as of a fault of ours."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None or type(error).__module__ != "aiohttp.http_exceptions":
+        return False
+    what = str(error).strip().partition("\n")[0].rstrip(":")
+    record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {what}", ()
+    record.exc_info, record.exc_text = None, None
+    record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 def _address_in(text: str) -> str:

@@ -71,11 +71,12 @@ def start_tracing(role: str, slot: int | None, environ: Mapping[str, str]) -> Ca
     if reason is not None:
         _LOG.warning("traces_off", reason=reason)
         return lambda: None
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    tracer = OtelTracer(_provider(role, slot, environ))
-    tracer.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        tracer = _tracer_to_collector(role, slot, environ)
+    except Exception as error:  # noqa: BLE001 - of all its variables, any of which may say what the SDK cannot mean
+        reason = f"OpenTelemetry cannot be set up as the variables OTEL_* say: {error}. Mend them, or unset them"
+        _LOG.warning("traces_off", reason=reason)
+        return lambda: None
     tracing.set_tracer(tracer)
     _LOG.info("traces_on", endpoint=_endpoint(environ))
 
@@ -84,6 +85,16 @@ def start_tracing(role: str, slot: int | None, environ: Mapping[str, str]) -> Ca
         tracer.close(_END_WITHIN_S)
 
     return end
+
+
+def _tracer_to_collector(role: str, slot: int | None, environ: Mapping[str, str]) -> OtelTracer:
+    """Raises what the SDK raises of variables that it refuses."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    tracer = OtelTracer(_provider(role, slot, environ))
+    tracer.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return tracer
 
 
 def tracer_to(exporter: SpanExporter, role: str = "test") -> OtelTracer:

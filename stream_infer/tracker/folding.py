@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from operator import attrgetter
 
 import structlog
@@ -19,6 +20,7 @@ from stream_infer.tracker.app import TrackerApp, raw_topic
 from stream_infer.tracker.exactly_once import PartitionTransactions, transport
 from stream_infer.tracker.metrics import UNOBSERVED, TrackerObserver
 from stream_infer.tracker.rows import PartitionRows
+from stream_infer.tracker.traces import FoldTraces
 
 _LOG = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class Folding:
         self._rows: dict[int, PartitionRows] = {}
         self._waiting = 0
         self._writing = asyncio.Lock()
+        self._traces = FoldTraces(self._topics.progress) if tracing.is_on() else None
         self._transactions = PartitionTransactions(app, self._topics.progress)
         app.transport = transport(app, self._topics.progress, self.take_over)
         app.producer_transport = app.transport
@@ -101,7 +104,8 @@ class Folding:
         records = [
             (job_id.encode(), None if row is None else encode_status(row)) for job_id, row in changes.rows.items()
         ]
-        await self._transactions.commit(partition, self._topics.status, records, changes.next_offset)
+        with nullcontext() if self._traces is None else self._traces.writing(partition, changes):
+            await self._transactions.commit(partition, self._topics.status, records, changes.next_offset)
         for row in changes.entered:
             _tell(row)
             self._observer.entered(row)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from stream_infer.jobs.demand import job_demand
-from stream_infer.jobs.status import HinderedRole, JobStatus, State
+from stream_infer.jobs.lifecycle import deadline_ahead
+from stream_infer.jobs.status import FINAL_STATES, HinderedRole, JobStatus, State
 from stream_infer.telemetry.catalogue import jobs
 from stream_infer.telemetry.catalogue.metric import WHOLE, OfApi, Reading
 from stream_infer.telemetry.distribution import Distribution
@@ -40,10 +41,14 @@ UNOBSERVED: Final = Unobserved()
 class TrackerMetrics:
     """A TrackerObserver; `readings` is a source of an Exposure."""
 
-    def __init__(self) -> None:
+    def __init__(self, apis: Iterable[str]) -> None:
         self._events = 0
         self._first: defaultdict[OfApi, Distribution] = defaultdict(jobs.JOB_FIRST_RESULT_SECONDS.distribution)
         self._took: defaultdict[jobs.JobState, Distribution] = defaultdict(jobs.JOB_SECONDS.distribution)
+        for api in apis:  # at 0 from the start: what comes with its first job has not risen by it
+            self._first[OfApi(api)] = jobs.JOB_FIRST_RESULT_SECONDS.distribution()
+            for state in FINAL_STATES:
+                self._took[jobs.JobState(api, state.value)] = jobs.JOB_SECONDS.distribution()
 
     def folded(self, events: int) -> None:
         self._events += events
@@ -81,9 +86,10 @@ def row_readings(
         waiting[of_api] += max(0, row.counts.waiting)
         wanted[of_api] += _workers_wanted(row)
         hindered.update(jobs.Hindrance(row.api, role.value) for role in row.hindrances)
-        if row.deadline is not None:
-            left[of_api] = min(left.get(of_api, row.deadline - now), row.deadline - now)
-            used[of_api] = max(used.get(of_api, 0.0), _share_used(row, row.deadline, now))
+        deadline = deadline_ahead(row)
+        if deadline is not None:
+            left[of_api] = min(left.get(of_api, deadline - now), deadline - now)
+            used[of_api] = max(used.get(of_api, 0.0), _share_used(row, deadline, now))
     yield jobs.JOBS.reading(states)
     yield jobs.JOBS_HINDERED.reading(hindered)
     yield jobs.JOB_ITEMS_WAITING.reading(waiting)

@@ -45,9 +45,9 @@ def run(
 async def _serve(settings: Settings, stop: threading.Event, on_ready: Callable[[], None], exposure: Exposure) -> None:
     asyncio.get_running_loop().set_exception_handler(leave_unawaited)
     app = create_app(settings)
-    metrics = TrackerMetrics()
-    folding = Folding(app, settings, metrics)
     apis = [api.name for api in settings.apis]
+    metrics = TrackerMetrics(apis)
+    folding = Folding(app, settings, metrics)
     exposure.show(metrics.readings)
     exposure.show(lambda: row_readings((row for rows in folding.partitions() for row in rows.all()), apis))
     exposure.show(lambda: [TRACKER_PARTITIONS.reading({WHOLE: len(folding.partitions())})])

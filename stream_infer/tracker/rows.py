@@ -14,12 +14,13 @@ from stream_infer.jobs.status import JobStatus
 class Changes:
     """Rows to write (None: a tombstone), and the progress offset to go on from once they are, None where it stays.
 
-    `entered`: the row at each change of a job's state, in their order.
+    `entered`: the row at each change of a job's state, in their order. `events`: how many were folded.
     """
 
     rows: dict[str, JobStatus | None]
     next_offset: int | None
     entered: tuple[JobStatus, ...] = ()
+    events: int = 0
 
 
 @dataclass(slots=True)
@@ -30,12 +31,14 @@ class PartitionRows:
     _changed: set[str] = field(default_factory=set)
     _entered: list[JobStatus] = field(default_factory=list)
     _next_offset: int | None = None
+    _events: int = 0
 
     def fold(self, event: Event | None, offset: int) -> None:
         """Folds the record at `offset`; one that is no event of ours (None) is passed over."""
         self._next_offset = offset + 1
         if event is None:
             return
+        self._events += 1
         before = self.rows.get(event.job_id)
         after = fold(before, event, offset)
         if after is not None and after is not before:
@@ -64,9 +67,9 @@ class PartitionRows:
     def take_changes(self) -> Changes:
         """What has to be written. Forgotten here: whoever cannot write it has to restore the rows."""
         rows = {job_id: self.rows.get(job_id) for job_id in self._changed}
-        changes = Changes(rows, self._next_offset, tuple(self._entered))
+        changes = Changes(rows, self._next_offset, tuple(self._entered), self._events)
         self._changed, self._entered = set(), []
-        self._next_offset = None
+        self._next_offset, self._events = None, 0
         return changes
 
     @property

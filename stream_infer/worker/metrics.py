@@ -23,14 +23,14 @@ _ENDS = ("committed", "aborted", "fenced")
 
 
 class WorkerMetrics:
-    """A WorkerObserver; `readings` is a source of an Exposure."""
+    """A WorkerObserver; `readings` is a source of an Exposure. `tiers`: so many retry topics the API has."""
 
-    def __init__(self, api: str) -> None:
+    def __init__(self, api: str, tiers: int = 0) -> None:
         self._api = api
         self._of_api = OfApi(api)
         self._ended: Counter[items.Outcome] = Counter({items.Outcome(api, outcome): 0 for outcome in _OUTCOMES})
         self._rejected: Counter[items.Rejected] = Counter()
-        self._retried: Counter[items.Tier] = Counter()
+        self._retried = Counter({items.Tier(api, str(tier)): 0 for tier in range(1, tiers + 1)})
         self._transactions = Counter({items.TransactionEnd(api, end): 0 for end in _ENDS})
         self._seconds = items.TRANSACTION_SECONDS.distribution()
         self._first_result: float | None = None

@@ -11,6 +11,7 @@ from stream_infer.telemetry.rejections import Kind, RejectionDigest
 from stream_infer.trace_context import read_context
 from stream_infer.worker.held import Prefix, Stretch
 
+_LONGEST_ID = 256
 _LOG = structlog.get_logger(__name__)
 
 
@@ -23,13 +24,15 @@ class RejectedLog:
     def delivered(self, prefixes: Iterable[Prefix], now: float) -> None:
         for prefix in prefixes:
             for entry in prefix.parts:
-                if isinstance(entry, Stretch):
+                # Whoever may send items may name any number of jobs: of one that nobody submitted nothing is said.
+                if isinstance(entry, Stretch) or entry.jobless or not isinstance(entry.ended, Failure):
                     continue
-                if isinstance(entry.ended, Failure) and entry.item is not None and entry.item.job_id is not None:
-                    kind = Kind(entry.item.job_id, entry.ended.stage.value, entry.ended.exception)
-                    trace = read_context(entry.item.traceparent)
+                item, failure = entry.item, entry.ended
+                if item is not None and item.job_id is not None:
+                    kind = Kind(item.job_id, failure.stage.value, failure.exception)
+                    trace = read_context(item.traceparent)
                     trace_id = None if trace is None else trace.trace_id
-                    self._digest.add(kind, entry.item.item_id, entry.ended.message, trace_id)
+                    self._digest.add(kind, item.item_id[:_LONGEST_ID], failure.message, trace_id)
         self.say(now)
 
     def say(self, now: float, *, at_once: bool = False) -> None:

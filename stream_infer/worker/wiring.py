@@ -14,7 +14,7 @@ from stream_infer.settings import MIB, ApiSettings, Settings
 from stream_infer.slots import Slot
 from stream_infer.telemetry import tracing
 from stream_infer.telemetry.exposure import Exposure
-from stream_infer.topics import Topics
+from stream_infer.topics import Topics, retry_tiers
 from stream_infer.worker.admission import Admission
 from stream_infer.worker.breaker import Breaker, BreakerPolicy
 from stream_infer.worker.circuit import Circuit, State
@@ -98,7 +98,7 @@ def wire(
         gate=circuit,
         scopes=_scopes(api, jobs),
     )
-    pace, metrics = Pace(_pace_policy(api)), WorkerMetrics(api.name)
+    pace, metrics = Pace(_pace_policy(api)), WorkerMetrics(api.name, retry_tiers(api))
     exposure.show(metrics.readings)
     exposure.show(HeldItems(api.name, ledger, pace.policy, names.items))
     exposure.show(CircuitNumbers(api.name, circuit, breaker, opened.fetch, opened.shape))

@@ -79,6 +79,7 @@ def test_one_trace_goes_from_the_request_to_the_committed_results(
         ("stream-infer-sink", f"flush {RESULTS_TOPIC}"),
         ("stream-infer-sink", "put"),
         ("stream-infer-sink", "finalize assemble"),
+        ("stream-infer-tracker", "fold stream-infer.progress"),
     }
     spans = collector.wait_for(lambda found: wanted <= {(span.service, span.name) for span in found}, TRACE)
 

@@ -601,11 +601,13 @@ class ManifestUnpackedContract(ManifestContract):
     def payloads(self):
         return [b"picture"] * 3
 
-    def test_an_object_that_is_too_large_unpacked_is_a_source_error_with_its_key(self, source, place):
+    def test_an_object_that_is_too_large_unpacked_is_an_item_that_says_so(self, source, place):
         small = ObjectsSource(ManifestListing(f"{place.start}manifest.json"), UnpackedItems(None, 6), place.policy)
 
-        with pytest.raises(SourceError, match=r"a\.jpg has more than 6 bytes unpacked"):
-            list(small.read(None))
+        items = list(small.read(None))
+
+        assert [item.payload.data for item in items] == [b""] * 3
+        assert "a.jpg has more than 6 bytes unpacked" in items[0].refused
 
 
 CSV = b'\xef\xbb\xbfid,text,zip\r\n1,"two\nlines, and ""more""",007\r\n\r\n-2.5,,8\n3,\xc3\xbc,9'

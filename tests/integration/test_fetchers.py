@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,6 +22,7 @@ from connectors.policy import FetchPolicy
 from stream_infer.errors import RefusedItem, RetryableError
 from stream_infer.ports import Reference
 from stream_infer.records import Payload
+from tests.support.names import Names, system_names
 
 PRIVATE = FetchPolicy(allow_private_addresses=True, timeout_s=5, max_bytes=1000)
 
@@ -140,20 +139,6 @@ def served(path, policy=PRIVATE, content_type=None, tls=None):
     return asyncio.run(run())
 
 
-class Names(AbstractResolver):
-    """Answers one address after the other for any name, as a rebinding name server would."""
-
-    def __init__(self, *addresses):
-        self.addresses = list(addresses)
-
-    async def resolve(self, host, port=0, family=socket.AF_INET):
-        address = self.addresses.pop(0)
-        return [{"hostname": host, "host": address, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}]
-
-    async def close(self):
-        pass
-
-
 def test_an_allowed_url_brings_its_bytes_and_content_type():
     assert served("/cat.jpg") == Payload(b"cat", "image/jpeg")
     assert served("/cat.jpg", content_type="image/x-mine").content_type == "image/x-mine"
@@ -196,6 +181,45 @@ def test_a_name_that_answers_differently_the_second_time_gains_nothing(only_loop
 
     payload, unused = asyncio.run(run())
     assert (payload.data, unused) == (b"cat", ["10.0.0.1"])
+
+
+@pytest.mark.parametrize("path", ["/cat.jpg", "/redirects?to=http://again.example:{port}/cat.jpg"])
+def test_the_systems_names_are_looked_up_once_a_host_on_each_redirect_too(only_loopback_is_public, monkeypatch, path):
+    """What was checked is what is connected to."""
+
+    async def run():
+        async with serving() as base:
+            port = base.rpartition(":")[2]
+            return await fetch(FetchPolicy(timeout_s=5), f"http://first.example:{port}{path.format(port=port)}")
+
+    redirected = "again" in path
+    with system_names(monkeypatch, *["127.0.0.1"] * (1 + redirected), "10.0.0.1") as names:
+        assert asyncio.run(run()).data == b"cat"
+
+    assert names.asked == ["first.example", "again.example"][: 1 + redirected]
+    assert names.addresses == ["10.0.0.1"]
+
+
+def test_names_whose_server_does_not_answer_keep_no_other_waiting(only_loopback_is_public, monkeypatch):
+    """Those who look up for aiohttp itself are the event loop's, six on two cores, and the end waited for them."""
+
+    async def run():
+        async with serving() as base:
+            port = base.rpartition(":")[2]
+            fetcher = open_fetcher(FetchPolicy(timeout_s=20, concurrency=32))
+            dead = [
+                asyncio.ensure_future(fetcher.fetch(Reference(f"http://dead-{number}.example/")))
+                for number in range(31)
+            ]
+            try:
+                return await asyncio.wait_for(fetcher.fetch(Reference(f"http://well.example:{port}/cat.jpg")), 10)
+            finally:
+                for one in dead:
+                    one.cancel()
+                await fetcher.close()
+
+    with system_names(monkeypatch, "127.0.0.1"):
+        assert asyncio.run(run()).data == b"cat"
 
 
 def test_a_redirect_to_a_private_name_is_refused(only_loopback_is_public):

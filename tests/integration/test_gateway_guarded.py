@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
 import pytest
@@ -445,3 +445,73 @@ def test_a_replica_asks_for_the_key_that_the_gateway_passes_on(
 def _asked_for(client: HttpClient, path: str, name: str | None) -> int:
     headers = {"content-type": "application/json"} | ({} if name is None else bearer(name))
     return int(ask("POST", client.url + path, body=b"1", headers=headers).status)
+
+
+@contextmanager
+def half_sent(client: HttpClient, name: str, size: int, path: str) -> Iterator[socket.socket]:
+    """A request of that caller's, whose body lacks its last byte."""
+    address = urlsplit(client.url)
+    content_type = "application/json" if path == SUBMIT else "application/octet-stream"
+    with socket.create_connection((str(address.hostname), int(address.port or 0))) as sending:
+        head = f"POST {path} HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-type: {content_type}\r\n"
+        head += f"x-api-key: {KEYS[name].key}\r\ncontent-length: {size + 1}\r\n\r\n"
+        sending.sendall(head.encode() + b" " * size)
+        yield sending
+
+
+@contextmanager
+def holding(
+    client: HttpClient, name: str, size: int, refuses: Callable[[], bool], path: str = SUBMIT
+) -> Iterator[socket.socket]:
+    """Half a request that has what `refuses` asks for in vain. Whoever comes first has it, and the one who asks has a
+    connection already: where it does, this one is refused, and sent again."""
+    with ExitStack() as stack:
+        held: list[socket.socket] = []
+
+        def is_held() -> bool:
+            stack.close()
+            held[:] = [stack.enter_context(half_sent(client, name, size, path))]
+            return any(refuses() for _ in range(5))
+
+        eventually(is_held)
+        yield held[0]
+
+
+def test_bodies_have_a_budget_that_no_caller_holds_alone(harness: GatewayHarness) -> None:
+    limits = {"request_bytes": 20_000, "bodies_bytes": 39_000, "caller_bodies_bytes": 30_000}
+    settings = Settings.model_validate(harness.settings.model_dump() | {"limits": limits})
+
+    with harness.gateway(settings) as client:
+
+        def submit(name: str) -> Any:
+            headers = {"content-type": "application/json", **bearer(name)}
+            size = KEYS[name].entry.request_bytes or 15_000
+            return ask("POST", client.url + SUBMIT, body=json.dumps(ONE).encode().ljust(size), headers=headers)
+
+        with holding(client, "submitter", 19_000, lambda: submit("submitter").status == 503):
+            refused = submit("submitter")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert int(refused.headers["retry-after"]) > 0
+            assert "submitter has bodies of 19000 bytes" in refused.json()["detail"]
+            assert submit("both").status == 202
+            with holding(client, "both", 19_000, lambda: submit("small").status == 503):
+                assert "limits.bodies_bytes" in submit("small").json()["detail"]
+        eventually(lambda: submit("submitter").status == 202)  # who left has given back what they held
+        assert submit("small").status == 202
+
+
+def test_a_caller_leaves_a_place_for_uploads_to_others(harness: GatewayHarness) -> None:
+    settings = Settings.model_validate(harness.settings.model_dump() | {"limits": {"uploads": 2}})
+
+    def sent(name: str) -> int:
+        headers = {"content-type": "application/octet-stream", **bearer(name)}
+        return int(ask("POST", f"{client.url}/v1/uploads", body=b"x", headers=headers).status)
+
+    with (
+        harness.gateway(settings) as client,
+        holding(client, "submitter", 10, lambda: sent("submitter") == 503, "/v1/uploads") as first,
+    ):
+        assert sent("both") == 201
+        first.sendall(b" ")
+        assert first.recv(100).startswith(b"HTTP/1.1 201")
+        assert sent("submitter") == 201

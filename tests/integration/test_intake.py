@@ -1,14 +1,18 @@
 """An intake on a real broker: a source is published once, whoever publishes it and however often it starts again."""
 
-import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from stream_infer.errors import Fenced, SourceError
+from stream_infer.errors import Fenced
+from stream_infer.headers import read_item
 from stream_infer.intake.run import run
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint
 from stream_infer.jobs.counts import Counts
@@ -37,28 +41,7 @@ from tests.support.intake_harness import (
 from tests.support.memory_store import MemoryStore
 from tests.support.roles import running
 from tests.support.settings import settings_for
-
-
-class Numbers:
-    """A source of `count` items, that breaks off with `error` behind them, and can be held up at one of them."""
-
-    def __init__(self, count: int, *, error: str | None = None, size: int = 1) -> None:
-        self.count = count
-        self.error = error
-        self.size = size
-        self.hold_at: int | None = None
-        self.held = threading.Event()
-        self.release = threading.Event()
-
-    def read(self, after: str | None) -> Iterator[SourceItem]:
-        for number in range(int(after or 0), self.count):
-            if number == self.hold_at:
-                self.held.set()
-                self.release.wait(WAIT_S)
-            data = str(number).encode().rjust(self.size, b" ")
-            yield SourceItem(Payload(data), f"numbers#{number}", str(number + 1))
-        if self.error is not None:
-            raise SourceError(self.error)
+from tests.support.sources import Numbers
 
 
 @pytest.fixture
@@ -235,6 +218,61 @@ def test_a_payload_too_big_for_a_message_travels_as_a_reference(settings: Settin
     assert store.get("_payloads/items/job-1/0") == b"0".rjust(1001)
 
 
+def test_an_item_that_its_source_refuses_says_why_and_the_others_are_published(settings: Settings) -> None:
+    class OneRefused:
+        def read(self, after: str | None) -> Iterator[SourceItem]:
+            for item in Numbers(3).read(after):
+                yield replace(item, payload=Payload(b""), refused="too long") if item.cursor == "2" else item
+
+    with intake(settings, OneRefused()):
+        submit(settings)
+        found = items(settings, 3)
+
+    refused = [read_item(item) for item in found if dict(item.headers).get("si-refused")]
+    assert [(item.item_id, item.source, item.fault) for item in refused] == [("job-1-1", "numbers#1", "too long")]
+
+
+def noise(seed: bytes) -> bytes:
+    return Random(seed).randbytes(100_000)
+
+
+@pytest.mark.parametrize("taken", [40_000, 200])
+def test_a_topic_that_takes_less_than_it_should_neither_ends_the_intake_nor_holds_it_up(
+    bootstrap_servers: str, topic_prefix: str, tmp_path: Path, taken: int
+) -> None:
+    """What it refuses travels by reference; where it refuses everything, the job fails and says what to do."""
+    settings = settings_for(bootstrap_servers, topic_prefix, tmp_path, limits={"payload_bytes": 200_000})
+    apply(settings)
+    topic = Topics(topic_prefix).api("echo").items
+    altered = ConfigEntry("max.message.bytes", str(taken), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[altered])
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result()
+
+    class Noise:
+        """What compression makes no smaller."""
+
+        def read(self, after: str | None) -> Iterator[SourceItem]:
+            for item in Numbers(5).read(after):
+                yield replace(item, payload=Payload(noise(item.payload.data)))
+
+    store = MemoryStore()
+    with intake(settings, Noise(), store):
+        submit(settings)
+        events = events_until_exhausted(settings)
+
+    [error] = [event.error for event in events if isinstance(event, Exhausted)]
+    enqueued = sum(event.delta.enqueued for event in events if isinstance(event, Counted))
+    if taken == 200:
+        assert enqueued == 0
+        assert "topics apply" in (error or "")
+        return
+    assert (error, enqueued) == (None, 5)
+    assert ids(items(settings, 5)) == list(range(5))
+    assert store.get("_payloads/items/job-1/4") == noise(b"4")
+
+
 def test_a_job_whose_items_do_not_end_is_not_published_beyond_its_allowance(settings: Settings) -> None:
     source = Numbers(1000)
     floor = 2 * settings.apis[0].batching.max_batch_size
@@ -245,4 +283,4 @@ def test_a_job_whose_items_do_not_end_is_not_published_beyond_its_allowance(sett
         number = partition_of(JOB.job_id, settings.jobs.partitions)
 
     checkpoint = read_compacted(settings.kafka, topics.checkpoints, number, decode_checkpoint)[JOB.job_id]
-    assert checkpoint == Checkpoint(job_id=JOB.job_id, cursor=str(floor), enqueued=floor)
+    assert checkpoint == Checkpoint(job_id=JOB.job_id, cursor=str(floor), enqueued=floor, submitted_at=JOB.submitted_at)

@@ -125,7 +125,7 @@ def test_a_source_that_will_not_come_back_fails_its_job_and_keeps_what_was_read(
             while job.not_before == 0:
                 partition.publish(job, LINES)
         with server.refusing(403, "AccessDenied", *(("GET", "HEAD") if fault == "forbidden" else ())):
-            while partition.jobs():
+            while partition.all_runs():
                 partition.publish(job, LINES)
         partition.close()
     client.close()
@@ -152,7 +152,7 @@ def test_a_local_source_that_changed_before_a_restart_fails_its_job(
     restarted = partition_of_job(settings, source)
     before.close()
     [job] = restarted.runs()
-    while restarted.jobs():
+    while restarted.all_runs():
         restarted.publish(job, 15)
     restarted.close()
 

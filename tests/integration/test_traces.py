@@ -149,7 +149,7 @@ class ThreeItems:
 
 
 def test_what_an_intake_publishes_bears_the_submissions_trace(
-    bootstrap_servers: str, topic_prefix: str, tmp_path: Path
+    bootstrap_servers: str, topic_prefix: str, tmp_path: Path, log: Callable[[str], list[dict[str, Any]]]
 ) -> None:
     settings = settings_for(bootstrap_servers, topic_prefix, tmp_path)
     apply(settings)
@@ -171,6 +171,7 @@ def test_what_an_intake_publishes_bears_the_submissions_trace(
     assert (send.name, send.kind) == (f"send {topics.api('echo').items}", "producer")
     assert (send.trace_id, send.parent) == (TRACE, SPAN)
     assert send.attributes["messaging.batch.message_count"] == 3
+    assert [line["trace_id"] for event in ("source_opened", "source_exhausted") for line in log(event)] == [TRACE] * 2
 
 
 def worked_off(settings: Settings, *records: OutgoingRecord) -> list[Message]:
@@ -226,13 +227,19 @@ def test_a_producers_trace_goes_on_to_result_retry_and_dead_letter_and_hostile_o
     assert {span.parent for span in own if span.name.startswith(("process", "commit"))} == {SPAN}
 
 
-def test_without_a_tracer_a_worker_looks_at_no_trace(bootstrap_servers: str, topic_prefix: str, tmp_path: Path) -> None:
+def test_without_a_tracer_a_worker_looks_at_no_trace(
+    bootstrap_servers: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not tracing.is_on()
+    looked: list[object] = []
+    monkeypatch.setattr("stream_infer.worker.ledger.Ledger.traceparents_of", lambda *_: looked.append(1) or set())
+    monkeypatch.setattr("stream_infer.telemetry.tracing.sampled_contexts", lambda *_: looked.append(1) or [])
     settings = settings_for(bootstrap_servers, topic_prefix, tmp_path)
     topic = Topics(topic_prefix).api("echo").items
     headers = (*item_headers(item_id="i"), ("traceparent", SENT.encode()))
     [result] = worked_off(settings, OutgoingRecord(topic, b"k", b"1", headers))
     assert dict(result.headers)["traceparent"] == SENT.encode()
+    assert not looked
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, str]:

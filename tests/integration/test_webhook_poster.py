@@ -1,17 +1,17 @@
 """What is sent to a webhook's address, and what never is, against a real server."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver
 
+from connectors.fetchers import addresses
 from connectors.webhook import WebhookPoster
 from stream_infer.ports import Posted
+from tests.support.names import Names, system_names
 
 asked: list[web.Request] = []
 
@@ -92,18 +92,6 @@ def posted(path: str, **options: Any) -> Posted:
     return answer
 
 
-class Names(AbstractResolver):
-    """Any name is at this address."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
-        return [{"hostname": host, "host": self.address, "port": port, "family": family, "proto": 0, "flags": 0}]
-
-    async def close(self) -> None: ...
-
-
 def test_a_message_comes_with_its_headers_and_without_what_nobody_asked_for() -> None:
     assert posted("/answers/204") == Posted(204)
     [request] = asked
@@ -173,3 +161,17 @@ def test_a_name_that_leads_to_such_an_address_is_refused_when_it_is_looked_up() 
     assert answer.status is None
     assert "hooks.example.org (127.0.0.1) is not a public address: it is loopback" in answer.reason
     assert asked == []
+
+
+def test_a_name_that_answers_differently_the_second_time_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked up once a connection, and what was checked is what is connected to."""
+    real = addresses.objection
+    monkeypatch.setattr(addresses, "objection", lambda host: None if host == "127.0.0.1" else real(host))
+
+    async def act(poster: WebhookPoster, base: str) -> Posted:
+        return await poster.post(base.replace("127.0.0.1", "rebinding.example") + "/answers/204", {}, b"{}")
+
+    with system_names(monkeypatch, "127.0.0.1", "10.0.0.1") as names:
+        answer = with_poster(act, allow_private_addresses=False)
+
+    assert (answer, names.addresses) == (Posted(204), ["10.0.0.1"])

@@ -243,6 +243,32 @@ def test_several_gateways_share_the_telling_and_each_end_is_told_under_one_id(
     assert {job_id for job_id, _ in of_job} == set(jobs)
 
 
+def test_what_was_told_is_read_page_by_page_the_newest_first(
+    harness: GatewayHarness, client: HttpClient, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [submitted(client) for _ in range(5)]
+    for job_id in jobs:
+        end(harness, job_id)
+        told(client, job_id, is_in("delivered"))
+
+    pages, edge = [], ""
+    while not pages or pages[-1]["has_more"]:
+        pages.append(client("GET", f"/v1/webhooks?api=echo&limit=2{edge}", status=200))
+        edge = f"&after={pages[-1]['deliveries'][-1]['id']}"
+    found = [one for page in pages for one in page["deliveries"]]
+    assert [one["job_id"] for one in found[:5]] == jobs[::-1]
+    assert len({one["id"] for one in found}) == len(found)
+    assert client("GET", f"/v1/webhooks?job_id={jobs[0]}{edge}", status=200)["deliveries"] == []
+
+    with pytest.raises(SystemExit):
+        main(["webhooks", "ls", "--limit", "2", "--gateway", client.url])
+    older = pages[0]["deliveries"][-1]["id"]
+    assert f"--after {older}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["webhooks", "ls", "--limit", "2", "--after", older, "-o", "json", "--gateway", client.url])
+    assert json.loads(capsys.readouterr().out) == pages[1]
+
+
 def test_what_was_told_is_told_again_from_the_command_line_with_the_same_id(
     harness: GatewayHarness, client: HttpClient, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +302,7 @@ def test_what_was_told_is_told_again_from_the_command_line_with_the_same_id(
         ("/v1/webhooks?job_id=nobody", None, 404),
         ("/v1/webhooks?api=nobody", None, 404),
         ("/v1/webhooks?state=lost", None, 400),
+        ("/v1/webhooks?after=msg_nothing", None, 400),
         ("/v1/webhooks/replay", {}, 422),
         ("/v1/webhooks/replay", {"job_id": "nobody"}, 404),
         ("/v1/webhooks/replay", {"state": "lost"}, 422),

@@ -7,15 +7,15 @@ from stream_infer.telemetry.catalogue.every import every_metric
 from stream_infer.telemetry.catalogue.metric import Histogram
 from tests.support.metrics import sample_names
 
-# What Prometheus itself adds to every sample, and what it has of every target.
+# What Prometheus itself adds to every sample, and what it, and its client, have of every target.
 _OF_TARGETS = {"instance", "role", "job"}
 _LABELS = {
     name: {*metric.label_names, *_OF_TARGETS, *({"le"} if isinstance(metric, Histogram) else ())}
     for metric in every_metric()
     for name in sample_names(metric)
-} | {"up": _OF_TARGETS}
+} | {"up": _OF_TARGETS, "process_start_time_seconds": _OF_TARGETS}
 METRIC_OF = {name: metric.name for metric in every_metric() for name in sample_names(metric)}
-_SELECTOR = re.compile(r"\b(stream_infer_\w+|up)\b(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b(stream_infer_\w+|up|process_start_time_seconds)\b(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)(?:=~|!~|!=|=)"[^"]*"')
 _GROUPED = re.compile(r"\b(?:sum|max|min|avg|count) by \(([^)]*)\) \(")
 _MATCHED = re.compile(r"\b(?:on|ignoring) \(([^)]*)\)")

@@ -36,6 +36,7 @@ class Told:
     links: list[tuple[str, str]]
     seconds: float
     error: str | None = None
+    reason: str | None = None
     service: str = ""
 
 
@@ -70,6 +71,7 @@ def _kept(span: Any) -> Told:
         links=[(f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}") for link in span.links],
         seconds=(span.end_time - span.start_time) / 1e9,
         error=span.attributes.get("error.type"),
+        reason=span.status.description,
     )
 
 
@@ -141,6 +143,7 @@ def _decoded(span: Any, service: str) -> Told:
         links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
         seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
         error=attributes.get("error.type"),
+        reason=span.status.message or None,
         service=service,
     )
 

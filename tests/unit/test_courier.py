@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+import structlog
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway import courier as courier_module
@@ -20,7 +21,10 @@ from stream_infer.kafka.consumer import Partition
 from stream_infer.ports import Posted
 from stream_infer.records import EndOfPartition, Message, OutgoingRecord
 from stream_infer.settings import Settings
+from stream_infer.telemetry import tracing
+from stream_infer.trace_context import read_context
 from stream_infer.webhooks import DeliveryState, WebhookEvent, new_secret
+from tests.support.traces import SENT, SPAN, TRACE, kept_spans
 
 SETTINGS = Settings.model_validate(
     {
@@ -33,8 +37,11 @@ STATUS = ("stream-infer.status", 0)
 
 
 class Jobs:
+    """Of each job that there may be; one whose id begins with "traced" has a trace."""
+
     def peek(self, job_id: str) -> KnownJob | None:
-        job = Job(job_id=job_id, api="echo", submitted_at=1.0, webhook=CONFIGURED)
+        said = SENT if job_id.startswith("traced") else None
+        job = Job(job_id=job_id, api="echo", submitted_at=1.0, webhook=CONFIGURED, traceparent=said)
         return KnownJob(job, JobStatus(job_id=job_id, api="echo"))
 
     find = peek
@@ -183,3 +190,34 @@ def test_who_starts_over_again_and_again_lines_up_each_delivery_once_and_sends_i
     turns.turn()
 
     assert (len(turns.posts), turns.lined_up) == (1, 1)
+
+
+def whose(_logger: Any, _method: str, event: Any) -> Any:
+    return event | {"trace": tracing.current()}
+
+
+def test_each_attempt_is_told_in_the_trace_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        kept_spans() as told,
+        structlog.testing.capture_logs([whose]) as said,
+    ):
+        turns = Turns(monkeypatch, delivery("traced-1"), delivery("traced-2"), delivery("traced-3"), delivery("j"))
+        turns.turn()
+        assert told() == []
+        first, second, third, _ = turns.posts
+        first.set_result(Posted(200))
+        second.set_result(Posted(503, "it answers 503 Service Unavailable", 0.0))
+        third.cancel()
+        turns.posts[3].set_result(Posted(200))
+        turns.turn()
+
+    spans = {span.attributes["stream_infer.job.id"]: span for span in told()}
+    assert len(told()) == 3
+    assert {(span.name, span.kind, span.trace_id, span.parent) for span in told()} == {
+        ("deliver webhook", "client", TRACE, SPAN)
+    }
+    assert spans["traced-1"].attributes["http.response.status_code"] == 200
+    assert spans["traced-1"].attributes["stream_infer.webhook.id"] == "msg_traced-1"
+    assert [spans[f"traced-{n}"].error for n in (1, 2, 3)] == [None, "503", "given_up"]
+    told_of = {line["job_id"]: line["trace"] for line in said if "webhook_id" in line}
+    assert [told_of[job_id] for job_id in ("traced-1", "traced-2", "j")] == [read_context(SENT)] * 2 + [None]

@@ -76,7 +76,7 @@ def see(board: DeliveryBoard, *records: WebhookRecord) -> None:
 
 def changes(of: Notes, share: Share, answered: Sequence[Sending] = (), under_way: UnderWay | None = None) -> Any:
     found = of.changes(share, answered, under_way or UnderWay())
-    tell(found.values())
+    tell(found.values(), lambda _: None)
     return found
 
 

@@ -9,8 +9,10 @@ import pytest
 from deploy.monitoring.dashboards import as_json
 from deploy.monitoring.files import DASHBOARDS, dashboard_file, files
 from deploy.monitoring.queries import select
+from stream_infer.settings import BatchingSettings
 from stream_infer.telemetry.catalogue import items, model, serving
 from stream_infer.telemetry.catalogue.every import every_metric
+from stream_infer.telemetry.catalogue.metric import Histogram
 from tests.support.promql import complaints, has_api, metrics_in, selectors
 
 BIGGEST = 200_000
@@ -115,6 +117,20 @@ def test_what_each_gateway_says_of_all_is_never_summed(expr):
     for metric in (serving.LAG, serving.LAG_AGE, serving.GROUP_MEMBERS, serving.REPLICAS):
         for before in expr.split(metric.name + "{")[:-1]:
             assert re.search(r"max( by \([^)]*\) |)\($", before), expr
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.title)
+def test_a_panel_s_last_threshold_can_be_passed(dashboard):
+    """A quantile is never above the last bound of its histogram's buckets."""
+    ends = {metric.name: metric.bounds[-1] for metric in every_metric() if isinstance(metric, Histogram)}
+    for panel in dashboard.panels:
+        of = set().union(*(metrics_in(query.expr) for query in panel.queries if "quantile" in query.expr))
+        assert all(bound < ends[name] for name in of for bound, _ in panel.steps.above), panel.title
+
+
+def test_a_replica_that_answers_at_once_and_a_call_as_long_as_the_default_lets_it_can_be_told_from_others():
+    assert model.MODEL_SECONDS.bounds[0] == serving.REALTIME_SECONDS.bounds[0] == 0.0001
+    assert model.MODEL_SECONDS.bounds[-1] > 10 * BatchingSettings().call_timeout
 
 
 def test_all_that_the_catalogue_has_is_to_be_seen():

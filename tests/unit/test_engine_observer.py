@@ -145,6 +145,17 @@ def test_each_end_of_a_child_is_told_once_by_how_it_came(observer, act, state, k
     assert observer.told == [how]
 
 
+def test_whoever_asks_why_it_is_not_ready_is_shown_no_secret(observer):
+    keeper = keeper_with(observer, state=State.LOADING)
+    said = "its __init__ raised OSError: cannot reach postgres://u:hunter2@db"
+    keeper.host.receive = lambda: [(ToParent.UNAVAILABLE, said, f"Traceback: {said}")]
+    keeper.receive(0.0)
+
+    assert keeper.readiness.state is State.UNAVAILABLE
+    for shown in (keeper.readiness.reason, keeper.readiness.detail):
+        assert "postgres://***@db" in shown
+
+
 def test_the_child_says_what_its_items_and_its_model_took():
     class Predictor:
         def predict(self, items):

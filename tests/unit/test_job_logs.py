@@ -1,10 +1,14 @@
+import io
 import logging
 import time
 
 import pytest
 import structlog
 
+from stream_infer.errors import Stage
+from stream_infer.headers import read_item
 from stream_infer.jobs.log_lines import LINE_BYTES, decode_line
+from stream_infer.records import Failure, Message
 from stream_infer.redaction import redact_text
 from stream_infer.telemetry.job_events import JobEvents
 from stream_infer.telemetry.job_logs import JobLog
@@ -12,6 +16,8 @@ from stream_infer.telemetry.line_budget import LineBudget, LinePolicy
 from stream_infer.telemetry.logs import configure_logs
 from stream_infer.telemetry.predictor_lines import BoundedEcho, PredictorLines
 from stream_infer.telemetry.rejections import Kind, RejectionDigest
+from stream_infer.worker.held import Entry, Prefix
+from stream_infer.worker.rejected import RejectedLog
 
 
 class FakePublisher:
@@ -108,17 +114,20 @@ def test_lines_that_kafka_does_not_take_are_counted_until_it_does(log, publisher
     assert [line.line for line in publisher.lines] == ["… 2 lines dropped"]
 
 
-def test_events_with_a_job_id_are_published_and_no_others(log, publisher):
-    root = logging.getLogger()
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+def test_events_with_a_job_id_are_published_and_no_others_whatever_the_level_of_the_roles_own_log(
+    log, publisher, level
+):
+    root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers[:], root.level
-    configure_logs("sink", level=logging.DEBUG, style="json")
+    configure_logs("sink", level=level, style="json", stream=stream)
     handler = JobEvents(log)
     root.addHandler(handler)
     try:
         said = structlog.get_logger("x")
         said.info("no job")
         said.debug("not for users", job_id="a")
-        said.bind(job_id="a").warning("flushed", objects=3, item_id="a-1", token="t", places=["x"], nothing=None)
+        said.bind(job_id="a").info("flushed", objects=3, item_id="a-1", token="t", places=["x"], nothing=None)
         try:
             raise ValueError("boom")
         except ValueError:
@@ -132,7 +141,8 @@ def test_events_with_a_job_id_are_published_and_no_others(log, publisher):
     log.close()
 
     flushed, failed = publisher.lines
-    assert (flushed.line, flushed.level, flushed.item_id, flushed.source) == ("flushed", "warning", "a-1", "role")
+    assert (flushed.line, flushed.level, flushed.item_id, flushed.source) == ("flushed", "info", "a-1", "role")
+    assert ('"flushed"' in stream.getvalue()) == (level == logging.DEBUG)
     assert flushed.fields == {"objects": 3, "token": "***", "places": '["x"]'}
     assert (failed.level, failed.fields) == ("error", {"error": "ValueError: boom"})
 
@@ -222,3 +232,18 @@ def test_no_line_keeps_the_redaction_busy(line):
     began = time.perf_counter()
     redact_text(line)
     assert time.perf_counter() - began < 0.05
+
+
+def test_of_jobs_that_nobody_submitted_no_rejection_is_told_and_no_id_takes_a_page():
+    def rejected(job_id, item_id, *, jobless):
+        headers = (("si-job-id", job_id.encode()), ("si-item-id", item_id.encode()))
+        entry = Entry(read_item(Message("t", 0, 1, None, b"1", headers, 0)), 2, 1)
+        entry.ended, entry.jobless = Failure(Stage.PREDICT, "ValueError", "bad", final=True), jobless
+        return entry
+
+    entries = [rejected(f"invented-{n}", "i", jobless=True) for n in range(100)]
+    with structlog.testing.capture_logs() as said:
+        RejectedLog().delivered([Prefix(("t", 0), [*entries, rejected("j", "x" * 10_000, jobless=False)])], 0.0)
+
+    [line] = said
+    assert (line["event"], line["job_id"], len(line["for_example"])) == ("items_rejected", "j", 256)

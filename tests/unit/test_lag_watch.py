@@ -116,6 +116,22 @@ def test_every_group_and_topic_that_has_a_place_has_its_labels(watch):
     assert {topic for group in watch._groups for topic in group.topics} == set(watch._topics)
 
 
+def test_what_was_seen_is_told_for_a_minute_and_then_no_more(watch, exposure, clock):
+    watch.note({"p.cats.worker": standing(1, cats__items=[(0, 5)])})
+    clock.now += 59.0
+    before = shown_by(exposure)
+    clock.now += 2.0
+    after = shown_by(exposure)
+    watch.note({"p.cats.worker": standing(0, cats__items=[(0, 5)])})
+    again = shown_by(exposure)
+
+    assert value(before, serving.GROUP_MEMBERS, group="worker", api="cats") == 1
+    assert names(after) & {serving.LAG.name, serving.LAG_AGE.name, serving.GROUP_MEMBERS.name} == set()
+    assert value(after, serving.LAG_SEEN_AGE) == 61.0
+    assert value(again, serving.GROUP_MEMBERS, group="worker", api="cats") == 0
+    assert value(again, serving.LAG_AGE, group="worker", api="cats", topic="items") == 61.0
+
+
 def test_while_kafka_does_not_answer_that_is_told_once_and_what_was_seen_stays(clock):
     found = {"p.tracker": standing(progress=[(1, 3)])}
     away = ServiceUnavailable("no answer")

@@ -1,15 +1,17 @@
 import io
 import json
 import logging
+import threading
 
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.redaction import RULES, redact, redact_text
+from stream_infer.cli.app import main
+from stream_infer.redaction import RULES, Presentable, redact, redact_text
 from stream_infer.telemetry import tracing
-from stream_infer.telemetry.logs import configure_logs, echo_predictor
+from stream_infer.telemetry.logs import configure_logs, echo_predictor, tell_of_threads
 from stream_infer.telemetry.predictor_lines import PredictorLines
 from stream_infer.trace_context import TraceContext
 
@@ -62,6 +64,57 @@ def test_a_line_says_on_whose_behalf_it_is_said(stream):
     assert not {"trace_id", "request_id"} & outside.keys()
 
 
+@pytest.mark.parametrize(
+    "hostile", ["a\x1b]0;mine\x07b", "a\rb", "a\x9b2Jb", "a\u202eb", "a\n2026-01-01T00:00:00Z forged"]
+)
+def test_words_of_strangers_move_no_cursor_and_begin_no_line(stream, hostile):
+    configure_logs("gateway", style="text", stream=stream)
+    structlog.get_logger("x").warning("refused", path=hostile, told=[hostile])
+    logging.getLogger("librdkafka").error("FAIL %s", hostile)
+
+    said = stream.getvalue()
+    assert not [one for one in said if one != "\n" and not one.isprintable()]
+    assert [line[:4] for line in said.splitlines() if not line.startswith("    ")] == [said[:4]] * 2
+
+
+def test_an_error_that_ends_a_thread_is_a_line_without_secrets(stream, capfd):
+    configure_logs("gateway", style="json", stream=stream)
+    end, ours = tell_of_threads(), threading.excepthook
+
+    def work():
+        raise OSError("cannot reach postgres://u:hunter2@db")
+
+    thread = threading.Thread(target=work, name="courier")
+    thread.start()
+    thread.join()
+    end()
+
+    line = json.loads(stream.getvalue())
+    assert {"event": "thread_ended", "thread": "courier", "level": "error"}.items() <= line.items()
+    assert "postgres://***@db" in line["exception"]
+    assert capfd.readouterr().err == ""
+    assert threading.excepthook is not ours
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_the_last_line_of_a_role_is_as_the_others_are(stream, capsys, tmp_path, style):
+    file = tmp_path / "si.yaml"
+    file.write_text("kafka: {security: {password: 7}}")
+    with pytest.raises(SystemExit) as ended:
+        main(["--log-style", style, "-f", str(file), "sink"])
+
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    if style == "json":
+        line = json.loads(said)
+        assert {"event": "ended", "level": "error", "role": "sink"}.items() <= line.items()
+        said = line["reason"]
+    else:
+        said = said.removeprefix("error: ")
+    assert said.startswith(f"{file}:1: kafka.security.password: ")
+    assert "***" not in said, "it is said of the key"
+
+
 class NoLog:
     def line(self, jobs, text):
         pass
@@ -112,6 +165,15 @@ SECRETS = {
     "JSON": ('{{"password": "{}"}}', "hunter2 hunter3"),
     "JSON in JSON": ('body "{{\\"client_secret\\": \\"{}\\"}}"', "hunter2"),
     "Python": ("{{'passwd': b'{}'}}", "hunter2"),
+    "token in JSON": ('{{"token": "{}"}}', "t0k3n"),
+    "token of a call": ("login(token={})", "t0k3n"),
+    "camel case": ('{{"accessToken": "{}"}}', "t0k3n"),
+    "ODBC": ("Driver=x;Uid=u;Pwd={};", "hunter2"),
+    "private key, named": ("private_key={}", "MIIEvQIBADAN"),
+    "credentials": ("{{'credentials': '{}'}}", "hunter2"),
+    "long": ('{{"client_secret": "{}"}}', "hunter2" * 1000),
+    "JSON Web Token": ("it sent {} to us", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"),
+    "token of Hugging Face": ("401 for {}", "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH"),
 }
 
 
@@ -170,7 +232,9 @@ def test_no_secret_comes_out_wherever_it_went_in(stream, style, kind):
         "authorization",
         "client_secret",
         "token",
+        "accessToken",
         "cookie",
+        "cookies",
     ],
 )
 @pytest.mark.parametrize("value", ["hunter2", b"hunter2", ["hunter2"], {"a": "hunter2"}, Thing("hunter2")])
@@ -191,6 +255,8 @@ def test_whatever_bears_a_secrets_name_is_hidden(stream, name, value):
         ("whsec_MfKQ9r8GKYqrTwjU", "***"),
         ("3 tokens, basic auth of a.b@c", "3 tokens, basic auth of a.b@c"),
         ("https://host/path", "https://host/path"),
+        ("unexpected token: x, InvalidToken: no", "unexpected token: x, InvalidToken: no"),
+        ("NoCredentialsError: Unable to locate credentials", "NoCredentialsError: Unable to locate credentials"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_and_nothing_else(text, shown):
@@ -201,6 +267,7 @@ def test_what_looks_like_a_secret_is_hidden_and_nothing_else(text, shown):
 pieces = st.sampled_from(
     ["Password", "passwd", "SECRET", "Api_Key", "access-key", "authorization", "Bearer", "basic", "X-Amz-Signature",
      "sig", "awsaccesskeyid", "X-Amz-Security-Token", "whsec_", "a://", "user", "@", "=", ":", "/", "'", '"', "&",
+     "token", "private", "_key", "pwd", "credentials", "eyJabcdefghij", ".", "hf_", "ghp_",
      "***", "abcdefghijklmnopqrst", " ", "\n"]
 )  # fmt: skip
 
@@ -220,6 +287,7 @@ def test_what_is_passed_over_for_lack_of_a_hint_holds_no_secret(text):
         ("password", "x", "***"),
         ("config", {"sasl.password": "x", "n": [1, "a"]}, {"sasl.password": "***", "n": [1, "a"]}),
         ("token", 7, 7),
+        ("reason", Presentable("password: is missing"), "password: is missing"),
         ("key", "job-1", "job-1"),
         ("api_keys_file", "/etc/keys", "/etc/keys"),
     ],

@@ -52,6 +52,26 @@ def test_the_next_record_is_as_old_as_the_look_that_saw_it_first():
     assert age.note(30, 30, 30.0) == 0.0
 
 
+def test_an_end_that_moved_back_leaves_nothing_behind_that_would_age_for_ever():
+    age = LagAge()
+    age.note(0, 1000, 0.0)
+    age.note(0, 2000, 10.0)
+
+    assert age.note(0, 0, 20.0) == 0.0  # the topic was made anew
+    assert age.note(0, 3, 30.0) == 10.0
+    assert age.note(3, 3, 40.0) == 0.0
+    assert age.note(3, 3, 4000.0) == 0.0
+
+
+def test_a_broker_that_knows_a_little_less_for_a_moment_makes_no_record_younger():
+    age = LagAge()
+    age.note(0, 10, 0.0)
+
+    assert age.note(0, 9, 50.0) == 50.0
+    assert age.note(0, 10, 60.0) == 60.0
+    assert age.note(9, 10, 60.0) <= 10.0
+
+
 def test_a_long_backlog_takes_no_more_memory_and_its_first_record_stays_as_old_as_it_is():
     age = LagAge()
     for look in range(10_000):

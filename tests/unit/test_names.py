@@ -2,24 +2,17 @@
 
 import asyncio
 import socket
-import threading
 from typing import Any
 
 import pytest
 
 from connectors.fetchers.names import SystemResolver
+from tests.support.names import system_names
 
 
 def test_names_whose_server_does_not_answer_keep_no_other_waiting_and_nobody_from_ending(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answered = threading.Event()
-
-    def look_up(host: str, port: int, **_options: Any) -> Any:
-        if host.startswith("dead"):
-            answered.wait()
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
-
     async def run() -> Any:
         resolver = SystemResolver(threads=12)
         dead = [asyncio.ensure_future(resolver.resolve(f"dead-{number}", 80)) for number in range(11)]
@@ -29,11 +22,8 @@ def test_names_whose_server_does_not_answer_keep_no_other_waiting_and_nobody_fro
         await resolver.close()
         return found
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    try:
+    with system_names(monkeypatch, "192.0.2.1"):
         [found] = asyncio.run(run())
-    finally:
-        answered.set()
 
     assert (found["hostname"], found["host"], found["port"]) == ("well", "192.0.2.1", 443)
 

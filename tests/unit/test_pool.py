@@ -1,6 +1,7 @@
 """Calls that may block, on threads that nobody waits for."""
 
 import threading
+from contextvars import ContextVar
 from threading import Barrier
 
 import pytest
@@ -59,3 +60,14 @@ def test_what_was_cancelled_before_its_turn_does_not_run() -> None:
     gate.set()
     assert first.result(10)
     pool.close(10)
+
+
+def test_each_call_runs_in_the_context_in_which_it_was_submitted_and_leaves_none_behind() -> None:
+    whose = ContextVar("whose", default="nobody's")
+    pool = DaemonPool(1, "t")
+    token = whose.set("a request's")
+    first = pool.submit(whose.get)
+    whose.reset(token)
+
+    assert (first.result(5), pool.submit(whose.get).result(5)) == ("a request's", "nobody's")
+    pool.close(5)

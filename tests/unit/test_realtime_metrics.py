@@ -126,6 +126,7 @@ def test_the_numbers_are_shown_by_api_and_status():
     metrics, exposure = RealtimeMetrics("a", 512), Exposure()
     metrics.in_flight, metrics.connections = lambda: 7, lambda: 9
     exposure.show(metrics.readings)
+    before = shown_by(exposure)
     metrics.answered(200, 3, 0.02)
     metrics.answered(200, 1, 0.2)
     metrics.answered(500, 1, 0.1)
@@ -133,6 +134,7 @@ def test_the_numbers_are_shown_by_api_and_status():
     samples = shown_by(exposure)
 
     assert value(samples, serving.REALTIME_ANSWERS, api="a", status="200") == 4
+    assert value(before, serving.REALTIME_ANSWERS, api="a", status="500") == 0
     assert value(samples, serving.REALTIME_ANSWERS, api="a", status="500") == 1
     assert value(samples, serving.REALTIME_ANSWERS, api="a", status="429") == 1
     assert value(samples, "stream_infer_realtime_seconds_count", api="a") == 3

@@ -8,7 +8,7 @@ from stream_infer.intake.metrics import IntakeMetrics, source_readings
 from stream_infer.jobs.checkpoints import Checkpoint
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.manifest import Kind
-from stream_infer.jobs.status import HinderedRole, JobStatus, State
+from stream_infer.jobs.status import FINAL_STATES, Cause, HinderedRole, JobStatus, Phase, State
 from stream_infer.settings import SinkSettings
 from stream_infer.sink.backlog import Step
 from stream_infer.sink.flush import Outlet, Stored, plan_flush
@@ -70,7 +70,7 @@ def test_a_sink_that_holds_nothing_has_nothing_that_is_old(exposure):
 
 
 def test_a_commit_is_counted_by_api_and_kind_and_a_flush_without_objects_is_none(exposure):
-    metrics = SinkMetrics()
+    metrics = SinkMetrics(["cats"])
     exposure.show(metrics.readings)
     with_objects = held(100).all()[0]
     empty = held(100).all()[0]
@@ -92,6 +92,14 @@ def test_a_commit_is_counted_by_api_and_kind_and_a_flush_without_objects_is_none
     assert value(samples, "stream_infer_sink_flush_seconds_sum") == 0.5
     assert value(samples, store.SINK_STORE_FAILURES) == 1
     assert value(samples, store.FINALIZER_DONE, step="assemble") == 1
+
+
+def test_what_a_sink_has_not_done_yet_is_there_at_0(exposure):
+    exposure.show(SinkMetrics(["cats"]).readings)
+    samples = shown_by(exposure)
+
+    for metric in (store.SINK_OBJECTS, store.SINK_RECORDS, store.SINK_BYTES):
+        assert [value(samples, metric, api="cats", kind=kind) for kind in ("results", "errors")] == [0, 0]
 
 
 def test_steps_are_shown_by_whether_they_wait(exposure):
@@ -183,6 +191,30 @@ def test_without_a_timeout_there_is_no_deadline_to_be_near(exposure):
     assert jobs.JOB_DEADLINE_SECONDS.name not in names(shown_by(exposure))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": State.STOPPING, "cause": Cause.STOP},
+        {"state": State.FINALIZING, "phase": Phase.ASSEMBLE},
+    ],
+    ids=lambda fields: fields["state"],
+)
+def test_a_job_that_no_timeout_can_end_any_more_has_no_time_left(exposure, fields):
+    rows = [row("a", deadline=200.0, **fields), row("b", state=State.RUNNING, deadline=1100.0)]
+    exposure.show(lambda: row_readings(rows, ["cats"], lambda: 600.0))
+    samples = shown_by(exposure)
+
+    assert value(samples, jobs.JOB_DEADLINE_SECONDS, api="cats") == 500.0
+    assert value(samples, jobs.JOB_TIME_USED_RATIO, api="cats") == 0.5
+
+
+@pytest.mark.parametrize("fields", [{"state": State.ENQUEUING}, {"state": State.FINALIZING, "phase": Phase.HOOK}])
+def test_a_job_that_waits_for_its_source_or_its_hook_is_as_near_to_its_deadline(exposure, fields):
+    exposure.show(lambda: row_readings([row(deadline=200.0, **fields)], ["cats"], lambda: 175.0))
+
+    assert value(shown_by(exposure), jobs.JOB_TIME_USED_RATIO, api="cats") == 0.75
+
+
 def test_the_time_of_a_generation_that_a_replay_opened_began_with_the_replay(exposure):
     reopened = row(state=State.RUNNING, generation=2, deadline=1200.0, times={"enqueuing": 1000.0})
     exposure.show(lambda: row_readings([reopened], ["cats"], lambda: 1100.0))
@@ -190,8 +222,17 @@ def test_the_time_of_a_generation_that_a_replay_opened_began_with_the_replay(exp
     assert value(shown_by(exposure), jobs.JOB_TIME_USED_RATIO, api="cats") == 0.5
 
 
+def test_a_first_job_is_one_more_than_before_it(exposure):
+    exposure.show(TrackerMetrics(["cats"]).readings)
+    samples = shown_by(exposure)
+
+    assert value(samples, "stream_infer_job_first_result_seconds_count", api="cats") == 0
+    for state in FINAL_STATES:
+        assert value(samples, "stream_infer_job_seconds_count", api="cats", state=state.value) == 0
+
+
 def test_first_results_and_whole_jobs_are_counted_with_what_they_took(exposure):
-    metrics = TrackerMetrics()
+    metrics = TrackerMetrics(["cats"])
     exposure.show(metrics.readings)
     metrics.entered(row(state=State.ENQUEUING, times={"enqueuing": 100.5}))
     metrics.entered(row(state=State.RUNNING, times={"running": 103.0}))

@@ -153,11 +153,21 @@ def test_a_damaged_page_of_a_parquet_file_fails_the_source(put, policy, tmp_path
         list(ParquetSource(file).read(None))
 
 
-def test_a_parquet_file_without_rows_or_with_one_beyond_the_limit_is_a_source_error(put, policy):
+def test_a_parquet_file_without_rows_is_a_source_error(put, policy):
     with pytest.raises(SourceError, match="is empty"):
         list(ParquetSource(written(put, policy, pa.table({"a": pa.array([], pa.int64())}))).read(None))
-    with pytest.raises(SourceError, match="row 2 has more than 1000 bytes"):
-        list(ParquetSource(written(put, policy, pa.table({"a": ["x", "x" * 1000]})), max_row_bytes=1000).read(None))
+
+
+def test_a_row_beyond_the_limit_fails_alone(put, policy):
+    table = pa.table({"a": ["x", "x" * 1000, "y"]})
+    items = list(ParquetSource(written(put, policy, table), max_row_bytes=1000).read(None))
+
+    assert [item.payload.data for item in items] == [b'{"a":"x"}', b"", b'{"a":"y"}']
+    assert [item.refused for item in items] == [
+        None,
+        f"{items[1].source.replace('#row=2', ' row 2')} has more than 1000 bytes as JSON",
+        None,
+    ]
 
 
 def test_what_json_has_no_word_for_becomes_text_or_nothing(put, policy):
@@ -252,9 +262,7 @@ def extended(records):
         (archive(("a", b"1"))[:600], "breaks off"),
         (archive(("a", b"1"))[:1024], "breaks off"),
         (archive(("a", b"1"))[:1024] + b"x" * 512, "broken at byte 1024"),
-        (archive(("big.jpg", b"1" * 1001)), r"big\.jpg has 1001 bytes: raise fetch\.max_bytes"),
         (archive(("n" * 2_000_000, b"1"), format=tarfile.GNU_FORMAT), "a header at byte 0 has 2000001 bytes"),
-        (archive(("n" * 5000, b"1")), "has 5000 bytes: 4096 are the most"),
         (extended(b"x path=a\n"), "broken: invalid literal"),
         (extended(b"-9 path=a\n"), "longer than its header"),
         (extended(b"99 path=a\n"), "longer than its header"),
@@ -264,6 +272,23 @@ def extended(records):
 def test_what_is_wrong_with_an_archive_fails_the_source(put, policy, data, reason):
     with pytest.raises(SourceError, match=reason):
         list(TarSource(file_at(put("x.tar", data), policy), max_member_bytes=1000).read(None))
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (("big.jpg", b"1" * 1001), "big.jpg has 1001 bytes: raise fetch.max_bytes"),
+        (("n" * 5000, b"1"), "has 5000 bytes"),
+    ],
+)
+def test_a_file_of_an_archive_that_is_too_large_fails_alone(put, policy, odd, reason):
+    data = archive(("a", b"1"), odd, ("b", b"2"))
+    items = list(TarSource(file_at(put("x.tar", data), policy), max_member_bytes=1000).read(None))
+
+    assert [item.payload.data for item in items] == [b"1", b"", b"2"]
+    assert [item.refused is not None for item in items] == [False, True, False]
+    assert reason in items[1].refused
+    assert len(items[1].key) <= 4096
 
 
 def test_a_header_full_of_tiny_records_takes_no_time(put, policy):

@@ -87,7 +87,7 @@ def test_an_error_is_told_with_its_kind_and_without_secrets(told):
     with pytest.raises(ValueError, match="hunter2"), tracing.span("a", parent=read_context(SENT)):
         raise ValueError("password=hunter2")
     [span] = told()
-    assert span.error == "ValueError"
+    assert (span.error, span.reason) == ("ValueError", "password=***")
 
 
 def test_a_batch_of_one_trace_is_a_span_in_it(told):
@@ -160,6 +160,20 @@ def test_what_cannot_be_had_is_told_and_the_role_goes_on(environ, said):
     [line] = logs
     assert line["event"] == "traces_off"
     assert said in line["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OTEL_BSP_SCHEDULE_DELAY", "0"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9999"), ("OTEL_SPAN_LINK_COUNT_LIMIT", "x")],
+)
+def test_a_variable_that_the_sdk_refuses_costs_the_traces_and_not_the_role(monkeypatch, told, name, value):
+    tracing.set_tracer(None)
+    monkeypatch.setenv(name, value)
+    with structlog.testing.capture_logs() as logs:
+        start_tracing("worker", 0, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", name: value})()
+
+    assert not tracing.is_on()
+    assert [(line["event"], "OTEL_*" in line["reason"]) for line in logs] == [("traces_off", True)]
 
 
 def test_without_the_extra_the_message_says_what_to_install(monkeypatch):

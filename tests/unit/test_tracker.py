@@ -20,7 +20,9 @@ from stream_infer.settings import Settings
 from stream_infer.tracker.app import create_app, credentials, leave_unawaited
 from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.exactly_once import transport
-from stream_infer.tracker.rows import PartitionRows
+from stream_infer.tracker.rows import Changes, PartitionRows
+from stream_infer.tracker.traces import FoldTraces
+from tests.support.traces import SENT, SPAN, TRACE, kept_spans
 
 LOGIN = {"username": "u", "password": "p"}
 SUBMITTED = Submitted(job_id="a", at=100.0, api="cats", timeout_s=10.0)
@@ -248,3 +250,32 @@ def test_a_token_that_cannot_be_had_is_a_broker_that_is_away_to_aiokafka() -> No
 
 def test_plain_text_needs_no_credentials() -> None:
     assert credentials(SecuritySettings()) is None
+
+
+def changed_by(*traceparents: str | None) -> Changes:
+    """In a partition to which jobs were submitted with these."""
+    jobs = enumerate(traceparents)
+    return folded([Submitted(job_id=f"j{n}", at=1.0, api="cats", traceparent=said) for n, said in jobs]).take_changes()
+
+
+def test_a_fold_is_told_in_the_traces_of_the_jobs_that_it_changed() -> None:
+    with kept_spans() as told:
+        traces = FoldTraces("p.progress")
+        with traces.writing(3, changed_by(None, None)):
+            pass
+        assert told() == []
+        with traces.writing(3, changed_by(SENT)):
+            assert told() == []
+        with pytest.raises(KafkaConnectionError), traces.writing(3, changed_by(None, SENT)):
+            raise KafkaConnectionError("gone")
+
+    alone, lost = told()
+    assert (alone.name, alone.kind, alone.trace_id, alone.parent) == ("fold p.progress", "consumer", TRACE, SPAN)
+    expected = {
+        "messaging.batch.message_count": 1,
+        "messaging.destination.partition.id": "3",
+        "stream_infer.jobs": 1,
+        "stream_infer.job.id": "j0",
+    }
+    assert expected.items() <= alone.attributes.items()
+    assert (alone.error, lost.error, lost.attributes["stream_infer.jobs"]) == (None, "KafkaConnectionError", 2)

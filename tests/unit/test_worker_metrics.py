@@ -139,6 +139,15 @@ def test_the_numbers_are_shown_by_api_outcome_stage_and_a_known_exception():
     assert value(samples, items.FIRST_RESULT_SECONDS, api="a") == 2.5
 
 
+def test_what_has_not_happened_yet_is_there_at_0():
+    exposure = Exposure()
+    exposure.show(WorkerMetrics("a", tiers=2).readings)
+    samples = shown_by(exposure)
+
+    assert [value(samples, items.ITEMS_RETRIED, api="a", tier=tier) for tier in "12"] == [0, 0]
+    assert value(samples, items.ITEMS_ENDED, api="a", outcome="rejected") == 0
+
+
 def test_what_is_held_and_since_when_is_read_when_somebody_asks():
     bench = WorkerBench(Output)
     exposure = Exposure()

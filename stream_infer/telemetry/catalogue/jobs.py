@@ -61,14 +61,14 @@ JOB_DEADLINE_SECONDS: Final = Gauge(
     "stream_infer_job_deadline_seconds",
     OfApi,
     _TRACKER,
-    "Seconds until the first of the jobs under way that have a timeout is at its end; absent where none has. Below 0: "
-    "it is being ended.",
+    "Seconds until the first of the jobs that a timeout can end is at its end; absent where there is none: a job that "
+    "is stopping, or whose results are being assembled, goes on to its end. Below 0: it is being ended.",
 )
 JOB_TIME_USED_RATIO: Final = Gauge(
     "stream_infer_job_time_used_ratio",
     OfApi,
     _TRACKER,
-    "Of the jobs under way that have a timeout the largest share of it that is used up; absent where none has.",
+    "Of these jobs the largest share of its timeout that is used up; absent where there is none.",
 )
 JOB_FIRST_RESULT_SECONDS: Final = Histogram(
     "stream_infer_job_first_result_seconds",

@@ -100,8 +100,9 @@ class OfApi(NamedTuple):
 
 
 WHOLE = Whole()
-# Seconds: of a call of a model, a request, a transaction.
-MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-# Seconds: of a job.
-WHILES = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86400.0)
+# Seconds; beyond its last bound, and below its first, a histogram tells nothing apart. Of a request, a transaction, a
+# flush; of a call of a model, which may take next to no time, or as long as `batching.call_timeout` lets it; of a job.
+MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+CALL_MOMENTS = (0.0001, 0.00025, 0.0005, *MOMENTS, 900.0)
+WHILES = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, *(hours * 3600.0 for hours in (4, 12, 24, 72, 168)))
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from stream_infer.telemetry.catalogue.metric import MOMENTS, SIZES, Counter, Gauge, Histogram, OfApi, Role
+from stream_infer.telemetry.catalogue.metric import CALL_MOMENTS, SIZES, Counter, Gauge, Histogram, OfApi, Role
 
 _BOTH = (Role.WORKER, Role.REALTIME)
 
@@ -72,7 +72,7 @@ MODEL_SECONDS: Final = Histogram(
     _BOTH,
     "Seconds in `predict`, a micro-batch each. A model that returns before its device has finished shows the rest "
     "under `encode`.",
-    MOMENTS,
+    CALL_MOMENTS,
 )
 MODEL_STAGE_SECONDS: Final = Counter(
     "stream_infer_model_stage_seconds_total",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from stream_infer.telemetry.catalogue.metric import MOMENTS, Counter, Gauge, Histogram, OfApi, Role, Whole
+from stream_infer.telemetry.catalogue.metric import CALL_MOMENTS, MOMENTS, Counter, Gauge, Histogram, OfApi, Role, Whole
 
 _GATEWAY = (Role.GATEWAY,)
 _REALTIME = (Role.REALTIME,)
@@ -71,7 +71,8 @@ LAG_SEEN_AGE: Final = Gauge(
     "stream_infer_lag_seen_age_seconds",
     Whole,
     _GATEWAY,
-    "How old what this gateway says of lag and members is. Above a minute: Kafka does not answer it.",
+    "How old what this gateway says of lag and members is. Above a minute Kafka does not answer it, and it says "
+    "nothing of them any more: others may know better.",
 )
 GROUP_MEMBERS: Final = Gauge(
     "stream_infer_group_members",
@@ -113,7 +114,7 @@ REALTIME_SECONDS: Final = Histogram(
     OfApi,
     _REALTIME,
     "Seconds that an item was in the replica. Of items that were answered together it is the one that came first.",
-    MOMENTS,
+    CALL_MOMENTS,
 )
 REALTIME_IN_FLIGHT: Final = Gauge(
     "stream_infer_realtime_in_flight_items", OfApi, _REALTIME, "Items that were taken and are not answered."
