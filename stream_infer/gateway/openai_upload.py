@@ -70,12 +70,7 @@ async def _read(request: web.Request, form: _Form, receiver: Receiver) -> None:
                 raise refused(part.name[:100], "one file is sent, as `file`")
             else:
                 form.filename = part.filename
-<<<<<<< HEAD
-                caller, look = caller_of(request), form.checker.take
-                form.upload, note = await receiver.receive(caller, _NAME, part.chunks, look)
-=======
                 form.upload, note = await receiver.receive(caller_of(request), _NAME, part.chunks, form.checker.take)
->>>>>>> openai/main
                 form.bytes = note.bytes
 
 

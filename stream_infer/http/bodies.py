@@ -20,19 +20,12 @@ SILENCE_S = 30.0
 GRACE_S = 60.0
 SLOWEST_BYTES_PER_S = 4096
 OF_KEY = "request_bytes of this API key"
-<<<<<<< HEAD
 # Where who asks could only be told by it.
 BODY = web.RequestKey("body", bytes)
 BUDGET = web.RequestKey("body_budget", BodyBudget)
 HELD = web.RequestKey("body_held", Held)
 Read: TypeAlias = Callable[[], Awaitable[bytes]]
 """The next bytes; none at the end. Raises ValueError where they are not what the body says that it is."""
-=======
-Read: TypeAlias = Callable[[], Awaitable[bytes]]
-"""The next bytes; none at the end. Raises ValueError where they are not what the body says that it is."""
-BUDGET = web.RequestKey("body_budget", BodyBudget)
-HELD = web.RequestKey("body_held", Held)
->>>>>>> openai/main
 
 
 async def read_body(request: web.Request) -> bytes:
