@@ -87,7 +87,7 @@ def entry_text(entry: KeyEntry) -> str:
 
 def add_entry(file: Path, entry: KeyEntry) -> None:
     """Puts the entry at the end of the file, which may not be there yet; nothing else of it changes, neither comments
-    nor whose it is and who may read it, and a link to it stays one. With a first secret in it, its owner alone may read it.
+    nor whose it is and who may read it, and a link to it stays one. With its first secret it becomes its owner's alone.
 
     A reader sees the file before or after, never half; of two at once each one's entry is there. Raises ConfigError
     where the file is none that can be added to.
