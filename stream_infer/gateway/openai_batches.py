@@ -84,6 +84,7 @@ class OpenAiBatchesResource:
             metadata=asked.metadata,
             requests=record.findings.requests,
         )
+        await services.see_apis()  # its API may be one that another gateway has taken
         api = services.settings.api(record.findings.api or "")
         errors = record.findings.errors or self._mismatches(asked, record.findings, api)
         if errors or api is None:

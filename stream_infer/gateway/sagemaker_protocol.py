@@ -45,6 +45,7 @@ class _OneModel(BaseModel):
 
 class SageMakerProtocol:
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._jobs = TransformJobs(services)
         self._models = Models(services)
         self._actions: Mapping[str, _Action] = {
@@ -72,6 +73,7 @@ class SageMakerProtocol:
                 detail = f"{ACTION_HEADER} is {target[:100]!r}; {served} are served"
                 raise Problem(ProblemKind.UNKNOWN_PATH, detail)
             data = await read_body(request)
+            await self._services.see_apis()  # a model may be one that another gateway has taken
             return await action(data, parse_body(data))
         except Problem as problem:
             return words_of_aws(problem)
