@@ -14,7 +14,7 @@ from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
-    from stream_infer.gateway.letter_bodies import ReplayBody
+    from stream_infer.gateway.dead_letters.bodies import ReplayBody
 
 
 def replay(

@@ -15,9 +15,9 @@ from rich.text import Text
 from stream_infer.cli.job_lines import plain as line_text
 from stream_infer.clients.progress import duration, ended, eta, progress_line
 from stream_infer.dead_letters import ErrorHeader, Writer
-from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
+from stream_infer.gateway.dead_letters.bodies import DeadLetterDetail, DeadLetterGroup, DeadLetterList
 from stream_infer.gateway.representations import JobBody
-from stream_infer.gateway.webhook_bodies import DeliveryBody, WebhookBody
+from stream_infer.gateway.webhooks.bodies import DeliveryBody, WebhookBody
 from stream_infer.jobs.status import State
 
 STYLES = {

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_infer.cli.job_tables import plain, said_of, table_of
-from stream_infer.gateway.webhook_bodies import DeliveryBody
+from stream_infer.gateway.webhooks.bodies import DeliveryBody
 from stream_infer.webhooks import DeliveryState
 
 _STYLES = {DeliveryState.DELIVERED: "green", DeliveryState.PENDING: "cyan"}

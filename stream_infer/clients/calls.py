@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from stream_infer.clients.call import AsyncOutgoing, Call, Outgoing, Part, Request, as_it_is, nothing, reading
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
-from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody
+from stream_infer.gateway.dead_letters.bodies import DeadLetterDetail, DeadLetterList, ReplayBody
 from stream_infer.gateway.representations import JobBody, JobList, LogPage, UploadBody
-from stream_infer.gateway.sagemaker_request import TransformJobMade
-from stream_infer.gateway.webhook_bodies import DeliveryList, ToldAgain
+from stream_infer.gateway.sagemaker.request import TransformJobMade
+from stream_infer.gateway.webhooks.bodies import DeliveryList, ToldAgain
 
 _ANY: Mapping[str, str] = MappingProxyType({})
 _JSON = "application/json"

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from stream_infer.gateway.openai_words import words_of_openai
+from stream_infer.gateway.openai.words import words_of_openai
 from stream_infer.gateway.words import Words, own_words, words_of_aws, words_of_cortex
 from stream_infer.http.keys import KEY_HEADER, Scope
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from stream_infer.gateway.abandoned_replays import AbandonedReplays
 from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
-from stream_infer.gateway.cortex import CortexResource
-from stream_infer.gateway.dead_letters import DeadLettersResource
-from stream_infer.gateway.deployments import DeploymentsResource, knowing_apis
+from stream_infer.gateway.cortex.resource import CortexResource
+from stream_infer.gateway.dead_letters.abandoned import AbandonedReplays
+from stream_infer.gateway.dead_letters.replays import ReplaysResource
+from stream_infer.gateway.dead_letters.resource import DeadLettersResource
+from stream_infer.gateway.deployments.resource import DeploymentsResource, knowing_apis
 from stream_infer.gateway.events import EventsResource
 from stream_infer.gateway.forgotten_jobs import ForgottenJobs
 from stream_infer.gateway.gate import gate_of, guarding
@@ -20,21 +21,20 @@ from stream_infer.gateway.jobs import JobsResource
 from stream_infer.gateway.lag_watch import LagWatch
 from stream_infer.gateway.logs import LogsResource
 from stream_infer.gateway.metrics import MetricsResource, Requests, counting, show
-from stream_infer.gateway.openai_batches import OpenAiBatchesResource
-from stream_infer.gateway.openai_files import OpenAiFilesResource
+from stream_infer.gateway.openai.batches import OpenAiBatchesResource
+from stream_infer.gateway.openai.files import OpenAiFilesResource
 from stream_infer.gateway.openapi import OpenApiResource
 from stream_infer.gateway.predict import PredictResource
 from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.receiving import Receiver
-from stream_infer.gateway.replays import ReplaysResource
 from stream_infer.gateway.results import ResultsResource
-from stream_infer.gateway.sagemaker_jobs import SageMakerResource
-from stream_infer.gateway.sagemaker_protocol import SageMakerProtocol
+from stream_infer.gateway.sagemaker.jobs import SageMakerResource
+from stream_infer.gateway.sagemaker.protocol import SageMakerProtocol
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.gateway.uploads import UploadsResource
 from stream_infer.gateway.web_page import PageResource
-from stream_infer.gateway.webhooks import WebhooksResource
+from stream_infer.gateway.webhooks.resource import WebhooksResource
 from stream_infer.http.bodies import within
 from stream_infer.http.budget import BodyBudget
 from stream_infer.http.hosts import own_names_only

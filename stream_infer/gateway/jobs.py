@@ -12,8 +12,8 @@ from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
 from stream_infer.gateway.submission import job_id_of, new_job_id, request_hash
 from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
-from stream_infer.gateway.webhook_bodies import webhook_body
-from stream_infer.gateway.webhook_target import target_of
+from stream_infer.gateway.webhooks.bodies import webhook_body
+from stream_infer.gateway.webhooks.target import target_of
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body
 from stream_infer.http.callers import caller_of

@@ -11,13 +11,13 @@ from pydantic.json_schema import models_json_schema
 
 from stream_infer.gateway.access import with_security
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
-from stream_infer.gateway.cortex_openapi import cortex_paths
-from stream_infer.gateway.deployments_openapi import deployment_paths
+from stream_infer.gateway.cortex.openapi import cortex_paths
+from stream_infer.gateway.dead_letters.bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
+from stream_infer.gateway.deployments.openapi import deployment_paths
 from stream_infer.gateway.event_stream import EVENT_STREAM
 from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter
-from stream_infer.gateway.letter_bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
 from stream_infer.gateway.links import EXPIRES_S, LONGEST_S
-from stream_infer.gateway.openai_openapi import OPENAI_READ, OPENAI_WRITTEN, openai_paths
+from stream_infer.gateway.openai.openapi import OPENAI_READ, OPENAI_WRITTEN, openai_paths
 from stream_infer.gateway.openapi_parts import (
     answer_of,
     idempotency_key,
@@ -39,11 +39,11 @@ from stream_infer.gateway.representations import (
     Throughput,
     UploadBody,
 )
-from stream_infer.gateway.sagemaker_openapi import transform_paths
-from stream_infer.gateway.sagemaker_request import CreateTransformJob, TransformJobMade
+from stream_infer.gateway.sagemaker.openapi import transform_paths
+from stream_infer.gateway.sagemaker.request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.uploads import UPLOADED_TYPES
-from stream_infer.gateway.webhook_bodies import DeliveryList, TellAgain, ToldAgain
-from stream_infer.gateway.webhooks_openapi import webhook_paths
+from stream_infer.gateway.webhooks.bodies import DeliveryList, TellAgain, ToldAgain
+from stream_infer.gateway.webhooks.openapi import webhook_paths
 from stream_infer.http.answers import HealthBody, answer
 from stream_infer.http.problems import ProblemDocument
 from stream_infer.http.requests import JSON_TYPE, NDJSON_TYPES

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from stream_infer.gateway.deployed import DeployedApis
+from stream_infer.gateway.deployments.deployed import DeployedApis
 from stream_infer.gateway.replicas import Replica, Replicas
 from stream_infer.http.json_text import MalformedJson, parse_json
 from stream_infer.http.keys import KEY_HEADER

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_infer.gateway.webhook_bodies import WebhookBody
+from stream_infer.gateway.webhooks.bodies import WebhookBody
 from stream_infer.jobs.log_lines import LogLine, Scalar
 from stream_infer.jobs.sources import SOURCES
 from stream_infer.jobs.spec import Job

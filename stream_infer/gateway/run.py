@@ -15,10 +15,10 @@ import structlog
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.claims import Claims
-from stream_infer.gateway.couriering import delivering
-from stream_infer.gateway.delivery_board import DeliveryBoard
-from stream_infer.gateway.deployed import DeployedApis
+from stream_infer.gateway.deployments.deployed import DeployedApis
 from stream_infer.gateway.services import Services, SourceReader
+from stream_infer.gateway.webhooks.board import DeliveryBoard
+from stream_infer.gateway.webhooks.couriering import delivering
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
 from stream_infer.http.guards import Guards

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 
 from stream_infer.gateway.board import JobBoard, KnownJob
 from stream_infer.gateway.claims import Claims
-from stream_infer.gateway.delivery_board import DeliveryBoard
-from stream_infer.gateway.deployed import DeployedApis
+from stream_infer.gateway.deployments.deployed import DeployedApis
+from stream_infer.gateway.webhooks.board import DeliveryBoard
 from stream_infer.gateway.workforce import Members
 from stream_infer.gateway.writer import EventWriter
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api

@@ -16,7 +16,7 @@ from stream_infer.gateway.output_policy import with_base
 from stream_infer.gateway.representations import DryRunBody, source_of
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import check_format, inline_lines, job_of, read_spec, submission_records
-from stream_infer.gateway.webhook_target import check_webhook, kept_webhook
+from stream_infer.gateway.webhooks.target import check_webhook, kept_webhook
 from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem, ProblemKind, problem_of, sentence
 from stream_infer.jobs.batches import Batch

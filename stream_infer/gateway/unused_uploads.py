@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
-from stream_infer.gateway.openai_records import Records
+from stream_infer.gateway.openai.records import Records
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.watching import looking
 from stream_infer.jobs.spec import Job

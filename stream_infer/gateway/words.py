@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from stream_infer.gateway.cortex_bodies import error_body
+from stream_infer.gateway.cortex.bodies import error_body
 from stream_infer.http.answers import answer
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.request_lines import request_id

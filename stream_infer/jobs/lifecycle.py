@@ -153,7 +153,7 @@ def _end_early(status: JobStatus, cause: Cause, error: str | None) -> JobStatus:
     """The first cause wins. Once assembly has begun nothing is left to end.
 
     Whoever enqueues may be at it, an intake or a replay: it has to say that this was all before the job is drained. A
-    replay that is dead is spoken for by a gateway (gateway/abandoned_replays.py).
+    replay that is dead is spoken for by a gateway (gateway/dead_letters/abandoned.py).
     """
     if status.state.is_final or status.cause is not None or status.phase is Phase.ASSEMBLE:
         return status

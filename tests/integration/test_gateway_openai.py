@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from stream_infer.gateway import openai_files, receiving
-from stream_infer.gateway.openai_lines import MOST_REQUESTS
+from stream_infer.gateway import receiving
+from stream_infer.gateway.openai import files as openai_files
+from stream_infer.gateway.openai.lines import MOST_REQUESTS
 from stream_infer.gateway.unused_uploads import UnusedUploads
 from stream_infer.http.keys import NewKey, Scope, new_key
 from stream_infer.http.keys_file import entry_text

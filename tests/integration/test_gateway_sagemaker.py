@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 from stream_infer.cli.composition import source_opener
-from stream_infer.gateway import sagemaker_models
+from stream_infer.gateway.sagemaker import models as sagemaker_models
 from stream_infer.jobs.assembling import Assemble
 from stream_infer.jobs.events import StopRequested, Submitted
 from stream_infer.jobs.spec import decode_job

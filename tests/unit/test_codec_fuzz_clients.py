@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 
 from stream_infer.engine.codec import decoder_for
+from stream_infer.gateway.dead_letters.bodies import ReplayRequest
 from stream_infer.gateway.items import check_line
-from stream_infer.gateway.letter_bodies import ReplayRequest
 from stream_infer.gateway.submission import inline_lines, job_of, read_spec, submission_records
 from stream_infer.gateway.validation import validate
 from stream_infer.http.json_text import MalformedJson, parse_json

@@ -11,8 +11,8 @@ from connectors.stores.keys import checked_key
 from stream_infer.dead_letters import CUT, ErrorHeader, read_dead_letter
 from stream_infer.engine.codec import decoder_for
 from stream_infer.errors import UndecodableItem
-from stream_infer.gateway.letter_bodies import dead_letter_detail
-from stream_infer.gateway.originals import Irrecoverable, again, original_of
+from stream_infer.gateway.dead_letters.bodies import dead_letter_detail
+from stream_infer.gateway.dead_letters.originals import Irrecoverable, again, original_of
 from stream_infer.headers import LARGEST_NUMBER, Header, read_item
 from stream_infer.http.json_text import to_json
 from stream_infer.jobs.manifest import Kind

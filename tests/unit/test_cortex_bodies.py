@@ -9,7 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.cortex_bodies import error_body, job_body, job_status_body, spec_of, status_code
+from stream_infer.gateway.cortex.bodies import error_body, job_body, job_status_body, spec_of, status_code
 from stream_infer.gateway.services import Services
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.jobs.counts import Counts

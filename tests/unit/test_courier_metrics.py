@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from stream_infer.gateway.courier_metrics import CourierMetrics, waiting_readings
-from stream_infer.gateway.courier_share import Share
+from stream_infer.gateway.webhooks.metrics import CourierMetrics, waiting_readings
+from stream_infer.gateway.webhooks.share import Share
 from stream_infer.jobs.deliveries import Delivery
 from stream_infer.telemetry.catalogue import webhooks
 from stream_infer.telemetry.exposure import Exposure

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from stream_infer.gateway import courier_notes
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.courier_notes import Notes, tell
-from stream_infer.gateway.courier_share import Share
-from stream_infer.gateway.delivery_board import DeliveryBoard
-from stream_infer.gateway.under_way import Sending, UnderWay
+from stream_infer.gateway.webhooks import notes as courier_notes
+from stream_infer.gateway.webhooks.board import DeliveryBoard
+from stream_infer.gateway.webhooks.notes import Notes, tell
+from stream_infer.gateway.webhooks.share import Share
+from stream_infer.gateway.webhooks.under_way import Sending, UnderWay
 from stream_infer.jobs.deliveries import Delivery, WebhookRecord, Wish, decode_webhook, webhook_record
 from stream_infer.jobs.spec import CONFIGURED, Job
 from stream_infer.jobs.status import JobStatus, State, encode_status

@@ -20,8 +20,8 @@ from stream_infer.errors import (
     TransactionAborted,
 )
 from stream_infer.gateway.app import application
+from stream_infer.gateway.dead_letters.bodies import readable
 from stream_infer.gateway.items import check_line, read_lines
-from stream_infer.gateway.letter_bodies import readable
 from stream_infer.gateway.openapi import openapi_document
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.source_policy import check_source, plain_directory

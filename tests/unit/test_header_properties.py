@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream_infer.alike import read_alike
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage
-from stream_infer.gateway.originals import again, original_of, without_errors
+from stream_infer.gateway.dead_letters.originals import again, original_of, without_errors
 from stream_infer.headers import (
     ORDINARY_REST,
     REST,

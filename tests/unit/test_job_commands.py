@@ -31,7 +31,7 @@ from stream_infer.clients.progress import progress_line
 from stream_infer.clients.waiting import PATIENCE_S
 from stream_infer.dead_letters import ErrorHeader
 from stream_infer.errors import ServiceUnavailable, UsageError
-from stream_infer.gateway.letter_bodies import DeadLetterDetail, HeaderBody, Place
+from stream_infer.gateway.dead_letters.bodies import DeadLetterDetail, HeaderBody, Place
 from stream_infer.gateway.representations import JobBody
 from stream_infer.jobs.spec import JobSpec
 from stream_infer.settings import Settings

@@ -7,7 +7,7 @@ import pytest
 
 from stream_infer.dead_letters import read_dead_letter
 from stream_infer.errors import RefusedItem, RetryableError
-from stream_infer.gateway.letter_payload import Held, held_by, payload_answer, payload_of, picture_type
+from stream_infer.gateway.dead_letters.payload import Held, held_by, payload_answer, payload_of, picture_type
 from stream_infer.headers import item_headers
 from stream_infer.http.problems import Problem
 from stream_infer.ports import Reference

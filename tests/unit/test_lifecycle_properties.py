@@ -254,7 +254,7 @@ class JobMachine(RuleBasedStateMachine):
         if event is not None and not isinstance(event, Counted | StopRequested):
             self._say(event)
 
-    # Replays: see gateway/replay.py for who may.
+    # Replays: see gateway/dead_letters/replay.py for who may.
 
     @rule(most=st.integers(1, 3), behind=BEHIND, dies=st.booleans())
     def replay(self, most: int, behind: int, dies: bool) -> None:

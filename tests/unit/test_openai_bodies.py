@@ -1,8 +1,8 @@
 import pytest
 
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.openai_bodies import answers_of, batch_body, openai_error
-from stream_infer.gateway.openai_ids import (
+from stream_infer.gateway.openai.bodies import answers_of, batch_body, openai_error
+from stream_infer.gateway.openai.ids import (
     answers_id,
     batch_created_at,
     new_batch_id,
@@ -10,9 +10,9 @@ from stream_infer.gateway.openai_ids import (
     read_sent_id,
     sent_id,
 )
-from stream_infer.gateway.openai_lines import Findings, LineError
-from stream_infer.gateway.openai_records import FailedBatch, FileRecord, Records
-from stream_infer.gateway.openai_request import window_s
+from stream_infer.gateway.openai.lines import Findings, LineError
+from stream_infer.gateway.openai.records import FailedBatch, FileRecord, Records
+from stream_infer.gateway.openai.request import window_s
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.batches import Batch
 from stream_infer.jobs.counts import Counts

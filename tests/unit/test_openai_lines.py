@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stream_infer.gateway.openai_lines import MOST_REQUESTS, Findings, LineChecker, is_endpoint
+from stream_infer.gateway.openai.lines import MOST_REQUESTS, Findings, LineChecker, is_endpoint
 
 CHAT = "/v1/chat/completions"
 

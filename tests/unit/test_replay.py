@@ -13,11 +13,17 @@ from stream_infer.cli.dlq_export import INDEX, file_name, write_folder
 from stream_infer.cli.dlq_replay import told
 from stream_infer.dead_letters import ErrorHeader, dead_letter, read_dead_letter
 from stream_infer.errors import Stage, UsageError
-from stream_infer.gateway.letter_bodies import RefusedReplay, ReplayBody, dead_letter_detail
-from stream_infer.gateway.letter_log import nearest
-from stream_infer.gateway.letter_search import Filter, Scan, parse_ref
-from stream_infer.gateway.originals import Irrecoverable, again, original_of, stored_payload, without_errors
-from stream_infer.gateway.replay_chunks import CHUNK_BYTES, Revived, in_chunks, with_last
+from stream_infer.gateway.dead_letters.bodies import RefusedReplay, ReplayBody, dead_letter_detail
+from stream_infer.gateway.dead_letters.chunks import CHUNK_BYTES, Revived, in_chunks, with_last
+from stream_infer.gateway.dead_letters.log import nearest
+from stream_infer.gateway.dead_letters.originals import (
+    Irrecoverable,
+    again,
+    original_of,
+    stored_payload,
+    without_errors,
+)
+from stream_infer.gateway.dead_letters.search import Filter, Scan, parse_ref
 from stream_infer.headers import Header, item_headers, read_item
 from stream_infer.jobs.log_lines import LogLine
 from stream_infer.jobs.replays import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.gateway.sagemaker_lists import Entry, ListModels, ListTransformJobs, page_of
+from stream_infer.gateway.sagemaker.lists import Entry, ListModels, ListTransformJobs, page_of
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import Problem
 

@@ -10,8 +10,8 @@ from botocore.validate import ParamValidator
 
 from connectors.content_types import content_type_of
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.sagemaker_request import CreateTransformJob
-from stream_infer.gateway.sagemaker_transform import description, ignored_in, spec_of
+from stream_infer.gateway.sagemaker.request import CreateTransformJob
+from stream_infer.gateway.sagemaker.transform import description, ignored_in, spec_of
 from stream_infer.gateway.submission import read_spec
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import Problem

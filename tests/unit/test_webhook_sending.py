@@ -2,9 +2,9 @@
 
 from concurrent.futures import Future
 
-from stream_infer.gateway.courier_share import Share
-from stream_infer.gateway.due import Due
-from stream_infer.gateway.under_way import AT_A_TIME, OF_A_HOST, Sending, UnderWay
+from stream_infer.gateway.webhooks.due import Due
+from stream_infer.gateway.webhooks.share import Share
+from stream_infer.gateway.webhooks.under_way import AT_A_TIME, OF_A_HOST, Sending, UnderWay
 from stream_infer.jobs.deliveries import Delivery
 from stream_infer.jobs.status import JobStatus, State, encode_status
 from stream_infer.ports import Posted

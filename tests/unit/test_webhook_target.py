@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.webhook_message import delivery_of
-from stream_infer.gateway.webhook_target import check_webhook, kept_webhook, target_of
+from stream_infer.gateway.webhooks.message import delivery_of
+from stream_infer.gateway.webhooks.target import check_webhook, kept_webhook, target_of
 from stream_infer.http.problems import Problem
 from stream_infer.jobs.counts import Counts
 from stream_infer.jobs.spec import CONFIGURED, Job, JobSpec, WebhookSpec, decode_job, encode_job

@@ -1,0 +1,1 @@
+"""APIs that are deployed while the gateway runs."""

@@ -1,0 +1,1 @@
+"""What OpenAI's clients ask of the gateway: files, and batches that are jobs."""

@@ -1,0 +1,38 @@
+"""Errors as OpenAI's clients read them, on the paths that are theirs."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from aiohttp import web
+
+from stream_infer.gateway.openai.bodies import openai_error
+from stream_infer.http.answers import answer
+from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, answer_with_problems
+
+_KEPT = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
+# Its clients try a 409 again, by themselves; none of ours passes.
+_NO_RETRY = {"x-should-retry": "false"}
+
+
+def words_of_openai(problem: Problem) -> web.Response:
+    return _in_words(problem.response())
+
+
+def as_openai(handler: Handler) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = await answer_with_problems(request, handler)
+        if isinstance(response, web.Response) and response.content_type == CONTENT_TYPE:
+            return _in_words(response)
+        return response
+
+    return handle
+
+
+def _in_words(problem: web.Response) -> web.Response:
+    """`problem` is a problem document."""
+    assert isinstance(problem.body, bytes)
+    status, error = openai_error(json.loads(problem.body))
+    kept = {name: value for name, value in problem.headers.items() if name in _KEPT}
+    return answer(error, status=status, headers=kept | (_NO_RETRY if status == HTTPStatus.CONFLICT else {}))
