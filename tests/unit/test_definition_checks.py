@@ -96,7 +96,11 @@ def test_code_is_bounded_in_what_it_unpacks_to():
         check_archive(archive([(f"f{number}", 0) for number in range(MOST_FILES + 1)]), API, 10**6)
 
 
-@pytest.mark.parametrize("data", [b"", b"x", archive([("model.py", 1)])[:-20], archive([("model.py", 1)], "w")])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x", archive([("model.py", 1)])[:-20], archive([("model.py", 1)], "w")],
+    ids=["empty", "byte", "cut", "not-packed"],
+)
 def test_what_is_no_archive_is_refused(data):
     with pytest.raises(Problem, match=r"tar\.gz"):
         check_archive(data, API, 1000)
