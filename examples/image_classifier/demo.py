@@ -6,9 +6,8 @@ import json
 import os
 import sys
 import time
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import stream_infer
 from examples.image_classifier.pictures import BROKEN, PICTURES, collect
-from stream_infer.cli.following import follow
-from stream_infer.clients import calls
-from stream_infer.clients.gateway import Gateway
-from stream_infer.gateway.representations import JobBody
+from stream_infer.clients.client import Client
+from stream_infer.clients.job import Job
+from stream_infer.clients.progress import lines_on
+from stream_infer.clients.rows import Failure, Result
 from stream_infer.jobs.status import State
 from stream_infer.local.free_ports import find_free, is_free
 from stream_infer.local.leashed import LeashedProcess
@@ -60,12 +60,11 @@ def main() -> int:
     watch = Watch()
     collect(PICTURES_FOLDER)
     console.print(f"{len(PICTURES)} pictures and {len(BROKEN)} broken files are in [bold]{PICTURES_FOLDER}[/]")
-    with everything_up(watch) as gateway, closing(Gateway(gateway)) as client, watch.lap("job"):
+    with everything_up(watch) as gateway, stream_infer.client(gateway) as client, watch.lap("job"):
         job = run_job(client)
-        results, failures = (
-            by_name(client.lines(calls.results(job.job_id))),
-            by_name(client.lines(calls.failures(job.job_id))),
-        )
+        # An item's key is the name of its file.
+        results = {str(result.key): result for result in job.results()}
+        failures = {str(failure.key): failure for failure in job.failures()}
     show(job, results, failures)
     console.print(f"\nNothing is left running. It took {watch}")
     return report_faults(job, results, failures)
@@ -111,46 +110,40 @@ def wait_until_ready(up: LeashedProcess, ready: Path, log: Path) -> dict[str, An
     return dict(json.loads(ready.read_text()))
 
 
-def run_job(client: Gateway) -> JobBody:
+def run_job(client: Client) -> Job:
     """Submits the folder as `submit --wait` does."""
     console.print(
         f"$ stream-infer -f {CONFIG} submit {API} --dir {PICTURES_FOLDER} --wait", style="bold", soft_wrap=True
     )
-    spec = {"directory": {"path": PICTURES_FOLDER.absolute().as_uri()}}
-    return follow(client, client.ask(calls.submit(API, spec, uuid.uuid4().hex)).job_id, console)
+    return client.submit(API, PICTURES_FOLDER).wait(progress=console.is_terminal or lines_on(console))
 
 
-def by_name(lines: Iterable[bytes]) -> dict[str, Any]:
-    """The lines of a job's results or failures by the name of their file, which is an item's key."""
-    return {line["key"]: line for line in map(json.loads, lines)}
-
-
-def show(job: JobBody, results: dict[str, Any], failures: dict[str, Any]) -> None:
+def show(job: Job, results: Mapping[str, Result], failures: Mapping[str, Failure]) -> None:
     table = Table("picture", "label", "score", "what else it may be")
     table.columns[2].justify = "right"
-    for name, line in sorted(results.items()):
-        best, *others = line["output"]["top"]
+    for name, result in sorted(results.items()):
+        best, *others = result.output["top"]
         table.add_row(name, best["label"], f"{best['score']:.2f}", ", ".join(other["label"] for other in others))
     console.print(table)
     rejected = Table("dead letter", "stage", "reason", style="red")
-    for name, line in sorted(failures.items()):
-        rejected.add_row(name, line["error"]["stage"], line["error"]["message"])
+    for name, failure in sorted(failures.items()):
+        rejected.add_row(name, failure.stage, failure.message)
     console.print(rejected)
     console.print(
-        f"The job ended as [bold]{job.state}[/]. Its results, manifest.json and _SUCCESS:\n  {job.results_uri}",
+        f"The job ended as [bold]{job.state}[/]. Its results, manifest.json and _SUCCESS:\n  {job.status.results_uri}",
         soft_wrap=True,
     )
     program = f"{Path(sys.executable).parent / 'stream-infer'} -f {CONFIG}"
-    commands = ["up", f"submit {API} --dir {PICTURES_FOLDER} --wait", f"results {job.job_id}", f"dlq ls {job.job_id}"]
+    commands = ["up", f"submit {API} --dir {PICTURES_FOLDER} --wait", f"results {job.id}", f"dlq ls {job.id}"]
     console.print("\nGo on by hand; the jobs and results of earlier runs are still there:", style="bold")
     for command in commands:
         console.print(f"  {program} {command}", soft_wrap=True)
 
 
-def report_faults(job: JobBody, results: dict[str, Any], failures: dict[str, Any]) -> int:
+def report_faults(job: Job, results: Mapping[str, Result], failures: Mapping[str, Failure]) -> int:
     """0 where everything came out as it should."""
-    folder = Path(job.results_uri.removeprefix("file://"))
-    label = results.get("cat.png", {}).get("output", {}).get("label")
+    folder = Path(job.status.results_uri.removeprefix("file://"))
+    label = results["cat.png"].output["label"] if "cat.png" in results else None
     faults = {
         f"the job ended as {job.state}": job.state != State.COMPLETED_WITH_FAILURES,
         f"not every picture has a result: {sorted(results)}": set(results) != set(PICTURES),

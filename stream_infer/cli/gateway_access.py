@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_infer.cli.context import Invocation, invocation_of
+from stream_infer.clients.environment import KEY_VARIABLE, URL_VARIABLE
 from stream_infer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,20 +15,26 @@ if TYPE_CHECKING:
 
 GatewayOption = Annotated[
     str | None,
-    typer.Option("--gateway", metavar="URL", help="The gateway (default: gateway.listen of the configuration)."),
+    typer.Option(
+        "--gateway",
+        metavar="URL",
+        help="The gateway (default: STREAM_INFER_GATEWAY, else gateway.listen of the configuration).",
+    ),
 ]
-KEY_VARIABLE = "STREAM_INFER_API_KEY"
 # What was asked is asked once more where the answer got lost; a person is told at once that it is to be asked later.
 _TRIES, _LONGEST_PAUSE_S = 2, 1.0
 
 
 def gateway_client(ctx: typer.Context, url: str | None) -> Gateway:
-    """A client of the gateway at `url`, or of the configured one. Connects to nothing yet. Raises UsageError."""
+    """A client of the gateway at `url`, else of that in STREAM_INFER_GATEWAY, else of the configured one. Connects to
+    nothing yet. Raises UsageError."""
     from stream_infer.clients.gateway import Gateway
     from stream_infer.clients.steps import Retries
 
     retries = Retries(tries=_TRIES, longest_s=_LONGEST_PAUSE_S)
-    return Gateway(url or configured_url(ctx), api_key(invocation_of(ctx)), retries=retries)
+    invocation = invocation_of(ctx)
+    where = url or invocation.environ.get(URL_VARIABLE, "").strip() or configured_url(ctx)
+    return Gateway(where, api_key(invocation), retries=retries)
 
 
 def api_key(invocation: Invocation) -> str | None:

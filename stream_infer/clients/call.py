@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -110,8 +111,6 @@ def as_it_is(answer: Answer) -> tuple[bytes, str]:
 
 
 def any_json(answer: Answer) -> Any:
-    import json
-
     try:
         return json.loads(answer.body)
     except ValueError as error:

@@ -8,6 +8,7 @@ constants; and what those refer to.
 from __future__ import annotations
 
 import ast
+import symtable
 from collections.abc import Iterator
 
 
@@ -17,17 +18,17 @@ def source_of_class(text: str, name: str, file: str) -> str | None:
     statements = ast.parse(text).body
     if not any(isinstance(each, ast.ClassDef) and each.name == name for each in statements):
         return None
+    lines = text.split("\n")  # as Python counts them
     needed: set[str] = {name}
     looked_at: set[str] = set()
     while left := needed - looked_at:
-        for each in statements:
-            if left & set(_bound(each)):
-                needed |= set(_referred(each))
         looked_at |= left
-    kept = [each for each in statements if _is_future(each) or set(_bound(each)) & needed]
-    lines = text.splitlines()
-    parts = ["\n".join(lines[_first_line(each) - 1 : each.end_lineno]) for each in kept]
-    return "\n".join([f'"""{name}, from {file}. Written by stream_infer."""', "", *parts, ""])
+        for each in statements:
+            if not left.isdisjoint(_bound(each)):
+                needed |= _referred(symtable.symtable(_written(each, lines), file, "exec"))
+    kept = [_written(each, lines) for each in statements if _is_future(each) or not needed.isdisjoint(_bound(each))]
+    # Statements that share a line are written once.
+    return "\n".join([f'"""{name}, from {file}. Written by stream_infer."""', "", *dict.fromkeys(kept), ""])
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
@@ -51,12 +52,11 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
                         yield from _bound(each)
 
 
-def _referred(statement: ast.stmt) -> Iterator[str]:
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            yield node.id
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            yield node.value  # an annotation that is written as text, or nothing: too much does no harm
+def _referred(table: symtable.SymbolTable) -> set[str]:
+    """What a statement at the top wants of the top: the names of functions' own variables are none of it."""
+    is_top = table.get_type() == "module"
+    own = {each.get_name() for each in table.get_symbols() if (each.is_referenced() if is_top else each.is_global())}
+    return own.union(*map(_referred, table.get_children()))
 
 
 def _is_main_guard(statement: ast.If) -> bool:
@@ -67,6 +67,8 @@ def _is_future(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
 
 
-def _first_line(statement: ast.stmt) -> int:
+def _written(statement: ast.stmt, lines: list[str]) -> str:
+    """With its decorators."""
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
-    return min([statement.lineno, *(each.lineno for each in decorators)])
+    first = min([statement.lineno, *(each.lineno for each in decorators)])
+    return "\n".join(lines[first - 1 : statement.end_lineno])

@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import decode_source
 from pathlib import Path
 
 from stream_infer.clients.class_source import source_of_class
@@ -77,7 +78,8 @@ def _class_files(cls: type, project: Path | None) -> tuple[str, Mapping[str, byt
     file = Path(str(getattr(module, "__file__", None) or "")).resolve()
     if cls.__module__ == "__main__":
         # What is typed in, in a notebook or behind a program that was run, stands in no file.
-        source = source_of_class(read_file(file).decode(), cls.__name__, file.name) if file.is_file() else None
+        text = decode_source(read_file(file)) if file.is_file() else ""
+        source = source_of_class(text, cls.__name__, file.name)
         return ENTRY, _pickled(cls) if source is None else {ENTRY: source.encode()}
     if file.suffix != ".py" or not file.is_file():
         raise UsageError(f"{cls.__name__} is one of {cls.__module__}, which is no Python file: give a class of yours")

@@ -44,8 +44,7 @@ class _OfAnAnswer(StreamInferError):
     @property
     def kind(self) -> str:
         """What the problem's `type` ends in, such as `unknown-job`; "" where it is none of the gateway's."""
-        given = self.problem.get("type")
-        return given.removeprefix(_PREFIX) if isinstance(given, str) and given.startswith(_PREFIX) else ""
+        return _kind_of(self.problem)
 
 
 class GatewayFailed(_OfAnAnswer):
@@ -134,7 +133,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, where: str) -
         wish = headers.get("retry-after", "")
         after = float(wish) if wish.isascii() and wish.isdigit() else None
         return GatewayUnavailable(message, status=status, problem=problem, retry_after=after)
-    kind = _BY_KIND.get(str(problem.get("type")).removeprefix(_PREFIX)) or _BY_STATUS.get(status)
+    kind = _BY_KIND.get(_kind_of(problem)) or _BY_STATUS.get(status)
     if kind is UnknownJob:
         message = message.replace("GET /v1/jobs lists", "`stream-infer get` lists")
     if kind is None:
@@ -145,15 +144,24 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, where: str) -
 
 
 def _problem_in(body: bytes) -> Mapping[str, Any]:
+    """Empty where it is none."""
     try:
         found = json.loads(body)
     except ValueError:
         return _NOTHING
-    return found if isinstance(found, dict) and "detail" in found else _NOTHING
+    if not isinstance(found, dict):
+        return _NOTHING
+    if "kind" in found and "message" in found:  # in Cortex's words, at an API's own endpoint
+        return {"type": f"{_PREFIX}{str(found['kind']).replace('_', '-')}", "detail": found["message"]}
+    return found if "detail" in found else _NOTHING
+
+
+def _kind_of(problem: Mapping[str, Any]) -> str:
+    given = problem.get("type")
+    return given.removeprefix(_PREFIX) if isinstance(given, str) and given.startswith(_PREFIX) else ""
 
 
 def _said(problem: Mapping[str, Any]) -> str:
-    """What a problem document says; "" of none."""
     errors = problem.get("errors") or []
     if len(errors) < 2:
         return str(problem.get("detail", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,20 +161,13 @@ def _of_items(items: Iterable[Any]) -> Source:
     else:
         if not held:
             raise UsageError("there are no items to submit")
-        lines = b"[" + b",".join(json_lines(held)) + b"]"
-        return Source({"item_list": {"items": _decoded(lines)}})
+        # As JSON has them: what numpy holds is plain then.
+        return Source({"item_list": {"items": [json.loads(line) for line in json_lines(held)]}})
     if isinstance(items, Sequence):
         body = Outgoing(lambda: in_chunks(json_lines(items)), can_begin_again=True)
     else:
         body = Outgoing(lambda: in_chunks(json_lines(chain(held, iterator))), can_begin_again=False)
     return Source(upload=Upload("jsonl", "items.jsonl", body))
-
-
-def _decoded(text: bytes) -> Any:
-    """What the items are in JSON: arrays of numpy as lists, and so on."""
-    import json
-
-    return json.loads(text)
 
 
 async def _async_lines(items: AsyncIterable[Any]) -> AsyncIterator[bytes]:

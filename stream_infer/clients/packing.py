@@ -55,11 +55,12 @@ def frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
 
 
 def file_body(path: Path) -> Outgoing:
-    """A file as it is. Raises UsageError where it cannot be read."""
+    """A file as it is at present. Raises UsageError where it cannot be read, and so do the chunks."""
     try:
-        return Outgoing(lambda: _content(path), can_begin_again=True, size=path.stat().st_size)
+        size = path.stat().st_size
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
+    return Outgoing(lambda: _content(path, size), can_begin_again=True, size=size)
 
 
 def tar_body(files: Sequence[tuple[str, Path]]) -> Outgoing:
@@ -82,10 +83,10 @@ def files_below(folder: Path, *, with_hidden: bool) -> list[tuple[str, Path]]:
 def named_files(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Each file with a name of its own: that of the file, or where two are called alike, its path from where the paths
     part. Raises UsageError where a path is given twice, or is no file."""
-    for path in paths:
+    absolute = [path.expanduser().absolute() for path in paths]
+    for path in absolute:
         if not path.is_file():
             raise UsageError(f"{path} is no file of this machine: a list of paths names files, a folder is given alone")
-    absolute = [path.expanduser().absolute() for path in paths]
     if len(set(absolute)) < len(absolute):
         raise UsageError("a path is given twice: an item of an archive is called by its path")
     if len({path.name for path in absolute}) == len(absolute):
@@ -94,33 +95,34 @@ def named_files(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     return [(PurePosixPath(path.relative_to(above)).as_posix(), path) for path in absolute]
 
 
-def _content(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
-
-
 def _archive(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
     for name, path in files:
+        header = tarfile.TarInfo(name)
         try:
-            yield from _member(name, path)
+            header.size = path.stat().st_size
         except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise _unreadable(path, error) from error
+        yield header.tobuf(tarfile.PAX_FORMAT)
+        yield from _content(path, header.size)
+        yield bytes(-header.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _member(name: str, path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        header = tarfile.TarInfo(name)
-        header.size = left = os.fstat(file.fileno()).st_size
-        yield header.tobuf(tarfile.PAX_FORMAT)
-        while left:
-            chunk = file.read(min(CHUNK_BYTES, left))
-            if not chunk:
-                raise UsageError(f"{path} has become shorter while it was sent")
-            left -= len(chunk)
-            yield chunk
-        yield bytes(-header.size % tarfile.BLOCKSIZE)
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    """As many bytes as were promised, whatever is written behind them meanwhile."""
+    try:
+        with path.open("rb") as file:
+            while size and (chunk := file.read(min(CHUNK_BYTES, size))):
+                size -= len(chunk)
+                yield chunk
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if size:
+        raise UsageError(f"{path} has become shorter while it was sent")
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def _plain(value: Any) -> Any:

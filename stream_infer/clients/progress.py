@@ -126,11 +126,12 @@ class NotebookBar:
         self._handle: Any = None
 
     def show(self, job: JobBody) -> None:
-        from IPython.display import display
+        from IPython import display
 
+        draw: Any = display.display  # typed in no version, or not at all
         drawn = {"text/html": bar_html(job), "text/plain": progress_line(job)}
         if self._handle is None:
-            self._handle = display(drawn, raw=True, display_id=True)
+            self._handle = draw(drawn, raw=True, display_id=True)
         else:
             self._handle.update(drawn, raw=True)
 

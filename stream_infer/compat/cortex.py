@@ -12,7 +12,8 @@ docs/coming-from-cortex.md.
 
 from __future__ import annotations
 
-from stream_infer.clients.opening import open_gateway, place
+from stream_infer.clients.environment import place
+from stream_infer.clients.opening import open_gateway
 from stream_infer.compat.cortex_client import Client
 from stream_infer.errors import UsageError
 

@@ -86,8 +86,11 @@ class PythonPredictor(Base):
         self.library = library
 
     def predict(self, payload, batch_id):
-        return [label(0) for _ in payload]
+        response = payload  # a variable of its own
+        return [label(len(job)) for job in response if "endpoint"]
 
+endpoint = "http://x"; job = requests.post(endpoint)
+response = job
 cx = cortex.client("aws")
 cx.create_api({"name": "x"}, predictor=PythonPredictor)
 if __name__ == "__main__":
@@ -101,7 +104,7 @@ def test_a_class_of_a_program_is_taken_without_the_program() -> None:
     for kept in ("annotations", "import json, os", "LABELS = [", "import fast as library", "SCALE = 3", "def label",
                  "class Base", "@decorate\nclass PythonPredictor(Base)", "def decorate"):  # fmt: skip
         assert kept in source, kept
-    for left in ("cortex", "requests", "create_api", "def other", "__main__"):
+    for left in ("endpoint =", "job =", "= job", "cortex", "requests", "create_api", "def other", "__main__"):
         assert left not in source, left
     compile(source, ENTRY, "exec")
     assert source_of_class(PROGRAM, "Nothing", "batch.py") is None

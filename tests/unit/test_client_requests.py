@@ -9,6 +9,7 @@ import pytest
 
 from stream_infer.clients import calls
 from stream_infer.clients.call import Answer, Call, Outgoing, Request
+from stream_infer.clients.environment import place
 from stream_infer.clients.errors import (
     Conflict,
     GatewayFailed,
@@ -27,7 +28,6 @@ from stream_infer.clients.following import PATIENCE_S as LOG_PATIENCE_S
 from stream_infer.clients.following import LogFollower
 from stream_infer.clients.gateway import Gateway
 from stream_infer.clients.lines import EventReader, LineSplitter
-from stream_infer.clients.opening import place
 from stream_infer.clients.steps import Attempt, Pause, Retries, attempts
 from stream_infer.clients.waiting import PATIENCE_S, job_ended
 from stream_infer.errors import ServiceUnavailable, StreamInferError, UsageError
@@ -50,6 +50,7 @@ URN = "urn:stream-infer:problem:"
          RequestRefused, 2, "  /a: x\n  /b: y"),
         (422, {"type": f"{URN}item-rejected", "detail": "no cat"}, ItemRejected, 1, "no cat"),
         (500, {"type": f"{URN}predictor-crashed", "detail": "SIGSEGV"}, ItemRejected, 1, "SIGSEGV"),
+        (404, {"kind": "unknown_job", "error": "x", "message": "No job is 'j'"}, UnknownJob, 2, "No job is"),
         (400, [], RequestRefused, 2, "http://gateway answered 400"),
         (503, {"detail": "Kafka is away"}, GatewayUnavailable, 3, "Kafka is away"),
         (502, None, GatewayUnavailable, 3, "answered 502"),

@@ -189,8 +189,8 @@ def test_a_notebook_has_one_output_that_is_drawn_anew(monkeypatch: pytest.Monkey
         drawn.append(("display", data["text/plain"]))
         return handle
 
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1)))
-    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    ipython = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1), display=SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert is_notebook()
     with shown(True) as show:
         show(job(enqueued=2, waiting=1, succeeded=1))

@@ -15,7 +15,7 @@ import pytest
 from stream_infer.clients.call import AsyncOutgoing, Call, Outgoing
 from stream_infer.clients.errors import GatewayUnavailable, RequestRefused
 from stream_infer.clients.given import INLINE_ITEMS, Source, local_file, source_of
-from stream_infer.clients.packing import files_below, frame_rows, named_files, tar_body
+from stream_infer.clients.packing import file_body, files_below, frame_rows, named_files, tar_body
 from stream_infer.clients.payloads import output_of, payload_of
 from stream_infer.clients.submitting import is_about_reading, is_elsewhere, submitting
 from stream_infer.errors import UsageError
@@ -155,6 +155,25 @@ def test_an_archive_is_what_tar_reads_whatever_files_are_called(tmp_path: Path) 
     with tarfile.open(fileobj=io.BytesIO(b"".join(tar_body(files).begin()))) as archive:
         assert sorted(archive.getnames()) == sorted(names)
         assert {member.size for member in archive} == {0, 1280, 2560}
+
+
+def test_a_file_is_as_long_as_it_was_promised_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "growing.jsonl"
+    path.write_bytes(b"1\n")
+    whole, packed = file_body(path), tar_body([("growing.jsonl", path)])
+    chunks = whole.begin()
+    with path.open("ab") as file:
+        file.write(b"2\n")
+    assert b"".join(chunks) == b"1\n"
+    path.write_bytes(b"")
+    with pytest.raises(UsageError, match="has become shorter"):
+        list(whole.begin())
+    path.unlink()
+    for body in (whole, packed):
+        with pytest.raises(UsageError, match="cannot be read"):
+            list(body.begin())
+    with pytest.raises(UsageError, match="cannot be read"):
+        file_body(path)
 
 
 def test_files_have_a_name_each(tmp_path: Path) -> None:
