@@ -102,9 +102,8 @@ class Writer:
             ready = False
             while not stop.is_set():
                 self._step(draining=False)
-                if not ready and (
-                    self._subscription.is_empty or self._shares.was_assigned or time.monotonic() > patience
-                ):
+                is_late = time.monotonic() > patience
+                if not ready and (self._subscription.is_empty or self._shares.was_assigned or is_late):
                     ready = True
                     on_ready()
             self._drain()

@@ -12,15 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stream_infer.definitions import Definition, new_revision
+from stream_infer.definitions import UNPACKED, Definition, new_revision
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import FieldError, Problem, ProblemKind, hint
 from stream_infer.predictor_settings import CortexPredictor, NativePredictor
 from stream_infer.settings import ApiSettings, Settings
 
 MOST_FILES = 20_000
-UNPACKED = 16
-"""Times what code may have packed, it may have unpacked."""
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
 
