@@ -8,6 +8,7 @@ from aiohttp.typedefs import Middleware
 from stream_infer.gateway.abandoned_replays import AbandonedReplays
 from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
+from stream_infer.gateway.asyncapi import AsyncApiResource
 from stream_infer.gateway.cortex import CortexResource
 from stream_infer.gateway.dead_letters import DeadLettersResource
 from stream_infer.gateway.events import EventsResource
@@ -86,6 +87,7 @@ def application(
         health,
         MetricsResource(exposure),
         OpenApiResource(),
+        AsyncApiResource(services.settings),
         PageResource(),
         CortexResource(services, predictions),
     )
