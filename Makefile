@@ -9,6 +9,9 @@ VERSITYGW := $(CACHE)/bin/versitygw
 TOXIPROXY_VERSION := v2.12.0
 TOXIPROXY := $(CACHE)/bin/toxiproxy-server
 PROMETHEUS := $(CACHE)/bin/prometheus
+ASYNCAPI_SPECS := 6.11.1
+ASYNCAPI_SHA256 := 01af8744dc33c0c7eb2e908f6a955319ee58b70ecadc9387d1aeb16c0cd28928
+ASYNCAPI := $(CACHE)/asyncapi/3.0.0.json
 # What the chart and the compose file are checked with, and whose definitions of resources they are checked by.
 HELM_VERSION           := v3.22.0
 HELM_UNITTEST_VERSION  := v1.1.2
@@ -39,7 +42,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks docs_made de
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test soak check format bench guard sbom lock generated clean versitygw toxiproxy prometheus chromium \
-        curl docs pictures chart-tools kubernetes
+        curl kcat connect asyncapi docs pictures chart-tools kubernetes
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,7 +53,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy prometheus chromium curl chart-tools kubernetes ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy prometheus chromium curl kcat connect asyncapi chart-tools kubernetes ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -128,15 +131,33 @@ prometheus:
 	    rc=$$?; cd ..; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
 	elif [ -n "$$CI" ]; then echo "make: CI needs prometheus and promtool on the PATH, or apt-get" >&2; exit 1; fi
 
-# Of the tests of the web page, and of the pages of docs/. Packages of the system: installed unasked in CI alone, elsewhere
-# those tests are skipped.
-chromium curl:
+# Of the tests of the web page, of the pages of docs/ and of Kafka's tools. Packages of the system: installed unasked in CI
+# alone, elsewhere those tests are skipped.
+chromium curl kcat:
 	@if command -v $@ >/dev/null 2>&1; then :; \
 	elif [ -n "$$CI" ] && command -v apt-get >/dev/null 2>&1; then \
 	  echo "installing $@ (once, up to some minutes)"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $@ >/dev/null; \
 	elif [ -n "$$CI" ]; then echo "make: CI needs $@ on the PATH, or apt-get" >&2; exit 1; \
 	else echo "$@ is not installed here: tests that need it are skipped (apt-get install $@)"; fi
+
+# Kafka Connect, its Iceberg sink and Kafka's console tools, 102 MB beside the broker's own jars. Without a network those
+# tests are skipped; in CI these must be there.
+connect: $(VENV)/.dev
+	@$(PY) -m tests.support.connect_jars || [ -z "$$CI" ]
+
+# AsyncAPI's own schema, which docs/asyncapi.yaml is checked by. npm checks what it fetches; the hash is of the whole package.
+asyncapi:
+	@if [ -f "$(ASYNCAPI)" ]; then :; \
+	elif command -v npm >/dev/null 2>&1; then \
+	  echo "fetching AsyncAPI's schema into $(dir $(ASYNCAPI)) (once)"; \
+	  mkdir -p "$(dir $(ASYNCAPI))" && new=$$(mktemp -d "$(dir $(ASYNCAPI))new.XXXXXX") && \
+	  { (cd "$$new" && npm pack --silent @asyncapi/specs@$(ASYNCAPI_SPECS) >/dev/null && \
+	      echo "$(ASYNCAPI_SHA256)  asyncapi-specs-$(ASYNCAPI_SPECS).tgz" | sha256sum --check --quiet && \
+	      tar -xzf asyncapi-specs-$(ASYNCAPI_SPECS).tgz package/schemas/3.0.0.json) && \
+	    mv "$$new/package/schemas/3.0.0.json" "$(ASYNCAPI)"; \
+	    rc=$$?; rm -rf "$$new"; [ $$rc = 0 ] || [ -z "$$CI" ] || exit $$rc; }; \
+	elif [ -n "$$CI" ]; then echo "make: CI needs npm on the PATH to fetch AsyncAPI's schema" >&2; exit 1; fi
 
 # Of deploy/ and helm/: without Go their tests are skipped; in CI these must be there.
 chart-tools:

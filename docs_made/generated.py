@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from docs_made import command_line, configuration, http, topics
+from docs_made import asyncapi, command_line, configuration, http, topics
 from stream_infer.configuration import json_schema
 from stream_infer.telemetry.catalogue import page as metrics
 
@@ -21,5 +21,6 @@ def generated() -> dict[Path, str]:
         DOCS / "command-line.md": command_line.page(),
         DOCS / "http-reference.md": http.page(),
         DOCS / "topics.md": topics.page(),
+        DOCS / "asyncapi.yaml": asyncapi.document(),
         DOCS / "metrics.md": metrics.page(),
     }

@@ -51,7 +51,8 @@ _RULES = """
 - Each topic is written by the roles that are named, and `items` by anyone. Records on the others that nobody of these
   has written are passed over where they cannot be read, and said in the log.
 
-What the headers of an item, a result and a dead letter mean stands in [operations](operations.md#headers).
+What the headers of an item, a result and a dead letter mean stands in [operations](operations.md#headers); the
+schema of every record in [asyncapi.yaml](asyncapi.yaml).
 """
 
 

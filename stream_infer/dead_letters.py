@@ -1,6 +1,7 @@
 """A dead letter: the item's key, value and headers untouched, plus why it ended there, in Kafka Connect's words.
 
-Header family: KIP-298 (`__connect.errors.*`), and Spring's `kafka_dlt-original-topic`, so that existing tools read it.
+Header families: KIP-298's (`__connect.errors.*`), and Spring's (`kafka_dlt-*`), so that existing tools read it. The
+stack is in Connect's alone: it may have 16 KiB.
 Dead letters that others put on our topic are read as well: Kafka Connect's, Spring's (`kafka_dlt-*`, whose numbers are
 big-endian integers) and those of Kafka's share groups (KIP-1191, `__dlq.errors.*`).
 """
@@ -42,6 +43,12 @@ class ErrorHeader(StrEnum):
     MESSAGE = "__connect.errors.exception.message"
     STACKTRACE = "__connect.errors.exception.stacktrace"
     ORIGINAL_TOPIC = "kafka_dlt-original-topic"
+    ORIGINAL_PARTITION = "kafka_dlt-original-partition"
+    ORIGINAL_OFFSET = "kafka_dlt-original-offset"
+    ORIGINAL_TIMESTAMP = "kafka_dlt-original-timestamp"
+    ORIGINAL_GROUP = "kafka_dlt-original-consumer-group"
+    SPRING_EXCEPTION = "kafka_dlt-exception-fqcn"
+    SPRING_MESSAGE = "kafka_dlt-exception-message"
 
 
 class Writer(StrEnum):
@@ -105,10 +112,19 @@ def presentable(text: str, limit: int) -> bytes:
 
 
 def error_headers(
-    item: Item, failure: Failure, *, predictor: str, worker: str, api_version: str, failed_at: float | None = None
+    item: Item,
+    failure: Failure,
+    *,
+    predictor: str,
+    worker: str,
+    api_version: str,
+    group: str = "",
+    failed_at: float | None = None,
 ) -> Headers:
-    """What is added to an item's own headers; `predictor` is the class that refused it. See DeadLetter."""
+    """What is added to an item's own headers; `predictor` is the class that refused it, `group` that of its worker. See
+    DeadLetter."""
     topic, partition, offset = item.first_position
+    exception, message = failure.exception.encode(errors="replace"), presentable(failure.message, MESSAGE_LIMIT)
     when = () if failed_at is None else ((Header.FAILED_AT.value, f"{failed_at:.3f}".encode()),)
     return (
         (ErrorHeader.TOPIC.value, topic.encode()),
@@ -116,14 +132,30 @@ def error_headers(
         (ErrorHeader.OFFSET.value, str(offset).encode()),
         (ErrorHeader.STAGE.value, failure.stage.value.encode()),
         (ErrorHeader.CLASS_NAME.value, predictor.encode()),
-        (ErrorHeader.EXCEPTION.value, failure.exception.encode(errors="replace")),
-        (ErrorHeader.MESSAGE.value, presentable(failure.message, MESSAGE_LIMIT)),
+        (ErrorHeader.EXCEPTION.value, exception),
+        (ErrorHeader.MESSAGE.value, message),
         (ErrorHeader.STACKTRACE.value, presentable(failure.stacktrace, STACK_LIMIT)),
         (ErrorHeader.ORIGINAL_TOPIC.value, topic.encode()),
+        *_spring_numbers(item),
+        *(((ErrorHeader.ORIGINAL_GROUP.value, group.encode()),) if group else ()),
+        (ErrorHeader.SPRING_EXCEPTION.value, exception),
+        (ErrorHeader.SPRING_MESSAGE.value, message),
         (Header.WORKER.value, worker.encode()),
         (Header.API_VERSION.value, api_version.encode()),
         *when,
     )
+
+
+def _spring_numbers(item: Item) -> Headers:
+    """Java's int and longs, as Spring reads them. The time on an item that was retried is its retry's: left out."""
+    _, partition, offset = item.first_position
+    numbers: Headers = (
+        (ErrorHeader.ORIGINAL_PARTITION.value, partition.to_bytes(4, "big", signed=True)),
+        (ErrorHeader.ORIGINAL_OFFSET.value, offset.to_bytes(8, "big", signed=True)),
+    )
+    if item.origin is not None:
+        return numbers
+    return (*numbers, (ErrorHeader.ORIGINAL_TIMESTAMP.value, item.message.timestamp_ms.to_bytes(8, "big", signed=True)))
 
 
 def dead_letter(
@@ -134,6 +166,7 @@ def dead_letter(
     predictor: str,
     worker: str,
     api_version: str,
+    group: str = "",
     failed_at: float | None = None,
 ) -> OutgoingRecord:
     """The record that ends `item` on `topic`: its own key, value and headers, then what it lacks to be understood.
@@ -145,7 +178,7 @@ def dead_letter(
     identity = ((Header.ITEM_ID.value, item.item_id.encode()), (Header.ATTEMPT.value, str(item.attempt).encode()))
     missing = tuple(pair for pair in identity if pair[0] not in given)
     errors = error_headers(
-        item, failure, predictor=predictor, worker=worker, api_version=api_version, failed_at=failed_at
+        item, failure, predictor=predictor, worker=worker, api_version=api_version, group=group, failed_at=failed_at
     )
     return OutgoingRecord(topic, item.message.key, item.message.value, item.message.headers + missing + errors)
 

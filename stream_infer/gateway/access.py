@@ -63,6 +63,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "GET /": _OPEN,
         "GET /_page/{file}": _OPEN,
         "GET /metrics": _READ,
+        # It names the topics, and where Kafka is.
+        "GET /asyncapi.json": _READ,
         "GET /v1/jobs": _READ,
         "GET /v1/jobs/{job_id}": _READ,
         "GET /v1/jobs/{job_id}/events": _READ,

@@ -7,6 +7,7 @@ from aiohttp.typedefs import Middleware
 
 from stream_infer.gateway.access import require_rules
 from stream_infer.gateway.apis import ApisResource
+from stream_infer.gateway.asyncapi import AsyncApiResource
 from stream_infer.gateway.cortex.resource import CortexResource
 from stream_infer.gateway.dead_letters.abandoned import AbandonedReplays
 from stream_infer.gateway.dead_letters.replays import ReplaysResource
@@ -106,6 +107,7 @@ def application(
         health,
         MetricsResource(exposure),
         OpenApiResource(),
+        AsyncApiResource(services.settings),
         PageResource(),
         CortexResource(services, predictions),
     )

@@ -291,10 +291,12 @@ def _letter_filter() -> list[dict[str, Any]]:
 
 def _service_paths() -> dict[str, Any]:
     document = {"description": "This document.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
+    topics = {"description": "AsyncAPI 3.0.", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
     health = json_answer("It is.", HealthBody)
     numbers = answer_of("The text format 0.0.4.", {"type": "string"}, "text/plain")
     return {
         "/openapi.json": {"get": operation("getOpenApi", "This document", {"200": document})},
+        "/asyncapi.json": {"get": operation("getAsyncApi", "The topics and the records on them", {"200": topics})},
         "/healthz": {"get": operation("getHealth", "Whether the process answers", {"200": health})},
         "/readyz": {"get": operation("getReadiness", "Whether Kafka and the store answer too", {"200": health})},
         "/metrics": {"get": operation("getMetrics", "Numbers of this process, for Prometheus", {"200": numbers})},

@@ -1,4 +1,5 @@
-"""Apache Kafka's jars: pinned by sha256, fetched once from Maven Central into the user's cache."""
+"""Apache Kafka's jars, and what the tests add to them: pinned by sha256, fetched once from Maven Central into the
+user's cache."""
 
 from __future__ import annotations
 
@@ -24,27 +25,28 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class PinnedJar:
-    """One jar: its Maven coordinates and the sha256 that its bytes must have."""
+    """One jar: its Maven coordinates and the sha256 that its bytes must have. `classifier`: which one of several."""
 
     group: str
     artifact: str
     version: str
     sha256: str
+    classifier: str = ""
 
     @property
     def file_name(self) -> str:
-        return f"{self.artifact}-{self.version}.jar"
+        return f"{'-'.join(filter(None, (self.artifact, self.version, self.classifier)))}.jar"
 
 
 def read_pins(text: str) -> list[PinnedJar]:
-    """Parse lines of `group:artifact:version sha256`; `#` begins a comment line."""
+    """Parse lines of `group:artifact:version[:classifier] sha256`; `#` begins a comment line."""
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return [_pinned(coordinates, sha256) for coordinates, sha256 in lines]
 
 
 def _pinned(coordinates: str, sha256: str) -> PinnedJar:
-    group, artifact, version = coordinates.split(":")
-    return PinnedJar(group, artifact, version, sha256)
+    group, artifact, version, *classifier = coordinates.split(":")
+    return PinnedJar(group, artifact, version, sha256, *classifier)
 
 
 def default_cache_dir() -> Path:
@@ -54,27 +56,41 @@ def default_cache_dir() -> Path:
 
 
 def provide_kafka_jars(cache_dir: Path, announce: Callable[[str], None] = lambda _: None) -> Path:
-    """The folder with all of Kafka's jars, downloading those that are missing (43 MB in all).
-
-    Blocks while another process fills the same cache. A jar appears under its name only once its hash
-    was right, so a cache that somebody left half-filled is completed. `announce` is told of a download.
+    """The folder with all of Kafka's jars, downloading those that are missing (43 MB in all). See `provide_jars`.
 
     Raises ServiceUnavailable when a jar cannot be had.
     """
     libs = cache_dir / f"kafka-{KAFKA_VERSION}"
-    pins = read_pins(_PINS.read_text())
+    try:
+        provide_jars(f"Apache Kafka {KAFKA_VERSION}", read_pins(_PINS.read_text()), libs, announce)
+    except ServiceUnavailable as error:
+        raise ServiceUnavailable(f"{error} Or give kafka.bootstrap_servers of a Kafka that runs.") from error
+    return libs
+
+
+def provide_jars(
+    name: str, pins: list[PinnedJar], libs: Path, announce: Callable[[str], None] = lambda _: None
+) -> None:
+    """Downloads what `libs` lacks of `pins`; `name` is what they are together.
+
+    Blocks while another process fills the same folder. A jar appears under its name only once its hash
+    was right, so a folder that somebody left half-filled is completed. `announce` is told of a download.
+
+    Raises ServiceUnavailable when a jar cannot be had.
+    """
     if not _missing(libs, pins):
-        return libs
+        return
     try:
         libs.mkdir(parents=True, exist_ok=True)
         with locked(libs):
             missing = _missing(libs, pins)
             if missing:
-                announce(f"downloading Apache Kafka {KAFKA_VERSION} into {libs}: {len(missing)} jars, once")
+                announce(f"downloading {name} into {libs}: {len(missing)} jars, once")
                 _download(missing, libs)
     except OSError as error:
-        raise ServiceUnavailable(f"Kafka's jars cannot be kept in {libs}: {error}. Set XDG_CACHE_HOME.") from error
-    return libs
+        raise ServiceUnavailable(
+            f"the jars of {name} cannot be kept in {libs}: {error}. Set XDG_CACHE_HOME."
+        ) from error
 
 
 def _missing(libs: Path, pins: list[PinnedJar]) -> list[PinnedJar]:
@@ -95,7 +111,7 @@ def _download(pins: list[PinnedJar], libs: Path) -> None:
         from jgo.maven import MavenContext
     except ImportError as error:
         raise ServiceUnavailable(
-            f"Apache Kafka is not in {libs}, and the jgo package that fetches it is not installed. "
+            f"jars are missing in {libs}, and the jgo package that fetches them is not installed. "
             "Run: pip install 'stream-infer[local]'"
         ) from error
     # jgo writes in place and never checks what it finds, so its repository lives only as long as one download.
@@ -105,7 +121,9 @@ def _download(pins: list[PinnedJar], libs: Path) -> None:
         maven = MavenContext(repo_cache=Path(repository), remote_repos={"central": MAVEN_CENTRAL_URL})
 
         def fetch(pin: PinnedJar) -> None:
-            artifact = maven.project(pin.group, pin.artifact).at_version(pin.version).artifact()
+            artifact = (
+                maven.project(pin.group, pin.artifact).at_version(pin.version).artifact(classifier=pin.classifier)
+            )
             _fetch_verified(pin, artifact.resolve, libs)
 
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
@@ -127,6 +145,6 @@ def _fetch_verified(pin: PinnedJar, resolve: Callable[[], Path], libs: Path) -> 
         jar.unlink()
         problem = "its bytes are not the pinned ones"
     raise ServiceUnavailable(
-        f"Apache Kafka's {pin.file_name} cannot be had from Maven Central: {problem}. Check the network and run "
-        f"again, or give kafka.bootstrap_servers of a Kafka that runs, or copy the jars into {libs}."
+        f"{pin.file_name} cannot be had from Maven Central: {problem}. Check the network and run again, or copy the "
+        f"jars into {libs}."
     )

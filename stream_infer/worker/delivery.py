@@ -119,6 +119,7 @@ class Delivery:
             predictor=self._predictor(),
             worker=policy.worker,
             api_version=policy.api_version,
+            group=policy.topics.worker_group,
             failed_at=failed_at,
         )
 

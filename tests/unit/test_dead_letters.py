@@ -32,7 +32,13 @@ def message(*headers):
 
 def ended(original, failure=FAILURE):
     record = dead_letter(
-        read_item(original), failure, "p.a.dlq", predictor="m.Model", worker="p.a.worker.h.0", api_version="v1"
+        read_item(original),
+        failure,
+        "p.a.dlq",
+        predictor="m.Model",
+        worker="p.a.worker.h.0",
+        api_version="v1",
+        group="p.a.worker",
     )
     return Message(record.topic, 0, 99, record.key, record.value, record.headers, 0)
 
@@ -68,6 +74,22 @@ def test_other_tools_find_what_they_look_for():
     assert found["__connect.errors.stage"] == b"decode"
     assert found["__connect.errors.exception.class.name"] == b"builtins.ValueError"
     assert found["kafka_dlt-original-topic"] == b"p.a.items"
+    assert found["kafka_dlt-original-partition"] == b"\x00\x00\x00\x01"
+    assert found["kafka_dlt-original-offset"] == b"\x00\x00\x00\x00\x00\x00\x00\x07"
+    assert found["kafka_dlt-original-timestamp"] == bytes(8)
+    assert found["kafka_dlt-original-consumer-group"] == b"p.a.worker"
+    assert found["kafka_dlt-exception-fqcn"] == b"builtins.ValueError"
+    assert found["kafka_dlt-exception-message"] == b"not JSON"
+
+
+def test_spring_reads_the_same_place_as_connect_and_of_a_retried_item_no_time():
+    origin = ("si-origin", b"p.a.items/3/300")
+    found = dict(ended(message(origin)).headers)
+
+    assert (found["__connect.errors.partition"], found["__connect.errors.offset"]) == (b"3", b"300")
+    assert int.from_bytes(found["kafka_dlt-original-partition"], "big") == 3
+    assert int.from_bytes(found["kafka_dlt-original-offset"], "big") == 300
+    assert "kafka_dlt-original-timestamp" not in found
 
 
 def test_a_dead_letter_says_when_its_item_failed():

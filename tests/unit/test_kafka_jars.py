@@ -6,6 +6,7 @@ import pytest
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.local import kafka_jars
 from stream_infer.local.kafka_jars import PinnedJar, default_cache_dir, provide_kafka_jars, read_pins
+from tests.support import connect_jars
 
 GOOD = b"the pinned bytes"
 PIN = PinnedJar("org.apache.kafka", "kafka-clients", "4.2.0", hashlib.sha256(GOOD).hexdigest())
@@ -18,6 +19,16 @@ def test_the_pins_name_kafka_and_a_binding_for_its_log():
     assert {"kafka_2.13-4.2.0.jar", "kafka-clients-4.2.0.jar", "log4j-slf4j-impl-2.25.3.jar"} <= names
     assert len(names) == len(pins) == 46
     assert all(len(pin.sha256) == 64 for pin in pins)
+
+
+@pytest.mark.parametrize("jars", [connect_jars.CONNECT, connect_jars.ICEBERG])
+def test_what_the_tests_add_is_pinned_likewise_and_none_twice(jars: str):
+    pins = read_pins(connect_jars.pins(jars))
+    brokers = {pin.file_name for pin in read_pins(kafka_jars._PINS.read_text())}
+
+    assert len({pin.artifact for pin in pins}) == len(pins) > 40
+    assert all(len(pin.sha256) == 64 for pin in pins)
+    assert jars == connect_jars.ICEBERG or brokers.isdisjoint(pin.file_name for pin in pins)
 
 
 def test_the_cache_follows_xdg_cache_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
