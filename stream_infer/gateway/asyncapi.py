@@ -71,7 +71,7 @@ def _meanings(topics: Topics, settings: Settings) -> dict[str, TopicMeaning]:
 
 
 def _kinds(name: str, topics: Topics, settings: Settings) -> tuple[Kind, ...]:
-    """What lies on the topic; nothing where nobody writes it in this version."""
+    """What lies on the topic."""
     shared = {
         topics.jobs: asyncapi_messages.JOBS,
         topics.checkpoints: asyncapi_messages.CHECKPOINTS,
@@ -81,7 +81,8 @@ def _kinds(name: str, topics: Topics, settings: Settings) -> tuple[Kind, ...]:
         topics.webhooks: asyncapi_messages.WEBHOOKS,
         topics.replays: asyncapi_messages.REPLAYS,
         topics.logs: asyncapi_messages.LOGS,
-        topics.apis: (),
+        topics.apis: asyncapi_messages.APIS,
+        topics.api_states: asyncapi_messages.API_STATES,
     }
     if name in shared:
         return shared[name]

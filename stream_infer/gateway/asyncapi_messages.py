@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel
 
 from stream_infer.dead_letters import ErrorHeader
+from stream_infer.definitions import Definition, Report
 from stream_infer.headers import Header
 from stream_infer.jobs.checkpoints import Checkpoint
 from stream_infer.jobs.deliveries import Delivery, Wish
@@ -102,12 +103,14 @@ REPLAYS = (
     Kind("replayed", "A dead letter that runs again. Key: TOPIC-PARTITION-OFFSET.", Replayed),
     Kind("replay", "How far the last replay of a job has come. Key: job:JOB.", ReplayMark),
 )
+APIS = (Kind("definition", "An API that was deployed: one of its revisions. Key: API.", Definition),)
+API_STATES = (Kind("report", "What has become of a revision. Key: API/REVISION.", Report),)
 LOGS = (Kind("logLine", "A line that bears a job's id.", LogLine),)
 
 
 def models() -> list[type[BaseModel]]:
     """Those whose schemas the kinds refer to."""
-    shared = (*JOBS, *CHECKPOINTS, *PROGRESS, *STATUS, *MANIFESTS, *WEBHOOKS, *REPLAYS, *LOGS)
+    shared = (*JOBS, *CHECKPOINTS, *PROGRESS, *STATUS, *MANIFESTS, *WEBHOOKS, *REPLAYS, *APIS, *API_STATES, *LOGS)
     return [kind.payload for kind in shared if isinstance(kind.payload, type)]
 
 

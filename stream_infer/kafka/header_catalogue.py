@@ -39,6 +39,7 @@ MEANINGS: Final = MappingProxyType(
         Header.CONTROL: HeaderMeaning("no item but a word of the finalizer", f"^{Control.ON_JOB_COMPLETE.value}$"),
         Header.RESULT_FORMAT: HeaderMeaning("how it is to lie in the store, where not as a line of JSON"),
         Header.UNREADABLE: HeaderMeaning("why its own headers could not be read, and are gone"),
+        Header.REFUSED: HeaderMeaning("why its source could not give it: it becomes a dead letter with this reason"),
         Header.WORKER: HeaderMeaning("who rejected it"),
         Header.API_VERSION: HeaderMeaning("a hash of the API's configuration"),
         Header.FAILED_AT: HeaderMeaning(
@@ -69,7 +70,7 @@ MEANINGS: Final = MappingProxyType(
 ITEM: Final = (
     Header.CONTENT_TYPE, Header.ITEM_ID, Header.CUSTOM_ID, Header.SOURCE, Header.JOB_ID, Header.GENERATION,
     Header.NOT_BEFORE, Header.DEADLINE, Header.TRACEPARENT, Header.TRACESTATE, Header.CLOUDEVENTS_ID,
-    Header.CLOUDEVENTS_TYPE,
+    Header.CLOUDEVENTS_TYPE, Header.REFUSED,
 )  # fmt: skip
 RETRIED: Final = (*ITEM, Header.ATTEMPT, Header.RETRY_SINCE, Header.ORIGIN)
 CONTROL: Final = (Header.CONTROL, Header.JOB_ID, Header.GENERATION, Header.TRACEPARENT, Header.TRACESTATE)
