@@ -128,6 +128,35 @@ def test_a_fault_in_a_source_ends_its_job_and_nothing_else(folder: Path) -> None
         list(open_plugin("paper", {}).read(None))
 
 
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ("'one'", "it gave a str, and gives SourceItems"),
+        ("SourceItem(b'1', 'x', '1')", "payload is a Payload"),
+        ("SourceItem(Payload('1'), 'x', '1')", "its data are bytes"),
+        ("SourceItem(Payload(b'1'), 'x', 1)", "cursor is text, and is 1"),
+        ("SourceItem(Payload(b'1'), None, '1')", "source is text"),
+        ("SourceItem(Payload(b'1'), 'x', '1', custom_id=0)", "custom_id is text"),
+        ("SourceItem(Payload(b'1'), 'x', '1', key='k')", "key is bytes or None"),
+        ("SourceItem(Payload(b'1'), '\\udcff', '1')", "surrogates not allowed"),
+    ],
+)
+def test_an_item_that_nobody_could_publish_ends_its_job_and_no_intake(folder: Path, item: str, said: str) -> None:
+    (folder / "gives.py").write_text(
+        "from stream_infer.ports import SourceItem\n"
+        "from stream_infer.records import Payload\n"
+        "class Source:\n"
+        "    def __init__(self, config):\n"
+        "        pass\n"
+        "    def read(self, after):\n"
+        f"        yield {item}\n"
+    )
+    add(folder, "gives", "1", {SOURCES: {"gives": "gives:Source"}})
+
+    with pytest.raises(SourceError, match=said):
+        list(open_plugin("gives", {}).read(None))
+
+
 def test_a_gateway_refuses_a_job_whose_source_nobody_has_installed(shelf: Path) -> None:
     with pytest.raises(Problem, match="/plugin/name: sqlit is no source that is installed; did you mean sqlite"):
         check_source(JobSpec.model_validate({"plugin": {"name": "sqlit"}}), FetchSettings())
