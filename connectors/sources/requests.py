@@ -19,6 +19,7 @@ class RequestsSource:
     """The `body` of each line is an item, under the line's `custom_id`. Reads line by line in constant memory.
 
     A line that is no such request is an item as it stands, under no id: what its predictor makes of it is its own end.
+    One that is too long is an item that says so.
     """
 
     def __init__(self, file: SourceFile, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
@@ -32,7 +33,7 @@ class RequestsSource:
         for line in lines_of(self._file, after, unpacks=uri.endswith(".gz"), max_line_bytes=self._max_line_bytes):
             custom_id, body = _taken_apart(line.data)
             source = f"{uri}#line={line.cursor.line}"
-            yield SourceItem(Payload(body, JSON), source, str(line.cursor), custom_id=custom_id)
+            yield SourceItem(Payload(body, JSON), source, str(line.cursor), custom_id=custom_id, refused=line.refused)
         if line is None and after is None:
             raise SourceError(f'{uri} is empty: it needs one line such as {{"custom_id": …, "body": …}} a request')
 
