@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from stream_infer.definitions import Definition
+from stream_infer.definitions import Definition, Seal
 from stream_infer.local.deployments import Deployments, Means
 from stream_infer.local.preparing import Prepared, read_prepared
 from stream_infer.local.scaling import ScalingPolicy
@@ -37,12 +37,12 @@ def prepares(failures: dict[str, str]) -> Callable[[RoleSpec, FakeRole], None]:
 class World:
     """Plays supervisor, scaler and log."""
 
-    def __init__(self, folder: Path, launcher: FakeLauncher) -> None:
+    def __init__(self, folder: Path, launcher: FakeLauncher, seal: Seal | None = None) -> None:
         self.serving: dict[str, tuple[list[str], int, Path | None]] = {}
         self.policies: dict[str, ScalingPolicy | None] = {}
         self.said: list[str] = []
         self.changed = asyncio.Event()
-        how = Means(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY)
+        how = Means(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY, seal=seal)
         self.deployments = Deployments(how, self, self, self.hear)
 
     def serve(self, api: str, specs: list[RoleSpec], workers: int) -> None:
@@ -150,6 +150,39 @@ def test_one_that_is_deleted_while_it_is_made_ready_ends_that_and_is_not_served(
         await world.deployments.end()
 
     play(scenario)
+
+
+def test_what_was_written_past_the_gateway_is_no_code_that_runs_here(tmp_path: Path) -> None:
+    """Every user of the machine reaches a Kafka that asks nobody who he is."""
+
+    async def scenario() -> None:
+        launcher, seal = FakeLauncher(prepares({})), Seal(b"k" * 32)
+        world = World(tmp_path, launcher, seal)
+        ours, theirs = seal.put_on(definition("r1")), Seal(b"x" * 32)
+        world.deployments.see({"cats": ours, "dogs": definition(name="dogs")})
+        await world.until(lambda: "cats" in world.serving)
+        changed = ours.model_copy(update={"definition": {**ours.definition, "predictor": {"target": "/tmp/x.py:X"}}})
+        for other in (definition("r2"), theirs.put_on(definition("r3")), changed.model_copy(update={"revision": "r4"})):
+            world.deployments.see({"cats": other})
+        world.deployments.see({"cats": definition("r2"), "bees": seal.put_on(definition(name="bees"))})
+        await world.until(lambda: "bees" in world.serving)
+
+        assert sorted(launcher.started) == ["prepare bees", "prepare cats"]
+        assert len(launcher.started["prepare cats"]) == 1
+        passed_over = [line for line in world.said if "was not written by the gateway of this `up`" in line]
+        assert len(passed_over) == 4, "each is told of once"
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_a_seal_outlives_the_way_through_kafka_whatever_a_definition_holds() -> None:
+    seal = Seal(b"k" * 32)
+    held = {"a": 1e300, "b": [1.0, -0.0, 10**30, float("inf")], "ü": "\u2028", "c": {"z": None, "a": True}}
+    sealed = seal.put_on(definition(predictor={"type": "native", "target": "m.py:M", "config": held}))
+
+    assert seal.is_on(Definition.model_validate_json(sealed.model_dump_json()))
+    assert not seal.is_on(definition())
 
 
 def test_what_nobody_foresaw_of_one_api_ends_no_other(tmp_path: Path) -> None:
