@@ -22,6 +22,8 @@ from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import Topics
 
 CODE_FOLDER: Final = "_apis/code/"
+UNPACKED: Final = 16
+"""Times what code may have packed (`limits.code_bytes`), it may have unpacked."""
 _SHA256 = r"^[0-9a-f]{64}$"
 _REVISION_BYTES = 6
 

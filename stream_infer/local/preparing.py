@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from connectors.code import code_folder
 from stream_infer.configuration.places import api_in
-from stream_infer.definitions import Definition, code_key
+from stream_infer.definitions import UNPACKED, Definition, code_key
 from stream_infer.engine.configured import predictor_spec
 from stream_infer.engine.trial import require_importable
 from stream_infer.errors import PredictorUnavailable
@@ -20,9 +20,6 @@ from stream_infer.local.environments import environment_for
 from stream_infer.ports import Store
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.settings import Settings
-
-# What the gateway lets in is packed (`limits.code_bytes`); it refuses what unpacks to more than 16 times that.
-_UNPACKED = 16
 
 Localise: TypeAlias = Callable[[PredictorSpec], PredictorSpec]
 """A spec with its model on this machine. May block. Raises PredictorUnavailable or ServiceUnavailable."""
@@ -78,7 +75,7 @@ def prepare(
     """Whatever is wrong with it is its `failure`. Blocks for as long as its requirements take; `say` is told each line
     of what installs them. Raises ServiceUnavailable."""
     home, prepared = settings.state_dir / "apis", Prepared(definition=definition)
-    most = settings.limits.code_bytes * _UNPACKED
+    most = settings.limits.code_bytes * UNPACKED
     try:
         if definition.code is not None:
             key = code_key(definition.code)
