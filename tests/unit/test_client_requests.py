@@ -1,8 +1,8 @@
 """What the client asks, how often, and what it makes of the answers: without HTTP."""
 
 import json
-import time
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
