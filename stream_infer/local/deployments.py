@@ -79,7 +79,8 @@ class Deployments:
 
     def _taken(self, definitions: Mapping[str, Definition]) -> dict[str, Definition]:
         """Without what was written past the gateway; what that stands in the place of goes on."""
-        seal, taken = self._how.seal, {}
+        seal = self._how.seal
+        taken: dict[str, Definition] = {}
         for name, definition in definitions.items():
             if seal is None or seal.is_on(definition):
                 taken[name] = definition
@@ -146,17 +147,22 @@ class Deployments:
     async def _made_ready(self, definition: Definition, file: Path) -> Prepared:
         """However often it takes; that something is wrong with the definition is an answer, too."""
         given = file.with_suffix(".definition.json")
-        given.parent.mkdir(parents=True, exist_ok=True)
-        given.write_text(definition.model_dump_json())
         how = self._how
         own = (RoleKind.PREPARE.value, "--definition", str(given), "--to", str(file))
         spec = RoleSpec(RoleKind.PREPARE, f"prepare {definition.name}", (*how.program, *own, *how.options))
         delay = _AGAIN.first
         while True:
-            status = await self._run(spec)
-            if status == 0:
-                return read_prepared(file)
-            self._report(SUPERVISOR, f"{spec.name} ended with status {status}; again in {delay:.0f} s")
+            try:
+                given.parent.mkdir(parents=True, exist_ok=True)
+                given.write_text(definition.model_dump_json())
+                status = await self._run(spec)
+            except OSError as error:
+                said = f"cannot begin: {error}"
+            else:
+                if status == 0:
+                    return read_prepared(file)
+                said = f"ended with status {status}"
+            self._report(SUPERVISOR, f"{spec.name} {said}; again in {delay:.0f} s")
             await asyncio.sleep(delay)
             delay = min(2 * delay, _AGAIN.longest)
 

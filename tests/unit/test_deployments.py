@@ -5,12 +5,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stream_infer.definitions import Definition, Seal
+from stream_infer.local import deployments
 from stream_infer.local.deployments import Deployments, Means
 from stream_infer.local.preparing import Prepared, read_prepared
 from stream_infer.local.scaling import ScalingPolicy
 from stream_infer.local.sighting import decode_definitions, decode_sighting, encode_definitions
-from stream_infer.local.supervision import RoleSpec
+from stream_infer.local.supervision import RestartPolicy, RoleSpec
 from stream_infer.local.supervisor import SUPERVISOR
 from tests.support.fake_role import FakeLauncher, FakeRole
 
@@ -197,6 +200,22 @@ def test_what_nobody_foresaw_of_one_api_ends_no_other(tmp_path: Path) -> None:
         world.deployments.see({"cats": definition(), "dogs": definition(name="dogs")})
         await world.until(lambda: "dogs" in world.serving)
         await world.until(lambda: any("cats cannot be served: FileNotFoundError" in line for line in world.said))
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_a_disk_that_takes_nothing_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past bug: its state was `preparing` for ever."""
+    monkeypatch.setattr(deployments, "_AGAIN", RestartPolicy(first=0.0, longest=0.0))
+    (tmp_path / "cats").write_text("in the way")
+
+    async def scenario() -> None:
+        world = World(tmp_path, FakeLauncher(prepares({})))
+        world.deployments.see({"cats": definition()})
+        await world.until(lambda: any("prepare cats cannot begin: " in line for line in world.said))
+        (tmp_path / "cats").unlink()
+        await world.until(lambda: "cats" in world.serving)
         await world.deployments.end()
 
     play(scenario)

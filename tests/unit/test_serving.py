@@ -5,6 +5,7 @@ import pytest
 from stream_infer.cli import serving
 from stream_infer.definitions import ApiState, Definition, decode_report
 from stream_infer.kafka import publisher
+from stream_infer.records import OutgoingRecord
 from stream_infer.settings import Settings
 
 
@@ -14,8 +15,8 @@ def test_secrets_in_what_an_installer_or_a_constructor_says_are_told_to_nobody(m
     class Publisher:
         def __init__(self, *_given: object) -> None: ...
 
-        def publish(self, records) -> None:
-            told.extend(record.value for record in records)
+        def publish(self, records: list[OutgoingRecord]) -> None:
+            told.extend(record.value for record in records if record.value is not None)
 
         def close(self) -> None: ...
 
