@@ -12,7 +12,12 @@ from pydantic.json_schema import models_json_schema
 from stream_infer.gateway.access import with_security
 from stream_infer.gateway.api_bodies import ApiBody, ApiList
 from stream_infer.gateway.cortex.openapi import cortex_paths
-from stream_infer.gateway.dead_letters.bodies import DeadLetterDetail, DeadLetterList, ReplayBody, ReplayRequest
+from stream_infer.gateway.dead_letters.bodies import (
+    DeadLetterDetail,
+    DeadLetterList,
+    ReplayBody,
+    ReplayRequest,
+)
 from stream_infer.gateway.deployments.openapi import deployment_paths
 from stream_infer.gateway.event_stream import EVENT_STREAM
 from stream_infer.gateway.job_openapi import event_paths, page_paths, payload_of_letter

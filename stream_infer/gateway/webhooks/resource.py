@@ -14,7 +14,13 @@ from aiohttp import web
 from stream_infer.gateway.board import CATCH_UP_TIMEOUT_S, caught_up
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.validation import validate
-from stream_infer.gateway.webhooks.bodies import MOST_REPLAYED, DeliveryList, TellAgain, ToldAgain, delivery_body
+from stream_infer.gateway.webhooks.bodies import (
+    MOST_REPLAYED,
+    DeliveryList,
+    TellAgain,
+    ToldAgain,
+    delivery_body,
+)
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body
 from stream_infer.http.problems import Problem, ProblemKind
