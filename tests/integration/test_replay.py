@@ -21,10 +21,10 @@ from stream_infer.cli.app import main
 from stream_infer.cli.composition import fetcher_of, source_opener
 from stream_infer.errors import Fenced, TransactionAborted
 from stream_infer.gateway.board import KnownJob
+from stream_infer.gateway.dead_letters import abandoned as abandoned_replays
+from stream_infer.gateway.dead_letters import replay as replaying
 from stream_infer.gateway.dead_letters.choice import JobIsRunning, ReplayStopped, Request
 from stream_infer.gateway.dead_letters.replay import Replay
-from stream_infer.gateway.dead_letters.resource import abandoned as abandoned_replays
-from stream_infer.gateway.dead_letters.resource import replay as replaying
 from stream_infer.gateway.dead_letters.search import topic_ends
 from stream_infer.headers import item_headers, read_item
 from stream_infer.intake.run import run as run_intake

@@ -10,10 +10,10 @@ import structlog
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.board import KnownJob
+from stream_infer.gateway.webhooks import courier as courier_module
 from stream_infer.gateway.webhooks.board import DeliveryBoard
 from stream_infer.gateway.webhooks.courier import Courier
 from stream_infer.gateway.webhooks.notes import Notes
-from stream_infer.gateway.webhooks.resource import courier as courier_module
 from stream_infer.jobs.deliveries import Delivery, webhook_record
 from stream_infer.jobs.spec import CONFIGURED, Job
 from stream_infer.jobs.status import JobStatus

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from stream_infer.gateway.board import KnownJob
+from stream_infer.gateway.webhooks import notes as courier_notes
 from stream_infer.gateway.webhooks.board import DeliveryBoard
 from stream_infer.gateway.webhooks.notes import Notes, tell
-from stream_infer.gateway.webhooks.resource import notes as courier_notes
 from stream_infer.gateway.webhooks.share import Share
 from stream_infer.gateway.webhooks.under_way import Sending, UnderWay
 from stream_infer.jobs.deliveries import Delivery, WebhookRecord, Wish, decode_webhook, webhook_record
