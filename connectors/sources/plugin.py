@@ -9,6 +9,7 @@ from typing import Any
 from stream_infer.errors import ConfigError, SourceError, StreamInferError
 from stream_infer.plugins import Group, load
 from stream_infer.ports import Source, SourceItem
+from stream_infer.records import Payload
 
 
 def open_plugin(name: str, config: Mapping[str, Any]) -> Source:
@@ -35,7 +36,10 @@ class _Guarded:
     def read(self, after: str | None) -> Iterator[SourceItem]:
         """Raises SourceError or ServiceUnavailable."""
         try:
-            yield from self.source.read(after)
+            for item in self.source.read(after):
+                if (fault := _fault(item)) is not None:
+                    raise TypeError(fault)
+                yield item
         except StreamInferError:
             raise
         except Exception as error:
@@ -43,3 +47,23 @@ class _Guarded:
             raise SourceError(
                 f"the source plugin {self.name!r} failed {where}: {type(error).__name__}: {error}"
             ) from error
+
+
+def _fault(item: Any) -> str | None:
+    """What is wrong with an item that nobody could publish; most likely its cursor is a row's number.
+
+    Raises UnicodeEncodeError, as publishing it would.
+    """
+    if not isinstance(item, SourceItem):
+        return f"it gave a {type(item).__name__}, and gives SourceItems"
+    payload: Any = item.payload
+    if not isinstance(payload, Payload) or not isinstance(payload.data, bytes):
+        return "payload is a Payload, and its data are bytes"
+    texts: dict[str, Any] = {"content_type": payload.content_type, "source": item.source, "cursor": item.cursor}
+    optional = {"custom_id": item.custom_id, "refused": item.refused}
+    for name, value in (texts | {name: value for name, value in optional.items() if value is not None}).items():
+        if not isinstance(value, str):
+            return f"{name} is text, and is {value!r}"
+        value.encode()
+    key: Any = item.key
+    return None if isinstance(key, bytes | None) else f"key is bytes or None, and is {key!r}"

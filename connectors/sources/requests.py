@@ -19,7 +19,7 @@ class RequestsSource:
     """The `body` of each line is an item, under the line's `custom_id`. Reads line by line in constant memory.
 
     A line that is no such request is an item as it stands, under no id: what its predictor makes of it is its own end.
-    One that is too long fails alone.
+    One that is too long is an item that says so.
     """
 
     def __init__(self, file: SourceFile, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ import typer
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
+from stream_infer.cli.printing import put
 from stream_infer.errors import UsageError
 from stream_infer.nearest import did_you_mean
 
@@ -52,7 +51,7 @@ def deploy(
     from stream_infer.configuration import load_definitions
 
     entries = _chosen(load_definitions(file, lambda note: typer.echo(f"note: {note}", err=True)), names or [], file)
-    is_told = output is not Output.JSON
+    is_told = output is Output.TABLE
     bodies: list[ApiBody] = []
     with closing(gateway_client(ctx, gateway)) as client:
         for entry in entries:
@@ -66,7 +65,7 @@ def deploy(
         if wait:
             bodies = [_waited(client, body, timeout, is_told=is_told) for body in bodies]
     if not is_told:
-        sys.stdout.write(json.dumps([body.model_dump(mode="json") for body in bodies], indent=2) + "\n")
+        put([body.model_dump(mode="json") for body in bodies], output)
 
 
 def delete(

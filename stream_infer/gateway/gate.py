@@ -59,7 +59,10 @@ class Gate:
         known, _ = signing_entry(self.keys.value, signature.access_key)
         require_place_and_time(signature, service, self.clock())
         request[CALLER] = Caller(known.name, known.id, known.request_bytes)  # who says how long the body may be
-        request[BODY] = body = await read_body(request)
+        try:
+            request[BODY] = body = await read_body(request)
+        finally:
+            del request[CALLER]  # until the signature is found right it was anybody
         entry, secret = signing_entry(self.keys.value, signature.access_key)  # it may be taken back meanwhile
         require_right(signature, secret, SignedRequest(request.method, request.raw_path, request.headers, body))
         require_good(entry, scope, self.clock())

@@ -149,6 +149,12 @@ class TestRequests(SourceContract):
         with pytest.raises(SourceError, match=r"requests\.jsonl is empty"):
             list(self.at(tmp_path).read(None))
 
+    def test_a_line_over_the_limit_is_an_item_that_says_so(self, tmp_path):
+        (tmp_path / "requests.jsonl").write_bytes(b'{"custom_id": "a", "body": 1}\n' + b"9" * 1001)
+        good, long = self.at(tmp_path).read(None)
+        assert (good.refused, long.payload.data) == (None, b"")
+        assert "requests.jsonl line 2 is longer than 1000 bytes" in long.refused
+
 
 class TestInline(LinesContract):
     @pytest.fixture

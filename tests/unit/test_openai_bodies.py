@@ -13,6 +13,7 @@ from stream_infer.gateway.openai.ids import (
 from stream_infer.gateway.openai.lines import Findings, LineError
 from stream_infer.gateway.openai.records import FailedBatch, FileRecord, Records
 from stream_infer.gateway.openai.request import window_s
+from stream_infer.gateway.openai.words import words_of_openai
 from stream_infer.http.problems import FieldError, Problem, ProblemKind
 from stream_infer.jobs.batches import Batch
 from stream_infer.jobs.counts import Counts
@@ -110,6 +111,20 @@ def test_a_problem_is_told_as_openai_would(kind: ProblemKind, status: int, type_
     assert (got, body.error.type, body.error.code) == (status, type_, code)
     assert (body.error.message, body.error.param) == ("What is wrong.", "metadata.k")
     assert openai_error(Problem(kind, "x").document.model_dump())[1].error.param is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "retried"),
+    [
+        (Problem(ProblemKind.UNAVAILABLE, "Kafka is away."), None),
+        (Problem(ProblemKind.RATE_LIMITED, "Too often."), None),
+        (Problem(ProblemKind.JOB_IS_FINAL, "It has ended."), "false"),
+        # Nobody knows whether Kafka has taken it: the client's own next try would be a second batch.
+        (Problem(ProblemKind.UNAVAILABLE, "Not confirmed.", job_id="batch_1"), "false"),
+    ],
+)
+def test_a_client_tries_again_by_itself_only_what_does_no_harm(problem: Problem, retried: str | None) -> None:
+    assert words_of_openai(problem).headers.get("x-should-retry") == retried
 
 
 def test_records_are_their_callers_and_go_when_they_are_over() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.formats import object_formats
 from connectors.sources.plugin import open_plugin
 from connectors.stores import open_store
 from stream_infer import plugins
@@ -17,6 +18,7 @@ from stream_infer.jobs.spec import JobSpec
 from stream_infer.plugins import Group
 from stream_infer.predictor_settings import PluginPredictor
 from stream_infer.predictors.loader import load
+from stream_infer.results import ResultFormat
 from stream_infer.settings import ApiSettings, FetchSettings
 from tests.support.plugin import add, install
 from tests.support.settings import predictor
@@ -128,6 +130,35 @@ def test_a_fault_in_a_source_ends_its_job_and_nothing_else(folder: Path) -> None
         list(open_plugin("paper", {}).read(None))
 
 
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ("'one'", "it gave a str, and gives SourceItems"),
+        ("SourceItem(b'1', 'x', '1')", "payload is a Payload"),
+        ("SourceItem(Payload('1'), 'x', '1')", "its data are bytes"),
+        ("SourceItem(Payload(b'1'), 'x', 1)", "cursor is text, and is 1"),
+        ("SourceItem(Payload(b'1'), None, '1')", "source is text"),
+        ("SourceItem(Payload(b'1'), 'x', '1', custom_id=0)", "custom_id is text"),
+        ("SourceItem(Payload(b'1'), 'x', '1', key='k')", "key is bytes or None"),
+        ("SourceItem(Payload(b'1'), '\\udcff', '1')", "surrogates not allowed"),
+    ],
+)
+def test_an_item_that_nobody_could_publish_ends_its_job_and_no_intake(folder: Path, item: str, said: str) -> None:
+    (folder / "gives.py").write_text(
+        "from stream_infer.ports import SourceItem\n"
+        "from stream_infer.records import Payload\n"
+        "class Source:\n"
+        "    def __init__(self, config):\n"
+        "        pass\n"
+        "    def read(self, after):\n"
+        f"        yield {item}\n"
+    )
+    add(folder, "gives", "1", {SOURCES: {"gives": "gives:Source"}})
+
+    with pytest.raises(SourceError, match=said):
+        list(open_plugin("gives", {}).read(None))
+
+
 def test_a_gateway_refuses_a_job_whose_source_nobody_has_installed(shelf: Path) -> None:
     with pytest.raises(Problem, match="/plugin/name: sqlit is no source that is installed; did you mean sqlite"):
         check_source(JobSpec.model_validate({"plugin": {"name": "sqlit"}}), FetchSettings())
@@ -139,6 +170,23 @@ def test_a_gateway_refuses_a_format_that_nobody_has_installed() -> None:
 
     with pytest.raises(Problem, match="/results/format: 'parqet' is no format that is installed here"):
         check_format(spec, api, {"parquet": None})  # type: ignore[dict-item]
+
+
+def test_a_format_that_cannot_be_made_is_named(folder: Path) -> None:
+    (folder / "broken.py").write_text("class Format:\n    def __init__(self):\n        raise OSError('no codec')\n")
+    add(folder, "broken", "1", {"stream_infer.formats": {"arc": "broken:Format"}})
+
+    with pytest.raises(ConfigError, match="the format plugin 'arc' cannot be made: OSError: no codec"):
+        object_formats()
+
+
+def test_a_format_of_the_name_of_one_that_is_built_in_is_not_asked(folder: Path) -> None:
+    """Also where that one is not installed: parquet without pyarrow says what to install."""
+    built_in = object_formats()
+    names = {name.value: "nowhere:Format" for name in ResultFormat}
+    add(folder, "usurper", "1", {"stream_infer.formats": names})
+
+    assert object_formats().keys() == built_in.keys()
 
 
 def test_a_predictor_is_made_with_its_config(shelf: Path) -> None:

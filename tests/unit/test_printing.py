@@ -26,6 +26,23 @@ def test_what_is_printed_reads_as_what_it_was(capsys, output, read):
     assert "größer" in said
 
 
+@pytest.mark.parametrize("text", ["12345678901234567890e123", "1e5", "0o17", "0x1f", "12", ".5", "-1.e+3", "08", "1.5"])
+def test_text_that_any_reader_could_take_for_a_number_has_quotes(capsys, text):
+    """YAML 1.2, which yq and others read, knows more of them than PyYAML."""
+    put({"job_id": text}, Output.YAML)
+
+    assert capsys.readouterr().out == f"job_id: '{text}'\n"
+
+
+@pytest.mark.parametrize("value", [12, -1, 0.5, 1e20, 5e-05, 123456789012345678901234])
+def test_numbers_have_none(capsys, value):
+    put({"value": value}, Output.YAML)
+
+    said = capsys.readouterr().out
+    assert "'" not in said
+    assert yaml.safe_load(said) == {"value": value}
+
+
 @pytest.mark.parametrize("output", [Output.JSON, Output.YAML])
 def test_a_body_is_printed_as_the_gateway_sends_it(capsys, output):
     put(Body(name="a", tags=frozenset({"x"})), output)

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.http.aws_signer import SignedRequest, require_right
 from stream_infer.http.bodies import read_body
-from stream_infer.http.callers import caller_of
+from stream_infer.http.callers import CALLER, caller_of
 from stream_infer.http.keys import KeyEntry, KeyRing, Scope, for_aws, new_key
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.reloading import Reloading
@@ -180,7 +180,7 @@ def ring() -> list[KeyEntry]:
     return [aws_entry(), aws_entry(Scope.READ, name="reader")]
 
 
-def post(ring: list[KeyEntry], *asked: tuple[dict[str, str], bytes]) -> list[tuple[int, Any]]:
+def post(ring: list[KeyEntry], *asked: tuple[dict[str, str], bytes], around: Any = None) -> list[tuple[int, Any]]:
     """What a gateway of those keys answers to each; one that is let in is told what has come of it."""
 
     async def handle(request: web.Request) -> web.Response:
@@ -190,7 +190,8 @@ def post(ring: list[KeyEntry], *asked: tuple[dict[str, str], bytes]) -> list[tup
         )
 
     async def go() -> list[tuple[int, Any]]:
-        app = web.Application(middlewares=[guarding(gate_of(Reloading("keys", [], lambda: KeyRing(ring)), 2.0))])
+        gate = guarding(gate_of(Reloading("keys", [], lambda: KeyRing(ring)), 2.0))
+        app = web.Application(middlewares=[gate] if around is None else [around, gate])
         app.router.add_post("/", handle)
         answers = []
         async with TestClient(TestServer(app)) as client:
@@ -230,6 +231,21 @@ def test_the_gate_refuses_in_the_words_of_aws_and_tells_no_secret(ring: list[Key
     said = str(lines) + str(answers)
     for entry in (*ring, stranger, expired):
         assert entry.aws_secret not in said
+
+
+def test_what_a_forger_asks_is_not_logged_as_the_callers(ring: list[KeyEntry]):
+    """Who knows a key's id, which stands in logs, could else be read there as its owner."""
+    seen: list[Any] = []
+
+    @web.middleware
+    async def look(request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            seen.append(request.get(CALLER))
+
+    post(ring, (signed(for_aws(ring[0])), BODY), (signed(ring[0]), BODY), around=look)
+    assert [caller and caller.key_id for caller in seen] == [None, ring[0].id]
 
 
 def test_a_key_with_a_hash_signs_nothing_and_one_that_signs_is_sent_by_nobody(ring: list[KeyEntry]):

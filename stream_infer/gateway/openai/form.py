@@ -50,25 +50,32 @@ async def parts_of(request: web.Request) -> AsyncGenerator[Field | SentFile, Non
                 return
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise _malformed("one of its parts has no name, or is a form of its own")
+            name = _readable(part.name)
             if part.filename is not None:
-                yield SentFile(part.name, part.filename, _chunks(request, part))
+                yield SentFile(name, _readable(part.filename), _chunks(request, part))
             else:
-                yield Field(part.name, await _value(request, part))
+                yield Field(name, await _value(name, _chunks(request, part)))
     except TimeoutError:
         detail = f"Nothing came for {SILENCE_S:g} s in the middle of the form. Send it again."
         raise Problem(ProblemKind.REQUEST_TIMEOUT, detail) from None
-    except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError) as error:
+    # RuntimeError: aiohttp's, of a part `_charset_` that is none.
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:
         raise _malformed(str(error) or "it breaks off") from error
     raise _malformed(f"it has more than {_MOST_FIELDS} parts")
 
 
-async def _value(request: web.Request, part: BodyPartReader) -> str:
+def _readable(text: str) -> str:
+    """Of a header that was no UTF-8, what can be written and shown: aiohttp keeps its bytes as half characters."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+async def _value(name: str, chunks: AsyncIterator[bytes]) -> str:
     data = bytearray()
-    async for chunk in _chunks(request, part):
+    async for chunk in chunks:
         data += chunk
         if len(data) > _LONGEST_VALUE:
-            detail = f"the value of {str(part.name)[:100]!r} has more than {_LONGEST_VALUE} bytes"
-            pointer = f"/{str(part.name)[:100]}"
+            detail = f"the value of {name[:100]!r} has more than {_LONGEST_VALUE} bytes"
+            pointer = f"/{name[:100]}"
             raise Problem(ProblemKind.INVALID_REQUEST, detail, errors=[FieldError(pointer=pointer, detail=detail)])
     return data.decode(errors="replace")
 

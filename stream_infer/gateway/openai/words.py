@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -12,7 +14,7 @@ from stream_infer.http.answers import answer
 from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, answer_with_problems
 
 _KEPT = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
-# Its clients try a 409 again, by themselves; none of ours passes.
+# Its clients try a 409 and a 503 again, by themselves.
 _NO_RETRY = {"x-should-retry": "false"}
 
 
@@ -33,6 +35,12 @@ def as_openai(handler: Handler) -> Handler:
 def _in_words(problem: web.Response) -> web.Response:
     """`problem` is a problem document."""
     assert isinstance(problem.body, bytes)
-    status, error = openai_error(json.loads(problem.body))
+    document = json.loads(problem.body)
+    status, error = openai_error(document)
     kept = {name: value for name, value in problem.headers.items() if name in _KEPT}
-    return answer(error, status=status, headers=kept | (_NO_RETRY if status == HTTPStatus.CONFLICT else {}))
+    return answer(error, status=status, headers=kept | ({} if _may_pass(status, document) else _NO_RETRY))
+
+
+def _may_pass(status: int, document: Mapping[str, Any]) -> bool:
+    """No 409 of ours does; and where a batch may have been made (the problem names its job), another try makes two."""
+    return status != HTTPStatus.CONFLICT and not (status == HTTPStatus.SERVICE_UNAVAILABLE and "job_id" in document)
