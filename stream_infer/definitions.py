@@ -6,6 +6,9 @@ A definition has one writer, the gateway; what became of it is said by whoever p
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import secrets
 from collections.abc import Iterable
 from enum import StrEnum
@@ -34,7 +37,8 @@ class DefinedApi(ApiSettings):
 class Definition(BaseModel):
     """An API as somebody has deployed it. `definition`: one of `apis` of stream-infer.yaml, as it was given.
 
-    `revision` is another one each time that it is written. `at` is in seconds since the epoch.
+    `revision` is another one each time that it is written. `at` is in seconds since the epoch. `seal`: that of the
+    gateway's machine, see Seal.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -44,6 +48,7 @@ class Definition(BaseModel):
     definition: dict[str, Any]
     code: str | None = Field(default=None, pattern=_SHA256)
     at: float
+    seal: str | None = None
 
     @cached_property
     def api(self) -> DefinedApi:
@@ -58,6 +63,25 @@ class Definition(BaseModel):
     def is_as(self, other: Definition) -> bool:
         """Whether the same API would come of it."""
         return self.definition == other.definition and self.code == other.code
+
+
+class Seal:
+    """Put on a definition by a gateway, and asked for by who runs its code, where Kafka asks nobody who he is: `up`'s
+    own, which every user of the machine reaches. Both have the `key` from a file that no other user can read."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def put_on(self, definition: Definition) -> Definition:
+        read = Definition.model_validate_json(definition.model_dump_json())  # as whoever looks at it will have it
+        return definition.model_copy(update={"seal": self._of(read)})
+
+    def is_on(self, definition: Definition) -> bool:
+        return hmac.compare_digest(self._of(definition).encode(), (definition.seal or "").encode())
+
+    def _of(self, definition: Definition) -> str:
+        sealed = json.dumps(definition.model_dump(mode="json", exclude={"seal"}), sort_keys=True)
+        return hmac.new(self._key, sealed.encode(), hashlib.sha256).hexdigest()
 
 
 class ApiState(StrEnum):

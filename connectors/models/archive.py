@@ -16,7 +16,8 @@ from stream_infer.errors import PredictorUnavailable
 MOST_MEMBERS = 100_000
 _NAME = "model"
 # What Python's readers of archives raise for bytes that are none, or stop in the middle.
-_BROKEN = (tarfile.TarError, EOFError, zlib.error, ValueError)
+# A header behind a header behind a header … is a call in a call for them.
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)

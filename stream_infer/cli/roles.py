@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,9 +29,15 @@ def register(app: typer.Typer) -> None:
     app.command(cls=Command, hidden=True)(lookout)
 
 
-def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = None) -> None:
+def gateway(
+    ctx: typer.Context,
+    file: ConfigFile = None,
+    ready_fd: ReadyFd = None,
+    seal: Annotated[Path | None, typer.Option("--seal", hidden=True)] = None,
+) -> None:
     """Serve the HTTP API."""
     from stream_infer.cli.composition import fetcher_of, formats_of, poster_of, source_opener, store_of
+    from stream_infer.definitions import Seal
     from stream_infer.gateway.run import run
 
     settings = start(ctx, file, "gateway")
@@ -47,6 +54,7 @@ def gateway(ctx: typer.Context, file: ConfigFile = None, ready_fd: ReadyFd = Non
             poster=poster_of(settings),
             fetcher=fetcher_of(settings),
             exposure=exposure,
+            seal=None if seal is None else Seal(seal.read_bytes()),
         )
 
 

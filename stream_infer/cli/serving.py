@@ -18,6 +18,7 @@ import typer
 
 from stream_infer.cli.role_process import chosen_api, wait_for_predictor
 from stream_infer.errors import PredictorUnavailable, StreamInferError, UsageError
+from stream_infer.redaction import redact_text
 
 if TYPE_CHECKING:
     from stream_infer.definitions import ApiState, Definition
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PreparedFile = Annotated[Path | None, typer.Option("--prepared", hidden=True)]
 _LOOK_EVERY_S = 0.5
+_LONGEST_MESSAGE = 4000
 _log = structlog.get_logger(__name__)
 
 
@@ -122,9 +124,9 @@ def report(settings: Settings, definition: Definition, state: ApiState, message:
     from stream_infer.kafka.publisher import Publisher
     from stream_infer.topics import Topics
 
-    said = Report(
-        name=definition.name, revision=definition.revision, state=state, message=message[:4000], at=time.time()
-    )
+    # What code or an installer says may hold what it was given; whoever may read sees this.
+    shown = redact_text(message[:_LONGEST_MESSAGE])
+    said = Report(name=definition.name, revision=definition.revision, state=state, message=shown, at=time.time())
     publisher = Publisher(settings.kafka, f"api-states-{definition.name}")
     try:
         publisher.publish([report_record(said, Topics(settings.kafka.topic_prefix))])

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from anyio import to_thread
+
 from stream_infer.clients import calls
 from stream_infer.clients.api_info import ApiInfo
 from stream_infer.clients.async_gateway import AsyncGateway
@@ -92,7 +94,8 @@ class AsyncClient:
         ApiFailed where it cannot be, WaitTimeout after so many seconds. What a class is sent as, and which Python it
         fits, is in `code_of`.
         """
-        name, form = deployment(api_spec, predictor, requirements, project_dir)
+        # Reads and packs a folder, which takes its time.
+        name, form = await to_thread.run_sync(deployment, api_spec, predictor, requirements, project_dir)
         made = await self._gateway.run(deployed(calls.put_api(name, form), wait=wait, timeout_s=timeout))
         return ApiInfo.of(made, self.url)
 

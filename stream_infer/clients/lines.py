@@ -10,16 +10,18 @@ class LineSplitter:
     """Takes chunks as they come, gives the lines that they complete, each with its line end."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []  # joined once its end has come: a line may be as large as an output
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
+        first, *others = chunk.split(b"\n")
+        self._rest.append(first)
+        for piece in others:
+            line, self._rest = b"".join(self._rest), [piece]
             yield line + b"\n"
 
     def end(self) -> Iterator[bytes]:
         """What the stream ended in the middle of."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = b"".join(self._rest), []
         if rest:
             yield rest + b"\n"
 

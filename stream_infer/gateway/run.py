@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import structlog
 
+from stream_infer.definitions import Seal
 from stream_infer.gateway.app import application
 from stream_infer.gateway.board import JobBoard
 from stream_infer.gateway.claims import Claims
@@ -65,10 +66,12 @@ def run(
     fetcher: Fetcher | None = None,
     on_listening: Callable[[str], None] | None = None,
     exposure: Exposure | None = None,
+    seal: Seal | None = None,
 ) -> None:
     """Serves until `stop` is set. `on_listening` is told the URL, with the port that `:0` became, before `on_ready`.
     `formats` are those of results beside lines of JSON, `poster` sends webhooks; without one other gateways do.
-    `fetcher` brings what dead letters refer to, closed here; `exposure` is what `/metrics` shows.
+    `fetcher` brings what dead letters refer to, closed here; `exposure` is what `/metrics` shows; `seal` is put on what
+    is deployed.
 
     Raises ConfigError (a listen address that is taken, or that others reach and nobody is asked for a key at; keys or a
     certificate that cannot be read), UsageError (every slot is taken), TopicMismatch or ServiceUnavailable.
@@ -82,7 +85,9 @@ def run(
     slot = hold_slot(f"{settings.kafka.topic_prefix}.gateway", cluster)
     try:
         with job_log(settings.kafka, "gateway", slot.name):
-            services = partial(_services, settings, store, cluster, slot.name, read_source, formats, poster, fetcher)
+            services = partial(
+                _services, settings, store, cluster, slot.name, read_source, formats, poster, fetcher, seal
+            )
             serving = Serving(address, slot.name, guards, exposure or Exposure())
             asyncio.run(_serve(services, serving, stop, on_ready, on_listening))
     finally:
@@ -128,10 +133,11 @@ async def _services(
     formats: Formats,
     poster: Poster | None,
     fetcher: Fetcher | None,
+    seal: Seal | None,
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
     board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
-    deliveries, deployed = DeliveryBoard(kafka), DeployedApis(settings)
+    deliveries, deployed = DeliveryBoard(kafka), DeployedApis(settings, seal)
     writer = EventWriter(kafka, slot)
     publisher = Publisher(kafka, slot)
     blocking = DaemonPool(BLOCKING_THREADS, "blocking")

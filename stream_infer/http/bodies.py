@@ -34,16 +34,23 @@ async def read_body(request: web.Request) -> bytes:
     read: bytes | None = request.get(BODY)
     if read is not None:
         return read
-    budget = request.get(BUDGET)
-    if budget is None:
-        return b"".join([chunk async for chunk in body_chunks(request, request.client_max_size)])
-    held = request[HELD] = budget.hold(caller_of(request))
-    held.expect(request.content_length or 0)
+    take = taking(request)
     chunks = []
     async for chunk in body_chunks(request, request.client_max_size):
-        held.take(len(chunk))
+        take(len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def taking(request: web.Request) -> Callable[[int], None]:
+    """What takes bytes of the server's budget for a body that is held whole, until the request is answered; it raises a
+    Problem where no more are left, and so does this where the body says that it has more."""
+    budget = request.get(BUDGET)
+    if budget is None:
+        return lambda _size: None
+    held = request[HELD] = budget.hold(caller_of(request))
+    held.expect(request.content_length or 0)
+    return held.take
 
 
 def within(budget: BodyBudget) -> Middleware:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from stream_infer.intake.partition import JobsPartition
@@ -29,15 +29,19 @@ UNOBSERVED: Final = Unobserved()
 
 
 class IntakeMetrics:
-    """An IntakeObserver; `readings` is a source of an Exposure."""
+    """An IntakeObserver; `readings` is a source of an Exposure. `apis`: the names of those that there are by now, which
+    are at 0 before anything comes of them: what is born with a value has not risen by it."""
 
-    def __init__(self, apis: Iterable[str]) -> None:
-        self._items: Counter[OfApi] = Counter({OfApi(api): 0 for api in apis})
+    def __init__(self, apis: Callable[[], Iterable[str]]) -> None:
+        self._apis = apis
+        self._items: Counter[OfApi] = Counter()
 
     def published(self, api: str, items: int) -> None:
         self._items[OfApi(api)] += items
 
     def readings(self) -> Iterator[Reading]:
+        for api in self._apis():
+            self._items.setdefault(OfApi(api), 0)
         yield jobs.INTAKE_ITEMS.reading(dict(self._items))
 
 

@@ -68,7 +68,7 @@ def run(
     """
     check_topics(settings)
     exposure, definitions = exposure or Exposure(), Definitions(settings)
-    metrics = IntakeMetrics(settings.names)
+    metrics = IntakeMetrics(lambda: definitions.settings.names)
     topics = Topics(settings.kafka.topic_prefix)
     status = CompactedView(settings.kafka, topics.status, decode_status, key_of=attrgetter("job_id"))
     definitions.begin()

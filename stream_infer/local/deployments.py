@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from stream_infer.definitions import Definition
+from stream_infer.definitions import Definition, Seal
 from stream_infer.local.preparing import Prepared, read_prepared
 from stream_infer.local.role_process import Launch
 from stream_infer.local.scaling import ScalingPolicy
@@ -41,7 +41,8 @@ class Scaled(Protocol):
 @dataclass(frozen=True, slots=True)
 class Means:
     """How processes are started for an API: `program` and `options` as for all roles; `folder` is where what is made
-    ready of each revision is written down. `policy_of`: how an API's workers are scaled; None: they are not."""
+    ready of each revision is written down. `policy_of`: how an API's workers are scaled; None: they are not. `seal`:
+    what a definition has to bear; None: whoever could write it may."""
 
     program: tuple[str, ...]
     options: tuple[str, ...]
@@ -49,6 +50,7 @@ class Means:
     launch: Launch
     policy_of: Callable[[ApiSettings], ScalingPolicy | None]
     workers: int | None = None
+    seal: Seal | None = None
 
 
 class Deployments:
@@ -62,8 +64,10 @@ class Deployments:
         self._known: dict[str, Definition] = {}
         self._serving: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._passed_over: set[str] = set()
 
     def see(self, definitions: Mapping[str, Definition]) -> None:
+        definitions = self._taken(definitions)
         for name in [name for name in self._known if name not in definitions]:
             del self._known[name]
             self._begin(name, None)
@@ -72,6 +76,22 @@ class Deployments:
             if before is None or before.revision != definition.revision:
                 self._known[name] = definition
                 self._begin(name, definition)
+
+    def _taken(self, definitions: Mapping[str, Definition]) -> dict[str, Definition]:
+        """Without what was written past the gateway; what that stands in the place of goes on."""
+        seal = self._how.seal
+        taken: dict[str, Definition] = {}
+        for name, definition in definitions.items():
+            if seal is None or seal.is_on(definition):
+                taken[name] = definition
+                continue
+            if name in self._known:
+                taken[name] = self._known[name]
+            if definition.report_key not in self._passed_over:
+                self._passed_over.add(definition.report_key)
+                said = "was not written by the gateway of this `up`, and is passed over; to have it, deploy it again"
+                self._report(SUPERVISOR, f"{name}, revision {definition.revision}, {said}")
+        return taken
 
     async def end(self) -> None:
         tasks = list(self._tasks.values())
@@ -127,17 +147,22 @@ class Deployments:
     async def _made_ready(self, definition: Definition, file: Path) -> Prepared:
         """However often it takes; that something is wrong with the definition is an answer, too."""
         given = file.with_suffix(".definition.json")
-        given.parent.mkdir(parents=True, exist_ok=True)
-        given.write_text(definition.model_dump_json())
         how = self._how
         own = (RoleKind.PREPARE.value, "--definition", str(given), "--to", str(file))
         spec = RoleSpec(RoleKind.PREPARE, f"prepare {definition.name}", (*how.program, *own, *how.options))
         delay = _AGAIN.first
         while True:
-            status = await self._run(spec)
-            if status == 0:
-                return read_prepared(file)
-            self._report(SUPERVISOR, f"{spec.name} ended with status {status}; again in {delay:.0f} s")
+            try:
+                given.parent.mkdir(parents=True, exist_ok=True)
+                given.write_text(definition.model_dump_json())
+                status = await self._run(spec)
+            except OSError as error:
+                said = f"cannot begin: {error}"
+            else:
+                if status == 0:
+                    return read_prepared(file)
+                said = f"ended with status {status}"
+            self._report(SUPERVISOR, f"{spec.name} {said}; again in {delay:.0f} s")
             await asyncio.sleep(delay)
             delay = min(2 * delay, _AGAIN.longest)
 

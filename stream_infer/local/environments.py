@@ -3,11 +3,14 @@ for. Made once for the same requirements, however many processes ask at a time."
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +27,8 @@ from stream_infer.errors import PredictorUnavailable
 REQUIREMENTS: Final = "requirements.txt"
 # A build that hangs ends some day, and one that is large ends before.
 TIMEOUT_S: Final = 1800.0
+_GRACE_S = 5.0
+_LEASH = Path(__file__).with_name("leash.py")
 _READY = "is-ready"
 _LAST_LINES = 12
 # What is not found by a name and a version alone may lie in the code, and change with it.
@@ -46,7 +51,7 @@ def environment_for(code: Path, cache: Path, say: Callable[[str], None]) -> str 
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / _READY).exists():
             shutil.rmtree(home, ignore_errors=True)  # of one that was killed while it made it
-            _make(home, python, code, say)
+            _make(home, python, code, say, lock.fileno())
             (home / _READY).touch()
     return str(python)
 
@@ -81,7 +86,7 @@ def _our_path() -> list[str]:
     return [entry for entry in sys.path if entry and entry not in own and Path(entry).is_dir()]
 
 
-def _make(home: Path, python: Path, code: Path, say: Callable[[str], None]) -> None:
+def _make(home: Path, python: Path, code: Path, say: Callable[[str], None], lock: int) -> None:
     try:
         venv.EnvBuilder(symlinks=True).create(home)
         packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(home), "platbase": str(home)}))
@@ -93,7 +98,7 @@ def _make(home: Path, python: Path, code: Path, say: Callable[[str], None]) -> N
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         environ.pop(name, None)
     for command in _commands(str(python)):
-        _run(command, code, environ, say)
+        run_installer(command, code, environ, say, lock)
 
 
 def _commands(python: str) -> list[list[str]]:
@@ -108,21 +113,28 @@ def _commands(python: str) -> list[list[str]]:
     raise PredictorUnavailable(f"there is neither pip nor uv to install {REQUIREMENTS} with: install pip here")
 
 
-def _run(command: Sequence[str], folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+def run_installer(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], say: Callable[[str], None], lock: int
+) -> None:
+    """On a leash: it ends with this process, however that ends, and holds the descriptor `lock` until it has, so that
+    nobody makes anew what it still writes to. Raises PredictorUnavailable."""
+    leashed = [sys.executable, "-I", str(_LEASH), str(_GRACE_S), str(lock), *command]
     last: deque[str] = deque(maxlen=_LAST_LINES)
     late = threading.Event()
     with subprocess.Popen(
-        command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
+        leashed, cwd=folder, env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, errors="replace", pass_fds=(lock,), start_new_session=True,
     ) as installer:  # fmt: skip
-        assert installer.stdout is not None
+        assert installer.stderr is not None  # all that it says; the leash's own output is a pid
         timer = threading.Timer(TIMEOUT_S, _end, (installer, late))
         timer.start()
-        for line in installer.stdout:
-            if line.strip():
-                last.append(line.rstrip())
-                say(line.rstrip())
-        timer.cancel()
+        try:
+            for line in installer.stderr:
+                if line.strip():
+                    last.append(line.rstrip())
+                    say(line.rstrip())
+        finally:
+            timer.cancel()
     if late.is_set():
         raise PredictorUnavailable(
             f"{REQUIREMENTS} was not installed within {TIMEOUT_S:.0f} s; it said last: {''.join([*last][-1:])}"
@@ -134,5 +146,7 @@ def _run(command: Sequence[str], folder: Path, environ: Mapping[str, str], say: 
 
 
 def _end(installer: subprocess.Popen[str], late: threading.Event) -> None:
+    """With what it builds with: all of them are in a session of their own."""
     late.set()
-    installer.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(installer.pid, signal.SIGKILL)

@@ -16,8 +16,9 @@ _LAST_LINES = 12
 class Kept:
     """A role and what is known about its present process. `deployed`: the API that it goes with, where that may go.
 
-    `retired`: a process that is not needed, or has another in its place, and was asked to end. `is_dropped`: there is
-    to be none any more. `serving` is set while its process says that it serves.
+    `runs`: as what its process was started. `retired`: a process that is not needed, or has another in its place, and
+    was asked to end. `is_dropped`: there is to be none any more. `serving` is set while its process says that it
+    serves.
     """
 
     spec: RoleSpec
@@ -25,6 +26,7 @@ class Kept:
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     serving: asyncio.Event = field(default_factory=asyncio.Event)
     process: RoleProcess | None = None
+    runs: RoleSpec | None = None
     retired: RoleProcess | None = None
     deaths: int = 0
     has_served: bool = False

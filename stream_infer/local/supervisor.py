@@ -167,8 +167,9 @@ class Supervisor:
             process = kept.process
             if process is None:
                 continue  # its next one is another anyway
-            self._retire(kept)
-            await process.wait()
+            if kept.runs is not kept.spec:  # it may have died, and be the next one already
+                self._retire(kept)
+                await process.wait()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(kept.serving.wait(), _ROLL_PATIENCE_S)
 
@@ -218,6 +219,7 @@ class Supervisor:
 
         started, spec = self._clock(), kept.spec
         kept.said.clear()
+        kept.runs = spec
         kept.process = process = await self._launch(spec, on_line)
         if self._ending.is_set():  # its phase may be over already; it cannot have begun anything
             process.kill()

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from stream_infer.definitions import Seal
 from stream_infer.errors import ConfigError, ServiceUnavailable, UsageError
 from stream_infer.kafka import admin
 from stream_infer.local.broker import BrokerConfig, LocalBroker
@@ -24,6 +25,7 @@ from stream_infer.local.role_process import Launch, LeashedRole, OnLine
 from stream_infer.local.running_broker import broker_dir
 from stream_infer.local.scaler import Scaler
 from stream_infer.local.scaling_task import scaling, scaling_policies, scaling_policy, sightings_pipe
+from stream_infer.local.sealing import seal_key
 from stream_infer.local.supervision import RoleKind, RoleSpec, role_specs
 from stream_infer.local.supervisor import SUPERVISOR, Report, Supervisor
 from stream_infer.local.targets import SETTING, Shown
@@ -103,13 +105,15 @@ async def _supervise(
     report: Report,
     on_ready: Callable[[Ready], None],
 ) -> None:
-    specs = role_specs(options.program, options.role_options, settings.apis, options.workers)
+    # A Kafka of its own asks nobody who he is.
+    key = None if broker is None else seal_key(settings.state_dir.absolute())
+    specs = _sealing(role_specs(options.program, options.role_options, settings.apis, options.workers), key)
     sightings = sightings_pipe()
     shown = Shown(settings, specs)
     launch = _launcher(settings, options, lock, sightings.writing, shown)
     supervisor = Supervisor(specs, launch, report)
     scaler = Scaler(scaling_policies(settings, options.workers), supervisor, report)
-    deployments = Deployments(_means(settings, options, launch), supervisor, scaler, report)
+    deployments = Deployments(_means(settings, options, launch, key), supervisor, scaler, report)
     stop = _stop_on_signals(supervisor)
     ready = Ready(
         gateway=f"{settings.gateway.scheme}://{settings.gateway.listen}",
@@ -133,7 +137,15 @@ async def _supervise(
             await keeper
 
 
-def _means(settings: Settings, options: UpOptions, launch: Launch) -> Means:
+def _sealing(specs: list[RoleSpec], key: Path | None) -> list[RoleSpec]:
+    """The gateway is told of the key."""
+    if key is None:
+        return specs
+    gateway = RoleKind.GATEWAY
+    return [replace(one, command=(*one.command, "--seal", str(key))) if one.kind is gateway else one for one in specs]
+
+
+def _means(settings: Settings, options: UpOptions, launch: Launch, key: Path | None) -> Means:
     return Means(
         options.program,
         options.role_options,
@@ -141,6 +153,7 @@ def _means(settings: Settings, options: UpOptions, launch: Launch) -> Means:
         launch,
         lambda api: scaling_policy(api, settings, options.workers),
         options.workers,
+        None if key is None else Seal(key.read_bytes()),
     )
 
 

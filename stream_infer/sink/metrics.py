@@ -19,13 +19,14 @@ _ENDS = ("committed", "aborted", "begun_anew")
 
 
 class SinkMetrics:
-    """A SinkObserver; `readings` is a source of an Exposure."""
+    """A SinkObserver; `readings` is a source of an Exposure. `apis`: the names of those that there are by now, which
+    are at 0 before anything comes of them: what is born with a value has not risen by it."""
 
-    def __init__(self, apis: Iterable[str]) -> None:
-        none = dict.fromkeys((store.Objects(api, kind.value) for api in apis for kind in Kind), 0)
-        self._objects = Counter(none)
-        self._records = Counter(none)
-        self._bytes = Counter(none)
+    def __init__(self, apis: Callable[[], Iterable[str]]) -> None:
+        self._apis = apis
+        self._objects: Counter[store.Objects] = Counter()
+        self._records: Counter[store.Objects] = Counter()
+        self._bytes: Counter[store.Objects] = Counter()
         self._flushes = Counter({store.FlushEnd(end): 0 for end in _ENDS})
         self._seconds = store.SINK_FLUSH_SECONDS.distribution()
         self._store_failures = 0
@@ -58,6 +59,9 @@ class SinkMetrics:
         self._steps[store.StepDone(step.value)] += 1
 
     def readings(self) -> Iterator[Reading]:
+        for of in [store.Objects(api, kind.value) for api in self._apis() for kind in Kind]:
+            for counter in (self._objects, self._records, self._bytes):
+                counter.setdefault(of, 0)
         yield store.SINK_OBJECTS.reading(dict(self._objects))
         yield store.SINK_RECORDS.reading(dict(self._records))
         yield store.SINK_BYTES.reading(dict(self._bytes))

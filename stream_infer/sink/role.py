@@ -70,7 +70,7 @@ def run(
     are those beside `lines`. `exposure` shows the sink's numbers and what it lacks. Raises ServiceUnavailable (Kafka,
     at the start), TopicMismatch or Fenced.
     """
-    exposure, metrics = exposure or Exposure(), SinkMetrics(api.name for api in settings.apis)
+    exposure = exposure or Exposure()
     exposure.missing = lambda: ["The store has not answered yet."]
     if not _wait_for_store(store, stop):
         return
@@ -85,6 +85,7 @@ def run(
             job_log(settings.kafka, "sink", slot.name),
             awaited_jobs(settings.kafka) as awaited,
         ):
+            metrics = SinkMetrics(lambda: apis.settings.names)
             finalizer = Finalizer(apis, store, name, outputs, metrics)
             writer = Writer(apis, store, lines, slot.name, awaited, formats, metrics)
             forgotten = ForgottenManifests(settings, finalizer.partitions)

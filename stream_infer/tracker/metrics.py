@@ -45,21 +45,28 @@ class TrackerMetrics:
         self._events = 0
         self._first: defaultdict[OfApi, Distribution] = defaultdict(jobs.JOB_FIRST_RESULT_SECONDS.distribution)
         self._took: defaultdict[jobs.JobState, Distribution] = defaultdict(jobs.JOB_SECONDS.distribution)
-        for api in apis:  # at 0 from the start: what comes with its first job has not risen by it
-            self._first[OfApi(api)] = jobs.JOB_FIRST_RESULT_SECONDS.distribution()
-            for state in FINAL_STATES:
-                self._took[jobs.JobState(api, state.value)] = jobs.JOB_SECONDS.distribution()
+        for api in apis:
+            self._begin(api)
 
     def folded(self, events: int) -> None:
         self._events += events
 
     def entered(self, row: JobStatus) -> None:
         """Of a generation that a replay has opened the first result says nothing of a submission."""
+        self._begin(row.api)  # one that was deployed since the start has its first job
         seconds = max(0.0, row.times.get(row.state.value, row.submitted_at) - row.submitted_at)
         if row.state is State.RUNNING and row.generation == 1:
             self._first[OfApi(row.api)].note(seconds)
         elif row.state.is_final:
             self._took[jobs.JobState(row.api, row.state.value)].note(seconds)
+
+    def _begin(self, api: str) -> None:
+        """At 0, before anything has come of it: what is born with a value has not risen by it."""
+        if OfApi(api) in self._first:
+            return
+        self._first[OfApi(api)] = jobs.JOB_FIRST_RESULT_SECONDS.distribution()
+        for state in FINAL_STATES:
+            self._took[jobs.JobState(api, state.value)] = jobs.JOB_SECONDS.distribution()
 
     def readings(self) -> Iterator[Reading]:
         yield jobs.EVENTS_FOLDED.reading({WHOLE: self._events})
@@ -71,7 +78,8 @@ def row_readings(
     rows: Iterable[JobStatus], apis: Iterable[str], clock: Callable[[], float] = time.time
 ) -> Iterator[Reading]:
     """Of all jobs that a tracker knows; `apis` are those of which something is told even where they have none."""
-    now, known = clock(), list(apis)
+    now, rows = clock(), list(rows)
+    known = {*apis, *(row.api for row in rows)}
     states = Counter({jobs.JobState(api, state.value): 0 for api in known for state in State})
     hindered = Counter({jobs.Hindrance(api, role.value): 0 for api in known for role in HinderedRole})
     waiting = Counter({OfApi(api): 0 for api in known})

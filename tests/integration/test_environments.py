@@ -1,12 +1,16 @@
 """Environments for code with requirements, made by the real installer, without a network."""
 
+import fcntl
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stream_infer.engine.trial import require_importable
 from stream_infer.errors import PredictorUnavailable
+from stream_infer.local import environments
 from stream_infer.local.environments import environment_for
 from stream_infer.predictors.spec import PredictorSpec
 from tests.support.projects import wheel, write_project
@@ -54,6 +58,42 @@ def test_what_cannot_be_installed_says_so_and_is_tried_anew(tmp_path: Path) -> N
     name, packed = wheel("tinywords", WORDS)
     (code / name).write_bytes(packed)
     assert environment_for(code, tmp_path / "cache", lambda _line: None) is not None
+
+
+OWNER = """
+import fcntl, os, sys
+from pathlib import Path
+from stream_infer.local.environments import run_installer
+
+endless = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+with open(sys.argv[1], "ab") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    say = lambda line: print(line, flush=True)
+    run_installer([sys.executable, "-c", endless], Path("."), dict(os.environ), say, lock.fileno())
+"""
+
+
+def test_an_installer_ends_with_who_started_it_and_nobody_begins_anew_before(tmp_path: Path) -> None:
+    """Past bug: an installer that had outlived a killed `prepare` went on writing to what the next one made."""
+    place = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(place)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        installer = int(owner.stdout.readline())
+        owner.kill()
+    with place.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ProcessLookupError):
+            os.kill(installer, 0)
+
+
+def test_one_that_hangs_is_ended_with_what_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "TIMEOUT_S", 2.0)
+    hangs = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    with (
+        (tmp_path / "lock").open("ab") as lock,
+        pytest.raises(PredictorUnavailable, match="was not installed within 2 s"),
+    ):
+        environments.run_installer([sys.executable, "-c", hangs], tmp_path, os.environ, print, lock.fileno())
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import asyncio
 import inspect
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import stream_infer
+from stream_infer.clients import async_client
 from stream_infer.clients.async_client import AsyncClient
 from stream_infer.clients.async_gateway import AsyncGateway
 from stream_infer.clients.async_job import AsyncJob, AsyncRows
@@ -65,3 +67,22 @@ def test_a_client_is_made_without_asking_anybody(monkeypatch: pytest.MonkeyPatch
             return twin.url
 
     assert asyncio.run(opened()) == "http://h:1"
+
+
+def test_code_is_packed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project may have hundreds of megabytes."""
+    packed_on: list[threading.Thread] = []
+
+    def deployment(*_given: object) -> None:
+        packed_on.append(threading.current_thread())
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(async_client, "deployment", deployment)
+
+    async def deploy() -> None:
+        async with stream_infer.async_client("http://h:1") as client:
+            await client.create_api({"name": "cats"})
+
+    with pytest.raises(UsageError, match="far enough"):
+        asyncio.run(deploy())
+    assert packed_on[0] is not threading.main_thread()

@@ -31,7 +31,7 @@ def delivery(job_id: str = "j", at: float = 0.0, **fields: Any) -> Delivery:
 def test_each_attempt_is_counted_by_what_came_of_it_and_an_event_that_is_new_is_none(
     state: DeliveryState, outcome: str
 ) -> None:
-    metrics, exposure = CourierMetrics(["cats", "dogs"]), Exposure()
+    metrics, exposure = CourierMetrics(lambda: ["cats", "dogs"]), Exposure()
     exposure.show(metrics.readings)
     metrics.noted([delivery(), None, delivery(state=state, attempts=2)])
     samples = shown_by(exposure)

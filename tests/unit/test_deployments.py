@@ -5,12 +5,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from stream_infer.definitions import Definition
+import pytest
+
+from stream_infer.definitions import Definition, Seal
+from stream_infer.local import deployments
 from stream_infer.local.deployments import Deployments, Means
 from stream_infer.local.preparing import Prepared, read_prepared
 from stream_infer.local.scaling import ScalingPolicy
 from stream_infer.local.sighting import decode_definitions, decode_sighting, encode_definitions
-from stream_infer.local.supervision import RoleSpec
+from stream_infer.local.supervision import RestartPolicy, RoleSpec
 from stream_infer.local.supervisor import SUPERVISOR
 from tests.support.fake_role import FakeLauncher, FakeRole
 
@@ -37,12 +40,12 @@ def prepares(failures: dict[str, str]) -> Callable[[RoleSpec, FakeRole], None]:
 class World:
     """Plays supervisor, scaler and log."""
 
-    def __init__(self, folder: Path, launcher: FakeLauncher) -> None:
+    def __init__(self, folder: Path, launcher: FakeLauncher, seal: Seal | None = None) -> None:
         self.serving: dict[str, tuple[list[str], int, Path | None]] = {}
         self.policies: dict[str, ScalingPolicy | None] = {}
         self.said: list[str] = []
         self.changed = asyncio.Event()
-        how = Means(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY)
+        how = Means(("stream-infer",), ("-f", "x.yaml"), folder, launcher, lambda _: POLICY, seal=seal)
         self.deployments = Deployments(how, self, self, self.hear)
 
     def serve(self, api: str, specs: list[RoleSpec], workers: int) -> None:
@@ -152,6 +155,39 @@ def test_one_that_is_deleted_while_it_is_made_ready_ends_that_and_is_not_served(
     play(scenario)
 
 
+def test_what_was_written_past_the_gateway_is_no_code_that_runs_here(tmp_path: Path) -> None:
+    """Every user of the machine reaches a Kafka that asks nobody who he is."""
+
+    async def scenario() -> None:
+        launcher, seal = FakeLauncher(prepares({})), Seal(b"k" * 32)
+        world = World(tmp_path, launcher, seal)
+        ours, theirs = seal.put_on(definition("r1")), Seal(b"x" * 32)
+        world.deployments.see({"cats": ours, "dogs": definition(name="dogs")})
+        await world.until(lambda: "cats" in world.serving)
+        changed = ours.model_copy(update={"definition": {**ours.definition, "predictor": {"target": "/tmp/x.py:X"}}})
+        for other in (definition("r2"), theirs.put_on(definition("r3")), changed.model_copy(update={"revision": "r4"})):
+            world.deployments.see({"cats": other})
+        world.deployments.see({"cats": definition("r2"), "bees": seal.put_on(definition(name="bees"))})
+        await world.until(lambda: "bees" in world.serving)
+
+        assert sorted(launcher.started) == ["prepare bees", "prepare cats"]
+        assert len(launcher.started["prepare cats"]) == 1
+        passed_over = [line for line in world.said if "was not written by the gateway of this `up`" in line]
+        assert len(passed_over) == 4, "each is told of once"
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_a_seal_outlives_the_way_through_kafka_whatever_a_definition_holds() -> None:
+    seal = Seal(b"k" * 32)
+    held = {"a": 1e300, "b": [1.0, -0.0, 10**30, float("inf")], "ü": "\u2028", "c": {"z": None, "a": True}}
+    sealed = seal.put_on(definition(predictor={"type": "native", "target": "m.py:M", "config": held}))
+
+    assert seal.is_on(Definition.model_validate_json(sealed.model_dump_json()))
+    assert not seal.is_on(definition())
+
+
 def test_what_nobody_foresaw_of_one_api_ends_no_other(tmp_path: Path) -> None:
     def behave(spec: RoleSpec, role: FakeRole) -> None:
         if spec.name == "prepare cats":
@@ -164,6 +200,22 @@ def test_what_nobody_foresaw_of_one_api_ends_no_other(tmp_path: Path) -> None:
         world.deployments.see({"cats": definition(), "dogs": definition(name="dogs")})
         await world.until(lambda: "dogs" in world.serving)
         await world.until(lambda: any("cats cannot be served: FileNotFoundError" in line for line in world.said))
+        await world.deployments.end()
+
+    play(scenario)
+
+
+def test_a_disk_that_takes_nothing_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past bug: its state was `preparing` for ever."""
+    monkeypatch.setattr(deployments, "_AGAIN", RestartPolicy(first=0.0, longest=0.0))
+    (tmp_path / "cats").write_text("in the way")
+
+    async def scenario() -> None:
+        world = World(tmp_path, FakeLauncher(prepares({})))
+        world.deployments.see({"cats": definition()})
+        await world.until(lambda: any("prepare cats cannot begin: " in line for line in world.said))
+        (tmp_path / "cats").unlink()
+        await world.until(lambda: "cats" in world.serving)
         await world.deployments.end()
 
     play(scenario)

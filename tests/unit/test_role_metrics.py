@@ -70,7 +70,7 @@ def test_a_sink_that_holds_nothing_has_nothing_that_is_old(exposure):
 
 
 def test_a_commit_is_counted_by_api_and_kind_and_a_flush_without_objects_is_none(exposure):
-    metrics = SinkMetrics(["cats"])
+    metrics = SinkMetrics(lambda: ["cats"])
     exposure.show(metrics.readings)
     with_objects = held(100).all()[0]
     empty = held(100).all()[0]
@@ -95,7 +95,7 @@ def test_a_commit_is_counted_by_api_and_kind_and_a_flush_without_objects_is_none
 
 
 def test_what_a_sink_has_not_done_yet_is_there_at_0(exposure):
-    exposure.show(SinkMetrics(["cats"]).readings)
+    exposure.show(SinkMetrics(lambda: ["cats"]).readings)
     samples = shown_by(exposure)
 
     for metric in (store.SINK_OBJECTS, store.SINK_RECORDS, store.SINK_BYTES):
@@ -132,7 +132,7 @@ def test_an_intake_shows_how_far_its_jobs_are_and_which_are_put_off(exposure):
         )
 
     partitions = [SimpleNamespace(all_runs=lambda: [run(100), run(20, 1)]), SimpleNamespace(all_runs=list)]
-    metrics = IntakeMetrics(["cats", "dogs"])
+    metrics = IntakeMetrics(lambda: ["cats", "dogs"])
     metrics.published("cats", 100)
     metrics.published("cats", 20)
     exposure.show(metrics.readings)
@@ -246,3 +246,28 @@ def test_first_results_and_whole_jobs_are_counted_with_what_they_took(exposure):
     assert value(samples, "stream_infer_job_first_result_seconds_sum", api="cats") == 3.0
     assert value(samples, "stream_infer_job_seconds_sum", api="cats", state="succeeded") == 10.0
     assert value(samples, jobs.EVENTS_FOLDED) == 10
+
+
+def test_an_api_that_is_deployed_later_is_at_0_before_its_first_job(exposure):
+    apis = []
+    tracker = TrackerMetrics(apis)
+    for metrics in (SinkMetrics(lambda: apis), IntakeMetrics(lambda: apis), tracker):
+        exposure.show(metrics.readings)
+    assert jobs.INTAKE_ITEMS.name not in names(shown_by(exposure))
+    apis.append("cats")
+    tracker.entered(row(state=State.ENQUEUING))
+    samples = shown_by(exposure)
+
+    assert value(samples, store.SINK_RECORDS, api="cats", kind="results") == 0
+    assert value(samples, jobs.INTAKE_ITEMS, api="cats") == 0
+    assert value(samples, "stream_infer_job_first_result_seconds_count", api="cats") == 0
+    for state in FINAL_STATES:
+        assert value(samples, "stream_infer_job_seconds_count", api="cats", state=state.value) == 0
+
+
+def test_of_an_api_that_has_jobs_every_state_is_shown(exposure):
+    exposure.show(lambda: row_readings([row(state=State.RUNNING)], [], lambda: 175.0))
+    samples = shown_by(exposure)
+
+    assert value(samples, jobs.JOBS, api="cats", state="running") == 1
+    assert value(samples, jobs.JOBS, api="cats", state="succeeded") == 0

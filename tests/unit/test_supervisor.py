@@ -398,6 +398,30 @@ def test_processes_that_are_other_than_they_were_are_replaced_one_after_the_othe
     play(scenario)
 
 
+def test_one_that_died_and_came_back_as_another_while_others_were_replaced_is_not_replaced_again() -> None:
+    async def scenario() -> None:
+        launcher = FakeLauncher(lambda spec, role: None if spec.command == ("two",) else role.say_ready())
+        run = Run(launcher)
+        run.supervisor.serve("dogs", deployed(*WORKERS), 2)
+        old = [await launcher.nth(name, 1) for name in WORKERS]
+        await run.ready.wait()
+
+        run.supervisor.serve("dogs", deployed(*WORKERS, command="two"), 2)
+        first = await launcher.nth(WORKERS[0], 2)
+        old[1].die(1)
+        second = await launcher.nth(WORKERS[1], 2)
+        first.say_ready()
+        second.say_ready()
+        await first.ready()
+        for _ in range(10):  # turns of the loop, in which the roll comes to the second one
+            await asyncio.sleep(0)
+        assert len(launcher.started[WORKERS[1]]) == 2
+        assert launcher.ended.count(WORKERS[1]) == 1
+        await run.end()
+
+    play(scenario)
+
+
 def test_one_that_is_as_it_was_is_left_alone() -> None:
     async def scenario() -> None:
         launcher = FakeLauncher()

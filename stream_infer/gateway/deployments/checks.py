@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import posixpath
 import tarfile
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from pydantic import ValidationError
 
@@ -16,10 +17,13 @@ from stream_infer.definitions import UNPACKED, Definition, new_revision
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import FieldError, Problem, ProblemKind, hint
 from stream_infer.predictor_settings import CortexPredictor, NativePredictor
-from stream_infer.settings import ApiSettings, Settings
+from stream_infer.settings import MIB, ApiSettings, Settings
 
 MOST_FILES = 20_000
-_BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
+# Of all members' headers: names, and what pax and GNU have beside them, which is read whole before anybody can object.
+_HEADER_BYTES = 64 * MIB
+# A header behind a header behind a header … is a call in a call for Python's reader.
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, RecursionError)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -88,7 +92,10 @@ def check_archive(code: bytes, api: ApiSettings, code_bytes: int) -> str:
     files: set[str] = set()
     total = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(code), mode="r:gz") as tar:
+        with (
+            gzip.GzipFile(fileobj=io.BytesIO(code)) as unzipped,
+            tarfile.open(fileobj=cast(IO[bytes], _Headers(unzipped)), mode="r:") as tar,
+        ):
             for number, member in enumerate(tar, 1):
                 total += member.size
                 if number > MOST_FILES or total > code_bytes * UNPACKED:
@@ -106,6 +113,29 @@ def check_archive(code: bytes, api: ApiSettings, code_bytes: int) -> str:
         listed = f" It has {', '.join(sources[:10])}." if sources else " It has no Python file."
         raise refused(pointer, f"the code has no file {file!r}.{hint(file, sources)}{listed}")
     return hashlib.sha256(code).hexdigest()
+
+
+class _Headers:
+    """What a reader of an archive that unpacks nothing reads of it: passes over the rest, and ends at _HEADER_BYTES.
+
+    Past bug: 3 MB of code had a header of 600 MB, which was held whole.
+    """
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+        self._left = _HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if size < 0 or self._left < 0:
+            raise ValueError(f"the headers of its members have more than {_HEADER_BYTES:,} bytes")
+        return self._file.read(size)
+
+    def seek(self, place: int) -> int:
+        return self._file.seek(place)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def refused(pointer: str, detail: str) -> Problem:

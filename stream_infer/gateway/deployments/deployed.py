@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from operator import attrgetter
 
-from stream_infer.definitions import ApiState, Definition, Report, decode_report
+from stream_infer.definitions import ApiState, Definition, Report, Seal, decode_report
 from stream_infer.gateway.board import CATCH_UP_TIMEOUT_S, caught_up
 from stream_infer.kafka.definitions import Definitions
 from stream_infer.kafka.views import CompactedView
@@ -18,9 +18,13 @@ _WAITS = "Nobody has said yet that its code is being prepared."
 
 
 class DeployedApis:
-    """`settings` are those of the file, with these APIs. Its methods are the event loop's, but start and close."""
+    """`settings` are those of the file, with these APIs. Its methods are the event loop's, but start and close.
 
-    def __init__(self, settings: Settings) -> None:
+    `seal`: put on what is deployed here; what lacks it was written past all gateways, and is as if it were not there.
+    """
+
+    def __init__(self, settings: Settings, seal: Seal | None = None) -> None:
+        self._seal = seal
         self._changed: set[Callable[[], None]] = set()
         topic = Topics(settings.kafka.topic_prefix).api_states
         self._definitions = Definitions(settings, self._tell)
@@ -49,7 +53,12 @@ class DeployedApis:
 
     def get(self, name: str) -> Definition | None:
         """None of an API of the file, too."""
-        return self._definitions.all().get(name)
+        found = self._definitions.all().get(name)
+        return None if found is None or (self._seal is not None and not self._seal.is_on(found)) else found
+
+    def sealed(self, definition: Definition) -> Definition:
+        """As it is to be written."""
+        return definition if self._seal is None else self._seal.put_on(definition)
 
     def report(self, definition: Definition) -> Report:
         """What was said last of that revision."""

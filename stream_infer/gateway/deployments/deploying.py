@@ -115,7 +115,7 @@ class Deploying:
             await services.block(lambda: apply_api(services.configured, after.api))
         except TopicMismatch as error:
             raise refused("/partitions", str(error)) from None
-        await write(definition_records(after, before, services.topics))
+        await write(definition_records(self._deployed.sealed(after), before, services.topics))
         _log.info("api_deployed", api=after.name, revision=after.revision, version=after.api.version, code=after.code)
         await self._see()
         return after

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from stream_infer.http.bodies import SILENCE_S, is_too_slow
+from stream_infer.http.bodies import SILENCE_S, is_too_slow, taking
 from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, parse_body, require_content_type
@@ -38,13 +38,14 @@ async def read_deployment(request: web.Request, code_bytes: int) -> Deployment:
     if own is not None:
         most = {name: min(limit, own) for name, limit in most.items()}
     parts: dict[str, bytes] = {}
+    take = taking(request)
     try:
         async for part in _parts(request):
             name = part.name or ""
             if name not in most or name in parts:
                 fault = "is given twice" if name in parts else "is unknown"
                 raise _malformed(f"The part {name[:100]!r} {fault}; send {DEFINITION} (JSON) and {CODE} (a tar.gz).")
-            parts[name] = await _read(part, name, most[name])
+            parts[name] = await _read(part, name, most[name], take)
     except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:  # aiohttp's own, of its reader
         raise _malformed(
             f"The body cannot be read as {MULTIPART}: {str(error)[:200] or type(error).__name__}."
@@ -68,9 +69,10 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
         yield part
 
 
-async def _read(part: BodyPartReader, name: str, most: int) -> bytes:
+async def _read(part: BodyPartReader, name: str, most: int, take: Callable[[int], None]) -> bytes:
     data, began = bytearray(), asyncio.get_running_loop().time()
     while chunk := await _in_time(part.read_chunk(_CHUNK)):
+        take(len(chunk))
         data += chunk
         if len(data) > most:
             limit = "limits.code_bytes" if name == CODE else "the most that a definition may have"

@@ -44,7 +44,7 @@ async def delivering(
     jobs = BoardJobs(services.board, loop)
     notes = Notes(services.configured, jobs, services.deliveries, services.store.uri, services)
     exposure = exposure or Exposure()
-    metrics = CourierMetrics(services.settings.names)
+    metrics = CourierMetrics(lambda: services.settings.names)
     courier = Courier(services.configured, notes, services.deliveries, post, transactional_id, metrics)
     exposure.show(metrics.readings)
     exposure.show(lambda: waiting_readings(courier.waiting, services.settings.names))

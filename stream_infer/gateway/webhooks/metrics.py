@@ -28,10 +28,12 @@ class CourierObserver(Protocol):
 
 
 class CourierMetrics:
-    """A CourierObserver; `readings` is a source of an Exposure."""
+    """A CourierObserver; `readings` is a source of an Exposure. `apis`: the names of those that there are by now, which
+    are at 0 before anything comes of them: what is born with a value has not risen by it."""
 
-    def __init__(self, apis: Iterable[str]) -> None:
-        self._attempts = Counter({webhooks.Attempt(api, said): 0 for api in apis for said in _OUTCOMES.values()})
+    def __init__(self, apis: Callable[[], Iterable[str]]) -> None:
+        self._apis = apis
+        self._attempts: Counter[webhooks.Attempt] = Counter()
 
     def noted(self, changes: Iterable[Delivery | None]) -> None:
         for change in changes:
@@ -39,6 +41,8 @@ class CourierMetrics:
                 self._attempts[webhooks.Attempt(change.api, _OUTCOMES[change.state])] += 1
 
     def readings(self) -> Iterator[Reading]:
+        for attempt in [webhooks.Attempt(api, said) for api in self._apis() for said in _OUTCOMES.values()]:
+            self._attempts.setdefault(attempt, 0)
         yield webhooks.WEBHOOK_ATTEMPTS.reading(dict(self._attempts))
 
 
