@@ -45,7 +45,7 @@ async def read_body(request: web.Request) -> bytes:
 def taking(request: web.Request) -> Callable[[int], None]:
     """What takes bytes of the server's budget for a body that is held whole, until the request is answered; it raises a
     Problem where no more are left, and so does this where the body says that it has more."""
-    budget = request.get(BUDGET)
+    budget: BodyBudget | None = request.get(BUDGET)
     if budget is None:
         return lambda _size: None
     held = request[HELD] = budget.hold(caller_of(request))

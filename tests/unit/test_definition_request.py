@@ -7,7 +7,7 @@ import pytest
 from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from stream_infer.gateway.definition_request import read_deployment
+from stream_infer.gateway.deployments.request import read_deployment
 from stream_infer.http.bodies import within
 from stream_infer.http.budget import BodyBudget
 from stream_infer.http.problems import Problem

@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from stream_infer.gateway.openai_form import Field, parts_of
-from stream_infer.gateway.openai_lines import Findings
-from stream_infer.gateway.openai_records import FileRecord
+from stream_infer.gateway.openai.form import Field, parts_of
+from stream_infer.gateway.openai.lines import Findings
+from stream_infer.gateway.openai.records import FileRecord
 from stream_infer.http.problems import answer_with_problems
 
 NAMED = b'Content-Disposition: form-data; name="file"; filename="'
