@@ -6,9 +6,9 @@ import tarfile
 import tracemalloc
 
 import pytest
-from stream_infer.gateway.deployments.resource.checks import MOST_FILES, check_archive, define, merge_patch
 
 from stream_infer.definitions import UNPACKED
+from stream_infer.gateway.deployments.checks import MOST_FILES, check_archive, define, merge_patch
 from stream_infer.http.problems import Problem
 from stream_infer.settings import ApiSettings, Settings
 
