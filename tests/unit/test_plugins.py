@@ -1,5 +1,6 @@
 """What other packages add is found, and what is wrong with one of them is said in a sentence."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,10 @@ def test_a_fault_in_a_source_ends_its_job_and_nothing_else(folder: Path) -> None
         ("SourceItem(Payload(b'1'), '\\udcff', '1')", "surrogates not allowed"),
     ],
 )
-def test_an_item_that_nobody_could_publish_ends_its_job_and_no_intake(folder: Path, item: str, said: str) -> None:
+def test_an_item_that_nobody_could_publish_ends_its_job_and_no_intake(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, item: str, said: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "gives", raising=False)
     (folder / "gives.py").write_text(
         "from stream_infer.ports import SourceItem\n"
         "from stream_infer.records import Payload\n"
