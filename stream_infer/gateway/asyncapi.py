@@ -42,7 +42,8 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
     """A channel for each topic that `settings` asks for, in the order in which an item meets them."""
     topics = Topics(settings.kafka.topic_prefix)
     specs = topic_specs(settings)
-    meanings = _meanings(topics, settings)
+    every = _meanings(topics, settings)
+    meanings = {spec.name: every[spec.name] for spec in specs}
     kinds = {spec.name: _kinds(spec.name, topics, settings) for spec in specs}
     replicas = settings.kafka.replication_factor
     return {
@@ -60,7 +61,7 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
 
 
 def _meanings(topics: Topics, settings: Settings) -> dict[str, TopicMeaning]:
-    """By the names of the topics that there are, every retry topic among them."""
+    """By the names of topics, every retry topic among them; the first one also where there is none."""
     found = shared_topic_meanings(topics)
     for api in settings.apis:
         names = topics.api(api.name)

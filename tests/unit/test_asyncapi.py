@@ -26,6 +26,7 @@ SETTINGS = Settings.model_validate(
         "apis": [
             {"name": "a", "predictor": PREDICTOR, "partitions": 5},
             {"name": "b", "predictor": PREDICTOR, "retry": {"max_attempts": 4}},
+            {"name": "once", "predictor": PREDICTOR, "retry": {"max_attempts": 1}},
         ],
     }
 )
@@ -85,6 +86,7 @@ def test_every_topic_is_a_channel_as_it_is_made(document: dict[str, Any]) -> Non
     specs = {spec.name: spec for spec in topic_specs(SETTINGS)}
 
     assert document["channels"].keys() == specs.keys()
+    assert "p.once.retry.1" not in specs
     assert {"p.b.retry.3", "p.a.dlq", "p.status"} <= specs.keys()
     for name, channel in document["channels"].items():
         binding = channel["bindings"]["kafka"]
