@@ -20,8 +20,7 @@ class JsonlSource:
     """Reads line by line in constant memory; a name that ends in .gz is unpacked on the way.
 
     A line that is not JSON, or too long, is an item all the same: the worker rejects it, and the others are served. An
-    item's source
-    is the file's URI with `#line=` and its number from 1.
+    item's source is the file's URI with `#line=` and its number from 1.
     """
 
     def __init__(self, file: SourceFile, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:

@@ -4,75 +4,30 @@ from __future__ import annotations
 
 import re
 import shlex
-import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 import pytest
 import typer.main
 import yaml
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
+from docs_made.configuration import keys_of
 from stream_infer.cli.app import app
 from stream_infer.configuration import cortex_keys, load_settings
 from stream_infer.gateway.openapi import openapi_document
 from stream_infer.kafka.rights import Role, rights, rows
-from stream_infer.settings import MIB, Settings
+from stream_infer.settings import Settings
 from stream_infer.topics import Topics
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-DAY_S = 86400
 _ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| (?P<default>[^|]+) \|", re.MULTILINE)
 _FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _COMMAND = re.compile(r"(?:`|^[ \t]+(?:[A-Z_]+=\S+ )*)(?P<line>stream-infer [^`\n]+)", re.MULTILINE)
 # An argument that a command line of the pages may be cut at: what follows is not the command's own.
 _ENDS = frozenset({"#", "|", "&", ">", "&&", "…"})
-
-
-def keys_of(annotation: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every key below `annotation` that holds a value, and its default as the page writes it."""
-    for model in models_in(annotation):
-        for name, field in model.model_fields.items():
-            key = f"{path}.{name}" if path else name
-            inner = models_in(field.annotation)
-            if not inner:
-                # The `type` of a union has a default and must be given all the same.
-                yield key, "required" if name == "type" else shown(field.get_default(call_default_factory=True))
-            elif get_origin(field.annotation) is list:
-                yield from keys_of(get_args(field.annotation)[0], f"{key}[]")
-            else:
-                yield from keys_of(field.annotation, key)
-
-
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in (list, Annotated, Union, types.UnionType):
-        return [model for part in get_args(annotation) for model in models_in(part)]
-    return []
-
-
-def shown(default: object) -> str:
-    match default:
-        case bool():
-            return f"`{str(default).lower()}`"
-        case None:
-            return "none"
-        case int() if default >= MIB and default % MIB == 0:
-            return f"`{default}` ({default // MIB} MiB)"
-        case float() if default >= DAY_S:
-            return f"`{default:.0f}` ({default / DAY_S:g} days)"
-        case float():
-            return f"`{default:g}`"
-        case list() | dict() if not default:
-            return f"`{default}`"
-        case _:
-            return "required" if default is PydanticUndefined else f"`{default}`"
 
 
 def commands(text: str) -> list[str]:
@@ -115,7 +70,7 @@ def test_every_settings_key_stands_on_the_configuration_page_with_its_default():
     page = (ROOT / "docs/configuration.md").read_text()
     written = {(row["key"], row["default"].strip()) for row in _ROW.finditer(page)}
 
-    expected = set(keys_of(Settings))
+    expected = {(key.path, key.default) for key in keys_of(Settings)}
 
     assert len(expected) > 40
     assert expected - written == set(), "missing, or with another default"
