@@ -1,6 +1,7 @@
 """The fixtures that every kind of test shares, and a test's kind by its folder."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ def logs_as_they_were() -> Iterator[None]:
         root.setLevel(level)
         logging.captureWarnings(capture=False)
         structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def modules_as_they_were(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A module that a test wrote goes with it: many are called `model`, and the next test imports its own."""
+    before, written = set(sys.modules), str(tmp_path_factory.getbasetemp())
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(written):
+            del sys.modules[name]
 
 
 KINDS = ("unit", "contract", "integration", "acceptance")

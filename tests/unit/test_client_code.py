@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,12 @@ MODULE = "class Shouter:\n    def __init__(self, config): ...\n    def predict(s
 
 
 @pytest.fixture
-def shouter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
+def shouter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A class in a module of its own."""
     (tmp_path / "module").mkdir()
     (tmp_path / "module" / "shouting.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path / "module"))
-    yield importlib.import_module("shouting").Shouter
-    del sys.modules["shouting"]
+    return importlib.import_module("shouting").Shouter
 
 
 def files_of(archive: bytes | None) -> dict[str, bytes]:
@@ -195,8 +193,6 @@ def test_a_class_in_a_package_brings_the_package(tmp_path: Path, monkeypatch: py
     assert b"from lib.deep.models import Deep" in files[ENTRY]
     assert code_of(Deep, [], tmp_path).target == "lib/deep/models.py:Deep"
     assert code_of(InProject, [], tmp_path).target == "model.py:Shouter"
-    for name in ("lib", "lib.deep", "lib.deep.models", "model"):
-        del sys.modules[name]
 
 
 def test_what_is_no_code_is_said_to_be_none(tmp_path: Path, shouter: type) -> None:

@@ -20,14 +20,10 @@ OTHER = Job("job-2", {})
 
 @pytest.fixture(autouse=True)
 def put_back(monkeypatch):
-    """A predictor's process is in its project and has its imports and variables; this one is not to be."""
+    """A predictor's process is in its project and has its path and variables; this one is not to be."""
     monkeypatch.chdir(Path.cwd())
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    before = dict(sys.modules)
-    yield
-    for name in set(sys.modules) - set(before):
-        del sys.modules[name]
 
 
 @pytest.fixture

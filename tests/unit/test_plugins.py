@@ -1,6 +1,5 @@
 """What other packages add is found, and what is wrong with one of them is said in a sentence."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -147,7 +146,6 @@ def test_a_fault_in_a_source_ends_its_job_and_nothing_else(folder: Path) -> None
 def test_an_item_that_nobody_could_publish_ends_its_job_and_no_intake(
     folder: Path, monkeypatch: pytest.MonkeyPatch, item: str, said: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "gives", raising=False)
     (folder / "gives.py").write_text(
         "from stream_infer.ports import SourceItem\n"
         "from stream_infer.records import Payload\n"
