@@ -70,7 +70,7 @@ class Results(_Said):
     @classmethod
     def _compiles(cls, text: str | None) -> str | None:
         if text is not None:
-            from stream_infer.shaping.filters import compile_filter
+            from stream_infer.shaping.languages import compile_filter
 
             compile_filter(text)
         return text

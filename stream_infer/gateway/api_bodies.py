@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from stream_infer.definitions import ApiState
 from stream_infer.gateway.representations import Body
-from stream_infer.settings import ApiSettings
-from stream_infer.topics import ApiTopics
-
-if TYPE_CHECKING:  # clients read these bodies too, and need no Kafka for it
-    from stream_infer.gateway.board import KnownJob
-    from stream_infer.gateway.workforce import Workforce
 
 
 class ApiStatus(StrEnum):
@@ -77,33 +71,3 @@ class ApiBody(Body):
 
 class ApiList(Body):
     apis: list[ApiBody]
-
-
-def api_body(api: ApiSettings, topics: ApiTopics, jobs: list[KnownJob], force: Workforce, updated_at: float) -> ApiBody:
-    """`jobs` are those of the API."""
-    active = [known.status for known in jobs if not known.status.state.is_final]
-    path = f"/v1/apis/{api.name}"
-    return ApiBody(
-        name=api.name,
-        status=force.status,
-        requested=force.requested,
-        available=force.available,
-        up_to_date=force.up_to_date,
-        updated_at=updated_at,
-        avg_latency=force.avg_latency,
-        predictor={"type": api.predictor.type, "target": api.predictor.shown_as},
-        max_batch_size=api.batching.max_batch_size,
-        max_wait_ms=api.batching.max_wait_ms,
-        max_attempts=api.retry.max_attempts,
-        partitions=api.partitions,
-        workers={"min": api.workers.min, "max": api.workers.max},
-        replicas=[
-            ReplicaBody(url=one.url, is_ready=one.is_ready, in_flight=one.outstanding, reason=one.reason or None)
-            for one in force.replicas
-        ],
-        topics={"items": topics.items, "results": topics.results, "dlq": topics.dlq},
-        active_jobs=len(active),
-        waiting_items=sum(status.counts.waiting for status in active),
-        rate=sum(status.rate for status in active if status.counts.waiting),
-        links={"self": path, "jobs": f"{path}/jobs", "items": f"{path}/items", "dlq": f"{path}/dlq"},
-    )

@@ -9,15 +9,16 @@ from typing import Any
 
 from aiohttp import web
 
-from stream_infer.gateway.api_bodies import ApiBody, ApiList, api_body
+from stream_infer.gateway.api_bodies import ApiBody, ApiList, ReplicaBody
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.shared import Shared
-from stream_infer.gateway.workforce import Workers, workforce
+from stream_infer.gateway.workforce import Workers, Workforce, workforce
 from stream_infer.http.answers import answer
 from stream_infer.http.requests import read_query
 from stream_infer.settings import ApiSettings
+from stream_infer.topics import ApiTopics
 
 # Each open page asks every 2 s, and an answer walks through all jobs: measured with 10,000 of them, 27 ms.
 _SHARED_FOR_S = 1.0
@@ -100,3 +101,35 @@ class ApisResource:
         workers = self._workers = self._workers or Workers(services.members, services.topics)
         async with self._asking:
             return await services.block(lambda: workers.client_ids(apis))
+
+
+def api_body(
+    api: ApiSettings, topics: ApiTopics, jobs: Sequence[KnownJob], force: Workforce, updated_at: float
+) -> ApiBody:
+    """`jobs` are those of the API."""
+    active = [known.status for known in jobs if not known.status.state.is_final]
+    path = f"/v1/apis/{api.name}"
+    return ApiBody(
+        name=api.name,
+        status=force.status,
+        requested=force.requested,
+        available=force.available,
+        up_to_date=force.up_to_date,
+        updated_at=updated_at,
+        avg_latency=force.avg_latency,
+        predictor={"type": api.predictor.type, "target": api.predictor.shown_as},
+        max_batch_size=api.batching.max_batch_size,
+        max_wait_ms=api.batching.max_wait_ms,
+        max_attempts=api.retry.max_attempts,
+        partitions=api.partitions,
+        workers={"min": api.workers.min, "max": api.workers.max},
+        replicas=[
+            ReplicaBody(url=one.url, is_ready=one.is_ready, in_flight=one.outstanding, reason=one.reason or None)
+            for one in force.replicas
+        ],
+        topics={"items": topics.items, "results": topics.results, "dlq": topics.dlq},
+        active_jobs=len(active),
+        waiting_items=sum(status.counts.waiting for status in active),
+        rate=sum(status.rate for status in active if status.counts.waiting),
+        links={"self": path, "jobs": f"{path}/jobs", "items": f"{path}/items", "dlq": f"{path}/dlq"},
+    )

@@ -1,4 +1,4 @@
 """What the predictor gets of an item, and what is kept of its output: filters and the join. Pure.
 
-filters (jsonpath, jmespath), documents (payloads as values), shaping (a job's, compiled once).
+languages (jsonpath, jmespath: each a filter), documents (payloads as values), shaping (a job's, compiled once).
 """

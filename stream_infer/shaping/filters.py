@@ -1,4 +1,4 @@
-"""A filter in either of two languages, compiled: from a JSON value to a JSON value.
+"""What a filter is in either of its languages: from a JSON value to a JSON value, in so many steps.
 
 Whoever may submit a job may write a filter. So no filter runs regular expressions, and none does more than a bounded
 number of steps for an item: a line of JMESPath that doubles a list forty times is 300 bytes.
@@ -36,17 +36,6 @@ class Filter(Protocol):
     def __call__(self, value: Any) -> Any:
         """Raises FilterFailed."""
         ...
-
-
-def compile_filter(text: str) -> Filter:
-    """JSONPath where it begins with `$`, else JMESPath. Raises MalformedFilter."""
-    if text.startswith("$"):
-        from stream_infer.shaping.jsonpath import JsonPathFilter
-
-        return JsonPathFilter(text)
-    from stream_infer.shaping.jmespath import JmesPathFilter
-
-    return JmesPathFilter(text)
 
 
 class Steps:

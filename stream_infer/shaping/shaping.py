@@ -10,7 +10,8 @@ from stream_infer.errors import UnshapableInput, UnshapableOutput
 from stream_infer.records import JSON, Output, Payload
 from stream_infer.results import Join, Results
 from stream_infer.shaping.documents import CSV, cells_of, data_of, embedded, is_json, media_type, row_of, value_of
-from stream_infer.shaping.filters import Filter, FilterFailed, compile_filter
+from stream_infer.shaping.filters import Filter, FilterFailed
+from stream_infer.shaping.languages import compile_filter
 from stream_infer.shaping.sizes import is_larger
 
 LARGEST_MADE = 64 * 1024 * 1024

@@ -15,7 +15,8 @@ from stream_infer.errors import Stage, UnshapableInput, UnshapableOutput
 from stream_infer.jobs.results import results_of
 from stream_infer.records import JSON, Output, Payload
 from stream_infer.results import Join, ResultFormat, Results
-from stream_infer.shaping.filters import MOST_STEPS, FilterFailed, MalformedFilter, compile_filter
+from stream_infer.shaping.filters import MOST_STEPS, FilterFailed, MalformedFilter
+from stream_infer.shaping.languages import compile_filter
 from stream_infer.shaping.shaping import Shaping, shaping_of
 from stream_infer.shaping.sizes import is_larger
 

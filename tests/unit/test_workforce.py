@@ -5,7 +5,8 @@ from rich.console import Console
 
 from stream_infer.cli.api_tables import api_table, latency, replica_table
 from stream_infer.errors import ServiceUnavailable
-from stream_infer.gateway.api_bodies import ApiStatus, api_body
+from stream_infer.gateway.api_bodies import ApiStatus
+from stream_infer.gateway.apis import api_body
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.replicas import Replicas
 from stream_infer.gateway.workforce import Workers, workforce
