@@ -225,7 +225,8 @@ def test_a_batch_is_cancelled_and_what_is_done_is_there(service: Service, at_the
 @pytest.mark.timeout(300)
 def test_a_batch_whose_window_is_over_expires_and_what_is_done_is_there(service: Service, at_the_gate: Any) -> None:
     batch = at_the_gate("8s")
-    wait_for(lambda: time.time() > batch.expires_at + 1, 60.0, service.up.text)
+    is_over = f"cause=timed_out error=None job_id={batch.id}"
+    wait_for(lambda: is_over in service.up.text(), 60.0, service.up.text)
     (service.folder / "gate").touch()
     batch = service.ended(batch.id)
 

@@ -8,18 +8,20 @@ import logging
 import ssl
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from stream_infer.jobs.events import Exhausted, Finalized, Submitted
+from stream_infer.jobs.events import Event, Exhausted, Finalized, Submitted, TimeoutReached, decode_event
 from stream_infer.local.free_ports import find_free
 from stream_infer.security_settings import SecuritySettings
 from stream_infer.settings import Settings
 from stream_infer.tracker.app import create_app, credentials, leave_unawaited
 from stream_infer.tracker.assignment import assignor_for
 from stream_infer.tracker.exactly_once import transport
+from stream_infer.tracker.folding import Folding
 from stream_infer.tracker.rows import Changes, PartitionRows
 from stream_infer.tracker.traces import FoldTraces
 from tests.support.traces import SENT, SPAN, TRACE, kept_spans
@@ -43,6 +45,30 @@ def test_a_thread_that_was_not_scheduled_for_a_while_is_no_error(caplog: pytest.
     log.error("[%s]: %s", "^--_ConsumerThread", "Thread keepalive is not responding...")
     log.error("[%s]: %s", "^--_ConsumerThread", "Crashed reason=KafkaError()")
     assert [record.getMessage() for record in caplog.records] == ["[^--_ConsumerThread]: Crashed reason=KafkaError()"]
+
+
+def test_a_job_runs_out_of_time_also_while_something_is_being_written() -> None:
+    said: list[tuple[str, int, Event | None]] = []
+
+    class Producer:
+        async def send(self, topic: str, _key: bytes, value: bytes, partition: int, *_: None) -> Any:
+            said.append((topic, partition, decode_event(value)))
+            return asyncio.sleep(0)
+
+    async def run() -> None:
+        folding = Folding(create_app(Settings()), Settings())
+        folding._app = SimpleNamespace(producer=Producer())  # type: ignore[assignment]
+        folding._rows[3] = PartitionRows({})
+        folding._rows[3].fold(SUBMITTED, 0)
+        async with folding._writing:
+            await folding._tick()
+        assert folding.failure is None
+
+    asyncio.run(run())
+    [(topic, partition, event)] = said
+    assert (topic, partition) == ("stream-infer.progress", 3)
+    assert isinstance(event, TimeoutReached)
+    assert event.job_id == "a"
 
 
 def test_what_the_consumers_thread_left_behind_ends_with_the_process_in_silence(
