@@ -174,7 +174,7 @@ def test_an_intake_that_has_read_less_than_the_job_counts_reads_again(
         reads.append(1)
         return {} if len(reads) <= settings.jobs.partitions else read_compacted(*args, **kwargs)
 
-    monkeypatch.setattr("stream_infer.intake.run.read_compacted", short_at_first)
+    monkeypatch.setattr("stream_infer.intake.owned.read_compacted", short_at_first)
     with intake(settings, Numbers(30)):
         events_until_exhausted(settings)
 
