@@ -20,11 +20,13 @@ from stream_infer.intake.owned import OwnedPartitions
 from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.intake.rates import ApiRate
+from stream_infer.intake.unknown_apis import hindrances
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.definitions import CurrentSettings, Definitions
+from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.views import CompactedView
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message
@@ -37,6 +39,9 @@ _LOG = structlog.get_logger(__name__)
 _IDLE_S = 0.1
 _ROUND_S = 0.5
 CLEAR_UP_EVERY_S = 60.0
+# A row shows what was said of it well within that; and an API that was deployed is known here well within that.
+_UNKNOWN_APIS_EVERY_S = 2.0
+_MOST_HINDRANCES = 1000  # of a transaction
 
 
 class StatusView(Protocol):
@@ -112,7 +117,7 @@ class Intake:
         self._settings = apis.settings
         self._owned = owned
         self._status = status
-        self._cleared_at = time.monotonic()
+        self._cleared_at = self._hindered_at = time.monotonic()
         self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
 
     def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
@@ -124,6 +129,7 @@ class Intake:
                 self._learn(record)
             published = self._take_turns()
             self._clear_up()
+            self._hinder()
 
     def _learn(self, record: Message | EndOfPartition) -> None:
         named, partition = self._owned.named(record.partition), self._owned.get(record.partition)
@@ -161,6 +167,19 @@ class Intake:
             if named is not None and (gone := named.forgotten(partition.checkpoints, self._has_status, before)):
                 with self._owned.noting_fencing(number, partition):
                     partition.forget_checkpoints(gone)
+
+    def _hinder(self) -> None:
+        """Jobs whose API is unknown say what they wait for, now and then."""
+        now = time.monotonic()
+        if now - self._hindered_at < _UNKNOWN_APIS_EVERY_S:
+            return
+        self._hindered_at = now
+        said = hindrances(self._status.snapshot().values(), set(self._apis.settings.names), time.time())
+        for number, partition in self._owned.items():
+            own = [one for one in said if partition_of(one.job_id, self._settings.jobs.partitions) == number]
+            if own:
+                with self._owned.noting_fencing(number, partition):
+                    partition.say(own[:_MOST_HINDRANCES])
 
     def _has_status(self, job_id: str) -> bool:
         return self._status.get(job_id) is not None
