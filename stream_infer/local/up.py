@@ -129,7 +129,7 @@ async def _supervise(
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
         with shown.announced():
-            async with scaling(scaler, deployments, sightings, stop):
+            async with scaling(scaler, deployments, sightings, stop, report):
                 await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
         all_ended.set()
