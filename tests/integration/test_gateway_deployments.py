@@ -39,6 +39,11 @@ class Deployer:
         return self._client(method, path, raw=body, status=status, content_type=kind, **headers)
 
 
+def say(harness: GatewayHarness, revision: str, by: str, state: ApiState) -> None:
+    report = Report(name="shouter", revision=revision, by=by, state=state, message=f"as {by} has it", at=1.0)
+    harness.send(report_record(report, harness.topics))
+
+
 @pytest.fixture
 def harness(bootstrap_servers: str, topic_prefix: str, tmp_path: Path) -> GatewayHarness:
     settings = settings_for(bootstrap_servers, topic_prefix, tmp_path)
@@ -81,13 +86,28 @@ def test_what_becomes_of_a_revision_is_what_was_said_of_that_one(
     harness: GatewayHarness, client: HttpClient, deploy: Deployer
 ) -> None:
     body = deploy(SHOUTER)
-    report = Report(name="shouter", revision=body["revision"], state=ApiState.FAILED, message="no such class", at=1.0)
-    harness.send(report_record(report, harness.topics))
+    say(harness, body["revision"], "pod-0", ApiState.FAILED)
     shown = client("GET", "/v1/apis/shouter", status=200)
-    assert (shown["state"], shown["message"]) == ("failed", "no such class")
+    assert (shown["state"], shown["message"]) == ("failed", "as pod-0 has it")
 
     assert deploy(SHOUTER, method="PUT")["revision"] != body["revision"], "what has failed is tried anew"
     assert client("GET", "/v1/apis/shouter", status=200)["state"] == "preparing"
+
+
+def test_what_is_live_in_one_pod_is_so_whatever_comes_of_another_one(
+    harness: GatewayHarness, client: HttpClient, deploy: Deployer
+) -> None:
+    revision = deploy(SHOUTER)["revision"]
+    say(harness, revision, "pod-0", ApiState.LIVE)
+    for state in (ApiState.PREPARING, ApiState.FAILED):
+        say(harness, revision, "pod-1", state)
+        assert client("GET", "/v1/apis/shouter", status=200)["state"] == "live"
+    assert deploy(SHOUTER, method="PUT")["revision"] == revision, "nothing is replaced for one pod's fault"
+
+    client("DELETE", "/v1/apis/shouter", status=204)
+    left = {record.key: record.value for record in harness.read(harness.topics.api_states)}
+    assert len(left) == 2
+    assert set(left.values()) == {None}
 
 
 def test_every_replica_knows_what_one_has_taken(harness: GatewayHarness, deploy: Deployer) -> None:

@@ -223,7 +223,7 @@ def test_a_job_of_an_api_that_is_not_there_says_so_and_goes_on_once_it_is_deploy
         said = [decode_event(one.value or b"") for one in read_until(settings, topics.progress, bool)]
         apply_api(settings, late.api)
         publisher = Publisher(settings.kafka, "test")
-        publisher.publish(definition_records(late, None, topics))
+        publisher.publish(definition_records(late, [], topics))
         publisher.close()
         events = events_until_exhausted(settings)
         found = read_until(settings, topics.api("late").items, lambda got: len(got) >= 3)
