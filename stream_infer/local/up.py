@@ -111,7 +111,7 @@ async def _supervise(
     sightings = sightings_pipe()
     shown = Shown(settings, specs)
     launch = _launcher(settings, options, lock, sightings.writing, shown)
-    supervisor = Supervisor(specs, launch, report)
+    supervisor = Supervisor(specs, launch, report, on_gone=shown.forget)
     scaler = Scaler(scaling_policies(settings, options.workers), supervisor, report)
     deployments = Deployments(_means(settings, options, launch, key), supervisor, scaler, report)
     stop = _stop_on_signals(supervisor)

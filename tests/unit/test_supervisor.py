@@ -34,7 +34,8 @@ class Run:
         self.ready = asyncio.Event()
         self.heard_more = asyncio.Event()
         self.times_ready = 0
-        self.supervisor = Supervisor(specs, launcher, self._hear, policy)
+        self.gone: list[str] = []
+        self.supervisor = Supervisor(specs, launcher, self._hear, policy, on_gone=self.gone.append)
         self.task = asyncio.create_task(self.supervisor.run(self.stop, self._on_ready))
 
     def _on_ready(self) -> None:
@@ -454,6 +455,7 @@ def test_an_api_that_goes_takes_its_processes_along_and_may_come_back() -> None:
 
         run.supervisor.serve("dogs", deployed(*WORKERS), 1)
         await launcher.nth(WORKERS[0], 2)
+        assert "realtime dogs/0" in run.gone
         assert not run.task.done()
         await run.end()
 
