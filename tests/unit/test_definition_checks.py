@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from stream_infer.definitions import UNPACKED
-from stream_infer.gateway.deployments.checks import MOST_FILES, check_archive, define, merge_patch
+from stream_infer.gateway.deployments.checks import LONGEST_DEFINITION, MOST_FILES, check_archive, define, merge_patch
 from stream_infer.http.problems import Problem
 from stream_infer.settings import ApiSettings, Settings
 
@@ -107,6 +107,13 @@ def test_code_is_bounded_in_what_it_unpacks_to():
 def test_what_is_no_archive_is_refused(data):
     with pytest.raises(Problem, match=r"tar\.gz"):
         check_archive(data, API, 1000)
+
+
+def test_what_patches_add_up_to_has_the_bound_of_what_is_sent():
+    patched = merge_patch(CATS, {"predictor": {"config": {"words": "x" * LONGEST_DEFINITION}}})
+    with pytest.raises(Problem, match="more than 262,144 bytes") as refused:
+        define(patched, "a" * 64, Settings(), 5.0)
+    assert refused.value.status == 413
 
 
 def pax_header(size):

@@ -15,11 +15,14 @@ from pydantic import ValidationError
 
 from stream_infer.definitions import UNPACKED, Definition, new_revision
 from stream_infer.gateway.validation import validate
+from stream_infer.http.json_text import to_json
 from stream_infer.http.problems import FieldError, Problem, ProblemKind, hint
 from stream_infer.predictor_settings import CortexPredictor, NativePredictor
 from stream_infer.settings import MIB, ApiSettings, Settings
 
 MOST_FILES = 20_000
+# As JSON, which is a record that every role reads; patches add up.
+LONGEST_DEFINITION = MIB // 4
 # Of all members' headers: names, and what pax and GNU have beside them, which is read whole before anybody can object.
 _HEADER_BYTES = 64 * MIB
 # A header behind a header behind a header … is a call in a call for Python's reader.
@@ -46,6 +49,9 @@ def define(value: Any, code: str | None, settings: Settings, at: float) -> Defin
             ProblemKind.INVALID_REQUEST, 'A definition is a JSON object such as {"name": …, "predictor": {…}}.'
         )
     api = validate(ApiSettings, value)
+    if len(to_json(value)) > LONGEST_DEFINITION:
+        detail = f"The definition would have more than {LONGEST_DEFINITION:,} bytes, the most that one may have."
+        raise Problem(ProblemKind.TOO_LARGE, f"{detail} Put into a file of its code what is so much.")
     _check_webhook(api)
     _check_code(api, has_code=code is not None)
     others = [one for one in settings.apis if one.name != api.name]

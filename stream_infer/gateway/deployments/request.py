@@ -9,16 +9,15 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
+from stream_infer.gateway.deployments.checks import LONGEST_DEFINITION
 from stream_infer.http.bodies import SILENCE_S, is_too_slow, taking
 from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, parse_body, require_content_type
-from stream_infer.settings import MIB
 
 MULTIPART = "multipart/form-data"
 MERGE_PATCH = "application/merge-patch+json"
 DEFINITION, CODE = "definition", "code"
-LONGEST_DEFINITION = MIB // 4
 _CHUNK = 256 * 1024
 
 
