@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import urllib3
 
-from stream_infer.definitions import ApiState, Report, code_key, decode_definition, report_record
+from stream_infer.definitions import (
+    ApiState,
+    Definition,
+    Report,
+    Seal,
+    code_key,
+    decode_definition,
+    definition_records,
+    report_record,
+)
 from stream_infer.jobs.status import State
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.definitions import Definitions
@@ -224,6 +233,20 @@ def test_without_keys_code_is_taken_only_where_that_is_said(harness: GatewayHarn
     with harness.gateway(harness.settings.model_copy(update={"gateway": gateway})) as client:
         assert "admin" in Deployer(client)(SHOUTER, status=403)["detail"]
         client("DELETE", "/v1/apis/shouter", status=403)
+
+
+def test_a_definition_that_lacks_the_gateways_seal_is_no_api(harness: GatewayHarness) -> None:
+    """Of a Kafka that everybody on the machine reaches."""
+    theirs = Definition(name="shouter", revision="r1", definition=SHOUTER, at=1.0)
+    with harness.gateway(seal=Seal(b"k" * 32)) as client:
+        harness.send(*definition_records(theirs, [], harness.topics))
+        client("GET", "/v1/apis/shouter", status=404)
+        client("POST", "/v1/apis/shouter/jobs", {"item_list": {"items": [1]}}, status=404)
+        assert [api["name"] for api in client("GET", "/v1/apis", status=200)["apis"]] == ["echo"]
+
+        Deployer(client)(SHOUTER)
+        assert client("GET", "/v1/apis/shouter", status=200)["deployed"]
+        client("DELETE", "/v1/apis/shouter", status=204)
 
 
 def test_whoever_follows_the_topic_has_the_settings_of_now(harness: GatewayHarness, client: HttpClient) -> None:

@@ -27,7 +27,7 @@ class DeployedApis:
         self._seal = seal
         self._changed: set[Callable[[], None]] = set()
         topic = Topics(settings.kafka.topic_prefix).api_states
-        self._definitions = Definitions(settings, self._tell)
+        self._definitions = Definitions(settings, self._tell, takes=self._takes)
         self._said: dict[str, dict[str, Report]] = {}
         self._reports: CompactedView[Report] = CompactedView(
             settings.kafka, topic, decode_report, self._note, key_of=attrgetter("key")
@@ -54,8 +54,7 @@ class DeployedApis:
 
     def get(self, name: str) -> Definition | None:
         """None of an API of the file, too."""
-        found = self._definitions.all().get(name)
-        return None if found is None or (self._seal is not None and not self._seal.is_on(found)) else found
+        return self._definitions.all().get(name)
 
     def sealed(self, definition: Definition) -> Definition:
         """As it is to be written."""
@@ -93,6 +92,9 @@ class DeployedApis:
             yield
         finally:
             self._changed.discard(tell)
+
+    def _takes(self, definition: Definition) -> bool:
+        return self._seal is None or self._seal.is_on(definition)
 
     def _note(self, key: str, report: Report | None) -> None:
         """On the view's thread."""
