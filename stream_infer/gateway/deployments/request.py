@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.hdrs import CONTENT_ENCODING
+from aiohttp.http_exceptions import HttpProcessingError
 
 from stream_infer.gateway.deployments.checks import LONGEST_DEFINITION
 from stream_infer.http.bodies import SILENCE_S, is_too_slow, taking
@@ -19,6 +21,8 @@ MULTIPART = "multipart/form-data"
 MERGE_PATCH = "application/merge-patch+json"
 DEFINITION, CODE = "definition", "code"
 _CHUNK = 256 * 1024
+# What aiohttp's own raises of a form that is none.
+_OF_READER = (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ async def read_deployment(request: web.Request, code_bytes: int) -> Deployment:
                 fault = "is given twice" if name in parts else "is unknown"
                 raise _malformed(f"The part {name[:100]!r} {fault}; send {DEFINITION} (JSON) and {CODE} (a tar.gz).")
             parts[name] = await _read(part, name, most[name], take)
-    except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:  # aiohttp's own, of its reader
+    except _OF_READER as error:
         raise _malformed(
             f"The body cannot be read as {MULTIPART}: {str(error)[:200] or type(error).__name__}."
         ) from None
@@ -69,6 +73,9 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
 
 
 async def _read(part: BodyPartReader, name: str, most: int, take: Callable[[int], None]) -> bytes:
+    if part.headers.get(CONTENT_ENCODING, "identity").lower() != "identity":
+        # Unpacked it could have any size, which nobody would have bounded or counted.
+        raise _malformed(f"The part {name!r} has a {CONTENT_ENCODING}; send it as it is, code as a tar.gz.")
     data, began = bytearray(), asyncio.get_running_loop().time()
     while chunk := await _in_time(part.read_chunk(_CHUNK)):
         take(len(chunk))
