@@ -8,7 +8,7 @@ import pytest
 from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from stream_infer.gateway.deployments.request import read_deployment
+from stream_infer.gateway.deployments.request import read_deployment, read_patch
 from stream_infer.http.bodies import within
 from stream_infer.http.budget import BodyBudget
 from stream_infer.http.problems import Problem, ProblemKind
@@ -79,3 +79,21 @@ def test_a_part_that_was_packed_once_more_is_not_unpacked() -> None:
 
 def test_a_header_of_a_part_that_is_too_long_is_the_senders_fault() -> None:
     assert refused_for({"X-Long": "x" * 10_000}).kind is ProblemKind.MALFORMED_REQUEST
+
+
+def test_a_patch_counts_as_every_body_that_is_held() -> None:
+    budget, during = BodyBudget(most=2000, share=2000), list[int]()
+
+    async def read(request: web.Request) -> web.Response:
+        assert await read_patch(request) == {"partitions": 2}
+        during.append(budget.held)
+        return web.Response()
+
+    async def ask() -> None:
+        app = web.Application(middlewares=[within(budget)])
+        app.router.add_patch("/", read)
+        async with TestClient(TestServer(app)) as client:
+            await client.patch("/", json={"partitions": 2})
+
+    asyncio.run(ask())
+    assert during == [len(b'{"partitions": 2}')]

@@ -12,7 +12,7 @@ from aiohttp.hdrs import CONTENT_ENCODING
 from aiohttp.http_exceptions import HttpProcessingError
 
 from stream_infer.gateway.deployments.checks import LONGEST_DEFINITION
-from stream_infer.http.bodies import SILENCE_S, is_too_slow, taking
+from stream_infer.http.bodies import SILENCE_S, is_too_slow, read_body, taking
 from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, parse_body, require_content_type
@@ -61,7 +61,7 @@ async def read_deployment(request: web.Request, code_bytes: int) -> Deployment:
 async def read_patch(request: web.Request) -> Any:
     """A JSON merge patch (RFC 7396). Raises a Problem."""
     require_content_type(request, (MERGE_PATCH, JSON_TYPE))
-    return parse_body(await request.read())
+    return parse_body(await read_body(request))
 
 
 async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
