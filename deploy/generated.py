@@ -17,7 +17,8 @@ import yaml
 from stream_infer.cli.strimzi import topic_manifests, user_manifests, yaml_text
 from stream_infer.configuration import load_settings
 from stream_infer.configuration.schema import json_schema
-from stream_infer.settings import ApiSettings, KafkaSettings, RealtimeSettings
+from stream_infer.http_settings import RealtimeSettings
+from stream_infer.settings import ApiSettings, KafkaSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm/stream-infer"

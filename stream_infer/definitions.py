@@ -55,11 +55,6 @@ class Definition(BaseModel):
         """Raises ValueError where it is none."""
         return DefinedApi(**dict(ApiSettings.model_validate(self.definition)), code=self.code)
 
-    @property
-    def report_key(self) -> str:
-        """Of what is said of this revision: what is said of the one before, which may go on, is said beside it."""
-        return f"{self.name}/{self.revision}"
-
     def is_as(self, other: Definition) -> bool:
         """Whether the same API would come of it."""
         return self.definition == other.definition and self.code == other.code
@@ -94,19 +89,30 @@ class ApiState(StrEnum):
 
 
 class Report(BaseModel):
-    """What has become of a revision. `at` is in seconds since the epoch."""
+    """What has become of a revision on the machine, or in the pod, `by`. `at` is in seconds since the epoch."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
     revision: str
+    by: str
     state: ApiState
     message: str = ""
     at: float
 
     @property
     def key(self) -> str:
-        return f"{self.name}/{self.revision}"
+        """What is said elsewhere, or of the revision before, which may go on, is said beside it."""
+        return f"{self.name}/{self.revision}/{self.by}"
+
+
+def summed(reports: Iterable[Report]) -> Report | None:
+    """What there is to say of a revision: LIVE where it is so anywhere, else the last word. None: nobody has any.
+
+    Past bug: all spoke under one key, and what works somewhere was `preparing` with each pod that came, and `failed`
+    with one on a node without a network.
+    """
+    return max(reports, key=lambda one: (one.state is ApiState.LIVE, one.at), default=None)
 
 
 def new_revision() -> str:
@@ -131,23 +137,23 @@ def decode_report(value: bytes) -> Report:
     return Report.model_validate_json(value)
 
 
-def definition_records(definition: Definition, before: Definition | None, topics: Topics) -> list[OutgoingRecord]:
-    """In the place of `before`, of which nobody needs to know any more what became of it."""
+def definition_records(definition: Definition, said: Iterable[Report], topics: Topics) -> list[OutgoingRecord]:
+    """`said` of the API until now nobody needs to know any more: it is of another revision."""
     record = OutgoingRecord(topics.apis, definition.name.encode(), definition.model_dump_json().encode())
-    return [record, *([] if before is None else [_forgotten(before, topics)])]
+    return [record, *(_forgotten(report, topics) for report in said)]
 
 
 def report_record(report: Report, topics: Topics) -> OutgoingRecord:
     return OutgoingRecord(topics.api_states, report.key.encode(), report.model_dump_json().encode())
 
 
-def tombstones(definition: Definition, topics: Topics) -> list[OutgoingRecord]:
+def tombstones(name: str, said: Iterable[Report], topics: Topics) -> list[OutgoingRecord]:
     """Of an API that is deleted, and of what was said of it."""
-    return [OutgoingRecord(topics.apis, definition.name.encode(), None), _forgotten(definition, topics)]
+    return [OutgoingRecord(topics.apis, name.encode(), None), *(_forgotten(report, topics) for report in said)]
 
 
-def _forgotten(definition: Definition, topics: Topics) -> OutgoingRecord:
-    return OutgoingRecord(topics.api_states, definition.report_key.encode(), None)
+def _forgotten(report: Report, topics: Topics) -> OutgoingRecord:
+    return OutgoingRecord(topics.api_states, report.key.encode(), None)
 
 
 def with_definitions(settings: Settings, definitions: Iterable[Definition]) -> Settings:

@@ -1,9 +1,9 @@
-"""How the gateway and the metrics of roles are reached, and whom the end of a job is told."""
+"""How the gateway, realtime replicas and the metrics of roles are reached, and whom the end of a job is told."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -51,6 +51,35 @@ class MetricsSettings(SettingsPart):
     """
 
     listen: str | None = Field(default=None, pattern=LISTEN)
+
+
+class RealtimeSettings(SettingsPart):
+    """Requests answered over HTTP. Replica N of `replicas` listens on the port of `listen` plus N; `addresses` says
+    where they are instead where that is not this machine.
+
+    `max_in_flight` items and `max_in_flight_bytes` bound what one replica has taken and not answered. A replica that is
+    to end is unready for `drain_delay` before it takes no more, and has `drain_timeout` for what it has taken.
+    """
+
+    replicas: int = Field(default=1, ge=0, le=256)
+    listen: str = Field(default="127.0.0.1:8090", pattern=LISTEN)
+    addresses: list[Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+$")]] = Field(default_factory=list)
+    max_in_flight: int = Field(default=512, ge=1)
+    max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    timeout: float = Field(default=30.0, gt=0)
+    drain_delay: float = Field(default=1.0, ge=0)
+    drain_timeout: float = Field(default=15.0, ge=0)
+
+    def listen_of(self, replica: int) -> str:
+        """Where that replica listens, from 0."""
+        host, _, port = self.listen.rpartition(":")
+        return f"{host}:{int(port) + replica}"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where all of them are."""
+        own = (self.listen_of(replica).replace("localhost", "127.0.0.1") for replica in range(self.replicas))
+        return self.addresses or [f"http://{listen}" for listen in own]
 
 
 class WebhooksSettings(SettingsPart):

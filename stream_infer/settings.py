@@ -12,7 +12,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from stream_infer.http_settings import LISTEN, ApiWebhook, GatewaySettings, MetricsSettings, WebhooksSettings
+from stream_infer.http_settings import (
+    ApiWebhook,
+    GatewaySettings,
+    MetricsSettings,
+    RealtimeSettings,
+    WebhooksSettings,
+)
 from stream_infer.predictor_settings import CortexPredictor, PredictorSettings, SettingsPart
 from stream_infer.results import Results
 from stream_infer.security_settings import SecuritySettings
@@ -183,35 +189,6 @@ class BreakerSettings(SettingsPart):
 
     max_ratio: float = Field(default=0.5, gt=0, le=1)
     window: int = Field(default=200, ge=1)
-
-
-class RealtimeSettings(SettingsPart):
-    """Requests answered over HTTP. Replica N of `replicas` listens on the port of `listen` plus N; `addresses` says
-    where they are instead where that is not this machine.
-
-    `max_in_flight` items and `max_in_flight_bytes` bound what one replica has taken and not answered. A replica that is
-    to end is unready for `drain_delay` before it takes no more, and has `drain_timeout` for what it has taken.
-    """
-
-    replicas: int = Field(default=1, ge=0, le=256)
-    listen: str = Field(default="127.0.0.1:8090", pattern=LISTEN)
-    addresses: list[Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+$")]] = Field(default_factory=list)
-    max_in_flight: int = Field(default=512, ge=1)
-    max_in_flight_bytes: int = Field(default=64 * MIB, ge=1)
-    timeout: float = Field(default=30.0, gt=0)
-    drain_delay: float = Field(default=1.0, ge=0)
-    drain_timeout: float = Field(default=15.0, ge=0)
-
-    def listen_of(self, replica: int) -> str:
-        """Where that replica listens, from 0."""
-        host, _, port = self.listen.rpartition(":")
-        return f"{host}:{int(port) + replica}"
-
-    @property
-    def urls(self) -> list[str]:
-        """Where all of them are."""
-        own = (self.listen_of(replica).replace("localhost", "127.0.0.1") for replica in range(self.replicas))
-        return self.addresses or [f"http://{listen}" for listen in own]
 
 
 class ApiSettings(SettingsPart):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -126,7 +127,14 @@ def report(settings: Settings, definition: Definition, state: ApiState, message:
 
     # What code or an installer says may hold what it was given; whoever may read sees this.
     shown = redact_text(message[:_LONGEST_MESSAGE])
-    said = Report(name=definition.name, revision=definition.revision, state=state, message=shown, at=time.time())
+    said = Report(
+        name=definition.name,
+        revision=definition.revision,
+        by=socket.gethostname(),
+        state=state,
+        message=shown,
+        at=time.time(),
+    )
     publisher = Publisher(settings.kafka, f"api-states-{definition.name}")
     try:
         publisher.publish([report_record(said, Topics(settings.kafka.topic_prefix))])

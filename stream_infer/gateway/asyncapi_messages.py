@@ -104,7 +104,7 @@ REPLAYS = (
     Kind("replay", "How far the last replay of a job has come. Key: job:JOB.", ReplayMark),
 )
 APIS = (Kind("definition", "An API that was deployed: one of its revisions. Key: API.", Definition),)
-API_STATES = (Kind("report", "What has become of a revision. Key: API/REVISION.", Report),)
+API_STATES = (Kind("report", "What has become of a revision in one place. Key: API/REVISION/HOST.", Report),)
 LOGS = (Kind("logLine", "A line that bears a job's id.", LogLine),)
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of how jobs go on, of payloads of dead letters, and of the page."""
+"""What the OpenAPI document says of how jobs go on, and of the page."""
 
 from __future__ import annotations
 
@@ -27,15 +27,6 @@ def event_paths() -> dict[str, Any]:
             "get": operation("getThroughput", "Look at how fast a job has gone", points, [job_id])
         },
     }
-
-
-def payload_of_letter(owner: str, parameter: dict[str, Any], ref: dict[str, Any]) -> dict[str, Any]:
-    """`owner` is "Api" or "Job"."""
-    answers = {
-        "200": answer_of("Its bytes: as a picture, where they are one, else as a file.", _BYTES, "*/*"),
-        "204": {"description": "Its value was null."},
-    }
-    return operation(f"get{owner}DeadLetterPayload", "Bring the payload of a dead letter", answers, [parameter, ref])
 
 
 def page_paths() -> dict[str, Any]:

@@ -146,7 +146,7 @@ class JobsPartition:
             except SourceUnreachable as error:
                 self._put_off(run, str(error))
                 role = HinderedRole.INTAKE
-                self._say(run, Hindered(job_id=run.job.job_id, at=self._clock(), role=role, reason=str(error)))
+                self.say([Hindered(job_id=run.job.job_id, at=self._clock(), role=role, reason=str(error))])
             except TransactionAborted as error:
                 self._put_off(run, str(error))
             except RecordTooLarge as error:
@@ -162,6 +162,13 @@ class JobsPartition:
                 self._commit(run, Chunk((), ended=True))
             except TransactionAborted as error:
                 _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error))
+
+    def say(self, events: Sequence[Event]) -> None:
+        """In one transaction; where it is aborted, they are not said. Raises Fenced or ServiceUnavailable."""
+        try:
+            self._producer.transact([self._publication.event(event) for event in events], {})
+        except TransactionAborted as error:
+            _LOG.warning("events_not_said", job_id=events[0].job_id, events=len(events), reason=str(error))
 
     @property
     def checkpoints(self) -> Mapping[str, Checkpoint]:
@@ -201,12 +208,6 @@ class JobsPartition:
         delay = min(_RETRY_S * 2 ** min(run.failures - 1, 20), _RETRY_CAP_S)
         run.items, run.not_before = None, self._clock() + delay
         _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=reason, again_in_s=delay)
-
-    def _say(self, run: Run, event: Event) -> None:
-        try:
-            self._producer.transact([self._publication.event(event)], {})
-        except TransactionAborted as error:
-            _LOG.warning("intake_delayed", job_id=run.job.job_id, reason=str(error))
 
     def _read(self, run: Run, max_items: int) -> Chunk:
         """On a reader's thread: reads on in the source, which may block for minutes.

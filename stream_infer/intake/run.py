@@ -5,35 +5,32 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
 import structlog
 
-from stream_infer.errors import Fenced, ServiceUnavailable
+from stream_infer.errors import Fenced
 from stream_infer.intake.flow import allowance, flow_policy
 from stream_infer.intake.metrics import UNOBSERVED, IntakeMetrics, IntakeObserver, source_readings
-from stream_infer.intake.named import NamedJobs
+from stream_infer.intake.owned import OwnedPartitions
 from stream_infer.intake.partition import READ_WITHIN_S, JobsPartition, OpenSource, Run
 from stream_infer.intake.publication import Chunk, Publication
 from stream_infer.intake.rates import ApiRate
-from stream_infer.jobs.checkpoints import decode_checkpoint
+from stream_infer.intake.unknown_apis import hindrances
 from stream_infer.jobs.spec import decode_job
 from stream_infer.jobs.status import JobStatus, decode_status
 from stream_infer.kafka.admin import check_topics
-from stream_infer.kafka.consumer import GroupConsumer, Partition
+from stream_infer.kafka.consumer import GroupConsumer
 from stream_infer.kafka.definitions import CurrentSettings, Definitions
-from stream_infer.kafka.errors import RecordTooLarge
-from stream_infer.kafka.producer import TransactionalProducer
-from stream_infer.kafka.views import CompactedView, read_compacted
-from stream_infer.pool import DaemonPool
+from stream_infer.kafka.partitioner import partition_of
+from stream_infer.kafka.views import CompactedView
 from stream_infer.ports import Store
 from stream_infer.records import EndOfPartition, Message
-from stream_infer.settings import MIB, Settings
+from stream_infer.settings import Settings
 from stream_infer.telemetry.exposure import Exposure, nothing_missing
 from stream_infer.telemetry.job_logs import job_log
 from stream_infer.topics import Topics
@@ -42,7 +39,9 @@ _LOG = structlog.get_logger(__name__)
 _IDLE_S = 0.1
 _ROUND_S = 0.5
 CLEAR_UP_EVERY_S = 60.0
-_READERS = 64  # sources read at a time: one that hangs holds up its own job alone
+# A row shows what was said of it well within that; and an API that was deployed is known here well within that.
+_UNKNOWN_APIS_EVERY_S = 2.0
+_MOST_HINDRANCES = 1000  # of a transaction
 
 
 class StatusView(Protocol):
@@ -75,10 +74,11 @@ def run(
     status.start()
     definitions.start()
     publication = Publication(topics, store, settings.limits.payload_bytes)
-    intake = Intake(definitions, publication, open_source, status, metrics)
+    owned = OwnedPartitions(settings, publication, open_source)
+    intake = Intake(definitions, owned, status, metrics)
     exposure.show(metrics.readings)
-    exposure.show(lambda: source_readings(intake.partitions(), definitions.settings.names))
-    consumer = GroupConsumer(settings.kafka, topics.intake_group, topics.intake_group, intake, from_start=True)
+    exposure.show(lambda: source_readings(owned.all(), definitions.settings.names))
+    consumer = GroupConsumer(settings.kafka, topics.intake_group, topics.intake_group, owned, from_start=True)
     consumer.subscribe([topics.jobs])
     exposure.missing = nothing_missing
     on_ready()
@@ -108,41 +108,31 @@ class Intake:
     def __init__(
         self,
         apis: CurrentSettings,
-        publication: Publication,
-        open_source: OpenSource,
+        owned: OwnedPartitions,
         status: StatusView,
         observer: IntakeObserver = UNOBSERVED,
     ) -> None:
         self._observer = observer
         self._apis = apis
-        self._settings = settings = apis.settings
-        self._publication = publication
-        self._open_source = open_source
+        self._settings = apis.settings
+        self._owned = owned
         self._status = status
-        self._topics = Topics(settings.kafka.topic_prefix)
-        self._partitions: dict[int, JobsPartition] = {}
-        self._fenced: dict[int, list[Run]] = {}
-        self._named: dict[int, NamedJobs] = {}
-        self._cleared_at = time.monotonic()
-        self._readers = DaemonPool(_READERS, "source")
+        self._cleared_at = self._hindered_at = time.monotonic()
         self._rates: defaultdict[str, ApiRate] = defaultdict(ApiRate)
-
-    def partitions(self) -> list[JobsPartition]:
-        """Those that are ours; from any thread."""
-        return list(self._partitions.values())
 
     def serve(self, consumer: GroupConsumer, stop: threading.Event) -> None:
         published = 0
         while not stop.is_set():
             polled = consumer.poll(1000, 0.0 if published else _IDLE_S)
-            self._take_over_fenced()
+            self._owned.take_over_fenced()
             for record in polled:
                 self._learn(record)
             published = self._take_turns()
             self._clear_up()
+            self._hinder()
 
     def _learn(self, record: Message | EndOfPartition) -> None:
-        named, partition = self._named.get(record.partition), self._partitions.get(record.partition)
+        named, partition = self._owned.named(record.partition), self._owned.get(record.partition)
         if isinstance(record, EndOfPartition):
             if named is not None:
                 named.end()
@@ -172,11 +162,24 @@ class Intake:
             return
         self._cleared_at = now
         before = time.time() - self._settings.jobs.retention
-        for number, partition in list(self._partitions.items()):
-            gone = self._named[number].forgotten(partition.checkpoints, self._has_status, before)
-            if gone:
-                with self._noting_fencing(number, partition):
+        for number, partition in self._owned.items():
+            named = self._owned.named(number)
+            if named is not None and (gone := named.forgotten(partition.checkpoints, self._has_status, before)):
+                with self._owned.noting_fencing(number, partition):
                     partition.forget_checkpoints(gone)
+
+    def _hinder(self) -> None:
+        """Jobs whose API is unknown say what they wait for, now and then."""
+        now = time.monotonic()
+        if now - self._hindered_at < _UNKNOWN_APIS_EVERY_S:
+            return
+        self._hindered_at = now
+        said = hindrances(self._status.snapshot().values(), set(self._apis.settings.names), time.time())
+        for number, partition in self._owned.items():
+            own = [one for one in said if partition_of(one.job_id, self._settings.jobs.partitions) == number]
+            if own:
+                with self._owned.noting_fencing(number, partition):
+                    partition.say(own[:_MOST_HINDRANCES])
 
     def _has_status(self, job_id: str) -> bool:
         return self._status.get(job_id) is not None
@@ -194,8 +197,8 @@ class Intake:
         for turn in sorted(turns, key=lambda turn: turn.run.turned_at):
             if time.monotonic() > until:
                 break
-            if turn.reading.done() and turn.partition is self._partitions.get(turn.number):
-                with self._noting_fencing(turn.number, turn.partition):
+            if turn.reading.done() and turn.partition is self._owned.get(turn.number):
+                with self._owned.noting_fencing(turn.number, turn.partition):
                     count = turn.partition.publish(turn.run, turn.allowed)
                     self._observer.published(turn.run.job.api, count)
                     published += count
@@ -210,8 +213,8 @@ class Intake:
         now = time.monotonic()
         rates = {api: self._rates[api].note(jobs, now) for api, jobs in active.items()}
         turns: list[_Turn] = []
-        for number, partition in list(self._partitions.items()):
-            with self._noting_fencing(number, partition):
+        for number, partition in self._owned.items():
+            with self._owned.noting_fencing(number, partition):
                 allowed = [
                     (run, self._allowed(partition, run, active[run.job.api], rates.get(run.job.api, 0.0)))
                     for run in partition.runs()
@@ -220,28 +223,6 @@ class Intake:
                     _Turn(number, partition, run, some, partition.read_on(run, some)) for run, some in allowed if some
                 ]
         return turns
-
-    @contextmanager
-    def _noting_fencing(self, number: int, partition: JobsPartition) -> Iterator[None]:
-        try:
-            yield
-        except (Fenced, ServiceUnavailable, RecordTooLarge) as error:
-            # Of a producer that could not abort, or whose record was refused, nothing is known.
-            _LOG.warning("intake_fenced", partition=number, reason=str(error))
-            self._fenced[number] = partition.all_runs()
-            self._partitions.pop(number).close()
-
-    def _take_over_fenced(self) -> None:
-        """Partitions that are still ours after a poll: their fencing was a transaction that took too long, or a member
-        that slept through its expulsion and is gone by now. Those that it told us are lost are not here any more."""
-        for number in list(self._fenced):
-            try:
-                self._partitions[number] = self._take_over(number)
-            except ServiceUnavailable as error:
-                _LOG.warning("intake_waits", partition=number, reason=str(error))
-                return
-            for run in self._fenced.pop(number):
-                self._partitions[number].learn(run.job, run)
 
     def _allowed(self, partition: JobsPartition, run: Run, active: Sequence[JobStatus], rate: float) -> int:
         """How many items of the job may be published; ends one that is to have no more.
@@ -269,35 +250,3 @@ class Intake:
         allowed = allowance(policy, status, run.checkpoint.enqueued, active, rate)
         chunk = self._settings.intake.chunk_items
         return min(allowed, max(policy.step, chunk // policy.step * policy.step))
-
-    def _take_over(self, number: int) -> JobsPartition:
-        """First fence the predecessor, then read how far it came: in this order."""
-        kafka = self._settings.kafka
-        name = f"{self._topics.prefix}.intake.{number}"
-        producer = TransactionalProducer(kafka, name, max_bytes=self._settings.limits.payload_bytes + 4 * MIB)
-        try:
-            producer.initialise()
-            topic, key_of = self._topics.checkpoints, attrgetter("job_id")
-            checkpoints = read_compacted(kafka, topic, number, decode_checkpoint, key_of=key_of)
-        except BaseException:
-            producer.close()
-            raise
-        return JobsPartition(producer, checkpoints, self._publication, self._open_source, self._readers)
-
-    # What the group says, inside `poll` and on its thread.
-
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        for _, number in partitions:
-            self._partitions[number] = self._take_over(number)
-            self._named[number] = NamedJobs()
-
-    def revoked(self, partitions: Sequence[Partition]) -> None:
-        for _, number in partitions:
-            self._fenced.pop(number, None)
-            self._named.pop(number, None)
-            partition = self._partitions.pop(number, None)
-            if partition is not None:
-                partition.close()
-
-    def lost(self, partitions: Sequence[Partition]) -> None:
-        self.revoked(partitions)

@@ -82,7 +82,8 @@ class Failed(_Event):
 class Hindered(_Event):
     """By a worker that holds items of the job and cannot predict, by an intake whose source or a sink whose store is
     away, or the place that the job has its objects assembled at: why. The next thing that their role gets done for the
-    job takes it back."""
+    job takes it back. An intake says it, too, of a job whose API is not defined: for itself or, once all is published,
+    for the workers."""
 
     type: Literal["hindered"] = "hindered"
     role: HinderedRole = HinderedRole.WORKER

@@ -31,7 +31,7 @@ class Definitions:
     """A CurrentSettings that follows `{p}.apis`. `settings` is another object whenever an API has come, gone or
     changed, and the same one until then: `is` tells whether there is anything new.
 
-    `on_change` is called on the view's thread, behind each change.
+    `on_change` is called on the view's thread, behind each change. What `takes` refuses is as if it were not there.
     """
 
     def __init__(
@@ -39,10 +39,14 @@ class Definitions:
         settings: Settings,
         on_change: Callable[[], None] | None = None,
         *,
+        takes: Callable[[Definition], bool] = lambda _: True,
         look_every_s: float = 0.05,
         hold_s: float = 0.25,
     ) -> None:
         self._file = settings
+        self._own = set(settings.names)
+        self._takes = takes
+        self._taken: dict[str, Definition] = {}
         self._current = settings
         self._on_change = on_change
         self._view: CompactedView[Definition] = CompactedView(
@@ -78,10 +82,13 @@ class Definitions:
 
     def all(self) -> Mapping[str, Definition]:
         """By name; without those that the file defines, too."""
-        own = {api.name for api in self._file.apis}
-        return {name: one for name, one in self._view.snapshot().items() if name not in own}
+        return self._taken
 
-    def _changed(self, _name: str, _definition: Definition | None) -> None:
-        self._current = with_definitions(self._file, self._view.snapshot().values())
+    def _changed(self, name: str, definition: Definition | None) -> None:
+        taken = {other: one for other, one in self._taken.items() if other != name}
+        if definition is not None and name not in self._own and self._takes(definition):
+            taken[name] = definition
+        self._taken = taken  # another one each time: others are reading
+        self._current = with_definitions(self._file, taken.values())
         if self._on_change is not None:
             self._on_change()

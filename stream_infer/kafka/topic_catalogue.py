@@ -80,8 +80,8 @@ def shared_topic_meanings(topics: Topics) -> dict[str, TopicMeaning]:
             ("gateway", "intake", "worker", "sink"),
         ),
         topics.api_states: TopicMeaning(
-            "API/revision",
-            "what has become of each: preparing, live or failed, and why",
+            "API/revision/host",
+            "what has become of each there: preparing, live or failed, and why",
             ("gateway", "worker"),
             ("gateway",),
         ),

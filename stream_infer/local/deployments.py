@@ -64,7 +64,7 @@ class Deployments:
         self._known: dict[str, Definition] = {}
         self._serving: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._passed_over: set[str] = set()
+        self._passed_over: set[tuple[str, str]] = set()
 
     def see(self, definitions: Mapping[str, Definition]) -> None:
         definitions = self._taken(definitions)
@@ -87,8 +87,8 @@ class Deployments:
                 continue
             if name in self._known:
                 taken[name] = self._known[name]
-            if definition.report_key not in self._passed_over:
-                self._passed_over.add(definition.report_key)
+            if (name, definition.revision) not in self._passed_over:
+                self._passed_over.add((name, definition.revision))
                 said = "was not written by the gateway of this `up`, and is passed over; to have it, deploy it again"
                 self._report(SUPERVISOR, f"{name}, revision {definition.revision}, {said}")
         return taken

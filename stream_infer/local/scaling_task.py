@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from stream_infer.local.deployments import Deployments
 from stream_infer.local.scaler import Scaler
 from stream_infer.local.scaling import ScalingPolicy
-from stream_infer.local.sighting import decode_definitions, decode_sighting
+from stream_infer.local.sighting import HeardDefinitions, decode_sighting
 from stream_infer.local.supervision import worker_range
-from stream_infer.settings import ApiSettings, Settings
+from stream_infer.local.supervisor import SUPERVISOR, Report
+from stream_infer.settings import MIB, ApiSettings, Settings
 
 # Of what the intake lets wait: a quarter is soon done, and the workers are no bottleneck.
 _BEHIND = 0.25
-_LONGEST_LINE = 64 * 1024 * 1024
+_LONGEST_LINE = 64 * MIB
 
 
 def scaling_policies(settings: Settings, workers: int | None) -> dict[str, ScalingPolicy]:
@@ -48,11 +49,11 @@ def sightings_pipe() -> Pipe:
 
 @contextlib.asynccontextmanager
 async def scaling(
-    scaler: Scaler, deployments: Deployments, sightings: Pipe, stop: asyncio.Event
+    scaler: Scaler, deployments: Deployments, sightings: Pipe, stop: asyncio.Event, report: Report
 ) -> AsyncIterator[None]:
     """Scales and deploys while the block runs. An error that nobody foresaw sets `stop`, and is raised at the end of
     the block."""
-    task = asyncio.create_task(_hear(scaler, deployments, sightings.reading))
+    task = asyncio.create_task(_hear(scaler, deployments, sightings.reading, report))
     task.add_done_callback(lambda _: stop.set())
     try:
         yield
@@ -64,18 +65,29 @@ async def scaling(
         await deployments.end()
 
 
-async def _hear(scaler: Scaler, deployments: Deployments, reading: int) -> None:
+async def _hear(scaler: Scaler, deployments: Deployments, reading: int, report: Report) -> None:
+    heard = HeardDefinitions()
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     pipe = os.fdopen(reading, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
     try:
-        while line := await reader.readline():
+        while line := await _line(reader, report):
             sighting = decode_sighting(line)
             if sighting is not None:
                 scaler.see(sighting)
-            elif (definitions := decode_definitions(line)) is not None:
+            elif (definitions := heard.hear(line)) is not None:
                 deployments.see(definitions)
     finally:
         transport.close()
+
+
+async def _line(reader: asyncio.StreamReader, report: Report) -> bytes:
+    """The next one that is not too long; nothing: there is none."""
+    while True:
+        try:
+            return await reader.readline()
+        except ValueError:  # what has come of it is gone; the rest is a line that nobody can read
+            said = f"a line of the lookout's is longer than {_LONGEST_LINE:,} bytes, and is passed over"
+            report(SUPERVISOR, f"{said}: what it tells of an API and its jobs is as it was before")

@@ -1,4 +1,4 @@
-"""What a lookout has seen, as lines of JSON: of one API at one moment, or of all APIs that were deployed."""
+"""What a lookout has seen, as lines of JSON: an API at one moment, and those that were deployed."""
 
 from __future__ import annotations
 
@@ -67,24 +67,51 @@ def decode_sighting(line: bytes) -> Sighting | None:
         return None
 
 
-class SeenDefinitions(BaseModel):
-    """All that were deployed, by name."""
+class _SeenDefinition(BaseModel):
+    """One that was deployed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    definitions: dict[str, Definition]
+    definition: Definition
+
+
+class _AllSeen(BaseModel):
+    """The names of all that there are, behind each of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    defined: tuple[str, ...]
+
+
+_PART: TypeAdapter[_SeenDefinition | _AllSeen] = TypeAdapter(_SeenDefinition | _AllSeen)
 
 
 def encode_definitions(definitions: Mapping[str, Definition]) -> bytes:
-    return SeenDefinitions(definitions=dict(definitions)).model_dump_json().encode() + b"\n"
+    """A line each, and a last one: together they may be of any size."""
+    parts = [*(_SeenDefinition(definition=one) for one in definitions.values()), _AllSeen(defined=tuple(definitions))]
+    return b"".join(part.model_dump_json().encode() + b"\n" for part in parts)
 
 
-def decode_definitions(line: bytes) -> Mapping[str, Definition] | None:
-    """None for what is none."""
-    try:
-        return SeenDefinitions.model_validate_json(line).definitions
-    except ValidationError:
-        return None
+class HeardDefinitions:
+    """Puts the lines of one or several lookouts together, of which each begins with all definitions."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Definition] = {}
+
+    def hear(self, line: bytes) -> Mapping[str, Definition] | None:
+        """All that there are, by name, once the last of them was told; None for any other line.
+
+        One whose line could not be read is as it was told before.
+        """
+        try:
+            part = _PART.validate_json(line)
+        except ValidationError:
+            return None
+        if isinstance(part, _SeenDefinition):
+            self._told[part.definition.name] = part.definition
+            return None
+        self._told = {name: self._told[name] for name in part.defined if name in self._told}
+        return self._told.copy()
 
 
 def _is_told_of(status: JobStatus, now: float) -> bool:

@@ -49,12 +49,16 @@ class Supervisor:
         report: Report,
         policy: RestartPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_gone: Callable[[str], None] = lambda _name: None,
     ) -> None:
+        """`on_gone` is told the name of a process that there is not to be any more, once it has ended."""
         self._kept = [Kept(spec) for spec in specs]
         self._launch = launch
         self._report = report
         self._policy = policy or RestartPolicy()
         self._clock = clock
+        self._on_gone = on_gone
         self._ending = asyncio.Event()
         self._all_ready = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -95,6 +99,8 @@ class Supervisor:
         def ended(_: asyncio.Task[None]) -> None:
             if kept.is_dropped:
                 self._kept.remove(kept)
+                if kept.spec.name not in {one.spec.name for one in self._kept}:  # it may have come back meanwhile
+                    self._on_gone(kept.spec.name)
             else:
                 self._broken.set()
 

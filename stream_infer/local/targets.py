@@ -108,5 +108,11 @@ class Shown:
             announce(self._targets(), self.file)
         return self._addresses.get(spec.name)
 
+    def forget(self, name: str) -> None:
+        """There is no such process any more: who watches would take it for dead."""
+        if self._addresses.pop(name, None) is not None:
+            del self._specs[name]
+            announce(self._targets(), self.file)
+
     def _targets(self) -> list[Target]:
         return targets_of([*self._specs.values()], self._addresses)

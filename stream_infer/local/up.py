@@ -111,7 +111,7 @@ async def _supervise(
     sightings = sightings_pipe()
     shown = Shown(settings, specs)
     launch = _launcher(settings, options, lock, sightings.writing, shown)
-    supervisor = Supervisor(specs, launch, report)
+    supervisor = Supervisor(specs, launch, report, on_gone=shown.forget)
     scaler = Scaler(scaling_policies(settings, options.workers), supervisor, report)
     deployments = Deployments(_means(settings, options, launch, key), supervisor, scaler, report)
     stop = _stop_on_signals(supervisor)
@@ -129,7 +129,7 @@ async def _supervise(
         keeper = asyncio.create_task(keep_alive(broker, all_ended, lambda line: report(KAFKA, line)))
     try:
         with shown.announced():
-            async with scaling(scaler, deployments, sightings, stop):
+            async with scaling(scaler, deployments, sightings, stop, report):
                 await supervisor.run(stop, lambda: on_ready(replace(ready, pids={**ready.pids, **supervisor.pids})))
     finally:
         all_ended.set()

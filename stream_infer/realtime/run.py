@@ -18,6 +18,7 @@ from stream_infer.errors import ConfigError, PredictorUnavailable
 from stream_infer.http.address import Address, listen_address, require_keys_beyond_loopback
 from stream_infer.http.guards import Guards
 from stream_infer.http.keys_file import open_keys
+from stream_infer.http_settings import RealtimeSettings
 from stream_infer.ports import Fetcher
 from stream_infer.predictors.spec import PredictorSpec
 from stream_infer.realtime import replies
@@ -27,7 +28,7 @@ from stream_infer.realtime.desk import Bounds, Desk
 from stream_infer.realtime.metrics import RealtimeMetrics
 from stream_infer.realtime.server import Server
 from stream_infer.realtime.traces import TracedAnswers
-from stream_infer.settings import ApiSettings, RealtimeSettings, Settings
+from stream_infer.settings import ApiSettings, Settings
 from stream_infer.telemetry import tracing
 from stream_infer.telemetry.engine_metrics import EngineMetrics, show_engine
 from stream_infer.telemetry.exposure import Exposure

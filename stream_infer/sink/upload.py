@@ -78,6 +78,18 @@ class Upload:
     def committed(self) -> None:
         """What it has put counts."""
         self._span.end()
+        plan = self.plan
+        if plan.objects:
+            log.info(
+                "flushed",
+                api=plan.outlet.api,
+                kind=plan.outlet.kind.value,
+                partition=plan.partition[1],
+                position=plan.position,
+                objects=len(plan.objects),
+                records=sum(len(planned.lines) for planned in plan.objects),
+                bytes=sum(stored.size for stored in self.stored.values()),
+            )
 
     def forget(self) -> None:
         """Stops what has not begun. What is in the store already stays there."""

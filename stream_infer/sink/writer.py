@@ -232,7 +232,6 @@ class Writer:
             upload.committed()
             if upload.plan.pending is not None:
                 self._notes.add(upload.plan.pending.key)
-            _tell(upload)
 
     def _throttle(self, *, draining: bool) -> None:
         """Reads nothing more above the budget, and again below half of it."""
@@ -283,18 +282,3 @@ class Writer:
 
 def _has_more(share: Share) -> bool:
     return share.upload is not None or share.buffer.has_moved
-
-
-def _tell(upload: Upload) -> None:
-    plan = upload.plan
-    if plan.objects:
-        log.info(
-            "flushed",
-            api=plan.outlet.api,
-            kind=plan.outlet.kind.value,
-            partition=plan.partition[1],
-            position=plan.position,
-            objects=len(plan.objects),
-            records=sum(len(planned.lines) for planned in plan.objects),
-            bytes=sum(stored.size for stored in upload.stored.values()),
-        )

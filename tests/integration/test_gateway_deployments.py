@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import urllib3
 
-from stream_infer.definitions import ApiState, Report, code_key, decode_definition, report_record
+from stream_infer.definitions import (
+    ApiState,
+    Definition,
+    Report,
+    Seal,
+    code_key,
+    decode_definition,
+    definition_records,
+    report_record,
+)
 from stream_infer.jobs.status import State
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.definitions import Definitions
@@ -37,6 +46,11 @@ class Deployer:
         path = "/v1/apis" if method == "POST" else f"/v1/apis/{definition['name']}"
         body, kind = deployment_form(definition, code)
         return self._client(method, path, raw=body, status=status, content_type=kind, **headers)
+
+
+def say(harness: GatewayHarness, revision: str, by: str, state: ApiState) -> None:
+    report = Report(name="shouter", revision=revision, by=by, state=state, message=f"as {by} has it", at=1.0)
+    harness.send(report_record(report, harness.topics))
 
 
 @pytest.fixture
@@ -81,13 +95,28 @@ def test_what_becomes_of_a_revision_is_what_was_said_of_that_one(
     harness: GatewayHarness, client: HttpClient, deploy: Deployer
 ) -> None:
     body = deploy(SHOUTER)
-    report = Report(name="shouter", revision=body["revision"], state=ApiState.FAILED, message="no such class", at=1.0)
-    harness.send(report_record(report, harness.topics))
+    say(harness, body["revision"], "pod-0", ApiState.FAILED)
     shown = client("GET", "/v1/apis/shouter", status=200)
-    assert (shown["state"], shown["message"]) == ("failed", "no such class")
+    assert (shown["state"], shown["message"]) == ("failed", "as pod-0 has it")
 
     assert deploy(SHOUTER, method="PUT")["revision"] != body["revision"], "what has failed is tried anew"
     assert client("GET", "/v1/apis/shouter", status=200)["state"] == "preparing"
+
+
+def test_what_is_live_in_one_pod_is_so_whatever_comes_of_another_one(
+    harness: GatewayHarness, client: HttpClient, deploy: Deployer
+) -> None:
+    revision = deploy(SHOUTER)["revision"]
+    say(harness, revision, "pod-0", ApiState.LIVE)
+    for state in (ApiState.PREPARING, ApiState.FAILED):
+        say(harness, revision, "pod-1", state)
+        assert client("GET", "/v1/apis/shouter", status=200)["state"] == "live"
+    assert deploy(SHOUTER, method="PUT")["revision"] == revision, "nothing is replaced for one pod's fault"
+
+    client("DELETE", "/v1/apis/shouter", status=204)
+    left = {record.key: record.value for record in harness.read(harness.topics.api_states)}
+    assert len(left) == 2
+    assert set(left.values()) == {None}
 
 
 def test_every_replica_knows_what_one_has_taken(harness: GatewayHarness, deploy: Deployer) -> None:
@@ -204,6 +233,20 @@ def test_without_keys_code_is_taken_only_where_that_is_said(harness: GatewayHarn
     with harness.gateway(harness.settings.model_copy(update={"gateway": gateway})) as client:
         assert "admin" in Deployer(client)(SHOUTER, status=403)["detail"]
         client("DELETE", "/v1/apis/shouter", status=403)
+
+
+def test_a_definition_that_lacks_the_gateways_seal_is_no_api(harness: GatewayHarness) -> None:
+    """Of a Kafka that everybody on the machine reaches."""
+    theirs = Definition(name="shouter", revision="r1", definition=SHOUTER, at=1.0)
+    with harness.gateway(seal=Seal(b"k" * 32)) as client:
+        harness.send(*definition_records(theirs, [], harness.topics))
+        client("GET", "/v1/apis/shouter", status=404)
+        client("POST", "/v1/apis/shouter/jobs", {"item_list": {"items": [1]}}, status=404)
+        assert [api["name"] for api in client("GET", "/v1/apis", status=200)["apis"]] == ["echo"]
+
+        Deployer(client)(SHOUTER)
+        assert client("GET", "/v1/apis/shouter", status=200)["deployed"]
+        client("DELETE", "/v1/apis/shouter", status=204)
 
 
 def test_whoever_follows_the_topic_has_the_settings_of_now(harness: GatewayHarness, client: HttpClient) -> None:

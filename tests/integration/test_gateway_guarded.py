@@ -31,8 +31,8 @@ from stream_infer.http import bodies
 from stream_infer.http import listening as listening_module
 from stream_infer.http.keys import KeyEntry, NewKey, Scope, for_aws, new_key
 from stream_infer.http.keys_file import entry_text
-from stream_infer.http_settings import GatewaySettings
-from stream_infer.settings import RealtimeSettings, Settings
+from stream_infer.http_settings import GatewaySettings, RealtimeSettings
+from stream_infer.settings import Settings
 from tests.support.certificates import Authority
 from tests.support.gateway import GatewayHarness, HttpClient
 from tests.support.realtime import realtime_settings, replica

@@ -11,17 +11,19 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
+from stream_infer.definitions import Definition, definition_records
 from stream_infer.errors import Fenced
 from stream_infer.headers import read_item
 from stream_infer.intake.run import run
 from stream_infer.jobs.checkpoints import Checkpoint, decode_checkpoint
 from stream_infer.jobs.counts import Counts
-from stream_infer.jobs.events import Counted, EnqueuingStarted, Exhausted
+from stream_infer.jobs.events import Counted, EnqueuingStarted, Exhausted, Hindered, decode_event
 from stream_infer.jobs.spec import encode_job
 from stream_infer.jobs.status import Cause, JobStatus, State, encode_status
-from stream_infer.kafka.admin import apply
+from stream_infer.kafka.admin import apply, apply_api
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.producer import TransactionalProducer
+from stream_infer.kafka.publisher import Publisher
 from stream_infer.kafka.views import read_compacted
 from stream_infer.ports import Source, SourceItem
 from stream_infer.records import REFERENCE, Payload
@@ -36,6 +38,7 @@ from tests.support.intake_harness import (
     partition_of_job,
     publish,
     published,
+    read_until,
     submit,
 )
 from tests.support.memory_store import MemoryStore
@@ -174,7 +177,7 @@ def test_an_intake_that_has_read_less_than_the_job_counts_reads_again(
         reads.append(1)
         return {} if len(reads) <= settings.jobs.partitions else read_compacted(*args, **kwargs)
 
-    monkeypatch.setattr("stream_infer.intake.run.read_compacted", short_at_first)
+    monkeypatch.setattr("stream_infer.intake.owned.read_compacted", short_at_first)
     with intake(settings, Numbers(30)):
         events_until_exhausted(settings)
 
@@ -206,6 +209,28 @@ def test_a_job_waits_until_the_tracker_knows_it(settings: Settings) -> None:
 
     assert isinstance(events[0], EnqueuingStarted)
     assert ids(items(settings, 3)) == [0, 1, 2]
+
+
+def test_a_job_of_an_api_that_is_not_there_says_so_and_goes_on_once_it_is_deployed(settings: Settings) -> None:
+    """As of one that was submitted at one gateway while another deleted its API."""
+    job = JOB.model_copy(update={"api": "late"})
+    late = Definition(
+        name="late", revision="r1", definition=settings.apis[0].model_dump(mode="json") | {"name": "late"}, at=1.0
+    )
+    topics = Topics(settings.kafka.topic_prefix)
+    with intake(settings, Numbers(3)):
+        submit(settings, job=job, api="late")
+        said = [decode_event(one.value or b"") for one in read_until(settings, topics.progress, bool)]
+        apply_api(settings, late.api)
+        publisher = Publisher(settings.kafka, "test")
+        publisher.publish(definition_records(late, [], topics))
+        publisher.close()
+        events = events_until_exhausted(settings)
+        found = read_until(settings, topics.api("late").items, lambda got: len(got) >= 3)
+
+    assert [(type(one), "no API 'late'" in str(one)) for one in said] == [(Hindered, True)]
+    assert [type(one) for one in events[len(said) :]] == [EnqueuingStarted, Counted, Exhausted]
+    assert ids(found) == [0, 1, 2]
 
 
 def test_a_payload_too_big_for_a_message_travels_as_a_reference(settings: Settings) -> None:

@@ -10,13 +10,15 @@ KILLED = 137
 
 
 class FakeRole:
-    """Ends with 0 when asked to, unless `deaf`; with 137 when killed; with any status by `die`."""
+    """Ends with 0 when asked to, unless `deaf`; with 137 when killed; with any status by `die`. `asked` is set once it
+    was asked."""
 
     def __init__(
         self, pid: int, on_line: OnLine, *, deaf: bool = False, on_end: Callable[[], None] = lambda: None
     ) -> None:
         self.pid = pid
         self.on_line = on_line
+        self.asked = asyncio.Event()
         self._deaf = deaf
         self._on_end = on_end
         self._ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -29,6 +31,7 @@ class FakeRole:
         return await asyncio.shield(self._status)
 
     def ask_to_end(self) -> None:
+        self.asked.set()
         if not self._deaf:
             self.die(0)
 

@@ -7,9 +7,12 @@ import tracemalloc
 
 import pytest
 
-from stream_infer.definitions import UNPACKED
-from stream_infer.gateway.deployments.checks import MOST_FILES, check_archive, define, merge_patch
+from stream_infer.definitions import UNPACKED, decode_definition
+from stream_infer.gateway.deployments.checks import LONGEST_DEFINITION, MOST_FILES, check_archive, define, merge_patch
+from stream_infer.http.json_text import parse_json
 from stream_infer.http.problems import Problem
+from stream_infer.local.preparing import Prepared
+from stream_infer.local.sighting import HeardDefinitions, encode_definitions
 from stream_infer.settings import ApiSettings, Settings
 
 
@@ -107,6 +110,34 @@ def test_code_is_bounded_in_what_it_unpacks_to():
 def test_what_is_no_archive_is_refused(data):
     with pytest.raises(Problem, match=r"tar\.gz"):
         check_archive(data, API, 1000)
+
+
+def test_what_patches_add_up_to_has_the_bound_of_what_is_sent():
+    patched = merge_patch(CATS, {"predictor": {"config": {"words": "x" * LONGEST_DEFINITION}}})
+    with pytest.raises(Problem, match="more than 262,144 bytes") as refused:
+        define(patched, "a" * 64, Settings(), 5.0)
+    assert refused.value.status == 413
+
+
+def test_whatever_is_taken_can_be_read_where_it_is_told_and_handed_on():
+    """Past bug: a definition of 199 levels was taken, and nobody could read its record."""
+    outcomes = []
+    for levels in range(180, 200):
+        config = {"deep": parse_json(b"[" * levels + b"]" * levels)}
+        value = {**CATS, "predictor": {**CATS["predictor"], "config": config}}
+        try:
+            made = define(value, "a" * 64, Settings(), 5.0)
+        except Problem as problem:
+            outcomes.append(problem.status)
+            continue
+        heard = HeardDefinitions()
+        told = [heard.hear(line) for line in encode_definitions({"cats": made}).splitlines()]
+        assert told == [None, {"cats": made}]
+        prepared = Prepared(definition=decode_definition(made.model_dump_json().encode()))
+        assert Prepared.model_validate_json(prepared.model_dump_json()).definition == made
+        outcomes.append(202)
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {202, 422}
 
 
 def pax_header(size):

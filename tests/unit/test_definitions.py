@@ -13,6 +13,7 @@ from stream_infer.definitions import (
     decode_report,
     definition_records,
     report_record,
+    summed,
     tombstones,
     with_definitions,
 )
@@ -21,6 +22,7 @@ from stream_infer.topics import Topics
 
 TOPICS = Topics("p")
 SHA = "a" * 64
+LIVE, PREPARING, FAILED = ApiState.LIVE, ApiState.PREPARING, ApiState.FAILED
 
 
 def definition(name="cats", revision="r1", code=SHA, **keys):
@@ -28,8 +30,12 @@ def definition(name="cats", revision="r1", code=SHA, **keys):
     return Definition(name=name, revision=revision, definition=given, code=code, at=1.0)
 
 
+def report(by="pod-0", state=LIVE, at=1.0):
+    return Report(name="cats", revision="r1", by=by, state=state, at=at)
+
+
 def test_a_definition_is_the_same_when_it_is_read_again():
-    [record] = definition_records(definition(), None, TOPICS)
+    [record] = definition_records(definition(), [], TOPICS)
     read = decode_definition(record.value)
 
     assert (record.topic, record.key) == ("p.apis", b"cats")
@@ -64,17 +70,35 @@ def test_what_defines_no_api_is_unreadable(change):
 
 
 def test_what_is_said_of_a_revision_is_forgotten_with_it():
-    report = Report(name="cats", revision="r1", state=ApiState.LIVE, at=1.0)
-    said = report_record(report, TOPICS)
-    _, forgotten = definition_records(definition(revision="r2"), definition(), TOPICS)
+    said = report_record(report(), TOPICS)
+    _, forgotten = definition_records(definition(revision="r2"), [report()], TOPICS)
 
-    assert decode_report(said.value) == report
-    assert (said.topic, said.key) == (forgotten.topic, forgotten.key) == ("p.api-states", b"cats/r1")
+    assert decode_report(said.value) == report()
+    assert (said.topic, said.key) == (forgotten.topic, forgotten.key) == ("p.api-states", b"cats/r1/pod-0")
     assert forgotten.value is None
-    assert [(one.topic, one.key, one.value) for one in tombstones(definition(), TOPICS)] == [
+    assert [(one.topic, one.key, one.value) for one in tombstones("cats", [report(), report("pod-1")], TOPICS)] == [
         ("p.apis", b"cats", None),
-        ("p.api-states", b"cats/r1", None),
+        ("p.api-states", b"cats/r1/pod-0", None),
+        ("p.api-states", b"cats/r1/pod-1", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ([("pod-0", LIVE, 1.0), ("pod-1", PREPARING, 2.0)], LIVE),
+        ([("pod-0", LIVE, 1.0), ("pod-1", FAILED, 2.0)], LIVE),
+        ([("pod-0", FAILED, 1.0), ("pod-1", PREPARING, 2.0)], PREPARING),
+        ([("pod-0", FAILED, 2.0), ("pod-1", PREPARING, 1.0)], FAILED),
+        ([("pod-0", FAILED, 1.0)], FAILED),
+    ],
+)
+def test_one_pod_does_not_speak_for_all(said, state):
+    assert summed([report(*one) for one in said]).state is state
+
+
+def test_nothing_is_made_of_nothing_said():
+    assert summed([]) is None
 
 
 def test_deployed_apis_stand_behind_those_of_the_file_which_are_its_own():

@@ -12,7 +12,7 @@ from stream_infer.local import deployments
 from stream_infer.local.deployments import Deployments, Means
 from stream_infer.local.preparing import Prepared, read_prepared
 from stream_infer.local.scaling import ScalingPolicy
-from stream_infer.local.sighting import decode_definitions, decode_sighting, encode_definitions
+from stream_infer.local.sighting import HeardDefinitions, decode_sighting, encode_definitions
 from stream_infer.local.supervision import RestartPolicy, RoleSpec
 from stream_infer.local.supervisor import SUPERVISOR
 from tests.support.fake_role import FakeLauncher, FakeRole
@@ -221,12 +221,33 @@ def test_a_disk_that_takes_nothing_is_waited_for(tmp_path: Path, monkeypatch: py
     play(scenario)
 
 
-def test_the_lookout_tells_all_definitions_in_a_line() -> None:
+def test_the_lookout_tells_each_definition_in_a_line_and_then_which_there_are() -> None:
     told = {"cats": definition(), "dogs": definition(name="dogs")}
-    line = encode_definitions(told)
+    heard = HeardDefinitions()
+    lines = encode_definitions(told).splitlines(keepends=True)
 
-    assert line.count(b"\n") == 1
-    assert decode_definitions(line) == told
-    assert decode_sighting(line) is None
-    assert decode_definitions(b'{"api": "cats", "lag": null}\n') is None
-    assert decode_definitions(line[:-10]) is None
+    assert [heard.hear(line) for line in lines] == [None, None, told]
+    assert [decode_sighting(line) for line in lines] == [None] * 3
+    assert heard.hear(b'{"api": "cats", "lag": null}\n') is None
+
+
+def test_of_a_lookout_that_was_killed_while_it_spoke_the_next_one_tells_anew() -> None:
+    heard = HeardDefinitions()
+    mice, cats, *_ = encode_definitions({"mice": definition(name="mice"), "cats": definition()}).splitlines()
+    for line in (mice, cats[:-10]):
+        assert heard.hear(line) is None
+
+    told = {"cats": definition("r2")}
+    assert [heard.hear(line) for line in encode_definitions(told).splitlines()] == [None, told]
+
+
+def test_a_definition_that_could_not_be_read_is_not_one_that_was_deleted() -> None:
+    heard = HeardDefinitions()
+    told = {"cats": definition(), "dogs": definition(name="dogs")}
+    for line in encode_definitions(told).splitlines():
+        heard.hear(line)
+
+    _, *but_cats = encode_definitions({**told, "cats": definition("r2")}).splitlines()
+    assert [heard.hear(line) for line in but_cats] == [None, told]
+    _, *but_bees = encode_definitions({"bees": definition(name="bees"), **told}).splitlines()
+    assert [heard.hear(line) for line in but_bees] == [None, None, told]

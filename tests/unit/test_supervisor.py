@@ -34,7 +34,8 @@ class Run:
         self.ready = asyncio.Event()
         self.heard_more = asyncio.Event()
         self.times_ready = 0
-        self.supervisor = Supervisor(specs, launcher, self._hear, policy)
+        self.gone: list[str] = []
+        self.supervisor = Supervisor(specs, launcher, self._hear, policy, on_gone=self.gone.append)
         self.task = asyncio.create_task(self.supervisor.run(self.stop, self._on_ready))
 
     def _on_ready(self) -> None:
@@ -273,7 +274,7 @@ def test_a_worker_that_is_wanted_again_while_it_drains_is_started_anew_once_it_h
         await run.heard("worker cats/0 is ready")
         run.supervisor.scale("cats", 0)
         run.supervisor.scale("cats", 1)
-        await asyncio.sleep(0.01)
+        await first.asked.wait()
         assert len(launcher.started["worker cats/0"]) == 1, "its slot is still taken"
         first.die(0)
         await launcher.nth("worker cats/0", 2)
@@ -323,13 +324,14 @@ def test_one_that_was_started_on_demand_and_cannot_start_takes_nobody_else_down(
 def test_one_that_dies_while_it_is_not_wanted_any_more_stays_away() -> None:
     async def scenario() -> None:
         launcher = FakeLauncher()
-        run = Run(launcher, RestartPolicy(first=0.05, longest=0.05), SCALED)
+        run = Run(launcher, RestartPolicy(first=0.01, longest=0.01), SCALED)
         await run.ready.wait()
         run.supervisor.scale("cats", 1)
         (await launcher.nth("worker cats/0", 1)).die(137)
         await run.heard("worker cats/0 ended with signal 9")
         run.supervisor.scale("cats", 0)
-        await asyncio.sleep(0.1)
+        (await launcher.nth("gateway", 1)).die(137)  # it waits as long, and from later on
+        await launcher.nth("gateway", 2)
         assert len(launcher.started["worker cats/0"]) == 1
         await run.end()
 
@@ -387,9 +389,8 @@ def test_processes_that_are_other_than_they_were_are_replaced_one_after_the_othe
 
         run.supervisor.serve("dogs", deployed(*WORKERS, command="two"), 1)
         first = await launcher.nth(WORKERS[0], 2)
-        await asyncio.sleep(0.01)
         assert await old[0].wait() == 0
-        assert len(launcher.started[WORKERS[1]]) == 1, "its turn comes when the first one serves"
+        assert not old[1].asked.is_set(), "its turn comes when the first one serves"
         first.say_ready()
         await launcher.nth(WORKERS[1], 2)
         assert run.supervisor.workers("dogs")[0] == 2, "no fewer for being others"
@@ -402,19 +403,18 @@ def test_one_that_died_and_came_back_as_another_while_others_were_replaced_is_no
     async def scenario() -> None:
         launcher = FakeLauncher(lambda spec, role: None if spec.command == ("two",) else role.say_ready())
         run = Run(launcher)
-        run.supervisor.serve("dogs", deployed(*WORKERS), 2)
-        old = [await launcher.nth(name, 1) for name in WORKERS]
+        names = (*WORKERS, "worker dogs/2")
+        run.supervisor.serve("dogs", deployed(*names), 3)
+        old = [await launcher.nth(name, 1) for name in names]
         await run.ready.wait()
 
-        run.supervisor.serve("dogs", deployed(*WORKERS, command="two"), 2)
+        run.supervisor.serve("dogs", deployed(*names, command="two"), 3)
         first = await launcher.nth(WORKERS[0], 2)
         old[1].die(1)
         second = await launcher.nth(WORKERS[1], 2)
         first.say_ready()
         second.say_ready()
-        await first.ready()
-        for _ in range(10):  # turns of the loop, in which the roll comes to the second one
-            await asyncio.sleep(0)
+        await launcher.nth(names[2], 2)  # whose turn is behind the second one's
         assert len(launcher.started[WORKERS[1]]) == 2
         assert launcher.ended.count(WORKERS[1]) == 1
         await run.end()
@@ -426,11 +426,12 @@ def test_one_that_is_as_it_was_is_left_alone() -> None:
     async def scenario() -> None:
         launcher = FakeLauncher()
         run = Run(launcher)
-        for _ in range(2):
-            run.supervisor.serve("dogs", deployed(*WORKERS, "realtime dogs/0"), 2)
-            for name in (*WORKERS, "realtime dogs/0"):
-                await (await launcher.nth(name, 1)).ready()
-        await asyncio.sleep(0.01)
+        replica = "realtime dogs/0"
+        run.supervisor.serve("dogs", deployed(*WORKERS, replica), 2)
+        for name in (*WORKERS, replica):
+            await (await launcher.nth(name, 1)).ready()
+        run.supervisor.serve("dogs", deployed(*WORKERS) + deployed(replica, command="two"), 2)
+        await launcher.nth(replica, 2)  # whose turn is behind the workers'
         assert {len(launcher.started[name]) for name in WORKERS} == {1}
         await run.end()
 
@@ -448,12 +449,14 @@ def test_an_api_that_goes_takes_its_processes_along_and_may_come_back() -> None:
 
         run.supervisor.serve("dogs", [], 0)
         assert [await process.wait() for process in processes] == [0, 0]
-        await asyncio.sleep(0.01)
+        for name in (WORKERS[0], "realtime dogs/0"):
+            await run.heard(f"{name} has ended")
         assert set(run.supervisor.pids) == set(NAMES)
-        assert not run.task.done()
 
         run.supervisor.serve("dogs", deployed(*WORKERS), 1)
         await launcher.nth(WORKERS[0], 2)
+        assert "realtime dogs/0" in run.gone
+        assert not run.task.done()
         await run.end()
 
     play(scenario)

@@ -3,7 +3,7 @@
 import json
 
 from stream_infer.local import targets
-from stream_infer.local.supervision import role_specs
+from stream_infer.local.supervision import RoleKind, RoleSpec, role_specs
 from stream_infer.local.targets import announced, choose_addresses, file_sd, targets_file, targets_of
 from stream_infer.settings import Settings
 
@@ -61,3 +61,17 @@ def test_the_file_is_there_for_as_long_as_they_are(tmp_path):
     assert said == file_sd(shown)
     assert {"targets": ["127.0.0.1:18200"], "labels": {"instance": "sink", "role": "sink"}} in said
     assert list(file.parent.iterdir()) == []
+
+
+def test_a_process_that_is_gone_for_good_is_no_target_any_more(tmp_path):
+    """Past bug: the replica of an API that was deleted was down for whoever watched, until `up` ended."""
+    shown = targets.Shown(SETTINGS.model_copy(update={"state_dir": tmp_path}), SPECS)
+    replica = RoleSpec(RoleKind.REALTIME, "realtime mice/0", ())
+    with shown.announced():
+        assert shown.address_of(replica) is not None
+        shown.forget(replica.name)
+        shown.forget("worker mice/0")
+        told = {target["labels"]["instance"] for target in json.loads(shown.file.read_text())}
+        assert "realtime dogs/0" in told
+        assert replica.name not in told
+        assert shown.address_of(replica) is not None, "it may come back"

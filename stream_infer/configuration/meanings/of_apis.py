@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from stream_infer.configuration.meanings.meanings import Meanings
-from stream_infer.http_settings import ApiWebhook
+from stream_infer.http_settings import ApiWebhook, RealtimeSettings
 from stream_infer.results import Join, Results
-from stream_infer.settings import (
-    ApiSettings,
-    BatchingSettings,
-    BreakerSettings,
-    RealtimeSettings,
-    RetrySettings,
-    WorkerSettings,
-)
+from stream_infer.settings import ApiSettings, BatchingSettings, BreakerSettings, RetrySettings, WorkerSettings
 
 APIS: Meanings = {
     ApiSettings: {

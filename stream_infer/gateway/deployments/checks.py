@@ -15,11 +15,16 @@ from pydantic import ValidationError
 
 from stream_infer.definitions import UNPACKED, Definition, new_revision
 from stream_infer.gateway.validation import validate
+from stream_infer.http.json_text import MalformedJson, parse_json, to_json
 from stream_infer.http.problems import FieldError, Problem, ProblemKind, hint
 from stream_infer.predictor_settings import CortexPredictor, NativePredictor
 from stream_infer.settings import MIB, ApiSettings, Settings
 
 MOST_FILES = 20_000
+# As JSON, which is a record that every role reads; patches add up.
+LONGEST_DEFINITION = MIB // 4
+# Of the JSON that a definition lies in: readers refuse what is nested beyond 200 levels in all.
+_LEVELS_AROUND = 3
 # Of all members' headers: names, and what pax and GNU have beside them, which is read whole before anybody can object.
 _HEADER_BYTES = 64 * MIB
 # A header behind a header behind a header … is a call in a call for Python's reader.
@@ -46,6 +51,7 @@ def define(value: Any, code: str | None, settings: Settings, at: float) -> Defin
             ProblemKind.INVALID_REQUEST, 'A definition is a JSON object such as {"name": …, "predictor": {…}}.'
         )
     api = validate(ApiSettings, value)
+    _check_readable(value)
     _check_webhook(api)
     _check_code(api, has_code=code is not None)
     others = [one for one in settings.apis if one.name != api.name]
@@ -54,6 +60,20 @@ def define(value: Any, code: str | None, settings: Settings, at: float) -> Defin
     except ValidationError as error:
         raise refused("", error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from None
     return Definition(name=api.name, revision=new_revision(), definition=value, code=code, at=at)
+
+
+def _check_readable(value: Any) -> None:
+    """As whoever reads it from a record has it, and hands it on."""
+    text = to_json(value)
+    if len(text) > LONGEST_DEFINITION:
+        detail = f"The definition would have more than {LONGEST_DEFINITION:,} bytes, the most that one may have."
+        raise Problem(ProblemKind.TOO_LARGE, f"{detail} Put into a file of its code what is so much.")
+    try:
+        parse_json(b"[" * _LEVELS_AROUND + text + b"]" * _LEVELS_AROUND)
+    except MalformedJson:
+        raise refused(
+            "", "it is nested too deeply to be read from a record; put into a file of its code what is"
+        ) from None
 
 
 def _check_webhook(api: ApiSettings) -> None:

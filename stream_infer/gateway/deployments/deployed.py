@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from operator import attrgetter
 
-from stream_infer.definitions import ApiState, Definition, Report, Seal, decode_report
+from stream_infer.definitions import ApiState, Definition, Report, Seal, decode_report, summed
 from stream_infer.gateway.board import CATCH_UP_TIMEOUT_S, caught_up
 from stream_infer.kafka.definitions import Definitions
 from stream_infer.kafka.views import CompactedView
@@ -27,9 +27,10 @@ class DeployedApis:
         self._seal = seal
         self._changed: set[Callable[[], None]] = set()
         topic = Topics(settings.kafka.topic_prefix).api_states
-        self._definitions = Definitions(settings, self._tell)
+        self._definitions = Definitions(settings, self._tell, takes=self._takes)
+        self._said: dict[str, dict[str, Report]] = {}
         self._reports: CompactedView[Report] = CompactedView(
-            settings.kafka, topic, decode_report, key_of=attrgetter("key")
+            settings.kafka, topic, decode_report, self._note, key_of=attrgetter("key")
         )
 
     @property
@@ -53,23 +54,27 @@ class DeployedApis:
 
     def get(self, name: str) -> Definition | None:
         """None of an API of the file, too."""
-        found = self._definitions.all().get(name)
-        return None if found is None or (self._seal is not None and not self._seal.is_on(found)) else found
+        return self._definitions.all().get(name)
 
     def sealed(self, definition: Definition) -> Definition:
         """As it is to be written."""
         return definition if self._seal is None else self._seal.put_on(definition)
 
     def report(self, definition: Definition) -> Report:
-        """What was said last of that revision."""
-        said = self._reports.get(definition.report_key)
+        """What is said of that revision, wherever it is served."""
+        said = summed(one for one in self.said_of(definition.name) if one.revision == definition.revision)
         return said or Report(
             name=definition.name,
             revision=definition.revision,
+            by="",
             state=ApiState.PREPARING,
             message=_WAITS,
             at=definition.at,
         )
+
+    def said_of(self, name: str) -> list[Report]:
+        """Of any of the API's revisions."""
+        return list(self._said.get(name, {}).values())
 
     def has_failed(self, definition: Definition) -> bool:
         return self.report(definition).state is ApiState.FAILED
@@ -87,6 +92,17 @@ class DeployedApis:
             yield
         finally:
             self._changed.discard(tell)
+
+    def _takes(self, definition: Definition) -> bool:
+        return self._seal is None or self._seal.is_on(definition)
+
+    def _note(self, key: str, report: Report | None) -> None:
+        """On the view's thread."""
+        of_api = self._said.setdefault(key.partition("/")[0], {})
+        if report is None:
+            of_api.pop(key, None)
+        else:
+            of_api[key] = report
 
     def _tell(self) -> None:
         """On the view's thread."""

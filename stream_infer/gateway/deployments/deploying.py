@@ -68,9 +68,9 @@ class Deploying:
             await self._stop_jobs(name)
 
         async def act(write: Write) -> None:
-            definition = await self._found(name)
+            await self._found(name)
             self._must_be_idle(await self._active(name), name)
-            await write(tombstones(definition, self._services.topics))
+            await write(tombstones(name, self._deployed.said_of(name), self._services.topics))
 
         await self._services.claims.alone(_claim(name), act)
         _log.info("api_deleted", api=name)
@@ -115,7 +115,8 @@ class Deploying:
             await services.block(lambda: apply_api(services.configured, after.api))
         except TopicMismatch as error:
             raise refused("/partitions", str(error)) from None
-        await write(definition_records(self._deployed.sealed(after), before, services.topics))
+        deployed = self._deployed
+        await write(definition_records(deployed.sealed(after), deployed.said_of(after.name), services.topics))
         _log.info("api_deployed", api=after.name, revision=after.revision, version=after.api.version, code=after.code)
         await self._see()
         return after

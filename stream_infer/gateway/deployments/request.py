@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.hdrs import CONTENT_ENCODING
+from aiohttp.http_exceptions import HttpProcessingError
 
-from stream_infer.http.bodies import SILENCE_S, is_too_slow, taking
+from stream_infer.gateway.deployments.checks import LONGEST_DEFINITION
+from stream_infer.http.bodies import SILENCE_S, is_too_slow, read_body, taking
 from stream_infer.http.callers import caller_of
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, parse_body, require_content_type
-from stream_infer.settings import MIB
 
 MULTIPART = "multipart/form-data"
 MERGE_PATCH = "application/merge-patch+json"
 DEFINITION, CODE = "definition", "code"
-LONGEST_DEFINITION = MIB // 4
 _CHUNK = 256 * 1024
+# What aiohttp's own raises of a form that is none.
+_OF_READER = (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ async def read_deployment(request: web.Request, code_bytes: int) -> Deployment:
                 fault = "is given twice" if name in parts else "is unknown"
                 raise _malformed(f"The part {name[:100]!r} {fault}; send {DEFINITION} (JSON) and {CODE} (a tar.gz).")
             parts[name] = await _read(part, name, most[name], take)
-    except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:  # aiohttp's own, of its reader
+    except _OF_READER as error:
         raise _malformed(
             f"The body cannot be read as {MULTIPART}: {str(error)[:200] or type(error).__name__}."
         ) from None
@@ -58,7 +61,7 @@ async def read_deployment(request: web.Request, code_bytes: int) -> Deployment:
 async def read_patch(request: web.Request) -> Any:
     """A JSON merge patch (RFC 7396). Raises a Problem."""
     require_content_type(request, (MERGE_PATCH, JSON_TYPE))
-    return parse_body(await request.read())
+    return parse_body(await read_body(request))
 
 
 async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
@@ -70,6 +73,9 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
 
 
 async def _read(part: BodyPartReader, name: str, most: int, take: Callable[[int], None]) -> bytes:
+    if part.headers.get(CONTENT_ENCODING, "identity").lower() != "identity":
+        # Unpacked it could have any size, which nobody would have bounded or counted.
+        raise _malformed(f"The part {name!r} has a {CONTENT_ENCODING}; send it as it is, code as a tar.gz.")
     data, began = bytearray(), asyncio.get_running_loop().time()
     while chunk := await _in_time(part.read_chunk(_CHUNK)):
         take(len(chunk))
