@@ -6,6 +6,7 @@ The file was checked when it was sent: where it is not valid the batch is a reco
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -101,14 +102,14 @@ class OpenAiBatchesResource:
         """The newest first."""
         query, caller = read_query(request, ("after", "limit")), caller_of(request).name
         limit = integer(query, "limit", 20, 1, 100)
-        jobs = {known.job.job_id: known for known in await self._owned.batches(caller)}
+        after = query.get("after")
+        if after is not None and batch_created_at(after) is None:
+            raise _unknown(after)
+        await self._services.board.catch_up()
+        # Also where that one was forgotten since: its id says where it stood.
+        jobs = {known.job.job_id: known for known in islice(self._owned.batches(caller, after), limit + 1)}
         failed = await self._services.block(lambda: list(self._owned.records.batch_ids(caller)))
-        ids = sorted({*jobs, *failed}, reverse=True)
-        if "after" in query:
-            if batch_created_at(query["after"]) is None:
-                raise _unknown(query["after"])
-            # Also where that one was forgotten since: its id says where it stood.
-            ids = [one for one in ids if one < query["after"]]
+        ids = sorted({*jobs, *(one for one in failed if after is None or one < after)}, reverse=True)
         data = []
         for batch_id in ids[:limit]:
             body = await self._body(caller, batch_id, jobs.get(batch_id))

@@ -6,7 +6,8 @@ it is deleted or its time is over. Each caller has its own: what is another one'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -86,11 +87,8 @@ class OpenAiFilesResource:
         order, caller = query.get("order", "desc"), caller_of(request).name
         if order not in ("asc", "desc"):
             raise Problem(ProblemKind.INVALID_QUERY, f"order={order[:40]!r} is neither asc nor desc.")
-        batches = await self._owned.batches(caller)
-        answers = [one for known in batches for one in answers_of(known)]
-        places = [_Place(int(one.created_at), one.id, one) for one in answers]
-        body = await self._services.block(lambda: self._page(caller, places, query, limit))
-        return answer(body)
+        await self._services.board.catch_up()
+        return answer(await self._services.block(lambda: self._page(caller, query, limit)))
 
     async def get(self, request: web.Request) -> web.Response:
         read_query(request, ())
@@ -119,11 +117,10 @@ class OpenAiFilesResource:
         if isinstance(place, str):
             await services.block(lambda: services.store.delete(place))
             return answer(OpenAiFileDeleted(id=body.id))
-        for known in await self._owned.batches(caller):
-            batch = known.job.batch
-            if batch is not None and batch.input_file_id == body.id and not known.status.state.is_final:
-                detail = f"Batch {known.job.job_id} still reads {body.id}: cancel it first, or wait for its end."
-                raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
+        await services.board.catch_up()
+        for known in self._owned.readers(body.id):
+            detail = f"Batch {known.job.job_id} still reads {body.id}: cancel it first, or wait for its end."
+            raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
         await services.block(lambda: self._owned.records.delete_file(caller, body.id))
         await self._receiver.remove(place)
         return answer(OpenAiFileDeleted(id=body.id))
@@ -149,26 +146,49 @@ class OpenAiFilesResource:
         body = None if one is None else await self._services.block(lambda: self._answers(one))
         return None if one is None or body is None else _Found(body, _key_of(one))
 
-    def _page(self, caller: str, answers: list[_Place], query: dict[str, str], limit: int) -> OpenAiFileList:
+    def _page(self, caller: str, query: dict[str, str], limit: int) -> OpenAiFileList:
         """Blocks."""
-        places, purpose = list[_Place](), query.get("purpose")
-        if purpose in (None, BATCH):
-            sent = ((found.created_at, name) for name, found in self._owned.sent(caller))
-            places += [_Place(at, name) for at, name in sent]
-        if purpose in (None, "batch_output"):
-            places += answers
         is_newest_first = query.get("order", "desc") == "desc"
-        places.sort(key=lambda place: place[:2], reverse=is_newest_first)
-        if "after" in query:
-            start = _place_of(query["after"], answers)
-            places = [one for one in places if (one[:2] < start if is_newest_first else one[:2] > start)]
+        after = None if "after" not in query else self._place_of(caller, query["after"])
+        places = heapq.merge(
+            *self._places(caller, query.get("purpose"), after, is_newest_first=is_newest_first),
+            key=_order_of,
+            reverse=is_newest_first,
+        )
         data: list[OpenAiFile] = []
         for place in places:
+            if after is not None and not (_order_of(place) < after if is_newest_first else _order_of(place) > after):
+                continue
             if len(data) == limit:
                 return _listed(data, has_more=True)
             body = self._body(caller, place)
             data += [] if body is None else [body]
         return _listed(data, has_more=False)
+
+    def _places(
+        self, caller: str, purpose: str | None, after: tuple[int, str] | None, *, is_newest_first: bool
+    ) -> Iterator[Iterable[_Place]]:
+        """Those of files that were sent, and those of answers, each in the order that is asked for. Blocks."""
+        if purpose in (None, BATCH):
+            sent = (_Place(found.created_at, name) for name, found in self._owned.sent(caller))
+            yield sorted(sent, key=_order_of, reverse=is_newest_first)
+        if purpose in (None, "batch_output"):
+            at = None if after is None else after[0]
+            answers = self._owned.answers(caller, at, is_newest_first=is_newest_first)
+            yield (_Place(int(one.created_at), one.id, one) for one in answers)
+
+    def _place_of(self, caller: str, after: str) -> tuple[int, str]:
+        """Of a file that was sent its id says it, so that one may be deleted as soon as it was listed. Raises a
+        Problem."""
+        sent = read_sent_id(after)
+        if sent is not None:
+            return sent.created_at, after
+        named = read_answers_id(after)
+        known = None if named is None else self._owned.read_batch(caller, named.batch_id)
+        found = None if known is None else next((one for one in answers_of(known) if one.id == after), None)
+        if found is None:
+            raise unknown_file(after)
+        return int(found.created_at), after
 
     def _body(self, caller: str, place: _Place) -> OpenAiFile | None:
         """None where it has gone meanwhile. Blocks."""
@@ -193,13 +213,8 @@ def unknown_file(file_id: str) -> Problem:
     return Problem(ProblemKind.UNKNOWN_FILE, detail)
 
 
-def _place_of(after: str, answers: list[_Place]) -> tuple[int, str]:
-    """Of a file that was sent its id says it, so that one may be deleted as soon as it was listed."""
-    sent = read_sent_id(after)
-    found = next((one[:2] for one in answers if one.id == after), None) if sent is None else (sent.created_at, after)
-    if found is None:
-        raise unknown_file(after)
-    return found
+def _order_of(place: _Place) -> tuple[int, str]:
+    return place.created_at, place.id
 
 
 def _listed(data: list[OpenAiFile], *, has_more: bool) -> OpenAiFileList:
