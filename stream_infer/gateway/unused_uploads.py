@@ -34,8 +34,10 @@ class UnusedUploads:
 
     async def remove(self) -> None:
         """All that there are now. Raises ServiceUnavailable."""
+        # In this order: no batch is begun of a file whose time is over, and those that were before are seen.
+        kept = await self._services.block(self._kept_files)
         used = frozenset(found for known in await self._services.board.all() if (found := _sent_with(known.job)))
-        removed = await self._services.block(lambda: self._remove(used | self._kept_files()))
+        removed = await self._services.block(lambda: self._remove(used | kept))
         if removed:
             _log.info("unused_uploads_removed", objects=removed)
 

@@ -48,6 +48,8 @@ from stream_infer.settings import ApiSettings
 
 # Explicitly, so that nothing of the API's own settings is left: the answers are lines, the bodies what was sent.
 _RESULTS = {"format": "jsonl", "join": "none", "input_filter": None, "output_filter": None}
+# A batch is not begun of a file that is about to go: until it is written nobody sees that the file is read.
+FILE_STAYS_S = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -71,7 +73,7 @@ class OpenAiBatchesResource:
         data, services, caller = await read_body(request), self._services, caller_of(request).name
         asked = validate(CreateBatch, parse_body(data))
         seconds = _checked(asked)
-        record = await services.block(lambda: self._owned.file(caller, asked.input_file_id))
+        record = await services.block(lambda: self._owned.file(caller, asked.input_file_id, FILE_STAYS_S))
         if record is None:
             raise unknown_file(asked.input_file_id)
         now = services.clock()
@@ -95,7 +97,14 @@ class OpenAiBatchesResource:
             return answer(failed_batch_body(failed))
         spec = {"requests": {"uri": record.uri}, "timeout": seconds, "results": _RESULTS}
         submission = await services.block(lambda: self._read(api, spec, data, batch))
-        known = await self._submissions.submit(submission, batch_id, f"GET /v1/batches/{batch_id} tells.")
+
+        async def require_file() -> None:
+            """Whoever deletes it takes its record away, then waits for its name, then looks for batches."""
+            if await services.block(lambda: self._owned.file(caller, record.id, FILE_STAYS_S)) is None:
+                raise unknown_file(record.id)
+
+        advice = f"GET /v1/batches/{batch_id} tells."
+        known = await self._submissions.submit_holding(submission, batch_id, advice, record.id, require_file)
         return answer(batch_body(known, batch))
 
     async def list_batches(self, request: web.Request) -> web.Response:

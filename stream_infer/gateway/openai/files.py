@@ -24,6 +24,7 @@ from stream_infer.gateway.openai.bodies import (
 )
 from stream_infer.gateway.openai.ids import read_answers_id, read_sent_id
 from stream_infer.gateway.openai.owned import Owned
+from stream_infer.gateway.openai.records import FileRecord
 from stream_infer.gateway.openai.request import BATCH
 from stream_infer.gateway.openai.upload import receive_file
 from stream_infer.gateway.openai.words import as_openai
@@ -112,18 +113,43 @@ class OpenAiFilesResource:
     async def delete(self, request: web.Request) -> web.Response:
         """Not while a batch may still read it. The answers of a batch stand in its job's results further on."""
         read_query(request, ())
-        services, caller = self._services, caller_of(request).name
-        body, place = await self._find(request)
-        if isinstance(place, str):
-            await services.block(lambda: services.store.delete(place))
-            return answer(OpenAiFileDeleted(id=body.id))
+        file_id, caller = request.match_info["file_id"], caller_of(request).name
+        record = await self._services.block(lambda: self._owned.file(caller, file_id))
+        if record is not None:
+            await self._delete_sent(caller, record)
+            return answer(OpenAiFileDeleted(id=file_id))
+        found = await self._find_answers(file_id, caller)
+        if found is None:
+            raise unknown_file(file_id)
+        place, store = found.place, self._services.store
+        assert isinstance(place, str)
+        await self._services.block(lambda: store.delete(place))
+        return answer(OpenAiFileDeleted(id=file_id))
+
+    async def _delete_sent(self, caller: str, record: FileRecord) -> None:
+        services, records = self._services, self._owned.records
         await services.board.catch_up()
-        for known in self._owned.readers(body.id):
-            detail = f"Batch {known.job.job_id} still reads {body.id}: cancel it first, or wait for its end."
+        self._require_unread(record.id)
+        await services.block(lambda: records.delete_file(caller, record.id))
+        try:
+            await services.claims.alone(record.id, lambda _write: self._look_again(record.id))
+        except BaseException:
+            await services.block(lambda: records.put_file(caller, record))
+            raise
+        upload = upload_of(record.uri)
+        if upload is not None:
+            await self._receiver.remove(upload)
+
+    async def _look_again(self, file_id: str) -> None:
+        """Another gateway may have begun a batch of it meanwhile. One that comes to hold the file's name behind us finds
+        no record of it, and who held it before has written its batch, or does not write it any more."""
+        await self._services.board.catch_up()
+        self._require_unread(file_id)
+
+    def _require_unread(self, file_id: str) -> None:
+        for known in self._owned.readers(file_id):
+            detail = f"Batch {known.job.job_id} still reads {file_id}: cancel it first, or wait for its end."
             raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
-        await services.block(lambda: self._owned.records.delete_file(caller, body.id))
-        await self._receiver.remove(place)
-        return answer(OpenAiFileDeleted(id=body.id))
 
     async def _find(self, request: web.Request) -> _Found:
         """The caller's own; raises a Problem where it is none."""

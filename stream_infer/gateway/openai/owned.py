@@ -74,10 +74,10 @@ class Owned:
         batch = None if known is None else known.job.batch
         return known if batch is not None and batch.caller == caller else None
 
-    def file(self, caller: str, file_id: str) -> FileRecord | None:
-        """Whose time is not over. Blocks."""
+    def file(self, caller: str, file_id: str, stays_s: float = 0.0) -> FileRecord | None:
+        """Whose time is not over, nor will be for so many seconds. Blocks."""
         record = self.records.file(caller, file_id)
-        return record if record is not None and record.expires_at > self._services.clock() else None
+        return record if record is not None and record.expires_at > self._services.clock() + stays_s else None
 
     def sent(self, caller: str) -> Iterator[tuple[str, SentId]]:
         """The ids of its files, and what they say. Blocks."""
