@@ -461,6 +461,22 @@ def test_who_may_not_or_asks_too_often_is_told_in_openais_words(url: str) -> Non
     assert int(limited.value.response.headers["retry-after"]) > 0
 
 
+def test_what_is_not_there_is_told_in_openais_words_too(client: OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError, match="has no PUT; it has GET, POST") as caught:
+        client.put("/files", cast_to=object)
+    assert (caught.value.status_code, caught.value.code) == (405, "method_not_allowed")
+    body: Any = {"model": "echo", "messages": []}
+    for ask in (
+        lambda: client.get("/batches/none/of/these", cast_to=object),
+        lambda: client.delete("/files/none/content/either", cast_to=object),
+        lambda: client.chat.completions.create(**body),
+        client.models.list,
+    ):
+        with pytest.raises(openai.NotFoundError, match="is no path here") as missing:
+            ask()
+        assert (missing.value.code, missing.value.type) == ("unknown_path", "invalid_request_error")
+
+
 def test_a_file_that_is_too_large_is_413_and_leaves_nothing(harness: GatewayHarness, client: OpenAI) -> None:
     before = len(list(harness.store.list(UPLOADS)))
     for size in (20_000_001, 21_000_000):  # one that only its end tells, one that its length does

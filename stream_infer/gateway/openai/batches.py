@@ -25,7 +25,6 @@ from stream_infer.gateway.openai.lines import ENDPOINTS, Findings, LineError, is
 from stream_infer.gateway.openai.owned import Owned
 from stream_infer.gateway.openai.records import FailedBatch
 from stream_infer.gateway.openai.request import CreateBatch, refused, window_s
-from stream_infer.gateway.openai.words import as_openai
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
@@ -61,10 +60,10 @@ class OpenAiBatchesResource:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/v1/batches", as_openai(self.create)),
-            web.get("/v1/batches", as_openai(self.list_batches), allow_head=False),
-            web.get("/v1/batches/{batch_id}", as_openai(self.get), allow_head=False),
-            web.post("/v1/batches/{batch_id}/cancel", as_openai(self.cancel)),
+            web.post("/v1/batches", self.create),
+            web.get("/v1/batches", self.list_batches, allow_head=False),
+            web.get("/v1/batches/{batch_id}", self.get, allow_head=False),
+            web.post("/v1/batches/{batch_id}/cancel", self.cancel),
         ]
 
     async def create(self, request: web.Request) -> web.Response:

@@ -27,7 +27,6 @@ from stream_infer.gateway.openai.owned import Owned
 from stream_infer.gateway.openai.records import FileRecord
 from stream_infer.gateway.openai.request import BATCH
 from stream_infer.gateway.openai.upload import receive_file
-from stream_infer.gateway.openai.words import as_openai
 from stream_infer.gateway.receiving import Receiver
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_chunks
@@ -71,11 +70,11 @@ class OpenAiFilesResource:
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/files/{file_id}"
         return [
-            web.post("/v1/files", as_openai(self.create)),
-            web.get("/v1/files", as_openai(self.list_files), allow_head=False),
-            web.get(one, as_openai(self.get), allow_head=False),
-            web.delete(one, as_openai(self.delete)),
-            web.get(f"{one}/content", as_openai(self.content), allow_head=False),
+            web.post("/v1/files", self.create),
+            web.get("/v1/files", self.list_files, allow_head=False),
+            web.get(one, self.get, allow_head=False),
+            web.delete(one, self.delete),
+            web.get(f"{one}/content", self.content, allow_head=False),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
