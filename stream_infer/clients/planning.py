@@ -16,8 +16,8 @@ from stream_infer.clients.submitting import reaching
 
 @dataclass(frozen=True, slots=True)
 class PlannedItem:
-    """An item that would be enqueued. `item` is its value, where that is JSON and not long; `source`, `content_type` and
-    `bytes` are None of items that are given themselves. `error` says why it would be a dead letter."""
+    """An item that would be enqueued. `item` is its value, where that is JSON and not long; `source`, `content_type`
+    and `bytes` are None of items that are given themselves. `error` says why it would be a dead letter."""
 
     ordinal: int
     item: Any = None

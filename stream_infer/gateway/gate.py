@@ -58,7 +58,7 @@ class Gate:
         signature = read_signature(request.headers)
         known, _ = signing_entry(self.keys.value, signature.access_key)
         require_place_and_time(signature, service, self.clock())
-        # Until the signature is found right it is anybody: no more than a name, for a room that is not the caller's own.
+        # Until the signature is found right it is anybody: a name, for a room that is not the caller's own.
         named = Caller(known.name, known.id, known.request_bytes)
         request[BODY] = body = await read_unproven_body(request, named)
         entry, secret = signing_entry(self.keys.value, signature.access_key)  # it may be taken back meanwhile

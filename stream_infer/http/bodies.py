@@ -65,7 +65,7 @@ async def read_unproven_body(request: web.Request, caller: Caller) -> bytes:
 
 
 def prove_body(request: web.Request, caller: Caller) -> None:
-    """What `read_unproven_body` has read is `caller`'s. Raises a Problem where the caller has too many bytes already."""
+    """What `read_unproven_body` has read is `caller`'s. Raises a Problem where that one has too many bytes already."""
     held = request.get(HELD)
     if held is not None:
         held.prove(caller)

@@ -4,7 +4,8 @@
     {"id", "custom_id", "response": null, "error": {"code", "message"}}
 
 A request of a batch that ended early and that nobody has run is told, too; where the file of requests is gone, which
-alone knows those, a last line without a `custom_id` says that. In the order of the requests; nothing is held but a line.
+alone knows those, a last line without a `custom_id` says that. In the order of the requests; nothing is held but a
+line.
 """
 
 from __future__ import annotations

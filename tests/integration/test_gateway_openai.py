@@ -594,9 +594,7 @@ def test_a_file_is_not_deleted_of_which_another_gateway_begins_a_batch_meanwhile
     assert client.files.content(file.id).read() == lines(request(1))
 
 
-def test_no_batch_is_begun_of_a_file_that_is_about_to_go(
-    client: OpenAI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_batch_is_begun_of_a_file_that_is_about_to_go(client: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that sweeps would not see the batch yet."""
     file = sent(client, lines(request(1)), expires_after={"anchor": "created_at", "seconds": 3600})
     monkeypatch.setattr(openai_batches, "FILE_STAYS_S", 3601.0)

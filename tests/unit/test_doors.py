@@ -60,6 +60,8 @@ def test_a_gateway_that_is_called_by_a_strange_name_says_so_in_the_words_of_each
     assert asked("POST", "/")[:2] == (503, "application/x-amz-json-1.1")
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/jobs"), ("GET", "/v1/filesystem"), ("PUT", "/"), ("GET", "/x")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/jobs"), ("GET", "/v1/filesystem"), ("PUT", "/"), ("GET", "/x")]
+)
 def test_every_other_path_has_problem_documents(method: str, path: str) -> None:
     assert asked(method, path)[1] == "application/problem+json"

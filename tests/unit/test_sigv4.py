@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -198,7 +199,7 @@ def post(ring: list[KeyEntry], *asked: tuple[dict[str, str], bytes], around: Any
         answers = []
         async with TestClient(TestServer(app)) as client:
             for headers, body in asked:
-                async with client.post("/", headers=headers, data=body) as answer:
+                async with client.post("/", headers=headers, data=BytesIO(body)) as answer:
                     answers.append((answer.status, await answer.json(content_type=None)))
         return answers
 

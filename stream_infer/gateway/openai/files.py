@@ -140,8 +140,8 @@ class OpenAiFilesResource:
             await self._receiver.remove(upload)
 
     async def _look_again(self, file_id: str) -> None:
-        """Another gateway may have begun a batch of it meanwhile. One that comes to hold the file's name behind us finds
-        no record of it, and who held it before has written its batch, or does not write it any more."""
+        """Another gateway may have begun a batch of it meanwhile. One that comes to hold the file's name behind us
+        finds no record of it, and who held it before has written its batch, or does not write it any more."""
         await self._services.board.catch_up()
         self._require_unread(file_id)
 

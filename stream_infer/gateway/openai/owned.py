@@ -13,8 +13,8 @@ from stream_infer.gateway.services import Services
 
 
 def openai_lists(known: KnownJob) -> Mapping[ListName, Place]:
-    """A batch stands among those of its caller by its id; until its end among the readers of its file, and from then on,
-    where it has left any answers, among those that have, by when that was."""
+    """A batch stands among those of its caller by its id; until its end among the readers of its file, and from then
+    on, where it has left any answers, among those that have, by when that was."""
     job, batch = known.job, known.job.batch
     if batch is None:
         return {}

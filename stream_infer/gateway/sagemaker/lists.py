@@ -95,10 +95,12 @@ def page_along(walk: Walk[T], asked: ListModels | ListTransformJobs) -> Page[T]:
     is_up = asked.SortOrder == "Ascending"
     found: list[tuple[Place, Entry[T]]] = []
     for place, entry in walk(_start(asked, is_up=is_up), is_up=is_up):
-        if len(found) > asked.MaxResults or _is_past(entry, asked, is_up=is_up):
+        if _is_past(entry, asked, is_up=is_up):
             break
         if _is_wanted(entry, asked):
             found.append((place, entry))
+            if len(found) > asked.MaxResults:
+                break
     shown = found[: asked.MaxResults]
     token = _token(asked, shown[-1][0]) if len(found) > len(shown) else None
     return Page([entry.of for _, entry in shown], token)
