@@ -38,6 +38,7 @@ from stream_infer.dead_letters import dead_letter, read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Reopened
 from stream_infer.jobs.log_lines import LogLine, encode_line
 from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.spec import Job, decode_job
@@ -265,9 +266,14 @@ def fail(harness: GatewayHarness, job_id: str) -> None:
     harness.status(job_id, state=State.COMPLETED_WITH_FAILURES, generation=1, exhausted=True, counts=counts)
 
 
-def run_again(harness: GatewayHarness, job_id: str) -> threading.Timer:
-    """As the tracker does, a moment behind the replay."""
-    shown = threading.Timer(0.5, lambda: harness.status(job_id, state=State.ENQUEUING, generation=2))
+def run_again(harness: GatewayHarness, job_id: str) -> threading.Thread:
+    """As the tracker does, once the replay has said so."""
+
+    def show() -> None:
+        until(lambda: any(isinstance(event, Reopened) for event in harness.events(job_id)))
+        harness.status(job_id, state=State.ENQUEUING, generation=2)
+
+    shown = threading.Thread(target=show)
     shown.start()
     return shown
 
