@@ -22,6 +22,7 @@ class Choice:
     csv: str | None = None
     parquet: str | None = None
     tar: str | None = None
+    requests: str | None = None
     s3_prefix: str | None = None
     manifest: str | None = None
     file_paths: Sequence[str] = ()
@@ -42,6 +43,7 @@ class Choice:
             "--csv": self.csv,
             "--parquet": self.parquet,
             "--tar": self.tar,
+            "--requests": self.requests,
             "--s3-prefix": self.s3_prefix,
             "--manifest": self.manifest,
             "--file-paths": self.file_paths,
@@ -70,8 +72,8 @@ def source_of(choice: Choice) -> dict[str, Any]:
             if not Path(directory).expanduser().is_dir():
                 raise UsageError(f"--dir {directory} is not a directory of this machine")
             return {"directory": {"path": place_of(directory), **globs}}
-        case "--csv" | "--parquet":
-            return {name[2:]: {"uri": place_of(str(choice.csv or choice.parquet))}}
+        case "--csv" | "--parquet" | "--requests":
+            return {name[2:]: {"uri": place_of(str(choice.csv or choice.parquet or choice.requests))}}
         case "--tar":
             return {"tar": {"uri": place_of(str(choice.tar)), **globs}}
         case "--s3-prefix":

@@ -50,6 +50,10 @@ def submit(
     tar: Annotated[
         str | None, _source("--tar", "FILE", "A tar archive, or s3://…: each file in it is an item.")
     ] = None,
+    requests: Annotated[
+        str | None,
+        _source("--requests", "FILE", "A file of OpenAI's Batch API, or s3://…: the body of each request is an item."),
+    ] = None,
     s3_prefix: Annotated[
         str | None, _source("--s3-prefix", "S3-URI", "Each object whose address begins so is an item.")
     ] = None,
@@ -145,6 +149,7 @@ def submit(
             csv=csv,
             parquet=parquet,
             tar=tar,
+            requests=requests,
             s3_prefix=s3_prefix,
             manifest=manifest,
             file_paths=file_paths or (),

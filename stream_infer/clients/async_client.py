@@ -16,7 +16,10 @@ from stream_infer.clients.async_job import AsyncJob
 from stream_infer.clients.deploying import DEPLOY_TIMEOUT_S, deployed, deployment
 from stream_infer.clients.given import Given, source_of
 from stream_infer.clients.payloads import output_of, payload_of
+from stream_infer.clients.planning import Plan, planning
+from stream_infer.clients.replaying import Letters, wanted
 from stream_infer.clients.submitting import JobOptions, submitting
+from stream_infer.gateway.dead_letters.bodies import ReplayBody
 
 
 class AsyncClient:
@@ -48,6 +51,23 @@ class AsyncClient:
         status = await self._gateway.run(submitting(self.url, api, source_given, options, idempotency_key))
         return AsyncJob(self._gateway, status)
 
+    async def dry_run(
+        self,
+        api: str,
+        source: Given,
+        *,
+        limit: int = 1000,
+        includes: Sequence[str] = (),
+        excludes: Sequence[str] = (),
+        **options: Unpack[JobOptions],
+    ) -> Plan:
+        """The first `limit` items that `submit` would enqueue of the same, and whether the job may be; changes nothing.
+
+        An iterator is used up by that. What the gateway cannot read is sent, and removed again.
+        """
+        source_given = source_of(source, {"includes": includes, "excludes": excludes})
+        return await self._gateway.run(planning(self.url, api, source_given, options, limit))
+
     async def get_job(self, job_id: str) -> AsyncJob:
         """Raises UnknownJob."""
         return AsyncJob(self._gateway, await self._gateway.ask(calls.job(job_id)))
@@ -66,6 +86,11 @@ class AsyncClient:
     async def stop_job(self, job_id: str) -> AsyncJob:
         """Stops it: items that have not begun are skipped, what is done stays."""
         return AsyncJob(self._gateway, await self._gateway.ask(calls.stop(job_id)))
+
+    async def replay(self, api: str, **letters: Unpack[Letters]) -> ReplayBody:
+        """Runs dead letters of an API again that belong to no job, each once; needs a key that may `admin`. Those of a
+        job: `get_job(ID).replay()`."""
+        return await self._gateway.ask(calls.replay(f"apis/{api}", wanted(letters)))
 
     async def apis(self) -> list[ApiInfo]:
         return [ApiInfo.of(body, self.url) for body in await self._gateway.ask(calls.apis())]

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import anyio
 
@@ -16,9 +16,11 @@ from stream_infer.clients.call import Request
 from stream_infer.clients.following import AGAIN_AFTER_S, LogFollower
 from stream_infer.clients.job_facts import JobFacts
 from stream_infer.clients.progress import Progress, shown
+from stream_infer.clients.replaying import Letters, job_replayed
 from stream_infer.clients.rows import FAILURES, RESULTS, Failure, FolderWriter, FrameMaker, Kind, Result
 from stream_infer.clients.waiting import job_ended
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.dead_letters.bodies import ReplayBody
 from stream_infer.gateway.representations import JobBody, LogLineBody
 
 if TYPE_CHECKING:
@@ -81,6 +83,12 @@ class AsyncJob(JobFacts):
         """Stops it: items that have not begun are skipped, what is done stays."""
         self.status = await self._gateway.ask(calls.stop(self.id))
         return self
+
+    async def replay(self, **letters: Unpack[Letters]) -> ReplayBody:
+        """Runs its dead letters again, each once: all of them, or those that `letters` choose; needs a key that may
+        `admin`. The job has to have ended, and goes on in its next generation: `wait()` waits for that one's end."""
+        done, self.status = await self._gateway.run(job_replayed(self.id, letters))
+        return done
 
     def results(self) -> AsyncRows[Result]:
         """What is stored so far."""

@@ -20,6 +20,8 @@ from stream_infer.gateway.webhooks.bodies import DeliveryList, ToldAgain
 _ANY: Mapping[str, str] = MappingProxyType({})
 _JSON = "application/json"
 _LONGEST_LOG_PAGE = 1000
+# Until a replay has its turn, is done, and its job shows that, the gateway says nothing for 80 s at most.
+_LONGEST_REPLAY_S = 90.0
 B = TypeVar("B", bound=BaseModel)
 
 
@@ -133,21 +135,22 @@ def follow_logs(job_id: str, after: str | None) -> Request:
 
 def dead_letters(owner: str, *, limit: int = 100, query: Mapping[str, str] = _ANY) -> Call[DeadLetterList]:
     """Those of `owner`: apis/NAME or jobs/ID. `query` may have stage, exception, message and replayed."""
-    return _get(f"/v1/{quote(owner)}/dlq?{urlencode({'limit': limit, **query})}", DeadLetterList)
+    return _get(f"/v1/{_owner(owner)}/dlq?{urlencode({'limit': limit, **query})}", DeadLetterList)
 
 
 def dead_letter(owner: str, ref: str) -> Call[DeadLetterDetail]:
-    return _get(f"/v1/{quote(owner)}/dlq/{part(ref)}", DeadLetterDetail)
+    return _get(f"/v1/{_owner(owner)}/dlq/{part(ref)}", DeadLetterDetail)
 
 
 def exported(owner: str, query: Mapping[str, str]) -> Request:
     """One dead letter a line, with its payload; `query` may have payload=base64, too."""
-    return _lines(f"/v1/{quote(owner)}/dlq/export?{urlencode(query)}")
+    return _lines(f"/v1/{_owner(owner)}/dlq/export?{urlencode(query)}")
 
 
 def replay(owner: str, wanted: Mapping[str, Any]) -> Call[ReplayBody]:
     """`wanted` is a ReplayRequest's JSON. Sent again it goes on where it was."""
-    return _post(f"/v1/{quote(owner)}/dlq/replay", wanted, ReplayBody, is_repeatable=True)
+    path = f"/v1/{_owner(owner)}/dlq/replay"
+    return _post(path, wanted, ReplayBody, is_repeatable=True, patience_s=_LONGEST_REPLAY_S)
 
 
 def webhooks(query: Mapping[str, str]) -> Call[DeliveryList]:
@@ -158,6 +161,12 @@ def webhooks(query: Mapping[str, str]) -> Call[DeliveryList]:
 def tell_again(wanted: Mapping[str, Any]) -> Call[ToldAgain]:
     """`wanted` is a TellAgain's JSON."""
     return _post("/v1/webhooks/replay", wanted, ToldAgain)
+
+
+def _owner(name: str) -> str:
+    """Of dead letters: apis/NAME or jobs/ID."""
+    kind, _, named = name.partition("/")
+    return f"{kind}/{part(named)}"
 
 
 def part(text: str) -> str:
@@ -180,9 +189,17 @@ def _post(
     *,
     headers: Mapping[str, str] = _ANY,
     is_repeatable: bool = False,
+    patience_s: float = 0.0,
 ) -> Call[B]:
     sent = {"Content-Type": _JSON, **headers}
-    request = Request(method="POST", path=path, body=json_of(body), headers=sent, is_repeatable=is_repeatable)
+    request = Request(
+        method="POST",
+        path=path,
+        body=json_of(body),
+        headers=sent,
+        is_repeatable=is_repeatable,
+        patience_s=patience_s,
+    )
     return Call(request, reading(model))
 
 

@@ -14,7 +14,10 @@ from stream_infer.clients.gateway import Gateway
 from stream_infer.clients.given import Given, source_of
 from stream_infer.clients.job import Job
 from stream_infer.clients.payloads import output_of, payload_of
+from stream_infer.clients.planning import Plan, planning
+from stream_infer.clients.replaying import Letters, wanted
 from stream_infer.clients.submitting import JobOptions, submitting
+from stream_infer.gateway.dead_letters.bodies import ReplayBody
 
 
 class Client:
@@ -53,6 +56,23 @@ class Client:
         status = self._gateway.run(submitting(self.url, api, source_given, options, idempotency_key))
         return Job(self._gateway, status)
 
+    def dry_run(
+        self,
+        api: str,
+        source: Given,
+        *,
+        limit: int = 1000,
+        includes: Sequence[str] = (),
+        excludes: Sequence[str] = (),
+        **options: Unpack[JobOptions],
+    ) -> Plan:
+        """The first `limit` items that `submit` would enqueue of the same, and whether the job may be; changes nothing.
+
+        An iterator is used up by that. What the gateway cannot read is sent, and removed again.
+        """
+        source_given = source_of(source, {"includes": includes, "excludes": excludes})
+        return self._gateway.run(planning(self.url, api, source_given, options, limit))
+
     def get_job(self, job_id: str) -> Job:
         """Raises UnknownJob."""
         return Job(self._gateway, self._gateway.ask(calls.job(job_id)))
@@ -70,6 +90,11 @@ class Client:
     def stop_job(self, job_id: str) -> Job:
         """Stops it: items that have not begun are skipped, what is done stays."""
         return Job(self._gateway, self._gateway.ask(calls.stop(job_id)))
+
+    def replay(self, api: str, **letters: Unpack[Letters]) -> ReplayBody:
+        """Runs dead letters of an API again that belong to no job, each once; needs a key that may `admin`. Those of a
+        job: `get_job(ID).replay()`."""
+        return self._gateway.ask(calls.replay(f"apis/{api}", wanted(letters)))
 
     def apis(self) -> list[ApiInfo]:
         return [ApiInfo.of(body, self.url) for body in self._gateway.ask(calls.apis())]

@@ -28,7 +28,7 @@ from stream_infer.errors import UsageError
 # Items; or a path, paths, an s3:// prefix, a pandas DataFrame, or a source as the job's spec has it.
 Given: TypeAlias = "Iterable[Any] | AsyncIterable[Any] | Mapping[str, Any] | os.PathLike[str] | str"
 # The sources that are one file: they may be sent where the gateway cannot read them.
-FILES = ("jsonl", "csv", "parquet", "tar", "manifest")
+FILES = ("jsonl", "csv", "parquet", "tar", "manifest", "requests")
 INLINE_BYTES = 1024 * 1024
 INLINE_ITEMS = 10_000
 _BY_SUFFIX = {

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 from stream_infer.clients import calls
 from stream_infer.clients.call import Request
@@ -15,9 +15,11 @@ from stream_infer.clients.following import AGAIN_AFTER_S, LogFollower
 from stream_infer.clients.gateway import Gateway
 from stream_infer.clients.job_facts import JobFacts
 from stream_infer.clients.progress import Progress, shown
+from stream_infer.clients.replaying import Letters, job_replayed
 from stream_infer.clients.rows import FAILURES, RESULTS, Failure, FolderWriter, FrameMaker, Kind, Result
 from stream_infer.clients.waiting import job_ended
 from stream_infer.errors import ServiceUnavailable
+from stream_infer.gateway.dead_letters.bodies import ReplayBody
 from stream_infer.gateway.representations import JobBody, LogLineBody
 
 if TYPE_CHECKING:
@@ -80,6 +82,12 @@ class Job(JobFacts):
         """Stops it: items that have not begun are skipped, what is done stays."""
         self.status = self._gateway.ask(calls.stop(self.id))
         return self
+
+    def replay(self, **letters: Unpack[Letters]) -> ReplayBody:
+        """Runs its dead letters again, each once: all of them, or those that `letters` choose; needs a key that may
+        `admin`. The job has to have ended, and goes on in its next generation: `wait()` waits for that one's end."""
+        done, self.status = self._gateway.run(job_replayed(self.id, letters))
+        return done
 
     def results(self) -> Rows[Result]:
         """What is stored so far."""

@@ -13,6 +13,7 @@ from stream_infer.gateway.dead_letters.abandoned import AbandonedReplays
 from stream_infer.gateway.dead_letters.replays import ReplaysResource
 from stream_infer.gateway.dead_letters.resource import DeadLettersResource
 from stream_infer.gateway.deployments.resource import DeploymentsResource, knowing_apis
+from stream_infer.gateway.doors import told_in_their_words
 from stream_infer.gateway.events import EventsResource
 from stream_infer.gateway.forgotten_jobs import ForgottenJobs
 from stream_infer.gateway.gate import gate_of, guarding
@@ -56,7 +57,8 @@ def application(
     shows."""
     limits = services.settings.limits
     exposure, requests = exposure or Exposure(), Requests()
-    middlewares: list[Middleware] = [telling(quiet=_PREDICTIONS), counting(requests), answer_with_problems]
+    middlewares: list[Middleware] = [telling(quiet=_PREDICTIONS), counting(requests)]
+    middlewares += [told_in_their_words, answer_with_problems]
     # One body that is within its own limit always comes in.
     most, share = (max(one, limits.request_bytes) for one in (limits.bodies_bytes, limits.caller_bodies_bytes))
     # Around the gate, which reads the bodies of signed requests.

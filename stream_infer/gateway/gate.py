@@ -14,7 +14,7 @@ from structlog.contextvars import bound_contextvars
 
 from stream_infer.gateway.access import ACTION_HEADER, RULES, Rule, path_of, route_name
 from stream_infer.http.admission import entry_of, is_good, require_good, signing_entry
-from stream_infer.http.bodies import BODY, read_body
+from stream_infer.http.bodies import BODY, prove_body, read_unproven_body
 from stream_infer.http.callers import CALLER, Caller
 from stream_infer.http.keys import KeyEntry, KeyRing, Scope, sent_key
 from stream_infer.http.problems import Handler, Problem, ProblemKind
@@ -58,11 +58,9 @@ class Gate:
         signature = read_signature(request.headers)
         known, _ = signing_entry(self.keys.value, signature.access_key)
         require_place_and_time(signature, service, self.clock())
-        request[CALLER] = Caller(known.name, known.id, known.request_bytes)  # who says how long the body may be
-        try:
-            request[BODY] = body = await read_body(request)
-        finally:
-            del request[CALLER]  # until the signature is found right it was anybody
+        # Until the signature is found right it is anybody: a name, for a room that is not the caller's own.
+        named = Caller(known.name, known.id, known.request_bytes)
+        request[BODY] = body = await read_unproven_body(request, named)
         entry, secret = signing_entry(self.keys.value, signature.access_key)  # it may be taken back meanwhile
         require_right(signature, secret, SignedRequest(request.method, request.raw_path, request.headers, body))
         require_good(entry, scope, self.clock())
@@ -71,7 +69,9 @@ class Gate:
         def is_let_in() -> bool:
             return is_good(self.keys.value.signing(signature.access_key), scope, self.clock())
 
-        return Caller(entry.name, entry.id, entry.request_bytes, None, is_let_in)
+        caller = Caller(entry.name, entry.id, entry.request_bytes, None, is_let_in)
+        prove_body(request, caller)
+        return caller
 
     def _require_turn(self, entry: KeyEntry) -> None:
         """By the caller's name: a second key is no second allowance."""

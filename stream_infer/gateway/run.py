@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +14,12 @@ import structlog
 
 from stream_infer.definitions import Seal
 from stream_infer.gateway.app import application
-from stream_infer.gateway.board import JobBoard
+from stream_infer.gateway.board import JobBoard, KnownJob
 from stream_infer.gateway.claims import Claims
 from stream_infer.gateway.deployments.deployed import DeployedApis
+from stream_infer.gateway.job_lists import ListName, Place
+from stream_infer.gateway.openai.owned import openai_lists
+from stream_infer.gateway.sagemaker.jobs import transform_lists
 from stream_infer.gateway.services import Services, SourceReader
 from stream_infer.gateway.webhooks.board import DeliveryBoard
 from stream_infer.gateway.webhooks.couriering import delivering
@@ -136,7 +139,7 @@ async def _services(
     seal: Seal | None,
 ) -> AsyncIterator[Services]:
     kafka = settings.kafka
-    board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention)
+    board = JobBoard(kafka, asyncio.get_running_loop(), settings.jobs.retention, _lists_of)
     deliveries, deployed = DeliveryBoard(kafka), DeployedApis(settings, seal)
     writer = EventWriter(kafka, slot)
     publisher = Publisher(kafka, slot)
@@ -178,6 +181,11 @@ async def _services(
         closing = (writer.close, board.close, deliveries.close, deployed.close)
         await asyncio.gather(*(asyncio.to_thread(close) for close in closing))
         publisher.close()
+
+
+def _lists_of(known: KnownJob) -> Mapping[ListName, Place]:
+    """Those that clients of other systems page through."""
+    return {**openai_lists(known), **transform_lists(known)}
 
 
 def _courier_of(slot: str) -> str:

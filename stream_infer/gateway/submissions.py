@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,18 @@ class Submissions:
         """
         job = await self._prepared(asked, job_id)
         return await self._write(job, asked.api, advice, self._services.writer.write)
+
+    async def submit_holding(
+        self, asked: Asked, job_id: str, advice: str, name: str, require: Callable[[], Awaitable[None]]
+    ) -> KnownJob:
+        """As `submit`, while this gateway alone holds `name`, and `require`, asked then, raises nothing."""
+        job = await self._prepared(asked, job_id)
+
+        async def require_and_write(write: Write) -> KnownJob:
+            await require()
+            return await self._write(job, asked.api, advice, write)
+
+        return await self._services.claims.alone(name, require_and_write)
 
     async def submit_once(self, asked: Asked, job_id: str, advice: str) -> tuple[KnownJob, bool]:
         """The job of that id, and whether it was there before: then it may be of another submission, see its

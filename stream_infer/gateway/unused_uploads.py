@@ -8,11 +8,12 @@ prefix there, is left to that one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import structlog
 from aiohttp import web
 
+from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.openai.records import Records
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.watching import looking
@@ -34,8 +35,10 @@ class UnusedUploads:
 
     async def remove(self) -> None:
         """All that there are now. Raises ServiceUnavailable."""
-        used = frozenset(found for known in await self._services.board.all() if (found := _sent_with(known.job)))
-        removed = await self._services.block(lambda: self._remove(used | self._kept_files()))
+        # In this order: no batch is begun of a file whose time is over, and those that were before are seen.
+        kept = await self._services.block(self._kept_files)
+        jobs = await self._services.board.all()
+        removed = await self._services.block(lambda: self._remove(_used_by(jobs) | kept))
         if removed:
             _log.info("unused_uploads_removed", objects=removed)
 
@@ -50,6 +53,10 @@ class UnusedUploads:
         for key in keys:
             store.delete(key)
         return len(keys)
+
+
+def _used_by(jobs: Iterable[KnownJob]) -> frozenset[str]:
+    return frozenset(found for known in jobs if (found := _sent_with(known.job)))
 
 
 def _sent_with(job: Job) -> str | None:

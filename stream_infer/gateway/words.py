@@ -38,9 +38,15 @@ def in_words_of_cortex(problem: web.Response) -> web.Response:
 
 
 def words_of_aws(problem: Problem) -> web.Response:
-    """AWS's clients know four hundreds by their type alone."""
-    kind, status = _aws_kind(problem)
-    body = {"__type": kind, "Message" if kind in _MODELLED else "message": problem.document.detail}
+    return in_words_of_aws(problem.response())
+
+
+def in_words_of_aws(problem: web.Response) -> web.Response:
+    """`problem` is a problem document. AWS's clients know four hundreds by their type alone."""
+    assert isinstance(problem.body, bytes)
+    document = json.loads(problem.body)
+    kind, status = _aws_kind(document["type"], problem.status)
+    body = {"__type": kind, "Message" if kind in _MODELLED else "message": document["detail"]}
     headers = {"x-amzn-ErrorType": kind} | {name: text for name, text in problem.headers.items() if name in _KEPT}
     return aws_answer(body, status=status, headers=headers)
 
@@ -54,29 +60,24 @@ def aws_answer(
     )
 
 
-def _aws_kind(problem: Problem) -> tuple[str, int]:
-    match problem.kind:
-        case ProblemKind.UNKNOWN_JOB | ProblemKind.UNKNOWN_API:
-            return "ResourceNotFound", 400
-        case ProblemKind.JOB_NAME_TAKEN:
-            return "ResourceInUse", 400
-        case ProblemKind.LIMIT_EXCEEDED:
-            return "ResourceLimitExceeded", 400
-        case ProblemKind.NO_KEY:
-            return "UnrecognizedClientException", 400
-        case ProblemKind.WRONG_SIGNATURE:
-            return "InvalidSignatureException", 400
-        case ProblemKind.INCOMPLETE_SIGNATURE:
-            return "IncompleteSignatureException", 400
-        case ProblemKind.SCOPE_MISSING:
-            return "AccessDeniedException", 400
-        case ProblemKind.RATE_LIMITED:
-            return "ThrottlingException", 400
-        case ProblemKind.UNKNOWN_PATH:
-            return "UnknownOperationException", 404
-        case ProblemKind.INTERNAL:
-            return "InternalFailure", 500
-        case _ if problem.status >= 500:
-            return "ServiceUnavailable", problem.status
-        case _:
-            return "ValidationException", 400
+_AWS_KINDS = {
+    ProblemKind.UNKNOWN_JOB: ("ResourceNotFound", 400),
+    ProblemKind.UNKNOWN_API: ("ResourceNotFound", 400),
+    ProblemKind.JOB_NAME_TAKEN: ("ResourceInUse", 400),
+    ProblemKind.LIMIT_EXCEEDED: ("ResourceLimitExceeded", 400),
+    ProblemKind.NO_KEY: ("UnrecognizedClientException", 400),
+    ProblemKind.WRONG_SIGNATURE: ("InvalidSignatureException", 400),
+    ProblemKind.INCOMPLETE_SIGNATURE: ("IncompleteSignatureException", 400),
+    ProblemKind.SCOPE_MISSING: ("AccessDeniedException", 400),
+    ProblemKind.FOREIGN_HOST: ("AccessDeniedException", 400),
+    ProblemKind.RATE_LIMITED: ("ThrottlingException", 400),
+    ProblemKind.UNKNOWN_PATH: ("UnknownOperationException", 404),
+    ProblemKind.INTERNAL: ("InternalFailure", 500),
+}
+_AWS_KIND_OF = {kind.type: told for kind, told in _AWS_KINDS.items()}
+
+
+def _aws_kind(problem_type: str, status: int) -> tuple[str, int]:
+    """What it is called, and its status there."""
+    other = ("ServiceUnavailable", status) if status >= 500 else ("ValidationException", 400)
+    return _AWS_KIND_OF.get(problem_type, other)

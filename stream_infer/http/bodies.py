@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Middleware
 
-from stream_infer.http.budget import BodyBudget, Held
-from stream_infer.http.callers import caller_of
+from stream_infer.http.budget import UNPROVEN_BYTES, BodyBudget, Held
+from stream_infer.http.callers import Caller, caller_of
 from stream_infer.http.problems import Handler, Problem, ProblemKind
 
 # A client that sends nothing for so long keeps others from sending.
@@ -40,6 +40,35 @@ async def read_body(request: web.Request) -> bytes:
         take(len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def read_unproven_body(request: web.Request, caller: Caller) -> bytes:
+    """The whole body of a request that only its body can prove to be `caller`'s: a small one, in a room of its own.
+    `prove_body` makes it the caller's. Raises as `read_body`."""
+    budget: BodyBudget | None = request.get(BUDGET)
+    held = None if budget is None else budget.hold_unproven(caller)
+    most = min(request.client_max_size or UNPROVEN_BYTES, caller.request_bytes or UNPROVEN_BYTES, UNPROVEN_BYTES)
+    if (request.content_length or 0) > most:
+        raise _too_large_to_sign(most)
+    if held is not None:
+        request[HELD] = held
+        held.expect(request.content_length or 0)
+    chunks, size = [], 0
+    async for chunk in body_chunks(request):
+        size += len(chunk)
+        if size > most:
+            raise _too_large_to_sign(most)
+        if held is not None:
+            held.take(len(chunk))
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def prove_body(request: web.Request, caller: Caller) -> None:
+    """What `read_unproven_body` has read is `caller`'s. Raises a Problem where that one has too many bytes already."""
+    held = request.get(HELD)
+    if held is not None:
+        held.prove(caller)
 
 
 def taking(request: web.Request) -> Callable[[int], None]:
@@ -120,6 +149,11 @@ def _limit(request: web.Request, most: int | None) -> tuple[int | None, str]:
 def too_large(limit: int, named: str) -> Problem:
     """`named`: what says so."""
     detail = f"The body has more than {limit} bytes, which is {named}; for many items use a file, or POST …/items."
+    return Problem(ProblemKind.TOO_LARGE, detail)
+
+
+def _too_large_to_sign(most: int) -> Problem:
+    detail = f"The body has more than {most} bytes, which is the most of a signed request."
     return Problem(ProblemKind.TOO_LARGE, detail)
 
 

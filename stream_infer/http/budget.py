@@ -1,4 +1,7 @@
-"""What the bodies of requests may take of a server's memory, all together and each caller's. Pure."""
+"""What the bodies of requests may take of a server's memory, all together and each caller's. Pure.
+
+Who names a caller and has not proved yet that it is that one has a small room beside the caller's own.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,11 @@ from dataclasses import dataclass, field
 
 from stream_infer.http.callers import Caller
 from stream_infer.http.problems import RETRY_AFTER_S, Problem, ProblemKind
+
+# Of one request. AWS's clients sign their bodies, which are a few kilobytes for all that is served here.
+UNPROVEN_BYTES = 1024 * 1024
+# Of all that come under one caller's name at a time.
+UNPROVEN_ROOM = 16 * UNPROVEN_BYTES
 
 
 @dataclass(slots=True)
@@ -20,7 +28,14 @@ class BodyBudget:
     _of: MutableMapping[str, int] = field(default_factory=dict)
 
     def hold(self, caller: Caller) -> Held:
-        return Held(self, caller)
+        share = None if caller.key_id is None else self.share
+        return Held(self, Room(caller.name, f"{caller.name} has bodies", share, "limits.caller_bodies_bytes"))
+
+    def hold_unproven(self, caller: Caller) -> Held:
+        """Until it is known whether it is `caller`: nobody who knows but a name fills what is that one's."""
+        whose = f"requests that {caller.name} is said to have signed have bodies"
+        most = min(UNPROVEN_ROOM, self.share)
+        return Held(self, Room(f"{caller.name}, unproven", whose, most, "as far as their signatures are not known"))
 
     @property
     def held(self) -> int:
@@ -28,16 +43,16 @@ class BodyBudget:
 
     @property
     def of(self) -> Mapping[str, int]:
-        """Of each caller that has any."""
+        """Of each room that has any."""
         return self._of
 
-    def require_room(self, caller: Caller, size: int) -> None:
+    def require(self, room: Room, size: int) -> None:
         """Raises a Problem where so many bytes more are too many."""
-        own = self._of.get(caller.name, 0)
-        if caller.key_id is not None and own + size > self.share:
+        own = self._of.get(room.name, 0)
+        if room.most is not None and own + size > room.most:
             detail = (
-                f"{caller.name} has bodies of {own} bytes in flight here; {self.share} is the most of one caller "
-                f"(limits.caller_bodies_bytes). Send fewer at a time, and this one again in {RETRY_AFTER_S} s."
+                f"{room.whose} of {own} bytes in flight here; {room.most} is the most of one caller "
+                f"({room.setting}). Send fewer at a time, and this one again in {RETRY_AFTER_S} s."
             )
             raise Problem(ProblemKind.BUSY, detail)
         if self._held + size > self.most:
@@ -47,19 +62,30 @@ class BodyBudget:
             )
             raise Problem(ProblemKind.BUSY, detail)
 
-    def take(self, caller: Caller, size: int) -> None:
-        """Raises as `require_room`, and takes nothing then."""
-        self.require_room(caller, size)
+    def take(self, room: Room, size: int) -> None:
+        """Raises as `require`, and takes nothing then."""
+        self.require(room, size)
         self._held += size
-        self._of[caller.name] = self._of.get(caller.name, 0) + size
+        self._of[room.name] = self._of.get(room.name, 0) + size
 
-    def give_back(self, caller: Caller, size: int) -> None:
+    def give_back(self, room: Room, size: int) -> None:
         self._held -= size
-        left = self._of.get(caller.name, 0) - size
+        left = self._of.get(room.name, 0) - size
         if left > 0:
-            self._of[caller.name] = left
+            self._of[room.name] = left
         else:
-            self._of.pop(caller.name, None)
+            self._of.pop(room.name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the bodies under one `name` may take, `most` bytes at a time; None: what is there. `whose` and `setting` are
+    what is said where that is too little."""
+
+    name: str
+    whose: str
+    most: int | None
+    setting: str
 
 
 @dataclass(slots=True)
@@ -67,18 +93,25 @@ class Held:
     """What a request has of the budget, until it has been answered."""
 
     budget: BodyBudget
-    caller: Caller
+    room: Room
     size: int = 0
 
     def expect(self, size: int) -> None:
         """Of a body that says how long it is. Raises a Problem."""
-        self.budget.require_room(self.caller, size)
+        self.budget.require(self.room, size)
 
     def take(self, size: int) -> None:
         """Raises a Problem."""
-        self.budget.take(self.caller, size)
+        self.budget.take(self.room, size)
         self.size += size
 
+    def prove(self, caller: Caller) -> None:
+        """It is `caller`, whose own room has it from now on. Raises a Problem, and holds nothing then."""
+        size = self.size
+        self.release()
+        self.room = self.budget.hold(caller).room
+        self.take(size)
+
     def release(self) -> None:
-        self.budget.give_back(self.caller, self.size)
+        self.budget.give_back(self.room, self.size)
         self.size = 0

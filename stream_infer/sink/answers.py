@@ -3,8 +3,9 @@
     {"id", "custom_id", "response": {"status_code": 200, "request_id", "body": the output}, "error": null}
     {"id", "custom_id", "response": null, "error": {"code", "message"}}
 
-A request of a batch that ended early and that nobody has run is told, too. In the order of the requests; nothing is
-held but a line.
+A request of a batch that ended early and that nobody has run is told, too; where the file of requests is gone, which
+alone knows those, a last line without a `custom_id` says that. In the order of the requests; nothing is held but a
+line.
 """
 
 from __future__ import annotations
@@ -76,6 +77,12 @@ def errors_of_early_end(
         following = next(outcomes, None)
 
 
+def untold_lines(faults: Iterable[str], job_id: str) -> Iterator[bytes]:
+    """A line for each reason why not every request can be told."""
+    for fault in faults:
+        yield _written(job_id, None, None, {"code": "requests_unreadable", "message": fault})
+
+
 def _outcomes(lines: Iterable[bytes], job_id: str) -> Iterator[_Outcome]:
     """Without what is of no request. One that ended twice, since somebody sent it again, counts once."""
     last = -1
@@ -115,8 +122,12 @@ def _error_line(outcome: _Outcome, job_id: str) -> bytes:
 
 
 def _line(job_id: str, ordinal: int, custom_id: Any, response: Any, error: Any) -> bytes:
+    return _written(item_id_of(job_id, ordinal), custom_id, response, error)
+
+
+def _written(named: str, custom_id: Any, response: Any, error: Any) -> bytes:
     line = {
-        "id": f"batch_req_{item_id_of(job_id, ordinal).removeprefix('batch_')}",
+        "id": f"batch_req_{named.removeprefix('batch_')}",
         "custom_id": custom_id,
         "response": response,
         "error": error,

@@ -18,7 +18,7 @@ from stream_infer.jobs.status import JobStatus
 from stream_infer.jobs.stored_results import StoredResults
 from stream_infer.ports import Formats, Store
 from stream_infer.settings import Settings
-from stream_infer.sink.answers import error_lines, errors_of_early_end, output_lines
+from stream_infer.sink.answers import error_lines, errors_of_early_end, output_lines, untold_lines
 from stream_infer.sink.assembled import BLOCK_BYTES, Wanted, assemble_objects
 from stream_infer.sink.assembly import Check
 from stream_infer.sink.flush import JSONL
@@ -116,7 +116,7 @@ class Outputs:
         """The files of a batch. One in which nothing would stand is not there, also where an earlier generation had it.
 
         A file of requests that cannot be read any more, by which alone those that were not run are known, costs their
-        lines.
+        lines. One says so in their place, or the batch would name a file of errors that is not there.
         """
         folder, faults = job_folder(status.api, status.job_id) + FOLDER, list[str]()
         puts = Puts(self._store, folder, self._lanes.of(None), check, is_own=True)
@@ -145,7 +145,8 @@ class Outputs:
             yield ERRORS, error_lines(merge_objects(errors, read), job_id)
         else:
             ids = self._ids(status.requests or "", faults)
-            yield ERRORS, errors_of_early_end(merge_objects(records, read), ids, job_id, cause)
+            told = errors_of_early_end(merge_objects(records, read), ids, job_id, cause)
+            yield ERRORS, chain(told, untold_lines(faults, job_id))  # by then `faults` has what reading the ids came to
 
     def _uri(self, folder: str) -> str:
         """Of what is no key itself."""

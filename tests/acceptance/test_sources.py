@@ -78,6 +78,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "items.jsonl").write_text("".join(f"{number}\n" for number in range(2500)))
     (tmp_path / "out" / "ragged.csv").write_text("a,b\n1,2\n3\n")
+    requests = ({"custom_id": str(body), "method": "POST", "url": "/v1/x", "body": body} for body in ({"n": 1}, "two"))
+    (tmp_path / "out" / "requests.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in requests))
     (tmp_path / "in" / "table.csv").write_text('id,text\n1,"x, y"\n2,\n')
     parquet.write_table(pa.table({"id": [1, 2, 3], "text": ["a", None, "c"]}), tmp_path / "in" / "table.parquet")
     return tmp_path
@@ -114,6 +116,7 @@ def test_every_source_gives_its_items_from_the_shell(shell: Shell, folder: Path,
         "in/manifest": json.dumps([{"prefix": f"{bucket}/in/texts/"}, "b/c.txt", "a.txt"]).encode(),
         "in/table.parquet": (folder / "in" / "table.parquet").read_bytes(),
         "in/items.jsonl": b'{"a": 1}\n\n"two"\n',
+        "in/requests.jsonl": (folder / "out" / "requests.jsonl").read_bytes(),
         "in/table.csv": (folder / "in" / "table.csv").read_bytes(),
         "in/table.tsv.gz": gzip.compress(b"id\ttext\n1\tone\n"),
     }
@@ -127,6 +130,9 @@ def test_every_source_gives_its_items_from_the_shell(shell: Shell, folder: Path,
     assert shell.outputs("--parquet", "in/table.parquet") == rows
     assert shell.outputs("--parquet", f"{bucket}/in/table.parquet") == rows
     assert shell.outputs("--file", f"{bucket}/in/items.jsonl") == [{"a": 1}, "two"]
+    # One of this machine that the gateway may not read is sent, and one of S3 is read there.
+    assert shell.outputs("--requests", "out/requests.jsonl") == [{"n": 1}, "two"]
+    assert shell.outputs("--requests", f"{bucket}/in/requests.jsonl") == [{"n": 1}, "two"]
     assert shell.outputs("--csv", f"{bucket}/in/table.csv") == [{"id": 1, "text": "x, y"}, {"id": 2, "text": ""}]
     assert shell.outputs("--csv", f"{bucket}/in/table.tsv.gz") == [{"id": 1, "text": "one"}]
     assert shell.outputs("--dir", "in/texts", "--include", "*.txt") == ["one"]

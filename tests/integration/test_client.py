@@ -18,9 +18,11 @@ import pytest
 
 import stream_infer
 from connectors.formats.jsonl import error_line
+from stream_infer.cli.composition import source_opener
 from stream_infer.clients import calls
 from stream_infer.clients.client import Client
 from stream_infer.clients.errors import (
+    Conflict,
     GatewayUnavailable,
     JobIncomplete,
     RequestRefused,
@@ -30,11 +32,13 @@ from stream_infer.clients.errors import (
     WaitTimeout,
 )
 from stream_infer.clients.gateway import Gateway
+from stream_infer.clients.planning import Plan
 from stream_infer.clients.steps import Retries
 from stream_infer.dead_letters import dead_letter, read_dead_letter
 from stream_infer.errors import Stage
 from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.counts import Counts
+from stream_infer.jobs.events import Reopened
 from stream_infer.jobs.log_lines import LogLine, encode_line
 from stream_infer.jobs.manifest import Kind
 from stream_infer.jobs.spec import Job, decode_job
@@ -254,6 +258,74 @@ def test_a_stop_and_an_end_with_failures_are_told(harness: GatewayHarness, clien
         job.require_success()
 
 
+def fail(harness: GatewayHarness, job_id: str) -> None:
+    """Its two items: with a KeyError and a ValueError."""
+    failures = (Failure(Stage.PREDICT, f"builtins.{name}", "'x'", "") for name in ("KeyError", "ValueError"))
+    harness.reject(*((job_id, b"1", failure) for failure in failures))
+    counts = Counts(enqueued=2, rejected=2, written=2, sunk=2)
+    harness.status(job_id, state=State.COMPLETED_WITH_FAILURES, generation=1, exhausted=True, counts=counts)
+
+
+def run_again(harness: GatewayHarness, job_id: str) -> threading.Thread:
+    """As the tracker does, once the replay has said so."""
+
+    def show() -> None:
+        until(lambda: any(isinstance(event, Reopened) for event in harness.events(job_id)))
+        harness.status(job_id, state=State.ENQUEUING, generation=2)
+
+    shown = threading.Thread(target=show)
+    shown.start()
+    return shown
+
+
+def test_dead_letters_run_again_and_the_job_is_the_one_that_runs(harness: GatewayHarness, client: Client) -> None:
+    job = client.submit("echo", [1, 1])
+    with pytest.raises(Conflict, match="has not ended"):
+        job.replay()
+    fail(harness, job.id)
+    job.refresh()
+    assert job.is_final
+    with pytest.raises(RequestRefused, match="refs"):
+        job.replay(refs=[])
+    shown = run_again(harness, job.id)
+    done = job.replay(exception="KeyError")
+    shown.join()
+    assert (done.replayed, done.generation, done.is_complete, done.refused) == (1, 2, True, [])
+    assert (job.status.generation, job.is_final) == (2, False)
+
+    # Those that belong to no job.
+    harness.reject((None, b"2", Failure(Stage.DECODE, "builtins.TypeError", "it is bytes", "")))
+    assert client.replay("echo", stage="predict").replayed == 0
+    assert client.replay("echo", message="bytes").replayed == 1
+    assert client.replay("echo", message="bytes").already_replayed == 1
+
+
+def test_what_would_be_enqueued_is_listed_and_nothing_is(harness: GatewayHarness, client: Client) -> None:
+    before = len(harness.read(harness.topics.jobs))
+    plan = client.dry_run("echo", [1, {"a": "ü"}, "x"], limit=2, config={"a": 1})
+    assert ([one.item for one in plan.items], plan.is_all, plan.error) == ([1, {"a": "ü"}], False, None)
+    assert client.dry_run("echo", [1]).is_all
+    with pytest.raises(UnknownApi):
+        client.dry_run("nothing", [1])
+    assert len(harness.read(harness.topics.jobs)) == before
+
+
+def test_a_file_that_is_sent_for_a_plan_is_removed_again(harness: GatewayHarness, tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"n": 1}\n{broken\n')
+    opened = source_opener(harness.settings, harness.store)
+    before = len(list(harness.store.list(UPLOADS)))
+    with (
+        harness.gateway(read_source=lambda job: opened(job).read(None)) as gateway,
+        stream_infer.client(gateway.url) as reading,
+    ):
+        plan = reading.dry_run("echo", tmp_path / "items.jsonl")
+    first, second = plan.items
+    assert (first.item, first.bytes, plan.is_all) == ({"n": 1}, 8, True)
+    assert (first.source or "").endswith("#line=1")
+    assert (second.item, (second.error or "")[:8]) == (None, "not JSON")
+    assert len(list(harness.store.list(UPLOADS))) == before
+
+
 def say(harness: GatewayHarness, job_id: str, *lines: str) -> None:
     for line in lines:
         said = LogLine(at=time.time(), job_id=job_id, role="worker", who="w.0", line=line, fields={})
@@ -328,6 +400,15 @@ def test_coroutines_have_all_of_it(harness: GatewayHarness, url: str, tmp_path: 
             assert [line.line async for line in job.logs()] == ["one"]
             assert job.id in [one.id async for one in client.jobs(api="echo")]
             assert (await client.get_job(job.id)).id == (await job.refresh()).id
+            plan = await client.dry_run("echo", items(), limit=3)
+            assert isinstance(plan, Plan)
+            failed = await client.submit("echo", [1, 1])
+            fail(harness, failed.id)
+            shown = run_again(harness, failed.id)
+            assert (await failed.replay()).replayed == 2
+            shown.join()
+            assert (failed.status.generation, failed.is_final) == (2, False)
+            assert (await client.replay("echo", stage="predict")).replayed == 0
             assert (await client.get_api("echo"))["endpoint"] == f"{url}/echo"
             assert [api.name for api in await client.apis()] == ["echo"]
             assert str((await client.stop_job(job.id)).state) == str((await job.stop()).state) == "succeeded"

@@ -1,9 +1,12 @@
 """Files and batches at the gateway, asked by OpenAI's own client; the test writes what tracker and sink would."""
 
+import functools
 import io
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 import urllib3
 
 from stream_infer.gateway import receiving
+from stream_infer.gateway.openai import batches as openai_batches
 from stream_infer.gateway.openai import files as openai_files
 from stream_infer.gateway.openai.lines import MOST_REQUESTS
 from stream_infer.gateway.unused_uploads import UnusedUploads
@@ -457,6 +461,22 @@ def test_who_may_not_or_asks_too_often_is_told_in_openais_words(url: str) -> Non
     assert int(limited.value.response.headers["retry-after"]) > 0
 
 
+def test_what_is_not_there_is_told_in_openais_words_too(client: OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError, match="has no PUT; it has GET, POST") as caught:
+        client.put("/files", cast_to=object)
+    assert (caught.value.status_code, caught.value.code) == (405, "method_not_allowed")
+    body: Any = {"model": "echo", "messages": []}
+    for ask in (
+        lambda: client.get("/batches/none/of/these", cast_to=object),
+        lambda: client.delete("/files/none/content/either", cast_to=object),
+        lambda: client.chat.completions.create(**body),
+        client.models.list,
+    ):
+        with pytest.raises(openai.NotFoundError, match="is no path here") as missing:
+            ask()
+        assert (missing.value.code, missing.value.type) == ("unknown_path", "invalid_request_error")
+
+
 def test_a_file_that_is_too_large_is_413_and_leaves_nothing(harness: GatewayHarness, client: OpenAI) -> None:
     before = len(list(harness.store.list(UPLOADS)))
     for size in (20_000_001, 21_000_000):  # one that only its end tells, one that its length does
@@ -491,6 +511,96 @@ def test_files_and_batches_are_found_by_a_gateway_that_starts_later(
         assert later.files.content(batch.input_file_id).read() == lines(request(1), request(2))
         with_file = later.files.create(file=io.BytesIO(lines(request(1))), purpose="batch")
     assert client.files.retrieve(with_file.id) == with_file
+
+
+class HeldStore:
+    """A store in which the calls of a test's choice wait, behind what they do or before it, until they may go on."""
+
+    def __init__(self, store: Any, method: str, part: str, *, nth: int = 1, behind: bool = True) -> None:
+        self._store = store
+        self._held = (method, part)
+        self._left, self._behind = nth, behind
+        self.reached, self.may_go_on = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._store, name)
+        return member if name != self._held[0] else functools.partial(self._call, member)
+
+    def _call(self, member: Any, key: str, *more: Any) -> Any:
+        self._left -= self._held[1] in key
+        is_held = self._held[1] in key and self._left == 0
+        if is_held and not self._behind:
+            self._wait()
+        try:
+            return member(key, *more)
+        finally:
+            if is_held and self._behind:
+                self._wait()
+
+    def _wait(self) -> None:
+        self.reached.set()
+        assert self.may_go_on.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "nth"),
+    [
+        pytest.param("exists", UPLOADS, 1, id="before it holds the file's name"),
+        pytest.param("get", "/files/", 2, id="behind it"),
+    ],
+)
+def test_a_batch_is_not_begun_of_a_file_that_another_gateway_deletes_meanwhile(
+    harness: GatewayHarness, client: OpenAI, method: str, part: str, nth: int
+) -> None:
+    file = sent(client, lines(request(1)))
+    held = HeldStore(harness.store, method, part, nth=nth)
+    with (
+        harness.gateway(store=held) as other,
+        client_of(f"{other.url}/v1") as slow,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked = {"endpoint": CHAT, "completion_window": "24h"}
+        begun = pool.submit(lambda: slow.batches.create(input_file_id=file.id, **asked))
+        assert held.reached.wait(30)
+        try:
+            assert client.files.delete(file.id).deleted
+        finally:
+            held.may_go_on.set()
+        with pytest.raises(openai.NotFoundError, match="No file is named"):
+            begun.result(30)
+    jobs = [decode_job(one.value or b"") for one in harness.read(harness.topics.jobs)]
+    assert not [job for job in jobs if job.batch is not None and job.batch.input_file_id == file.id]
+
+
+def test_a_file_is_not_deleted_of_which_another_gateway_begins_a_batch_meanwhile(
+    harness: GatewayHarness, client: OpenAI
+) -> None:
+    file = sent(client, lines(request(1)))
+    held = HeldStore(harness.store, "delete", "/files/", behind=False)
+    with (
+        harness.gateway(store=held) as other,
+        client_of(f"{other.url}/v1") as slow,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        deleted = pool.submit(lambda: slow.files.delete(file.id))
+        assert held.reached.wait(30)
+        try:
+            batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        finally:
+            held.may_go_on.set()
+        with pytest.raises(openai.ConflictError, match=f"{batch.id} still reads"):
+            deleted.result(30)
+        assert slow.files.retrieve(file.id) == file
+    assert client.files.content(file.id).read() == lines(request(1))
+
+
+def test_no_batch_is_begun_of_a_file_that_is_about_to_go(client: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that sweeps would not see the batch yet."""
+    file = sent(client, lines(request(1)), expires_after={"anchor": "created_at", "seconds": 3600})
+    monkeypatch.setattr(openai_batches, "FILE_STAYS_S", 3601.0)
+    with pytest.raises(openai.NotFoundError, match="its time is over"):
+        client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    assert client.files.retrieve(file.id) == file
 
 
 def test_a_file_stays_until_its_time_is_over(harness: GatewayHarness, client: OpenAI) -> None:

@@ -11,6 +11,7 @@ from stream_infer.records import Message
 from stream_infer.settings import KafkaSettings
 
 NOW = time.time()
+ALL = ("all",)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def submit(board: JobBoard, *jobs: Job) -> None:
 
 
 def newest_first(board: JobBoard) -> list[str]:
-    return [known.job.job_id for known in board._from(0)]
+    return [known.job.job_id for _, known in board.walk(ALL, is_up=False)]
 
 
 def behind(board: JobBoard, one: Job) -> list[str]:
@@ -40,7 +41,7 @@ def behind(board: JobBoard, one: Job) -> list[str]:
 def test_the_newest_comes_first_and_those_of_one_moment_by_their_id(board: JobBoard) -> None:
     submit(board, job("old", 5), job("z", 1), job("new"), job("b", 1))
 
-    assert newest_first(board) == ["new", "b", "z", "old"]
+    assert newest_first(board) == ["new", "z", "b", "old"]
 
 
 def test_what_comes_and_goes_after_a_list_is_in_the_next_one(board: JobBoard) -> None:
@@ -68,7 +69,7 @@ def test_a_row_is_shown_as_it_stands_and_before_there_is_one_as_just_submitted(b
     row = JobStatus(job_id="j", api="a", state=State.RUNNING)
     board._statuses._see(Message("status", 0, 0, b"j", encode_status(row), (), 0))
 
-    assert [known.status.state for known in board._from(0)] == [State.VALIDATING, State.RUNNING]
+    assert [known.status.state for _, known in board.walk(ALL)] == [State.RUNNING, State.VALIDATING]
 
 
 def test_a_job_that_the_tracker_has_forgotten_is_not_listed(board: JobBoard) -> None:

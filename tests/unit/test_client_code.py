@@ -108,6 +108,40 @@ def test_a_class_of_a_program_is_taken_without_the_program() -> None:
     assert source_of_class(PROGRAM, "Nothing", "batch.py") is None
 
 
+FILLED = """
+import os
+TABLE, NAMES, SEEN = {}, [], set()
+TABLE["a"] = 1
+NAMES.append("b")
+for number in range(3):
+    if number:
+        TABLE[number] = number
+SEEN.add("nobody asks")
+os.environ["SECRET"] = "x"
+client = make()
+client.create_api({}, predictor=Filled)
+class Options:
+    size = 1
+Options.size = 2
+class Filled:
+    limits = Options
+    def predict(self, items):
+        return [TABLE, NAMES, self.limits.size, os.environ.get("SECRET")]
+Filled.deploy()
+"""
+
+
+def test_a_constant_comes_with_what_is_put_into_it() -> None:
+    """Or it would be empty where the class runs, and nobody would say so."""
+    source = source_of_class(FILLED, "Filled", "program.py")
+    assert source is not None
+    made: dict[str, Any] = {}
+    exec(compile(source, ENTRY, "exec"), made)
+    assert made["Filled"]().predict([]) == [{"a": 1, 1: 1, 2: 2}, ["b"], 2, None]
+    for left in ("SEEN.add", 'SECRET"] =', "client", "deploy"):
+        assert left not in source, left
+
+
 def run(folder: Path, *arguments: str, text: str = "") -> str:
     done = subprocess.run(
         [sys.executable, *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=60

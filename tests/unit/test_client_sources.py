@@ -231,6 +231,10 @@ def test_a_source_of_the_spec_goes_as_it_is(tmp_path: Path) -> None:
     source = source_of(ours, NO_GLOBS)
     assert source.upload is not None
     assert source.upload.spec("upload:x") == {"csv": {"uri": "upload:x", "header": False}, "workers": 2}
+    (tmp_path / "r.jsonl").write_text('{"custom_id": "1", "body": 1}\n')
+    batch = source_of({"requests": {"uri": (tmp_path / "r.jsonl").as_uri()}}, NO_GLOBS)
+    assert batch.upload is not None
+    assert batch.upload.spec("upload:x") == {"requests": {"uri": "upload:x"}}
     for given in ([1], manifest, tmp_path / "a b.csv"):
         with pytest.raises(UsageError, match="includes and excludes"):
             source_of(given, {"includes": ["*"]})

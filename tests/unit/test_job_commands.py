@@ -123,6 +123,8 @@ def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkey
         (Choice(file="s3://b/k"), {"jsonl": {"uri": "s3://b/k"}}),
         (Choice(csv="t.csv"), {"csv": {"uri": f"{here}/t.csv"}}),
         (Choice(parquet="s3://b/t.parquet"), {"parquet": {"uri": "s3://b/t.parquet"}}),
+        (Choice(requests="s3://b/r.jsonl"), {"requests": {"uri": "s3://b/r.jsonl"}}),
+        (Choice(requests="a b.jsonl"), {"requests": {"uri": (tmp_path / "a b.jsonl").as_uri()}}),
         (Choice(tar="s3://b/p.tgz", includes=["*.png"], excludes=["x"]), {"tar": {"uri": "s3://b/p.tgz", **globs}}),
         (Choice(manifest="s3://b/m", gzip=True), {"manifest": {"uri": "s3://b/m", "compression": "gzip"}}),
         (
@@ -148,6 +150,7 @@ def test_a_job_has_one_source_and_local_paths_become_uris(tmp_path: Path, monkey
         (Choice(file="none.jsonl"), "is not there"),
         (Choice(directory="a b.jsonl"), "not a directory"),
         (Choice(items=["1"], includes=["*"]), "--include"),
+        (Choice(requests="a b.jsonl", includes=["*"]), "this job has --requests"),
         (Choice(file="a b.jsonl", gzip=True), "--gzip .* this job has --file"),
     ):
         with pytest.raises(UsageError, match=said):
@@ -171,6 +174,7 @@ def test_an_item_that_is_planned_shows_what_and_where_it_is() -> None:
     ("spec", "setting", "allowed"),
     [
         ({"jsonl": {"uri": "file:///data/a%20b/items.jsonl"}}, "allowed_directories", "/data/a b"),
+        ({"requests": {"uri": "file:///data/requests.jsonl"}}, "allowed_directories", "/data"),
         ({"directory": {"path": "file:///data/pictures"}}, "allowed_directories", "/data/pictures"),
         ({"jsonl": {"uri": "s3://bucket/in/items.jsonl"}}, "allowed_s3_prefixes", "s3://bucket/in"),
         ({"s3_prefix": {"uri": "s3://bucket/in/2024-"}}, "allowed_s3_prefixes", "s3://bucket/in"),

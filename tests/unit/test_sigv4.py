@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -17,12 +18,14 @@ from structlog.testing import capture_logs
 
 from stream_infer.gateway.gate import gate_of, guarding
 from stream_infer.http.aws_signer import SignedRequest, require_right
-from stream_infer.http.bodies import read_body
-from stream_infer.http.callers import CALLER, caller_of
+from stream_infer.http.bodies import read_body, within
+from stream_infer.http.budget import UNPROVEN_BYTES, UNPROVEN_ROOM, BodyBudget
+from stream_infer.http.callers import CALLER, Caller, caller_of
 from stream_infer.http.keys import KeyEntry, KeyRing, Scope, for_aws, new_key
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.reloading import Reloading
 from stream_infer.http.sigv4 import read_signature, require_place_and_time
+from stream_infer.settings import MIB
 
 BODY = b'{"TransformJobName": "a"}'
 AT = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
@@ -196,7 +199,7 @@ def post(ring: list[KeyEntry], *asked: tuple[dict[str, str], bytes], around: Any
         answers = []
         async with TestClient(TestServer(app)) as client:
             for headers, body in asked:
-                async with client.post("/", headers=headers, data=body) as answer:
+                async with client.post("/", headers=headers, data=BytesIO(body)) as answer:
                     answers.append((answer.status, await answer.json(content_type=None)))
         return answers
 
@@ -260,3 +263,44 @@ def test_who_signs_has_turns_like_anybody_and_a_forger_takes_none(ring: list[Key
     answers = post(ring, *[(forged, BODY)] * 4, *[(signed(ring[0]), BODY)] * 3)
     assert [status for status, _ in answers[4:6]] == [200, 200]
     assert answers[6][1]["__type"] == "ThrottlingException"
+
+
+def test_who_knows_but_a_keys_id_fills_no_room_of_its_callers(ring: list[KeyEntry]):
+    """The signature is over the body: until that is read it may be anybody's."""
+    budget, nightly = BodyBudget(most=100 * MIB, share=20 * MIB), Caller("nightly", ring[0].id)
+    rooms: list[dict[str, int]] = []
+
+    @web.middleware
+    async def look(request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            return await within(budget)(request, handler)
+        finally:
+            rooms.append(dict(budget.of))
+
+    forged, right = (signed(for_aws(ring[0])), BODY), (signed(ring[0]), BODY)
+
+    # The caller's own room is full: who asks in its name alone does not so much as look at it.
+    own = budget.hold(nightly)
+    own.take(20 * MIB)
+    (_, told), (status, refused) = post(ring, forged, right, around=look)
+    assert told["__type"] == "InvalidSignatureException"
+    assert (status, refused["__type"]) == (503, "ServiceUnavailable")
+    assert "nightly has bodies of 20971520 bytes" in refused["message"]
+    assert rooms == [{"nightly": 20 * MIB}] * 2
+
+    # Others have filled that of who has not proved to be it.
+    own.release()
+    budget.hold_unproven(nightly).take(UNPROVEN_ROOM)
+    other = aws_entry(name="other")
+    (status, refused), (_, told) = post([*ring, other], right, (signed(other), BODY), around=look)
+    assert (status, refused["__type"]) == (503, "ServiceUnavailable")
+    assert "is said to have signed" in refused["message"]
+    assert told["caller"] == "other"
+    budget.hold(nightly).take(20 * MIB)
+
+
+def test_a_signed_body_is_small(ring: list[KeyEntry]):
+    large = b" " * (UNPROVEN_BYTES + 1)
+    [(status, told)] = post(ring, (signed(ring[0], body=large), large))
+    assert (status, told["__type"]) == (400, "ValidationException")
+    assert told["message"] == "The body has more than 1048576 bytes, which is the most of a signed request."

@@ -131,7 +131,28 @@ def test_a_file_of_requests_that_is_gone_costs_no_answer() -> None:
     _, fault, files = made([result(0)], [error(4)], broken, cause=Cause.STOP)
 
     assert fault == "which of the requests were not run cannot be told: upload:there is not there"
-    assert [line["custom_id"] for line in files["errors.jsonl"]] == ["r-1", "r-4"]
+    assert [line["custom_id"] for line in files["errors.jsonl"]] == ["r-1", "r-4", None]
+
+
+def test_a_batch_of_which_nothing_can_be_told_has_a_file_that_says_so() -> None:
+    """Or it would name one that is not there: how many requests there were the gateway knows, and the sink does not."""
+
+    def gone(uri: str) -> Iterator[str]:
+        yield from ()
+        raise SourceError(f"{uri} is not there")
+
+    for results in ([], [result(0)]):
+        assembled, fault, files = made(results, [], gone, cause=Cause.FAILURE)
+
+        assert assembled is not None and assembled.objects == 1 + len(results)
+        assert files["errors.jsonl"] == [
+            {
+                "id": "batch_req_0123",
+                "custom_id": None,
+                "response": None,
+                "error": {"code": "requests_unreadable", "message": fault},
+            }
+        ]
 
 
 def test_a_body_is_what_the_predictor_said() -> None:

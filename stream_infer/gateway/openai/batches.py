@@ -6,6 +6,7 @@ The file was checked when it was sent: where it is not valid the batch is a reco
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -24,7 +25,6 @@ from stream_infer.gateway.openai.lines import ENDPOINTS, Findings, LineError, is
 from stream_infer.gateway.openai.owned import Owned
 from stream_infer.gateway.openai.records import FailedBatch
 from stream_infer.gateway.openai.request import CreateBatch, refused, window_s
-from stream_infer.gateway.openai.words import as_openai
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import request_hash
 from stream_infer.gateway.submissions import Asked, Submissions
@@ -47,6 +47,8 @@ from stream_infer.settings import ApiSettings
 
 # Explicitly, so that nothing of the API's own settings is left: the answers are lines, the bodies what was sent.
 _RESULTS = {"format": "jsonl", "join": "none", "input_filter": None, "output_filter": None}
+# A batch is not begun of a file that is about to go: until it is written nobody sees that the file is read.
+FILE_STAYS_S = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -58,10 +60,10 @@ class OpenAiBatchesResource:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/v1/batches", as_openai(self.create)),
-            web.get("/v1/batches", as_openai(self.list_batches), allow_head=False),
-            web.get("/v1/batches/{batch_id}", as_openai(self.get), allow_head=False),
-            web.post("/v1/batches/{batch_id}/cancel", as_openai(self.cancel)),
+            web.post("/v1/batches", self.create),
+            web.get("/v1/batches", self.list_batches, allow_head=False),
+            web.get("/v1/batches/{batch_id}", self.get, allow_head=False),
+            web.post("/v1/batches/{batch_id}/cancel", self.cancel),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -70,7 +72,7 @@ class OpenAiBatchesResource:
         data, services, caller = await read_body(request), self._services, caller_of(request).name
         asked = validate(CreateBatch, parse_body(data))
         seconds = _checked(asked)
-        record = await services.block(lambda: self._owned.file(caller, asked.input_file_id))
+        record = await services.block(lambda: self._owned.file(caller, asked.input_file_id, FILE_STAYS_S))
         if record is None:
             raise unknown_file(asked.input_file_id)
         now = services.clock()
@@ -94,21 +96,28 @@ class OpenAiBatchesResource:
             return answer(failed_batch_body(failed))
         spec = {"requests": {"uri": record.uri}, "timeout": seconds, "results": _RESULTS}
         submission = await services.block(lambda: self._read(api, spec, data, batch))
-        known = await self._submissions.submit(submission, batch_id, f"GET /v1/batches/{batch_id} tells.")
+
+        async def require_file() -> None:
+            """Whoever deletes it takes its record away, then waits for its name, then looks for batches."""
+            if await services.block(lambda: self._owned.file(caller, record.id, FILE_STAYS_S)) is None:
+                raise unknown_file(record.id)
+
+        advice = f"GET /v1/batches/{batch_id} tells."
+        known = await self._submissions.submit_holding(submission, batch_id, advice, record.id, require_file)
         return answer(batch_body(known, batch))
 
     async def list_batches(self, request: web.Request) -> web.Response:
         """The newest first."""
         query, caller = read_query(request, ("after", "limit")), caller_of(request).name
         limit = integer(query, "limit", 20, 1, 100)
-        jobs = {known.job.job_id: known for known in await self._owned.batches(caller)}
+        after = query.get("after")
+        if after is not None and batch_created_at(after) is None:
+            raise _unknown(after)
+        await self._services.board.catch_up()
+        # Also where that one was forgotten since: its id says where it stood.
+        jobs = {known.job.job_id: known for known in islice(self._owned.batches(caller, after), limit + 1)}
         failed = await self._services.block(lambda: list(self._owned.records.batch_ids(caller)))
-        ids = sorted({*jobs, *failed}, reverse=True)
-        if "after" in query:
-            if batch_created_at(query["after"]) is None:
-                raise _unknown(query["after"])
-            # Also where that one was forgotten since: its id says where it stood.
-            ids = [one for one in ids if one < query["after"]]
+        ids = sorted({*jobs, *(one for one in failed if after is None or one < after)}, reverse=True)
         data = []
         for batch_id in ids[:limit]:
             body = await self._body(caller, batch_id, jobs.get(batch_id))

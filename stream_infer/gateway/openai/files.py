@@ -6,7 +6,8 @@ it is deleted or its time is over. Each caller has its own: what is another one'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -23,9 +24,9 @@ from stream_infer.gateway.openai.bodies import (
 )
 from stream_infer.gateway.openai.ids import read_answers_id, read_sent_id
 from stream_infer.gateway.openai.owned import Owned
+from stream_infer.gateway.openai.records import FileRecord
 from stream_infer.gateway.openai.request import BATCH
 from stream_infer.gateway.openai.upload import receive_file
-from stream_infer.gateway.openai.words import as_openai
 from stream_infer.gateway.receiving import Receiver
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_chunks
@@ -69,11 +70,11 @@ class OpenAiFilesResource:
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/files/{file_id}"
         return [
-            web.post("/v1/files", as_openai(self.create)),
-            web.get("/v1/files", as_openai(self.list_files), allow_head=False),
-            web.get(one, as_openai(self.get), allow_head=False),
-            web.delete(one, as_openai(self.delete)),
-            web.get(f"{one}/content", as_openai(self.content), allow_head=False),
+            web.post("/v1/files", self.create),
+            web.get("/v1/files", self.list_files, allow_head=False),
+            web.get(one, self.get, allow_head=False),
+            web.delete(one, self.delete),
+            web.get(f"{one}/content", self.content, allow_head=False),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -86,11 +87,8 @@ class OpenAiFilesResource:
         order, caller = query.get("order", "desc"), caller_of(request).name
         if order not in ("asc", "desc"):
             raise Problem(ProblemKind.INVALID_QUERY, f"order={order[:40]!r} is neither asc nor desc.")
-        batches = await self._owned.batches(caller)
-        answers = [one for known in batches for one in answers_of(known)]
-        places = [_Place(int(one.created_at), one.id, one) for one in answers]
-        body = await self._services.block(lambda: self._page(caller, places, query, limit))
-        return answer(body)
+        await self._services.board.catch_up()
+        return answer(await self._services.block(lambda: self._page(caller, query, limit)))
 
     async def get(self, request: web.Request) -> web.Response:
         read_query(request, ())
@@ -114,19 +112,43 @@ class OpenAiFilesResource:
     async def delete(self, request: web.Request) -> web.Response:
         """Not while a batch may still read it. The answers of a batch stand in its job's results further on."""
         read_query(request, ())
-        services, caller = self._services, caller_of(request).name
-        body, place = await self._find(request)
-        if isinstance(place, str):
-            await services.block(lambda: services.store.delete(place))
-            return answer(OpenAiFileDeleted(id=body.id))
-        for known in await self._owned.batches(caller):
-            batch = known.job.batch
-            if batch is not None and batch.input_file_id == body.id and not known.status.state.is_final:
-                detail = f"Batch {known.job.job_id} still reads {body.id}: cancel it first, or wait for its end."
-                raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
-        await services.block(lambda: self._owned.records.delete_file(caller, body.id))
-        await self._receiver.remove(place)
-        return answer(OpenAiFileDeleted(id=body.id))
+        file_id, caller = request.match_info["file_id"], caller_of(request).name
+        record = await self._services.block(lambda: self._owned.file(caller, file_id))
+        if record is not None:
+            await self._delete_sent(caller, record)
+            return answer(OpenAiFileDeleted(id=file_id))
+        found = await self._find_answers(file_id, caller)
+        if found is None:
+            raise unknown_file(file_id)
+        place, store = found.place, self._services.store
+        assert isinstance(place, str)
+        await self._services.block(lambda: store.delete(place))
+        return answer(OpenAiFileDeleted(id=file_id))
+
+    async def _delete_sent(self, caller: str, record: FileRecord) -> None:
+        services, records = self._services, self._owned.records
+        await services.board.catch_up()
+        self._require_unread(record.id)
+        await services.block(lambda: records.delete_file(caller, record.id))
+        try:
+            await services.claims.alone(record.id, lambda _write: self._look_again(record.id))
+        except BaseException:
+            await services.block(lambda: records.put_file(caller, record))
+            raise
+        upload = upload_of(record.uri)
+        if upload is not None:
+            await self._receiver.remove(upload)
+
+    async def _look_again(self, file_id: str) -> None:
+        """Another gateway may have begun a batch of it meanwhile. One that comes to hold the file's name behind us
+        finds no record of it, and who held it before has written its batch, or does not write it any more."""
+        await self._services.board.catch_up()
+        self._require_unread(file_id)
+
+    def _require_unread(self, file_id: str) -> None:
+        for known in self._owned.readers(file_id):
+            detail = f"Batch {known.job.job_id} still reads {file_id}: cancel it first, or wait for its end."
+            raise Problem(ProblemKind.JOB_NOT_FINAL, detail)
 
     async def _find(self, request: web.Request) -> _Found:
         """The caller's own; raises a Problem where it is none."""
@@ -149,26 +171,49 @@ class OpenAiFilesResource:
         body = None if one is None else await self._services.block(lambda: self._answers(one))
         return None if one is None or body is None else _Found(body, _key_of(one))
 
-    def _page(self, caller: str, answers: list[_Place], query: dict[str, str], limit: int) -> OpenAiFileList:
+    def _page(self, caller: str, query: dict[str, str], limit: int) -> OpenAiFileList:
         """Blocks."""
-        places, purpose = list[_Place](), query.get("purpose")
-        if purpose in (None, BATCH):
-            sent = ((found.created_at, name) for name, found in self._owned.sent(caller))
-            places += [_Place(at, name) for at, name in sent]
-        if purpose in (None, "batch_output"):
-            places += answers
         is_newest_first = query.get("order", "desc") == "desc"
-        places.sort(key=lambda place: place[:2], reverse=is_newest_first)
-        if "after" in query:
-            start = _place_of(query["after"], answers)
-            places = [one for one in places if (one[:2] < start if is_newest_first else one[:2] > start)]
+        after = None if "after" not in query else self._place_of(caller, query["after"])
+        places = heapq.merge(
+            *self._places(caller, query.get("purpose"), after, is_newest_first=is_newest_first),
+            key=_order_of,
+            reverse=is_newest_first,
+        )
         data: list[OpenAiFile] = []
         for place in places:
+            if after is not None and not (_order_of(place) < after if is_newest_first else _order_of(place) > after):
+                continue
             if len(data) == limit:
                 return _listed(data, has_more=True)
             body = self._body(caller, place)
             data += [] if body is None else [body]
         return _listed(data, has_more=False)
+
+    def _places(
+        self, caller: str, purpose: str | None, after: tuple[int, str] | None, *, is_newest_first: bool
+    ) -> Iterator[Iterable[_Place]]:
+        """Those of files that were sent, and those of answers, each in the order that is asked for. Blocks."""
+        if purpose in (None, BATCH):
+            sent = (_Place(found.created_at, name) for name, found in self._owned.sent(caller))
+            yield sorted(sent, key=_order_of, reverse=is_newest_first)
+        if purpose in (None, "batch_output"):
+            at = None if after is None else after[0]
+            answers = self._owned.answers(caller, at, is_newest_first=is_newest_first)
+            yield (_Place(int(one.created_at), one.id, one) for one in answers)
+
+    def _place_of(self, caller: str, after: str) -> tuple[int, str]:
+        """Of a file that was sent its id says it, so that one may be deleted as soon as it was listed. Raises a
+        Problem."""
+        sent = read_sent_id(after)
+        if sent is not None:
+            return sent.created_at, after
+        named = read_answers_id(after)
+        known = None if named is None else self._owned.read_batch(caller, named.batch_id)
+        found = None if known is None else next((one for one in answers_of(known) if one.id == after), None)
+        if found is None:
+            raise unknown_file(after)
+        return int(found.created_at), after
 
     def _body(self, caller: str, place: _Place) -> OpenAiFile | None:
         """None where it has gone meanwhile. Blocks."""
@@ -193,13 +238,8 @@ def unknown_file(file_id: str) -> Problem:
     return Problem(ProblemKind.UNKNOWN_FILE, detail)
 
 
-def _place_of(after: str, answers: list[_Place]) -> tuple[int, str]:
-    """Of a file that was sent its id says it, so that one may be deleted as soon as it was listed."""
-    sent = read_sent_id(after)
-    found = next((one[:2] for one in answers if one.id == after), None) if sent is None else (sent.created_at, after)
-    if found is None:
-        raise unknown_file(after)
-    return found
+def _order_of(place: _Place) -> tuple[int, str]:
+    return place.created_at, place.id
 
 
 def _listed(data: list[OpenAiFile], *, has_more: bool) -> OpenAiFileList:

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients read them, on the paths that are theirs."""
+"""Errors as OpenAI's clients read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from stream_infer.gateway.openai.bodies import openai_error
 from stream_infer.http.answers import answer
-from stream_infer.http.problems import CONTENT_TYPE, Handler, Problem, answer_with_problems
+from stream_infer.http.problems import Problem
 
 _KEPT = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
 # Its clients try a 409 and a 503 again, by themselves.
@@ -19,20 +19,10 @@ _NO_RETRY = {"x-should-retry": "false"}
 
 
 def words_of_openai(problem: Problem) -> web.Response:
-    return _in_words(problem.response())
+    return in_words_of_openai(problem.response())
 
 
-def as_openai(handler: Handler) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        response = await answer_with_problems(request, handler)
-        if isinstance(response, web.Response) and response.content_type == CONTENT_TYPE:
-            return _in_words(response)
-        return response
-
-    return handle
-
-
-def _in_words(problem: web.Response) -> web.Response:
+def in_words_of_openai(problem: web.Response) -> web.Response:
     """`problem` is a problem document."""
     assert isinstance(problem.body, bytes)
     document = json.loads(problem.body)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from aiohttp import web
 
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.sagemaker.lists import Entry
+from stream_infer.gateway.job_lists import ListName, Place
+from stream_infer.gateway.sagemaker.lists import (
+    SORTED_BY,
+    Entry,
+    ListTransformJobs,
+    Page,
+    Sorting,
+    page_along,
+    place_of,
+)
 from stream_infer.gateway.sagemaker.request import CreateTransformJob, TransformJobMade
 from stream_infer.gateway.sagemaker.transform import (
     arn_of,
@@ -26,6 +37,22 @@ from stream_infer.http.bodies import read_body
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.http.requests import JSON_TYPE, parse_body, read_query, require_content_type
 from stream_infer.settings import ApiSettings
+
+
+def transform_lists(known: KnownJob) -> Mapping[ListName, Place]:
+    """Where a transform job stands, in each order in which they can be listed."""
+    if known.job.words is None:
+        return {}
+    entry = _entry(known)
+    return {_sorted_by(by): place_of(entry, by) for by in SORTED_BY}
+
+
+def _sorted_by(by: Sorting) -> ListName:
+    return "transform jobs", by
+
+
+def _entry(known: KnownJob) -> Entry[KnownJob]:
+    return Entry(known, known.job.job_id, known.job.submitted_at, modified_at(known), status_of(known.status))
 
 
 class TransformJobs:
@@ -59,14 +86,16 @@ class TransformJobs:
     async def stop(self, known: KnownJob) -> KnownJob:
         return await self._submissions.stop(known)
 
-    async def entries(self) -> list[Entry[KnownJob]]:
-        """Of all that are remembered."""
-        jobs = await self._services.board.all()
-        return [
-            Entry(known, known.job.job_id, known.job.submitted_at, modified_at(known), status_of(known.status))
-            for known in jobs
-            if known.job.words is not None
-        ]
+    async def page(self, asked: ListTransformJobs) -> Page[KnownJob]:
+        """Of those that are remembered as of now. Raises a Problem or ServiceUnavailable."""
+        board, name = self._services.board, _sorted_by(asked.SortBy)
+        await board.catch_up()
+
+        def walk(after: Place | None, *, is_up: bool) -> Iterator[tuple[Place, Entry[KnownJob]]]:
+            return ((place, _entry(known)) for place, known in board.walk(name, after, is_up=is_up))
+
+        # On a thread: a filter that few jobs pass looks at many.
+        return await self._services.block(lambda: page_along(walk, asked))
 
     def _read(self, api: ApiSettings, data: bytes, asked: CreateTransformJob) -> Asked:
         words = asked.model_dump(exclude_none=True, exclude_defaults=True)

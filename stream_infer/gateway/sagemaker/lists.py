@@ -1,24 +1,28 @@
 """ListTransformJobs and ListModels: what is asked for, and one page of it. Pure.
 
 A page's token holds where it has ended in the order that was asked for, so that what comes or goes between two pages
-shifts nothing: an entry is seen twice or not at all only where what it is sorted by has changed.
+shifts nothing: an entry is seen twice or not at all only where what it is sorted by has changed. No more is looked at
+than what stands behind that, up to the page's end.
 """
 
 from __future__ import annotations
 
 import base64
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream_infer.gateway.job_lists import Place
 from stream_infer.gateway.sagemaker.transform import refused
 from stream_infer.http.json_text import parse_json, to_json
 
 T = TypeVar("T")
-_Place: TypeAlias = tuple[str | float, str]
+Sorting: TypeAlias = Literal["Name", "CreationTime", "Status"]
+SORTED_BY: tuple[Sorting, ...] = ("Name", "CreationTime", "Status")
+# Behind every name.
+_LAST = "\x7f"
 _Moment = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -43,7 +47,7 @@ class ListTransformJobs(_Asked):
     LastModifiedTimeAfter: _Moment | None = None
     LastModifiedTimeBefore: _Moment | None = None
     StatusEquals: Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"] | None = None
-    SortBy: Literal["Name", "CreationTime", "Status"] = "CreationTime"
+    SortBy: Sorting = "CreationTime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +74,72 @@ class Page(Generic[T]):
         return {} if self.token is None else {"NextToken": self.token}
 
 
+class Walk(Protocol[T]):
+    """The entries that come behind `after`, with their places, from the least one up, or from the greatest down."""
+
+    def __call__(self, after: Place | None, *, is_up: bool) -> Iterable[tuple[Place, Entry[T]]]: ...
+
+
 def page_of(entries: Iterable[Entry[T]], asked: ListModels | ListTransformJobs) -> Page[T]:
-    """Raises a Problem where the token is none of this list."""
-    after = _read_token(asked)
+    """Of entries in any order. Raises a Problem where the token is none of this list."""
+
+    def walk(after: Place | None, *, is_up: bool) -> Iterable[tuple[Place, Entry[T]]]:
+        placed = sorted(((place_of(entry, asked.SortBy), entry) for entry in entries), key=_first, reverse=not is_up)
+        return (one for one in placed if after is None or (one[0] > after if is_up else one[0] < after))
+
+    return page_along(walk, asked)
+
+
+def page_along(walk: Walk[T], asked: ListModels | ListTransformJobs) -> Page[T]:
+    """Of entries that come sorted. Raises a Problem where the token is none of this list."""
     is_up = asked.SortOrder == "Ascending"
-    choose = heapq.nsmallest if is_up else heapq.nlargest
-
-    def place(entry: Entry[T]) -> _Place:
-        return _place(entry, asked.SortBy)
-
-    def is_behind(entry: Entry[T]) -> bool:
-        if after is None:
-            return True
-        return place(entry) > after if is_up else place(entry) < after
-
-    wanted = (entry for entry in entries if _is_wanted(entry, asked) and is_behind(entry))
-    found = choose(asked.MaxResults + 1, wanted, key=place)
+    found: list[tuple[Place, Entry[T]]] = []
+    for place, entry in walk(_start(asked, is_up=is_up), is_up=is_up):
+        if _is_past(entry, asked, is_up=is_up):
+            break
+        if _is_wanted(entry, asked):
+            found.append((place, entry))
+            if len(found) > asked.MaxResults:
+                break
     shown = found[: asked.MaxResults]
-    token = _token(asked, place(shown[-1])) if len(found) > len(shown) else None
-    return Page([entry.of for entry in shown], token)
+    token = _token(asked, shown[-1][0]) if len(found) > len(shown) else None
+    return Page([entry.of for _, entry in shown], token)
+
+
+def place_of(entry: Entry[Any], by: Sorting) -> Place:
+    """The name stands behind it: no two entries have one place."""
+    match by:
+        case "Name":
+            return entry.name, entry.name
+        case "Status":
+            return entry.status, entry.name
+        case "CreationTime":
+            return entry.created, entry.name
+
+
+def _first(placed: tuple[Place, Entry[Any]]) -> Place:
+    return placed[0]
+
+
+def _start(asked: ListModels | ListTransformJobs, *, is_up: bool) -> Place | None:
+    """Where the page begins: behind the one before, and not before the times that are asked for."""
+    after = _read_token(asked)
+    time = asked.CreationTimeAfter if is_up else asked.CreationTimeBefore
+    if asked.SortBy != "CreationTime" or time is None:
+        return after
+    bound: Place = (time, _LAST if is_up else "")
+    if after is None:
+        return bound
+    return max(after, bound) if is_up else min(after, bound)
+
+
+def _is_past(entry: Entry[Any], asked: ListModels | ListTransformJobs, *, is_up: bool) -> bool:
+    """Whether neither it nor any behind it is of the times that are asked for."""
+    if asked.SortBy != "CreationTime":
+        return False
+    if is_up:
+        return not _is_between(None, entry.created, asked.CreationTimeBefore)
+    return not _is_between(asked.CreationTimeAfter, entry.created, None)
 
 
 def _is_wanted(entry: Entry[Any], asked: ListModels | ListTransformJobs) -> bool:
@@ -106,22 +157,11 @@ def _is_between(after: float | None, at: float, before: float | None) -> bool:
     return (after is None or at > after) and (before is None or at < before)
 
 
-def _place(entry: Entry[Any], by: str) -> _Place:
-    """The name stands behind it: no two entries have one place."""
-    match by:
-        case "Name":
-            return entry.name, entry.name
-        case "Status":
-            return entry.status, entry.name
-        case _:
-            return entry.created, entry.name
-
-
-def _token(asked: ListModels | ListTransformJobs, place: _Place) -> str:
+def _token(asked: ListModels | ListTransformJobs, place: Place) -> str:
     return base64.urlsafe_b64encode(to_json([asked.SortBy, asked.SortOrder, *place])).decode()
 
 
-def _read_token(asked: ListModels | ListTransformJobs) -> _Place | None:
+def _read_token(asked: ListModels | ListTransformJobs) -> Place | None:
     if asked.NextToken is None:
         return None
     try:

@@ -111,7 +111,7 @@ class SageMakerProtocol:
         return aws_answer(description(await self._jobs.find(validate(_OneJob, value).TransformJobName)))
 
     async def _list_jobs(self, _data: bytes, value: Any) -> web.Response:
-        page = page_of(await self._jobs.entries(), validate(ListTransformJobs, value))
+        page = await self._jobs.page(validate(ListTransformJobs, value))
         return aws_answer({"TransformJobSummaries": [summary(known) for known in page.entries], **page.more})
 
     async def _stop_job(self, _data: bytes, value: Any) -> web.Response:
