@@ -10,7 +10,7 @@ from stream_infer.gateway.apis import ApisResource
 from stream_infer.gateway.asyncapi import AsyncApiResource
 from stream_infer.gateway.cortex.resource import CortexResource
 from stream_infer.gateway.dead_letters.abandoned import AbandonedReplays
-from stream_infer.gateway.dead_letters.replays import ReplaysResource
+from stream_infer.gateway.dead_letters.replay_resource import ReplaysResource
 from stream_infer.gateway.dead_letters.resource import DeadLettersResource
 from stream_infer.gateway.deployments.resource import DeploymentsResource, knowing_apis
 from stream_infer.gateway.doors import told_in_their_words

@@ -11,7 +11,7 @@ from stream_infer.gateway.representations import JobBody, JobList, job_body
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.streams import send_lines
 from stream_infer.gateway.submission import job_id_of, new_job_id, request_hash
-from stream_infer.gateway.submissions import PREVIEWED, Asked, Submissions
+from stream_infer.gateway.submitting import PREVIEWED, Asked, Submissions
 from stream_infer.gateway.webhooks.bodies import webhook_body
 from stream_infer.gateway.webhooks.target import target_of
 from stream_infer.http.answers import answer

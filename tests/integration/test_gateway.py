@@ -201,7 +201,7 @@ def test_a_stop_is_answered_when_the_status_shows_it(harness: GatewayHarness, cl
 def test_a_stop_that_no_tracker_sees_is_accepted_within_the_bound(
     harness: GatewayHarness, client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_infer.gateway.submissions.STOP_WAIT_S", 0.2)
+    monkeypatch.setattr("stream_infer.gateway.submitting.STOP_WAIT_S", 0.2)
     job_id = client("POST", "/v1/apis/echo/jobs", inline(1), status=202)["job_id"]
     assert client("DELETE", f"/v1/jobs/{job_id}", status=202)["state"] == "validating"
 

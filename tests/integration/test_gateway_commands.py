@@ -198,7 +198,7 @@ def test_results_are_a_table_or_lines_or_a_file(command: Command, harness: Gatew
 def test_a_stop_is_said_to_be_under_way_only_when_it_is(
     command: Command, harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_infer.gateway.submissions.STOP_WAIT_S", 0.2)
+    monkeypatch.setattr("stream_infer.gateway.submitting.STOP_WAIT_S", 0.2)
     job_id = submitted(command, "1")
     assert "has not shown it yet" in command("stop", job_id).out
     harness.status(job_id, state=State.STOPPING, cause=Cause.STOP)

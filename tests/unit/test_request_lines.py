@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from stream_infer.gateway.dead_letters.replays import ReplaysResource
+from stream_infer.gateway.dead_letters.replay_resource import ReplaysResource
 from stream_infer.http.callers import CALLER, Caller
 from stream_infer.http.problems import answer_with_problems
 from stream_infer.http.request_lines import telling

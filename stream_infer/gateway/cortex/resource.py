@@ -22,7 +22,7 @@ from stream_infer.gateway.predict import read_call
 from stream_infer.gateway.predictions import Predictions
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import new_job_id, request_hash
-from stream_infer.gateway.submissions import Asked, Submissions
+from stream_infer.gateway.submitting import Asked, Submissions
 from stream_infer.gateway.words import in_words_of_cortex
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body

@@ -17,7 +17,7 @@ from stream_infer.gateway.deployments.checks import check_archive, define, merge
 from stream_infer.gateway.deployments.deployed import DeployedApis
 from stream_infer.gateway.deployments.request import Deployment
 from stream_infer.gateway.services import Services
-from stream_infer.gateway.submissions import Submissions
+from stream_infer.gateway.submitting import Submissions
 from stream_infer.gateway.validation import validate
 from stream_infer.http.problems import Problem, ProblemKind, unknown_api
 from stream_infer.kafka.admin import apply_api

@@ -27,7 +27,7 @@ from stream_infer.gateway.openai.records import FailedBatch
 from stream_infer.gateway.openai.request import CreateBatch, refused, window_s
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import request_hash
-from stream_infer.gateway.submissions import Asked, Submissions
+from stream_infer.gateway.submitting import Asked, Submissions
 from stream_infer.gateway.validation import validate
 from stream_infer.http.answers import answer
 from stream_infer.http.bodies import read_body

@@ -29,7 +29,7 @@ from stream_infer.gateway.sagemaker.transform import (
 )
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.submission import request_hash
-from stream_infer.gateway.submissions import Asked, Submissions
+from stream_infer.gateway.submitting import Asked, Submissions
 from stream_infer.gateway.validation import validate
 from stream_infer.gateway.words import AWS_TYPE
 from stream_infer.http.answers import answer

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from stream_infer.errors import ServiceUnavailable
-from stream_infer.gateway.sagemaker.lists import Entry
-from stream_infer.gateway.sagemaker.model import (
+from stream_infer.gateway.sagemaker.create_model import (
     CreateModel,
     RegisteredModel,
     already_there,
@@ -24,6 +23,7 @@ from stream_infer.gateway.sagemaker.model import (
     serving,
     unknown_model,
 )
+from stream_infer.gateway.sagemaker.lists import Entry
 from stream_infer.gateway.services import Services
 from stream_infer.http.problems import Problem, ProblemKind
 from stream_infer.settings import ApiSettings

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from stream_infer.errors import StreamInferError
 from stream_infer.gateway.access import ACTION_HEADER
+from stream_infer.gateway.sagemaker.create_model import CreateModel, model_row
+from stream_infer.gateway.sagemaker.create_model import ignored_in as ignored_in_model
 from stream_infer.gateway.sagemaker.jobs import TransformJobs
 from stream_infer.gateway.sagemaker.lists import ListModels, ListTransformJobs, page_of
-from stream_infer.gateway.sagemaker.model import CreateModel, model_row
-from stream_infer.gateway.sagemaker.model import ignored_in as ignored_in_model
 from stream_infer.gateway.sagemaker.models import Models
 from stream_infer.gateway.sagemaker.request import CreateTransformJob
 from stream_infer.gateway.sagemaker.transform import arn_of, description, summary

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from stream_infer.gateway.dead_letters.replays import BoardJobs
+from stream_infer.gateway.dead_letters.replay_resource import BoardJobs
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.webhooks.courier import Courier
 from stream_infer.gateway.webhooks.metrics import CourierMetrics, waiting_readings

@@ -6,7 +6,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from stream_infer.gateway.sagemaker.model import (
+from stream_infer.gateway.sagemaker.create_model import (
     Container,
     CreateModel,
     RegisteredModel,
