@@ -11,8 +11,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyiceberg.table import StaticTable
-from stream_infer.cli.client import GatewayClient
 
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.jobs.status import State
 from stream_infer.topics import Topics
 from tests.support.connect import connect_worker
@@ -42,10 +43,10 @@ def bootstrap(up: UpProcess) -> str:
 @pytest.fixture(scope="module")
 def job_id(up: UpProcess, bootstrap: str) -> str:
     """A job that our sink has stored, items without a job, and a result that a worker has aborted."""
-    with closing(GatewayClient(up.wait_until_ready()["gateway"])) as client:
-        job = client.submit("echo", {"item_list": {"items": [{"n": n} for n in range(ITEMS)]}}, "a key")
-        wait_for(lambda: client.job(job.job_id).is_final, END_S, up.text)
-        assert client.job(job.job_id).state == State.SUCCEEDED
+    with closing(Gateway(up.wait_until_ready()["gateway"])) as client:
+        job = client.ask(calls.submit("echo", {"item_list": {"items": [{"n": n} for n in range(ITEMS)]}}, "a key"))
+        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, END_S, up.text)
+        assert client.ask(calls.job(job.job_id)).state == State.SUCCEEDED
     producer = Producer({"bootstrap.servers": bootstrap})
     for item in ("text", ["a", "list"], 1.5):
         producer.produce(API.items, json.dumps(item), key="free", headers=[("si-source", b"s3://b/k#1")])
