@@ -109,7 +109,7 @@ def application(
         health,
         MetricsResource(exposure),
         OpenApiResource(),
-        AsyncApiResource(services.settings),
+        AsyncApiResource(services),
         PageResource(),
         CortexResource(services, predictions),
     )

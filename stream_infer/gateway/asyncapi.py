@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from stream_infer.gateway import asyncapi_messages
 from stream_infer.gateway.asyncapi_messages import Kind, message, models
+from stream_infer.gateway.services import Services
 from stream_infer.http.answers import answer
 from stream_infer.kafka.topic_catalogue import TopicMeaning, api_topic_meanings, shared_topic_meanings
 from stream_infer.settings import KafkaSettings, Settings
@@ -26,16 +27,16 @@ _ABOUT = (
 
 
 class AsyncApiResource:
-    """Names the topics of this installation and where its Kafka is."""
+    """Names the topics of this installation, as of now, and where its Kafka is."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/asyncapi.json", self.get)]
 
     async def get(self, _request: web.Request) -> web.Response:
-        return answer(asyncapi_document(self._settings))
+        return answer(asyncapi_document(self._services.settings))
 
 
 def asyncapi_document(settings: Settings) -> dict[str, Any]:

@@ -62,7 +62,6 @@ _WRITTEN = (
     ApiBody, ApiList, DeadLetterDetail, DeadLetterList, DeliveryList, DryRunBody, HealthBody, ItemsAccepted, JobBody,
     JobList, LogPage, *OPENAI_WRITTEN, ProblemDocument, ReplayBody, Throughput, ToldAgain, TransformJobMade, UploadBody,
 )  # fmt: skip
-_NDJSON = NDJSON_TYPES[0]
 
 
 class OpenApiResource:

@@ -75,7 +75,7 @@ def shared_topic_meanings(topics: Topics) -> dict[str, TopicMeaning]:
         ),
         topics.apis: TopicMeaning(
             "API",
-            "what is [deployed](live-apis.md): the definitions of APIs",
+            "the definitions of APIs that are deployed",
             ("gateway",),
             ("gateway", "intake", "worker", "sink"),
         ),

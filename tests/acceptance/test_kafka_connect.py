@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,13 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from pyiceberg.table import StaticTable
-from stream_infer.cli.client import GatewayClient
 
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.jobs.status import State
+from stream_infer.kafka.topic_reader import TopicReader
+from stream_infer.records import Message
+from stream_infer.settings import KafkaSettings
 from stream_infer.topics import Topics
 from tests.support.connect import connect_worker
 from tests.support.up_process import UpProcess, up_in, wait_for, write_config
@@ -42,13 +46,14 @@ def bootstrap(up: UpProcess) -> str:
 @pytest.fixture(scope="module")
 def job_id(up: UpProcess, bootstrap: str) -> str:
     """A job that our sink has stored, items without a job, and a result that a worker has aborted."""
-    with closing(GatewayClient(up.wait_until_ready()["gateway"])) as client:
-        job = client.submit("echo", {"item_list": {"items": [{"n": n} for n in range(ITEMS)]}}, "a key")
-        wait_for(lambda: client.job(job.job_id).is_final, END_S, up.text)
-        assert client.job(job.job_id).state == State.SUCCEEDED
+    with closing(Gateway(up.wait_until_ready()["gateway"])) as client:
+        job = client.ask(calls.submit("echo", {"item_list": {"items": [{"n": n} for n in range(ITEMS)]}}, "a key"))
+        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, END_S, up.text)
+        assert client.ask(calls.job(job.job_id)).state == State.SUCCEEDED
     producer = Producer({"bootstrap.servers": bootstrap})
     for item in ("text", ["a", "list"], 1.5):
-        producer.produce(API.items, json.dumps(item), key="free", headers=[("si-source", b"s3://b/k#1")])
+        said: list[tuple[str, str | bytes | None]] = [("si-source", b"s3://b/k#1"), ("si-custom-id", b"mine")]
+        producer.produce(API.items, json.dumps(item), key="free", headers=said)
     producer.flush()
     aborting = Producer({"bootstrap.servers": bootstrap, "transactional.id": "aborting"})
     aborting.init_transactions()
@@ -84,7 +89,7 @@ def test_the_file_sink_writes_each_result_as_a_line(bootstrap: str, job_id: str,
 
 
 @pytest.mark.timeout(500)
-def test_the_iceberg_sink_writes_each_result_once_also_when_its_worker_is_killed(
+def test_the_iceberg_sink_writes_each_result_once_though_its_worker_is_killed_before_and_after_a_commit(
     bootstrap: str, job_id: str, tmp_path: Path
 ) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
@@ -97,6 +102,11 @@ def test_the_iceberg_sink_writes_each_result_once_also_when_its_worker_is_killed
         "ICEBERG_CONTROL_TOPIC": CONTROL,
         "ICEBERG_COMMIT_MS": "2000",
     }
+    with connect_worker(tmp_path, "iceberg.properties", bootstrap, variables) as worker:
+        with closing(TopicReader(KafkaSettings(bootstrap_servers=bootstrap), CONTROL)) as told:
+            wait_for(lambda: names_a_data_file(told.poll(0.05)), CONNECT_S, worker.text, worker.runs)
+        worker.kill()
+    print(f"in the table when its worker was killed: {len(rows(warehouse))}")
     with connect_worker(tmp_path, "iceberg.properties", bootstrap, variables) as worker:
         wait_for(lambda: len(rows(warehouse)) >= expected().total(), CONNECT_S, worker.text, worker.runs)
         worker.kill()
@@ -112,10 +122,16 @@ def test_the_iceberg_sink_writes_each_result_once_also_when_its_worker_is_killed
     of_job = [row for row in found if row["job_id"] == job_id]
     assert {row["item_id"] for row in of_job} == {f"{job_id}-{n}" for n in range(ITEMS)}
     assert {row["job_id"] for row in found} == {job_id, ""}
+    assert {row["custom_id"] for row in of_job} == {""}
     [text] = [row for row in found if row["output"] == '"text"']
-    assert (text["source"], text["content_type"]) == ("s3://b/k#1", "application/json")
+    assert (text["source"], text["custom_id"], text["content_type"]) == ("s3://b/k#1", "mine", "application/json")
     assert text["item_id"].startswith(f"{API.items}-")
     assert len({(row["kafka_partition"], row["kafka_offset"]) for row in found}) == len(found)
+
+
+def names_a_data_file(told: Sequence[Message]) -> bool:
+    """Of the control topic: what a task has written, and the coordinator is to commit next."""
+    return any(b".parquet" in (message.value or b"") for message in told)
 
 
 def items_of(found: list[dict[str, Any]]) -> Counter[str]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 import pytest
-from stream_infer.cli.client import GatewayClient
 
+from stream_infer.clients import calls
+from stream_infer.clients.gateway import Gateway
 from stream_infer.dead_letters import read_dead_letter
 from stream_infer.kafka.partitioner import partition_of
 from stream_infer.kafka.topic_reader import TopicReader
@@ -141,11 +142,12 @@ def test_every_record_of_a_run_is_what_the_document_says_of_it(ready: dict[str, 
         document = orjson.loads(answer.read())
     items = [{"text": "good"}, {"txt": "no text"}]
     hook = {"url": "https://receiver.invalid/", "secret": "whsec_ZXhhbXBsZS1leGFtcGxlLWV4YW1wbGUtZXhhbXBsZSE="}
-    with closing(GatewayClient(ready["gateway"])) as client:
-        job = client.submit("shouter", {"item_list": {"items": items}, "timeout": 50, "webhook": hook}, "key")
-        wait_for(lambda: client.job(job.job_id).is_final, END_S, up.text)
-        client.replay(f"jobs/{job.job_id}", {})
-        wait_for(lambda: (now := client.job(job.job_id)).generation == 2 and now.is_final, END_S, up.text)
+    spec = {"item_list": {"items": items}, "timeout": 50, "webhook": hook}
+    with closing(Gateway(ready["gateway"])) as client:
+        job = client.ask(calls.submit("shouter", spec, "key"))
+        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, END_S, up.text)
+        client.ask(calls.replay(f"jobs/{job.job_id}", {}))
+        wait_for(lambda: (now := client.ask(calls.job(job.job_id))).generation == 2 and now.is_final, END_S, up.text)
 
     seen = {name: records(ready, name) for name in document["channels"]}
 

@@ -89,6 +89,7 @@ def test_an_api_that_is_deployed_is_known_has_its_code_and_its_topics(
     check_topics(harness.settings.model_copy(update={"apis": [*harness.settings.apis, definition.api]}))
     job = client("POST", "/v1/apis/shouter/jobs", {"item_list": {"items": [1]}}, status=202)
     assert job["api_name"] == "shouter"
+    assert harness.topics.api("shouter").items in client("GET", "/asyncapi.json", status=200)["channels"]
 
 
 def test_what_becomes_of_a_revision_is_what_was_said_of_that_one(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stream_infer.local.leashed import LeashedProcess
 from tests.support import connect_jars
-from tests.support.kafka_tools import java_command
+from tests.support.kafka_tools import FILE_SINK, java_command
 from tests.support.ports import free_neighbours
 from tests.support.services import missing
 
@@ -52,8 +52,8 @@ def connect_worker(
         missing("the Iceberg sink of Kafka Connect is not there: `make connect` fetches it")
     plugins = folder / "plugins"
     plugins.mkdir(exist_ok=True)
-    for jars in (connect_jars.CONNECT, connect_jars.ICEBERG):
-        connect_jars.lay_out(jars, plugins / jars)
+    connect_jars.lay_out(connect_jars.CONNECT, plugins / "file", FILE_SINK)
+    connect_jars.lay_out(connect_jars.ICEBERG, plugins / "iceberg")
     logging, settings, log = folder / "log4j2.properties", folder / "worker.properties", folder / "connect.log"
     logging.write_text(_LOGGING)
     shown = (SHOWN / "worker.properties").read_text()

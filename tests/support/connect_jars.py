@@ -24,10 +24,13 @@ def are_there(jars: str) -> bool:
     return all((folder(jars) / pin.file_name).exists() for pin in read_pins(pins(jars)))
 
 
-def lay_out(jars: str, place: Path) -> None:
-    """Links to what is pinned, and to nothing else that an earlier version of the pins has left in the cache."""
+def lay_out(jars: str, place: Path, only: str = "") -> None:
+    """Links to what is pinned, where its name begins so, and to nothing else that an earlier version of the pins has
+    left in the cache."""
     place.mkdir(exist_ok=True)
     for pin in read_pins(pins(jars)):
+        if not pin.file_name.startswith(only):
+            continue
         link = place / pin.file_name
         link.unlink(missing_ok=True)
         link.symlink_to(folder(jars) / pin.file_name)

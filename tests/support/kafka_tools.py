@@ -19,6 +19,8 @@ CLASSES = {
     "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
     "connect-standalone.sh": "org.apache.kafka.connect.cli.ConnectStandalone",
 }
+# Kafka's scripts leave it out: who wants it has it on plugin.path.
+FILE_SINK = "connect-file-"
 _JVM = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
@@ -28,7 +30,8 @@ def java_command(script: str, *, logging: Path | None = None) -> list[str]:
         missing("Kafka's console tools and Connect are not there: `make connect` fetches them")
     libs = (provide_kafka_jars(default_cache_dir()), connect_jars.folder(connect_jars.CONNECT))
     settings = () if logging is None else (f"-Dlog4j2.configurationFile={logging}",)
-    return [str(find_java()), *_JVM, *settings, "-cp", ":".join(f"{folder}/*" for folder in libs), CLASSES[script]]
+    jars = [str(jar) for folder in libs for jar in sorted(folder.glob("*.jar")) if not jar.name.startswith(FILE_SINK)]
+    return [str(find_java()), *_JVM, *settings, "-cp", ":".join(jars), CLASSES[script]]
 
 
 def console_tool(script: str, *arguments: str, stdin: str | None = None) -> str:
