@@ -26,7 +26,7 @@ class Letters(TypedDict, total=False):
 
 def wanted(letters: Letters) -> Mapping[str, Any]:
     """As the gateway asks for them; no refs at all are no wish for every one."""
-    return {name: list(value) if name == "refs" and value is not None else value for name, value in letters.items()}
+    return {**letters, "refs": list(letters["refs"])} if letters.get("refs") is not None else {**letters}
 
 
 def job_replayed(job_id: str, letters: Letters) -> Steps[tuple[ReplayBody, JobBody]]:
