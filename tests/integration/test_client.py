@@ -280,7 +280,7 @@ def run_again(harness: GatewayHarness, job_id: str) -> threading.Thread:
 
 def test_dead_letters_run_again_and_the_job_is_the_one_that_runs(harness: GatewayHarness, client: Client) -> None:
     job = client.submit("echo", [1, 1])
-    with pytest.raises(Conflict, match="has not ended"):
+    with pytest.raises(Conflict, match="once it has reached a final state"):
         job.replay()
     fail(harness, job.id)
     job.refresh()
