@@ -42,7 +42,7 @@ CHECKED   := stream_infer connectors $(wildcard examples benchmarks docs_made de
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test soak check format bench guard sbom lock generated clean versitygw toxiproxy prometheus chromium \
-        curl kcat npm connect asyncapi docs pictures chart-tools kubernetes
+        curl kcat npm connect sagemaker-sdk asyncapi docs pictures chart-tools kubernetes
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,7 +53,7 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So two run at a time, each with a broker of its own.
-test: $(VENV)/.dev versitygw toxiproxy prometheus chromium curl kcat connect asyncapi chart-tools kubernetes ## all four kinds of tests
+test: $(VENV)/.dev versitygw toxiproxy prometheus chromium curl kcat connect sagemaker-sdk asyncapi chart-tools kubernetes ## all four kinds of tests
 	$(PY) -m pytest tests -n 2 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
@@ -108,6 +108,8 @@ lock: $(VENV)/.uv ## resolve requirements/*.txt anew (UPGRADE=--upgrade for newe
 	  { echo '# Made by: make lock'; cat requirements/new; } > requirements/$$lock.txt; done; rm requirements/new
 	$(UV) pip compile benchmarks/peers/requirements.in --quiet --universal --python-version 3.11 --no-header \
 	  --no-emit-index-url --no-emit-find-links $(UPGRADE) -o benchmarks/peers/requirements.txt
+	$(UV) pip compile tests/sagemaker_sdk/requirements.in --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE) -o tests/sagemaker_sdk/requirements.txt
 
 clean: ## remove what the targets made inside the tree
 	rm -rf $(VENV) .stream-infer .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
@@ -145,6 +147,11 @@ chromium curl kcat npm:
 # tests are skipped; in CI these must be there.
 connect: $(VENV)/.dev
 	@$(PY) -m tests.support.connect_jars || [ -z "$$CI" ]
+
+# SageMaker's Python SDK and some 60 packages that nothing of ours needs, in an environment of its own. Without a network its
+# test is skipped; in CI it must be there.
+sagemaker-sdk: $(VENV)/.dev
+	@$(PY) -m tests.support.sagemaker_sdk || [ -z "$$CI" ]
 
 # AsyncAPI's own schema, which docs/asyncapi.yaml is checked by. npm checks what it fetches; the hash is of the whole package.
 asyncapi:

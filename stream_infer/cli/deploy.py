@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream_infer.cli.completion import deployed_api_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
@@ -70,7 +71,7 @@ def deploy(
 
 def delete(
     ctx: typer.Context,
-    api: Annotated[str, typer.Argument(metavar="API", help="One that was deployed.")],
+    api: Annotated[str, deployed_api_argument("One that was deployed.")],
     *,
     force: Annotated[bool, typer.Option("--force", help="Stop its jobs first.")] = False,
     gateway: GatewayOption = None,

@@ -32,9 +32,12 @@ def gateway_client(ctx: typer.Context, url: str | None) -> Gateway:
     from stream_infer.clients.steps import Retries
 
     retries = Retries(tries=_TRIES, longest_s=_LONGEST_PAUSE_S)
-    invocation = invocation_of(ctx)
-    where = url or invocation.environ.get(URL_VARIABLE, "").strip() or configured_url(ctx)
-    return Gateway(where, api_key(invocation), retries=retries)
+    return Gateway(gateway_url(ctx, url), api_key(invocation_of(ctx)), retries=retries)
+
+
+def gateway_url(ctx: typer.Context, url: str | None) -> str:
+    """`url`, else what STREAM_INFER_GATEWAY says, else the configured gateway. Raises UsageError."""
+    return url or invocation_of(ctx).environ.get(URL_VARIABLE, "").strip() or configured_url(ctx)
 
 
 def api_key(invocation: Invocation) -> str | None:

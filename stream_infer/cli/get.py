@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_infer.cli.completion import job_argument, owner_argument
+from stream_infer.cli.completion import job_argument, job_of_api_argument, owner_argument
 from stream_infer.cli.context import Output, OutputOption
 from stream_infer.cli.gateway_access import GatewayOption, gateway_client
 from stream_infer.cli.naming import Command
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def get(
     ctx: typer.Context,
     name: Annotated[str | None, owner_argument("An API, or a job.", "API")] = None,
-    job: Annotated[str | None, job_argument("A job of that API.")] = None,
+    job: Annotated[str | None, job_of_api_argument("A job of that API.", "name")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="At most as many jobs.")] = 20,
     output: OutputOption = Output.TABLE,
     gateway: GatewayOption = None,

@@ -1,131 +1,23 @@
 """A script of SageMaker's, by boto3 as it is: a gateway that asks who signs, a real S3 server, `up` between them."""
 
-import io
-import os
-import subprocess
-import sys
-import tarfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from tests.support.s3_fixture import S3Server, with_new_bucket
-from tests.support.up_process import UpProcess, up_in, wait_for, write_config
+from tests.support.s3_fixture import S3Server
+from tests.support.sagemaker_account import ARCHIVE, PATIENCE_S, Account, account_at
+from tests.support.up_process import wait_for
 
-PATIENCE_S = 120.0
 SOON = {"Delay": 1, "MaxAttempts": int(PATIENCE_S)}
-# Its own words in capitals; one line fails, and one waits for the test.
-SHOUTING = b"""
-import os, time
-def model_fn(model_dir):
-    return str.upper
-def transform_fn(model, body, content_type, accept):
-    if body == b"bad":
-        raise ValueError("bad")
-    if body == b"wait":
-        print("at the gate", flush=True)
-        while not os.path.exists(os.environ["GATE"]):
-            time.sleep(0.005)
-    return model(body.decode()).encode(), accept
-"""
-
-
-class Account:
-    """A bucket, and clients that sign as a profile of AWS's says."""
-
-    def __init__(self, s3: S3Server, up: UpProcess, gateway: str, folder: Path) -> None:
-        self.s3, self.up, self.folder, self._gateway = s3, up, folder, gateway
-        self.client = s3.client()
-
-    def sagemaker(self, profile: str) -> Any:
-        session = boto3.Session(profile_name=profile, region_name="eu-central-1")
-        config = Config(retries={"total_max_attempts": 1})
-        return session.client("sagemaker", endpoint_url=self._gateway, config=config)
-
-    def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.s3.bucket, Key=key, Body=data)
-
-    def read(self, key: str) -> bytes:
-        return bytes(self.client.get_object(Bucket=self.s3.bucket, Key=key)["Body"].read())
-
-    def job(self, name: str, model: str, prefix: str, **changed: Any) -> dict[str, Any]:
-        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{self.s3.bucket}/{prefix}"}
-        return {
-            "TransformJobName": name,
-            "ModelName": model,
-            "TransformInput": {
-                "DataSource": {"S3DataSource": source},
-                "ContentType": "text/plain",
-                "SplitType": "Line",
-            },
-            "TransformOutput": {
-                "S3OutputPath": f"s3://{self.s3.bucket}/out/{name}",
-                "Accept": "text/plain",
-                "AssembleWith": "Line",
-            },
-            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
-            **changed,
-        }
-
-
-def archive() -> bytes:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz") as tar:
-        info = tarfile.TarInfo("code/inference.py")
-        info.size = len(SHOUTING)
-        tar.addfile(info, io.BytesIO(SHOUTING))
-    return data.getvalue()
 
 
 @pytest.fixture(scope="module")
 def account(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """One of each S3 server for all tests here."""
-    s3, folder = with_new_bucket(s3_server), tmp_path_factory.mktemp("account")
-    predictor = {
-        "type": "sagemaker",
-        "model": f"s3://{s3.bucket}/models/shouter.tar.gz",
-        "env": {"GATE": str(folder / "gate")},
-    }
-    api = {
-        "name": "shouter",
-        "predictor": predictor,
-        "partitions": 1,
-        "batching": {"max_batch_size": 1},
-        "retry": {"max_attempts": 1},
-        "workers": {"min": 1, "max": 1},
-    }
-    config = write_config(
-        folder,
-        apis=[api],
-        fetch={"allowed_s3_prefixes": [f"s3://{s3.bucket}/in"]},
-        sink={"allowed_outputs": [f"s3://{s3.bucket}/out"], "flush_age": 1.0},
-    )
-    config.write_text(config.read_text().replace("gateway:\n", "gateway:\n  api_keys_file: keys.yaml\n"))
-    credentials = folder / "credentials"
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in {**s3.environment(), "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}.items():
-            monkeypatch.setenv(name, value)
-        credentials.write_text(new_key(config, "nightly", "read", "submit") + new_key(config, "looking", "read"))
-        s3.client().put_object(Bucket=s3.bucket, Key="models/shouter.tar.gz", Body=archive())
-        with up_in(folder, config) as up:
-            yield Account(s3, up, up.wait_until_ready()["gateway"], folder)
-
-
-def new_key(config: Path, name: str, *scopes: str) -> str:
-    """A profile of AWS's, as the command prints it."""
-    command = [sys.executable, "-m", "stream_infer", "--file", str(config), "keys", "new", name, "--sigv4", "--add"]
-    for scope in scopes:
-        command += ["--scope", scope]
-    made = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, check=True, cwd=config.parent, env=os.environ
-    )
-    return made.stdout
+    with account_at(s3_server, tmp_path_factory.mktemp("account")) as account:
+        yield account
 
 
 @pytest.mark.timeout(300)
@@ -135,7 +27,7 @@ def test_a_script_of_sagemakers_runs_as_it_is(account: Account) -> None:
     account.put("in/texts/a.txt", b"one\ntwo\n")
     account.put("in/texts/deep/b.txt", b"three\n")
     account.put("in/bad/a.txt", b"one\nbad\n")
-    archive_at = f"s3://{account.s3.bucket}/models/shouter.tar.gz"
+    archive_at = f"s3://{account.s3.bucket}/{ARCHIVE}"
 
     # When it makes a model of the archive, runs a job over the texts, and waits
     sagemaker.create_model(
@@ -207,7 +99,7 @@ def test_a_job_is_stopped_and_waited_for(account: Account) -> None:
 
     sagemaker.stop_transform_job(TransformJobName="endless")
     assert sagemaker.describe_transform_job(TransformJobName="endless")["TransformJobStatus"] == "Stopping"
-    (account.folder / "gate").touch()
+    account.gate.touch()
     waiter = sagemaker.get_waiter("transform_job_completed_or_stopped")
     waiter.wait(TransformJobName="endless", WaiterConfig=SOON)
 

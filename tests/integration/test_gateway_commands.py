@@ -264,6 +264,12 @@ def test_a_shell_is_offered_the_apis_and_the_newest_jobs(
     assert job_id in offered(f"stream-infer logs {at} ")
     assert offered(f"stream-infer dlq ls {at} {job_id[:-1]}") == [job_id]
     assert job_id in offered(f"stream-infer get {at} echo ")
+    assert offered(f"stream-infer get {at} nobody ") == []
+    assert offered(f"stream-infer delete {at} ") == [], "none is there that was deployed"
+
+    # The gateway is the one that the command would ask.
+    monkeypatch.setenv("STREAM_INFER_GATEWAY", client.url)
+    assert job_id in offered("stream-infer logs ")
 
 
 def test_what_is_read_is_the_same_in_json_and_in_yaml(command: Command, harness: GatewayHarness) -> None:

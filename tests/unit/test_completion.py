@@ -3,6 +3,8 @@
 import io
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 from stream_infer.cli import completion
 from stream_infer.cli.app import main
+from stream_infer.clients.call import Answer
+from stream_infer.gateway.api_bodies import ApiBody, ApiList
 
 CONFIG = """\
 gateway: {{listen: '127.0.0.1:{port}'}}
@@ -29,6 +33,7 @@ def silent() -> Iterator[int]:
 @pytest.fixture
 def offered(tmp_path: Path, silent: int, monkeypatch: pytest.MonkeyPatch) -> Offered:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STREAM_INFER_GATEWAY", raising=False)
     monkeypatch.setattr(completion, "PATIENCE_S", 0.2)
     (tmp_path / "stream-infer.yaml").write_text(CONFIG.format(port=silent))
 
@@ -57,6 +62,35 @@ def test_another_configuration_is_given_before_the_command(offered: Offered, tmp
     assert offered("stream-infer -f other.yaml submit ") == ["texts"]
 
 
+def test_a_name_that_takes_its_time_to_be_looked_up_keeps_nobody_waiting(
+    offered: Offered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past bug: connecting had five seconds of its own, and a name as many as the machine takes."""
+    is_over = threading.Event()
+
+    def look_up(*_: object, **__: object) -> None:
+        is_over.wait(60)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    began = time.monotonic()
+    assert offered("stream-infer submit --gateway http://far.example ") == ["pictures"]
+    assert offered("stream-infer dlq ls --gateway http://far.example ") == ["pictures"]
+    assert time.monotonic() - began < 30
+    is_over.set()
+
+
+def test_a_file_is_found_as_a_shell_would_find_it(
+    offered: Offered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word that is completed comes as it was typed."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "stream-infer.yaml").rename(tmp_path / "home" / "mine.yaml")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    assert offered("stream-infer -f ~/mine.yaml submit ") == ["pictures"]
+
+
 def test_without_an_answer_there_are_no_jobs(offered: Offered) -> None:
     assert offered("stream-infer logs ") == []
 
@@ -74,3 +108,18 @@ def test_a_configuration_that_makes_no_sense_offers_nothing_and_says_nothing(
 def test_outputs_and_commands_are_offered_by_name(offered: Offered) -> None:
     assert offered("stream-infer get --output ") == ["table", "json", "yaml"]
     assert "submit" in offered("stream-infer s")
+
+
+def test_what_can_be_deleted_is_what_was_deployed() -> None:
+    """An API of the configuration is none of these."""
+    known = ApiList(apis=[api("shouter", deployed=False), api("digits", deployed=True)])
+    answer = Answer("http://gateway", 200, {}, known.model_dump_json().encode())
+
+    assert completion._deployed_apis().read(answer) == [("digits", "API, live")]
+
+
+def api(name: str, *, deployed: bool) -> ApiBody:
+    return ApiBody(
+        name=name, deployed=deployed, predictor={}, max_batch_size=1, max_wait_ms=0, max_attempts=1, partitions=1,
+        workers={}, topics={}, active_jobs=0, waiting_items=0, rate=0.0, links={},
+    )  # fmt: skip

@@ -1,6 +1,9 @@
 """One value, printed for programs: the same in JSON and in YAML."""
 
+import io
 import json
+import os
+import sys
 
 import pytest
 import yaml
@@ -59,3 +62,48 @@ def test_many_are_a_line_of_json_or_a_document_of_yaml_each(capsys):
             [json.loads(line) for line in said.splitlines()] if output is Output.JSON else [*yaml.safe_load_all(said)]
         )
         assert read == [VALUE, {"n": 2}]
+
+
+@pytest.mark.parametrize("text", ["y", "n", "Y", "N", "yes", "off", "null", "~"])
+def test_text_that_any_reader_could_take_for_yes_or_no_or_nothing_has_quotes(capsys, text):
+    put([text], Output.YAML)
+
+    assert capsys.readouterr().out == f"- '{text}'\n"
+
+
+def test_what_comes_twice_is_written_twice(capsys):
+    same = {"a": [1]}
+
+    put([same, same], Output.YAML)
+
+    assert capsys.readouterr().out == "- a:\n  - 1\n- a:\n  - 1\n"
+
+
+@pytest.mark.parametrize(("output", "read"), [(Output.JSON, json.loads), (Output.YAML, yaml.safe_load)])
+def test_half_of_a_surrogate_pair_is_escaped(capsysbinary, output, read):
+    put({"text": "half \ud83d"}, output)
+
+    assert read(capsysbinary.readouterr().out.decode("utf-8")) == {"text": "half \ud83d"}
+
+
+def test_a_terminal_of_another_encoding_gets_utf_8(capsysbinary, monkeypatch):
+    latin = io.TextIOWrapper(sys.stdout.buffer, encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", latin)
+
+    put_one({"name": "größer ≥"}, Output.JSON)
+
+    latin.detach()
+    assert json.loads(capsysbinary.readouterr().out.decode("utf-8")) == {"name": "größer ≥"}
+
+
+@pytest.mark.parametrize("many", [1, 20_000])
+def test_a_reader_that_has_gone_is_noticed_at_once(monkeypatch, many):
+    """Past bug: a short answer waited in the buffer, and the interpreter complained of it at its end."""
+    readable, writable = os.pipe()
+    os.close(readable)
+    with open(writable, "w", closefd=False) as gone, open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", gone)
+        with pytest.raises(BrokenPipeError):
+            put({"list": ["x"] * many}, Output.JSON)
+        os.dup2(nowhere.fileno(), writable)  # for what is left in the buffer
+    os.close(writable)
