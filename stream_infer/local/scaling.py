@@ -27,10 +27,6 @@ class ScalingPolicy:
     idle_s: float
     behind_s: float
 
-    @property
-    def is_fixed(self) -> bool:
-        return self.least == self.most
-
 
 @dataclass(frozen=True, slots=True)
 class Lag:
