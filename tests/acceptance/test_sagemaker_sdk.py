@@ -15,8 +15,6 @@ from tests.support.s3_fixture import S3Server
 from tests.support.sagemaker_account import ARCHIVE, PATIENCE_S, Account, account_at
 
 TRANSFORMS = sagemaker_sdk.LOCK.with_name("transforms.py")
-# moto has been asked by boto3 itself; the SDK asks S3 for nothing but its outputs.
-ONE_SERVER = pytest.mark.parametrize("s3_server", ["versitygw"], indirect=True)
 
 
 @pytest.fixture
@@ -30,7 +28,6 @@ def account(sdk: str, s3_server: S3Server, tmp_path: Path) -> Iterator[Account]:
         yield account
 
 
-@ONE_SERVER
 @pytest.mark.timeout(240)
 def test_a_script_of_sagemakers_sdk_transforms_what_is_in_s3(sdk: str, account: Account) -> None:
     # Given texts by a prefix and by a manifest, a bad one, and one that waits

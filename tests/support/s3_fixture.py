@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from stream_infer.local.leashed import LeashedProcess
 from tests.support.services import missing
 
 ROOT = Path(__file__).parents[2]
+KINDS = ("versitygw", "moto")
+VERSITYGW = default_cache_dir() / "bin" / "versitygw"
 READY_WITHIN_S = 30.0
 
 
@@ -83,13 +86,12 @@ class S3Server:
         }
 
 
-@pytest.fixture(scope="session", params=["versitygw", "moto"])
-def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Each S3 server in turn, without a bucket."""
-    folder = tmp_path_factory.mktemp(request.param)
+@contextmanager
+def serving(kind: str, folder: Path) -> Iterator[S3Server]:
+    """One of `KINDS`, without a bucket; what it keeps lies in `folder`."""
     [port] = find_free(1)
     server = S3Server(f"http://127.0.0.1:{port}", "test-access-key", "test-secret-key")
-    if request.param == "versitygw":
+    if kind == "versitygw":
         for name in ("data", "accounts"):
             (folder / name).mkdir()
         binary, accounts = str(_versitygw()), str(folder / "accounts")
@@ -101,6 +103,13 @@ def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     keys = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     with LeashedProcess.start(command, output=folder / "log", env={**os.environ, **keys}, grace_s=2) as process:
         _wait_until_it_answers(server, process, folder / "log")
+        yield server
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def s3_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Each S3 server in turn, without a bucket."""
+    with serving(request.param, tmp_path_factory.mktemp(request.param)) as server:
         yield server
 
 
@@ -119,12 +128,11 @@ def with_new_bucket(server: S3Server) -> S3Server:
 
 
 def _versitygw() -> Path:
-    binary = default_cache_dir() / "bin" / "versitygw"
-    if not binary.exists() and shutil.which("go") and shutil.which("make"):
+    if not VERSITYGW.exists() and shutil.which("go") and shutil.which("make"):
         subprocess.run(["make", "-s", "versitygw"], cwd=ROOT, check=False)
-    if not binary.exists():
-        missing(f"versitygw is not in {binary.parent} and could not be built: Go is needed (make versitygw)")
-    return binary
+    if not VERSITYGW.exists():
+        missing(f"versitygw is not in {VERSITYGW.parent} and could not be built: Go is needed (make versitygw)")
+    return VERSITYGW
 
 
 def _wait_until_it_answers(server: S3Server, process: LeashedProcess, log: Path) -> None:
