@@ -53,10 +53,9 @@ demo: $(VENV)/.demo ## real pictures through a real model and a real Kafka, here
 	$(PY) -m examples.image_classifier.demo
 
 # Most of a test is waiting: for Kafka, for a session to end. So three run at a time, each with a broker of its own (measured:
-# of two on two cores, these stood still for 60% of the time). In the order in which they are collected: the longest files
-# have few tests, and would come last.
+# of two on two cores, these stood still for 60% of the time).
 test: $(VENV)/.dev versitygw toxiproxy prometheus chromium curl kcat connect sagemaker-sdk asyncapi chart-tools kubernetes ## all four kinds of tests
-	$(PY) -m pytest tests -n 3 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest tests -n 3 --dist loadfile
 
 # ITEMS=, SEED=, DURATION=, BROKERS=, FAULTS=, EVERY=, ONLY=: docs/soak.md says what they mean.
 soak: $(VENV)/.dev versitygw toxiproxy ## poison and faults for some ten minutes, and every item counted
