@@ -13,6 +13,16 @@ from pathlib import Path
 
 from stream_infer.errors import RetryableError
 
+MOST_FILES = 1000
+"""Whoever starts this process may have hundreds of files open, and what it is given has numbers behind them."""
+
+
+def write_to_sockets(data):
+    for fd in range(3, MOST_FILES):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, data)
+
 
 class Panic(BaseException):
     """No Exception."""
@@ -45,10 +55,7 @@ class Failing:
             case "abort":
                 os.abort()
             case "drain":
-                for fd in range(3, 20):
-                    with contextlib.suppress(OSError):
-                        if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                            os.write(fd, b"siw1" + b"\xff" * 8 + b"nonsense")
+                write_to_sockets(b"siw1" + b"\xff" * 8 + b"nonsense")
                 time.sleep(60)
             case "panic":
                 raise Panic("as in an extension in Rust")
@@ -57,13 +64,10 @@ class Failing:
             case "freeze":
                 os.kill(os.getpid(), signal.SIGSTOP)
             case "close":
-                os.closerange(3, 1000)
+                os.closerange(3, MOST_FILES)
                 time.sleep(60)
             case "garble":
-                for fd in range(3, 20):
-                    with contextlib.suppress(OSError):
-                        if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                            os.write(fd, b"GET / HTTP/1.1\r\n")
+                write_to_sockets(b"GET / HTTP/1.1\r\n")
                 time.sleep(60)
             case "retry":
                 raise RetryableError("the service is busy", retry_after=12.0)
