@@ -14,6 +14,7 @@ from typing import Any
 
 from stream_infer.clients.call import Outgoing
 from stream_infer.errors import UsageError
+from stream_infer.jobs.merge import blocks
 
 CHUNK_BYTES = 256 * 1024
 FRAME_ROWS = 5000
@@ -35,16 +36,7 @@ def json_lines(items: Iterable[Any]) -> Iterator[bytes]:
 
 def in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in chunks of 256 KiB and more: a send for each line would take longer than the line."""
-    held: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= CHUNK_BYTES:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+    return blocks(pieces, CHUNK_BYTES)
 
 
 def frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
