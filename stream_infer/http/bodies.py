@@ -45,21 +45,16 @@ async def read_body(request: web.Request) -> bytes:
 async def read_unproven_body(request: web.Request, caller: Caller) -> bytes:
     """The whole body of a request that only its body can prove to be `caller`'s: a small one, in a room of its own.
     `prove_body` makes it the caller's. Raises as `read_body`."""
-    budget: BodyBudget | None = request.get(BUDGET)
-    held = None if budget is None else budget.hold_unproven(caller)
     most = min(request.client_max_size or UNPROVEN_BYTES, caller.request_bytes or UNPROVEN_BYTES, UNPROVEN_BYTES)
     if (request.content_length or 0) > most:
         raise _too_large_to_sign(most)
-    if held is not None:
-        request[HELD] = held
-        held.expect(request.content_length or 0)
+    take = _taking(request, lambda budget: budget.hold_unproven(caller))
     chunks, size = [], 0
     async for chunk in body_chunks(request):
         size += len(chunk)
         if size > most:
             raise _too_large_to_sign(most)
-        if held is not None:
-            held.take(len(chunk))
+        take(len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -74,10 +69,14 @@ def prove_body(request: web.Request, caller: Caller) -> None:
 def taking(request: web.Request) -> Callable[[int], None]:
     """What takes bytes of the server's budget for a body that is held whole, until the request is answered; it raises a
     Problem where no more are left, and so does this where the body says that it has more."""
+    return _taking(request, lambda budget: budget.hold(caller_of(request)))
+
+
+def _taking(request: web.Request, hold: Callable[[BodyBudget], Held]) -> Callable[[int], None]:
     budget: BodyBudget | None = request.get(BUDGET)
     if budget is None:
         return lambda _size: None
-    held = request[HELD] = budget.hold(caller_of(request))
+    held = request[HELD] = hold(budget)
     held.expect(request.content_length or 0)
     return held.take
 
