@@ -10,7 +10,7 @@ from rich.console import Console
 
 from stream_infer.clients.gateway import Gateway
 from stream_infer.clients.progress import lines_on, terminal_bar
-from stream_infer.clients.waiting import PATIENCE_S, job_ended
+from stream_infer.clients.waiting import Absence, job_ended
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.gateway.representations import JobBody
 
@@ -31,19 +31,15 @@ def looks(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
-    """What `look` finds, every so many seconds.
-
-    A gateway that is away for less than a minute is waited for: jobs go on without it. Then ServiceUnavailable.
-    """
-    away_since: float | None = None
+    """What `look` finds, every so many seconds. Raises ServiceUnavailable where the gateway is away for long."""
+    absence = Absence(now)
     while True:
         try:
             found = look()
         except ServiceUnavailable:
-            away_since = now() if away_since is None else away_since
-            if now() - away_since > PATIENCE_S:
+            if absence.is_long():
                 raise
         else:
-            away_since = None
+            absence.end()
             yield found
         sleep(every_s)

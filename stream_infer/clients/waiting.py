@@ -29,6 +29,22 @@ class Pace:
         return min(self.longest_s, pause_s * 1.5)
 
 
+class Absence:
+    """Of a gateway. For less than a minute it is waited for: what it tells of goes on without it."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._since: float | None = None
+
+    def is_long(self) -> bool:
+        """It was not there once more."""
+        self._since = self._now() if self._since is None else self._since
+        return self._now() - self._since > PATIENCE_S
+
+    def end(self) -> None:
+        self._since = None
+
+
 def until(
     look: Call[T],
     is_there: Callable[[T], bool],
@@ -41,20 +57,19 @@ def until(
 ) -> Steps[T]:
     """What `look` finds once that `is_there`; `seen` is told of each finding.
 
-    A gateway that is away for less than a minute is waited for: what it tells of goes on without it. Raises
-    WaitTimeout, which says `what` was waited for, or what `look` raises.
+    A gateway that is away is waited for, as `Absence` says. Raises WaitTimeout, which says `what` was waited for, or
+    what `look` raises.
     """
     began, pause_s = now(), pace.first_s
-    away_since: float | None = None
+    absence = Absence(now)
     while True:
         try:
             found = yield from ask(look)
         except ServiceUnavailable:
-            away_since = now() if away_since is None else away_since
-            if now() - away_since > PATIENCE_S:
+            if absence.is_long():
                 raise
         else:
-            away_since = None
+            absence.end()
             seen(found)
             if is_there(found):
                 return found
