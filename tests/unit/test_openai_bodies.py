@@ -26,10 +26,10 @@ NOW = 1_800_000_000.0
 BATCH = Batch(
     caller="me", input_file_id="file-1", endpoint="/v1/embeddings", completion_window="24h", expires_at=NOW, requests=10
 )
+OLD_ID = "batch_" + "0" * 24
 
 
-def known(state: State, batch: Batch | None = BATCH, **fields: object) -> KnownJob:
-    job_id = "batch_" + "0" * 24
+def known(state: State, batch: Batch | None = BATCH, job_id: str = OLD_ID, **fields: object) -> KnownJob:
     job = Job(job_id=job_id, api="echo", submitted_at=NOW, batch=batch)
     status = JobStatus(job_id=job_id, api="echo", state=state, times={state.value: NOW + 5})
     return KnownJob(job, status.model_copy(update=fields))
@@ -65,6 +65,11 @@ def test_a_batch_has_the_files_in_which_something_stands(state: State, fields: d
     body = batch_body(one, BATCH)
     assert [name for name, file in (("output", body.output_file_id), ("errors", body.error_file_id)) if file] == kinds
     assert answers_of(known(state, batch=None, **fields)) == []
+
+
+def test_a_batch_was_created_when_its_id_says_so_though_its_job_was_submitted_a_moment_later() -> None:
+    one = known(State.VALIDATING, job_id=new_batch_id(NOW - 0.5))
+    assert batch_body(one, BATCH).created_at == int(NOW) - 1 == int(one.job.submitted_at) - 1
 
 
 def test_ids_say_what_they_name() -> None:

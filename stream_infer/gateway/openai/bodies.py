@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from stream_infer.gateway.board import KnownJob
-from stream_infer.gateway.openai.ids import answers_id
+from stream_infer.gateway.openai.ids import answers_id, batch_created_at
 from stream_infer.gateway.openai.lines import LineError
 from stream_infer.gateway.openai.records import FailedBatch, FileRecord
 from stream_infer.jobs.batches import ERRORS, OUTPUT, Batch, answers_name
@@ -169,7 +169,8 @@ def batch_body(known: KnownJob, batch: Batch) -> OpenAiBatch:
         status=state,
         output_file_id=files.get(OUTPUT),
         error_file_id=files.get(ERRORS),
-        created_at=int(job.submitted_at),
+        # By it batches are listed; its job is submitted a moment later, at times in the next second.
+        created_at=batch_created_at(job.job_id) or int(job.submitted_at),
         expires_at=int(batch.expires_at),
         request_counts=RequestCounts(
             total=batch.requests, completed=max(0, status.counts.succeeded), failed=max(0, status.counts.rejected)
