@@ -169,8 +169,17 @@ def test_a_line_belongs_to_the_jobs_in_the_child_and_for_a_moment_to_those_befor
     now[0] += 0.2
     lines("in b")
     lines.now_in_child(frozenset())
+    lines("b's, between its calls")
+    lines.now_in_child(frozenset({"b"}))
+    lines.now_in_child(frozenset())
     lines("b's last")
-    now[0] += 0.2
+    now[0] += 1.9
+    lines("b's, read late")
+    now[0] += 0.05
+    lines.now_in_child(frozenset({"c"}))
+    lines("in c")
+    lines.now_in_child(frozenset())
+    now[0] += 2.1
     lines("idle")
 
     assert said.lines == [
@@ -178,9 +187,13 @@ def test_a_line_belongs_to_the_jobs_in_the_child_and_for_a_moment_to_those_befor
         ("in a", {"a"}),
         ("a's last, or b's first", {"a", "b"}),
         ("in b", {"b"}),
+        ("b's, between its calls", {"b"}),
         ("b's last", {"b"}),
+        ("b's, read late", {"b"}),
+        ("b's, read late", {"c"}),  # as well as c's first
+        ("in c", {"c"}),
     ]
-    assert len(echoed) == 7
+    assert len(echoed) == 10
 
 
 def test_a_predictor_that_prints_in_a_loop_does_not_flood_the_workers_own_output():
