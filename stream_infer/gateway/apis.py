@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from stream_infer.definitions import Definition
 from stream_infer.gateway.api_bodies import ApiBody, ApiList, ReplicaBody
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.predictions import Predictions
@@ -17,11 +18,18 @@ from stream_infer.gateway.shared import Shared
 from stream_infer.gateway.workforce import Workers, Workforce, workforce
 from stream_infer.http.answers import answer
 from stream_infer.http.requests import read_query
-from stream_infer.settings import ApiSettings
+from stream_infer.settings import ApiSettings, Settings
 from stream_infer.topics import ApiTopics
 
 # Each open page asks every 2 s, and an answer walks through all jobs: measured with 10,000 of them, 27 ms.
 _SHARED_FOR_S = 1.0
+
+
+class _Seen(NamedTuple):
+    """Every API, by name, with the settings of when it was looked at."""
+
+    settings: Settings
+    bodies: dict[str, ApiBody]
 
 
 class ApisResource:
@@ -39,28 +47,29 @@ class ApisResource:
         read_query(request, ())
         apis = self._services.settings.apis
         bodies = await self._bodies_of(apis)
-        return answer(ApiList(apis=[self._seen(bodies[api.name], request) for api in apis]))
+        return answer(ApiList(apis=[self._shown(bodies[api.name], request) for api in apis]))
 
     async def get_api(self, request: web.Request) -> web.Response:
         """Its numbers as of at most a second ago; what it is as of now, also where another replica has changed it."""
         read_query(request, ())
         await self._services.see_apis()
         api = self._services.api(request.match_info["api"])
-        return answer(self._seen((await self._bodies_of([api]))[api.name], request))
+        return answer(self._shown((await self._bodies_of([api]))[api.name], request))
 
-    async def body_of(self, api: ApiSettings, request: web.Request) -> ApiBody:
-        """As it is now, and as the one who asks by `request` sees it."""
-        return self._seen((await self._look([api]))[api.name], request)
+    async def deployed_body(self, definition: Definition, request: web.Request) -> ApiBody:
+        """As it is now that it was deployed, also where this gateway has not read that back yet."""
+        body = (await self._look([definition.api]))[definition.name]
+        return self._located(body, request).model_copy(update=self._deployment(definition))
 
     async def _bodies_of(self, apis: Sequence[ApiSettings]) -> dict[str, ApiBody]:
-        """By name, as of at most a second ago."""
-        bodies = await self._bodies.get()
-        deployed_since = [api for api in apis if api.name not in bodies]
-        return bodies | await self._look(deployed_since) if deployed_since else bodies
+        """By name, as of at most a second ago; what was deployed or changed since, as of now."""
+        seen = await self._bodies.get()
+        changed = [api for api in apis if seen.settings.api(api.name) != api]
+        return seen.bodies | await self._look(changed) if changed else seen.bodies
 
-    async def _look_at_all(self) -> dict[str, ApiBody]:
-        """Of every API, by name."""
-        return await self._look(self._services.settings.apis)
+    async def _look_at_all(self) -> _Seen:
+        settings = self._services.settings
+        return _Seen(settings, await self._look(settings.apis))
 
     async def _look(self, apis: Sequence[ApiSettings]) -> dict[str, ApiBody]:
         services = self._services
@@ -76,17 +85,21 @@ class ApisResource:
             bodies[api.name] = api_body(api, services.topics.api(api.name), own, force, services.started_at)
         return bodies
 
-    def _seen(self, body: ApiBody, request: web.Request) -> ApiBody:
-        """With where the one who asks finds it, and what has become of it."""
-        gateway = (self._services.configured.gateway.public_url or str(request.url.origin())).rstrip("/")
-        return body.model_copy(update={"endpoint": f"{gateway}/{body.name}", **self._deployment(body.name)})
-
-    def _deployment(self, api: str) -> dict[str, Any]:
-        """What an API of the file has not: it is live as far as anybody can say."""
+    def _shown(self, body: ApiBody, request: web.Request) -> ApiBody:
+        """With where the one who asks finds it, and what has become of it: an API of the file is live as far as
+        anybody can say."""
         deployed = self._services.deployed
-        definition = None if deployed is None else deployed.get(api)
-        if deployed is None or definition is None:
-            return {}
+        definition = None if deployed is None else deployed.get(body.name)
+        located = self._located(body, request)
+        return located if definition is None else located.model_copy(update=self._deployment(definition))
+
+    def _located(self, body: ApiBody, request: web.Request) -> ApiBody:
+        gateway = (self._services.configured.gateway.public_url or str(request.url.origin())).rstrip("/")
+        return body.model_copy(update={"endpoint": f"{gateway}/{body.name}"})
+
+    def _deployment(self, definition: Definition) -> dict[str, Any]:
+        deployed = self._services.deployed
+        assert deployed is not None, "or there were no definition"
         report = deployed.report(definition)
         said = {"state": report.state, "message": report.message or None, "updated_at": definition.at}
         return said | {"deployed": True, "revision": definition.revision}

@@ -18,6 +18,7 @@ from stream_infer.definitions import (
     definition_records,
     report_record,
 )
+from stream_infer.gateway.deployments.deployed import DeployedApis
 from stream_infer.jobs.status import State
 from stream_infer.kafka.admin import check_topics
 from stream_infer.kafka.definitions import Definitions
@@ -120,6 +121,17 @@ def test_what_is_live_in_one_pod_is_so_whatever_comes_of_another_one(
     assert set(left.values()) == {None}
 
 
+def test_what_was_deployed_is_said_also_where_the_gateway_has_not_read_it_back_yet(
+    deploy: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeployedApis, "get", lambda *_: None)
+
+    body = deploy(SHOUTER)
+
+    assert (body["state"], body["deployed"]) == ("preparing", True)
+    assert body["revision"]
+
+
 def test_every_replica_knows_what_one_has_taken(harness: GatewayHarness, deploy: Deployer) -> None:
     with harness.gateway() as other:
         deploy(SHOUTER)
@@ -141,10 +153,12 @@ def test_a_patch_goes_into_the_definition_and_keeps_the_code(
     harness: GatewayHarness, client: HttpClient, deploy: Deployer
 ) -> None:
     deploy(SHOUTER | {"workers": {"max": 2}})
+    assert len(client("GET", "/v1/apis", status=200)["apis"]) == 2
 
     patched = client("PATCH", "/v1/apis/shouter", {"batching": {"max_batch_size": 3}, "workers": None}, status=202)
 
     assert (patched["max_batch_size"], patched["workers"]["max"]) == (3, 1)
+    assert client("GET", "/v1/apis/shouter", status=200) == patched, "though a list was made within the last second"
     before, after = (decode_definition(record.value or b"") for record in harness.read(harness.topics.apis))
     assert (after.code, after.definition["batching"]) == (before.code, {"max_batch_size": 3})
     assert client("PATCH", "/v1/apis/shouter", {"name": "other"}, status=422)["errors"][0]["pointer"] == "/name"
@@ -257,10 +271,10 @@ def test_whoever_follows_the_topic_has_the_settings_of_now(harness: GatewayHarne
         before = follower.settings
         assert before.names == ["echo"]
         Deployer(client)(SHOUTER)
-        follower.catch_up().result(10)
+        follower.catch_up().result(60)
         assert follower.settings.names == ["echo", "shouter"]
         client("DELETE", "/v1/apis/shouter", status=204)
-        follower.catch_up().result(10)
+        follower.catch_up().result(60)
         assert follower.settings.names == ["echo"]
     finally:
         follower.close()

@@ -73,7 +73,7 @@ class DeploymentsResource:
         read_query(request, ())
         self._admit(request)
         definition = await act()
-        body = await self._apis.body_of(definition.api, request)
+        body = await self._apis.deployed_body(definition, request)
         return answer(body, status=202, headers={"Location": f"/v1/apis/{definition.name}"})
 
     def _admit(self, request: web.Request) -> None:
