@@ -82,7 +82,7 @@ def tell(value):
     print(json.dumps(value, default=str))
 
 with stream_infer.client() as client:
-    spec = {"name": "greeter", "partitions": 2}
+    spec = {"name": "greeter", "partitions": 1, "batching": {"max_batch_size": 2, "max_wait_ms": 2000}}
     info = client.create_api(spec, predictor=Greeter, requirements=[sys.argv[1]], timeout=240)
     tell([str(info.state), info["endpoint"] == f"{client.url}/greeter", info["deployed"]])
     revision = info["revision"]

@@ -17,6 +17,7 @@ from tests.support.gateway import HttpClient
 from tests.support.projects import archive, deployment_form, wheel, write_project
 from tests.support.up_process import ROOT, UpProcess, up_in, wait_for
 
+pytestmark = pytest.mark.timeout(300)  # each waits for several workers to start, and some build an environment
 LIVE_S = 60.0
 END_S = 90.0
 MODEL = """
@@ -68,8 +69,8 @@ class Deployed:
 
     def until(self, name: str, state: str) -> Any:
         def reached() -> Any:
-            found = self.client("GET", f"/v1/apis/{name}", status=200)
-            return found if found["state"] == state else None
+            found = self.client.seen(f"/v1/apis/{name}")
+            return found if found and found["state"] == state else None
 
         return wait_for(reached, LIVE_S, self.up.text)
 
@@ -82,8 +83,8 @@ class Deployed:
         """Those of a job that has succeeded: one of each of its items, and no other."""
 
         def ended() -> Any:
-            job = self.client("GET", f"/v1/jobs/{job_id}", status=200)
-            return job if job["is_final"] else None
+            job = self.client.seen(f"/v1/jobs/{job_id}")
+            return job if job and job["is_final"] else None
 
         job = wait_for(ended, END_S, self.up.text)
         assert (job["state"], job["counts"]["succeeded"]) == ("succeeded", count), job
@@ -92,9 +93,9 @@ class Deployed:
         assert [result["item_id"] for result in results] == [f"{job_id}-{number}" for number in range(count)]
         return [result["output"] for result in results]
 
-    def ended(self, job_id: str) -> int:
-        counts = self.client("GET", f"/v1/jobs/{job_id}", status=200)["counts"]
-        return int(counts["succeeded"])
+    def has_begun(self, job_id: str) -> bool:
+        job = self.client.seen(f"/v1/jobs/{job_id}")
+        return bool(job and job["counts"]["succeeded"])
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +151,15 @@ def test_an_update_in_the_midst_of_jobs_loses_and_doubles_nothing_of_it_nor_of_o
     of_file, steady, mine = (
         deployed.submit("echo", 3000),
         deployed.submit("steady", 300),
-        deployed.submit("rolled", 300),
+        deployed.submit("rolled", 1200),
     )
-    wait_for(lambda: deployed.ended(mine) > 0, LIVE_S, deployed.up.text)
+    wait_for(lambda: deployed.has_begun(mine), LIVE_S, deployed.up.text)
 
-    deployed.client("PATCH", "/v1/apis/rolled", {"predictor": {"config": {"mark": "?"}}}, status=202)
+    # The first one would take a minute for all of them; the second needs no time.
+    deployed.client("PATCH", "/v1/apis/rolled", {"predictor": {"config": {"mark": "?", "pause": 0}}}, status=202)
     deployed.until("rolled", "live")
 
-    marks = Counter(output[-1] for output in deployed.outputs(mine, 300))
+    marks = Counter(output[-1] for output in deployed.outputs(mine, 1200))
     assert marks["!"] > 0, "what the first one had done"
     assert marks["?"] > 0, "what was left for the second"
     assert {output[-1] for output in deployed.outputs(steady, 300)} == {"!"}
@@ -193,6 +195,8 @@ def test_where_an_update_is_broken_the_revision_before_goes_on(deployed: Deploye
 def test_an_api_with_a_job_is_deleted_by_force_and_the_job_is_stopped(deployed: Deployed) -> None:
     deployed.put(shouter("busy"), {"model.py": BROKEN}, state="failed")
     job_id = deployed.submit("busy", 10)
+    # The one that skips its items starts behind the failure.
+    wait_for(lambda: "worker busy/0" in deployed.up.text(), LIVE_S, deployed.up.text)
 
     assert job_id in deployed.command("delete", "busy", status=2)
     assert "api/busy deleted" in deployed.command("delete", "busy", "--force")

@@ -110,7 +110,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_a_batch_of_pictures_in_which_a_bad_one_fails_alone(service: Service, pictures: Any) -> None:
     client = service.client
     batch = service.begin(pictures, metadata={"night": "7"})
-    assert (batch.status, batch.request_counts.total) == ("validating", 6)
+    assert batch.status in ("validating", "in_progress"), "whatever its row says by then"
+    assert batch.request_counts.total == 6
 
     batch = service.ended(batch.id)
 
@@ -224,7 +225,7 @@ def test_a_batch_is_cancelled_and_what_is_done_is_there(service: Service, at_the
 
 @pytest.mark.timeout(300)
 def test_a_batch_whose_window_is_over_expires_and_what_is_done_is_there(service: Service, at_the_gate: Any) -> None:
-    batch = at_the_gate("8s")
+    batch = at_the_gate("20s")
     is_over = f"cause=timed_out error=None job_id={batch.id}"
     wait_for(lambda: is_over in service.up.text(), 60.0, service.up.text)
     (service.folder / "gate").touch()

@@ -44,6 +44,7 @@ def put(client: HttpClient, source: str) -> None:
     client("PUT", "/v1/apis/shouter", raw=body, status=202, content_type=kind)
 
 
+@pytest.mark.timeout(300)
 def test_a_worker_serves_what_was_deployed_follows_it_and_ends_with_it(
     harness: GatewayHarness, client: HttpClient, tmp_path: Path
 ) -> None:
@@ -55,8 +56,8 @@ def test_a_worker_serves_what_was_deployed_follows_it_and_ends_with_it(
 
     def until(state: str) -> Any:
         def reached() -> Any:
-            found = client("GET", "/v1/apis/shouter", status=200)
-            return found if found["state"] == state else None
+            found = client.seen("/v1/apis/shouter")
+            return found if found and found["state"] == state else None
 
         return wait_for(reached, 60.0, said)
 

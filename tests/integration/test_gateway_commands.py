@@ -17,6 +17,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from stream_infer.cli import completion
 from stream_infer.cli.app import main
 from stream_infer.cli.following import follow
 from stream_infer.clients.gateway import Gateway
@@ -249,6 +250,7 @@ def test_a_mistake_ends_with_2_and_one_sentence(command: Command, arguments: tup
 def test_a_shell_is_offered_the_apis_and_the_newest_jobs(
     command: Command, client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(completion, "PATIENCE_S", 60.0)  # how short it is elsewhere is test_completion.py's
     job_id = submitted(command, "1")
 
     def offered(line: str) -> list[str]:

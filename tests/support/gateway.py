@@ -52,6 +52,12 @@ class HttpClient:
             return problem
         return answer.json() if answer.headers.get("content-type", "").rpartition("/")[2] == "json" else answer.data
 
+    def seen(self, path: str) -> Any:
+        """For who asks again and again; None where the gateway has lost sight of Kafka for a moment."""
+        answer = self._pool.request("GET", self.url + path)
+        assert answer.status in (200, 503), (answer.status, answer.data)
+        return answer.json() if answer.status == 200 else None
+
     def close(self) -> None:
         self._pool.clear()
 

@@ -18,7 +18,7 @@ from botocore.config import Config
 from tests.support.s3_fixture import S3Server, with_new_bucket
 from tests.support.up_process import UpProcess, up_in, write_config
 
-PATIENCE_S = 120.0
+PATIENCE_S = 200.0
 ARCHIVE = "models/shouter.tar.gz"
 # Its own words in capitals; one line fails, and one waits for the test.
 SHOUTING = b"""

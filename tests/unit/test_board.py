@@ -17,7 +17,7 @@ ALL = ("all",)
 @pytest.fixture
 def board() -> Iterator[JobBoard]:
     loop = asyncio.new_event_loop()
-    yield JobBoard(KafkaSettings(), loop, retention_s=1000.0)
+    yield JobBoard(KafkaSettings(), loop, retention_s=100_000.0)
     loop.close()
 
 
@@ -73,7 +73,7 @@ def test_a_row_is_shown_as_it_stands_and_before_there_is_one_as_just_submitted(b
 
 
 def test_a_job_that_the_tracker_has_forgotten_is_not_listed(board: JobBoard) -> None:
-    submit(board, job("j"), job("ancient", 2000.0))
+    submit(board, job("j"), job("ancient", 200_000.0))
 
     assert newest_first(board) == ["j"]
 

@@ -70,7 +70,7 @@ class World:
 
 def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await scenario()
 
     asyncio.run(bounded())

@@ -39,7 +39,7 @@ async def hear(*told: bytes) -> Ears:
     """What comes of that, up to the first sighting or definitions."""
     ears, pipe, stop = Ears(), sightings_pipe(), asyncio.Event()
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(60),
         scaling(cast(Scaler, ears), cast(Deployments, ears), pipe, stop, ears.report),
     ):
         for one in told:
