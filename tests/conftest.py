@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.browser import chromium
 from tests.support.kafka_fixture import bootstrap_servers, kafka, topic_prefix
+from tests.support.last_resort import last_resort
 from tests.support.s3_fixture import s3, s3_server
 from tests.support.toxiproxy import toxiproxy, toxiproxy_server
 
@@ -34,6 +35,12 @@ def _configure_anew(**options: Any) -> None:
 
 
 structlog.configure = _configure_anew
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_outlives_the_tests() -> Iterator[None]:
+    with last_resort():
+        yield
 
 
 @pytest.fixture(autouse=True)
