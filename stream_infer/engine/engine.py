@@ -190,7 +190,7 @@ class Engine:
     def restart(self, reason: str) -> None:
         """Replaces the child by a fresh one, blaming nobody: what was in it waits again, in order.
 
-        Blocks for 2 s at most, to end the old one. `readiness` goes to LOADING, and from there as at the start.
+        Blocks for 3 s at most, to end the old one. `readiness` goes to LOADING, and from there as at the start.
         """
         if self.readiness.state is State.CLOSED:
             return

@@ -123,7 +123,7 @@ class Host:
             self._process.wait(_DUMP_S)
 
     def reap(self) -> tuple[str, str]:
-        """Ends the child whatever it does; returns how it ended and its stderr's tail. Blocks for 2 s at most."""
+        """Ends the child whatever it does; returns how it ended and its stderr's tail. Blocks for 3 s at most."""
         if not self.fault:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_REAP_S if self._reader.ended else 0)
@@ -132,7 +132,8 @@ class Host:
         self._kill_group()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it may sit in the kernel: then it is left to it
             self._process.wait(_REAP_S)
-        tail = self._stderr.finish(_DUMP_S)
+        # The pipe ends with the group, unless one that has left it holds it open.
+        tail = self._stderr.finish(_REAP_S)
         self._outbox.close()
         if self._arena is not None:
             self.begun = self._arena.begun()
