@@ -66,6 +66,8 @@ def modules_as_they_were(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             del sys.modules[name]
 
 
+# An `up` of its own takes 15 s where nothing else runs, and each wait behind it has room for a slow machine.
+ACCEPTANCE_S = 300
 KINDS = ("unit", "contract", "integration", "acceptance")
 
 
@@ -78,4 +80,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if kind not in KINDS:
             raise pytest.UsageError(f"{item.path} is in none of the folders {', '.join(KINDS)}")
         item.add_marker(kind)
+        if kind == "acceptance" and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(ACCEPTANCE_S))
     items.sort(key=lambda item: KINDS.index(kinds[item.nodeid]))

@@ -17,7 +17,6 @@ from tests.support.gateway import HttpClient
 from tests.support.projects import archive, deployment_form, wheel, write_project
 from tests.support.up_process import ROOT, UpProcess, up_in, wait_for
 
-pytestmark = pytest.mark.timeout(300)  # each waits for several workers to start, and some build an environment
 LIVE_S = 60.0
 END_S = 90.0
 MODEL = """
@@ -69,8 +68,8 @@ class Deployed:
 
     def until(self, name: str, state: str) -> Any:
         def reached() -> Any:
-            found = self.client.seen(f"/v1/apis/{name}")
-            return found if found and found["state"] == state else None
+            found = self.client("GET", f"/v1/apis/{name}", status=200)
+            return found if found["state"] == state else None
 
         return wait_for(reached, LIVE_S, self.up.text)
 
@@ -83,8 +82,8 @@ class Deployed:
         """Those of a job that has succeeded: one of each of its items, and no other."""
 
         def ended() -> Any:
-            job = self.client.seen(f"/v1/jobs/{job_id}")
-            return job if job and job["is_final"] else None
+            job = self.client("GET", f"/v1/jobs/{job_id}", status=200)
+            return job if job["is_final"] else None
 
         job = wait_for(ended, END_S, self.up.text)
         assert (job["state"], job["counts"]["succeeded"]) == ("succeeded", count), job
@@ -94,8 +93,8 @@ class Deployed:
         return [result["output"] for result in results]
 
     def has_begun(self, job_id: str) -> bool:
-        job = self.client.seen(f"/v1/jobs/{job_id}")
-        return bool(job and job["counts"]["succeeded"])
+        job = self.client("GET", f"/v1/jobs/{job_id}", status=200)
+        return bool(job["counts"]["succeeded"])
 
 
 @pytest.fixture(scope="module")

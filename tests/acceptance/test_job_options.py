@@ -77,11 +77,11 @@ def test_a_jobs_config_reaches_a_predictor_that_asks_whose_items_it_gets(up: UpP
 def test_a_timeout_ends_the_job_and_skips_what_has_not_begun(up: UpProcess, gateway: str) -> None:
     items = [f'{{"n": {n}, "poison": false}}' for n in range(60)]
 
-    done = shell(gateway, "submit", "slow", *items, "--timeout", "4", "--wait", "--output", "json")
+    done = shell(gateway, "submit", "slow", *items, "--timeout", "15", "--wait", "--output", "json")
 
     assert done.returncode == 1
     job = json.loads(done.stdout)
-    assert (job["state"], job["timeout"]) == ("timed_out", 4.0)
+    assert (job["state"], job["timeout"]) == ("timed_out", 15.0)
     assert job["counts"]["succeeded"] > 0
     assert job["counts"]["skipped"] > 0
     assert job["counts"]["waiting"] == 0

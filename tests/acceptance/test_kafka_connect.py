@@ -74,7 +74,6 @@ def normal(output: str) -> str:
     return json.dumps(json.loads(output))
 
 
-@pytest.mark.timeout(300)
 def test_the_file_sink_writes_each_result_as_a_line(bootstrap: str, job_id: str, tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
     variables = {"RESULTS_TOPIC": API.results, "RESULTS_FILE": str(file)}

@@ -36,7 +36,6 @@ class Shouter:
 TOPICS = Topics("stream-infer")
 API = TOPICS.api("shouter")
 END_S = 60.0
-pytestmark = pytest.mark.timeout(240)  # Java programs start one after another
 
 
 @pytest.fixture(scope="module")

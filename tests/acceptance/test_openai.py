@@ -106,7 +106,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [picture_request(name, (folder / name).read_bytes()) for name in names]
 
 
-@pytest.mark.timeout(300)
 def test_a_batch_of_pictures_in_which_a_bad_one_fails_alone(service: Service, pictures: Any) -> None:
     client = service.client
     batch = service.begin(pictures, metadata={"night": "7"})
@@ -144,7 +143,6 @@ def test_a_batch_of_pictures_in_which_a_bad_one_fails_alone(service: Service, pi
         client.files.content(batch.output_file_id)
 
 
-@pytest.mark.timeout(300)
 def test_what_the_page_shows_can_be_pasted(service: Service, tmp_path: Path) -> None:
     # Given the page's lines with nothing changed but where to and the key, and two pictures
     [script] = re.findall(
@@ -206,7 +204,6 @@ def answers(service: Service, batch: Any, code: str) -> tuple[dict[str, Any], di
     return output, errors
 
 
-@pytest.mark.timeout(300)
 def test_a_batch_is_cancelled_and_what_is_done_is_there(service: Service, at_the_gate: Any) -> None:
     batch = at_the_gate("24h")
     assert service.client.batches.retrieve(batch.id).status == "in_progress"
@@ -223,7 +220,6 @@ def test_a_batch_is_cancelled_and_what_is_done_is_there(service: Service, at_the
     assert batch.request_counts.completed == len(output)
 
 
-@pytest.mark.timeout(300)
 def test_a_batch_whose_window_is_over_expires_and_what_is_done_is_there(service: Service, at_the_gate: Any) -> None:
     batch = at_the_gate("20s")
     is_over = f"cause=timed_out error=None job_id={batch.id}"
@@ -236,7 +232,6 @@ def test_a_batch_whose_window_is_over_expires_and_what_is_done_is_there(service:
     answers(service, batch, "batch_expired")
 
 
-@pytest.mark.timeout(200)
 def test_an_invalid_file_pages_and_a_wrong_key(service: Service, pictures: Any) -> None:
     client = service.client
     broken = dict(pictures[0], body={**pictures[0]["body"], "model": "image-clasifier"})
@@ -259,7 +254,6 @@ def test_an_invalid_file_pages_and_a_wrong_key(service: Service, pictures: Any) 
         stranger.batches.list()
 
 
-@pytest.mark.timeout(300)
 def test_the_asynchronous_client_does_as_well(service: Service, pictures: Any) -> None:
     async def run() -> Any:
         async with AsyncOpenAI(base_url=service.url, api_key=service.key) as client:

@@ -16,7 +16,6 @@ import pytest
 from tests.support.plugin import install
 from tests.support.up_process import ROOT, UpProcess, up_in, write_config
 
-pytestmark = pytest.mark.timeout(240)
 LARGE = "word " * 400_000  # 2 MB: no message of Kafka's carries it, the store does
 TEXTS = ["not bad", "not bad at all", None, LARGE]
 

@@ -20,7 +20,6 @@ def account(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> It
         yield account
 
 
-@pytest.mark.timeout(300)
 def test_a_script_of_sagemakers_runs_as_it_is(account: Account) -> None:
     # Given texts in a bucket, and a client with a key that it signs with
     sagemaker = account.sagemaker("nightly")
@@ -89,7 +88,6 @@ def test_a_script_of_sagemakers_runs_as_it_is(account: Account) -> None:
             assert line.split(" = ")[1] not in said
 
 
-@pytest.mark.timeout(300)
 def test_a_job_is_stopped_and_waited_for(account: Account) -> None:
     sagemaker = account.sagemaker("nightly")
     account.put("in/lines/a", b"one\n")

@@ -28,7 +28,6 @@ def account(sdk: str, s3_server: S3Server, tmp_path: Path) -> Iterator[Account]:
         yield account
 
 
-@pytest.mark.timeout(240)
 def test_a_script_of_sagemakers_sdk_transforms_what_is_in_s3(sdk: str, account: Account) -> None:
     # Given texts by a prefix and by a manifest, a bad one, and one that waits
     bucket = f"s3://{account.s3.bucket}"

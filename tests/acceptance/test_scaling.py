@@ -60,6 +60,12 @@ def is_final(client: Gateway, job_id: str) -> bool:
     return False
 
 
+def hindrance(client: Gateway, job_id: str) -> str | None:
+    with suppress(ServiceUnavailable):
+        return client.ask(calls.job(job_id)).hindrance
+    return None
+
+
 def final(gateway: str, job_id: str, up: UpProcess, within_s: float = 60.0) -> JobBody:
     with closing(Gateway(gateway)) as client:
         wait_for(lambda: is_final(client, job_id), within_s, up.text)
@@ -75,7 +81,7 @@ def test_an_api_at_zero_has_no_process_serves_a_job_that_comes_and_is_at_zero_ag
 
     assert job.state is State.SUCCEEDED
     assert job.first_end_after is not None
-    wait_for(lambda: "which found no worker" in up.text(), 5.0, up.text)
+    wait_for(lambda: "which found no worker" in up.text(), 60.0, up.text)
     assert f"echo: job {job.job_id}: first item ended {job.first_end_after:.1f} s after its submission" in up.text()
     assert "echo: 0 → 1 worker (1 job under way" in up.text()
     wait_for(lambda: "echo: 1 → 0 workers (nothing to do, and it has been for 3 s)" in up.text(), 30.0, up.text)
@@ -90,7 +96,7 @@ def test_an_api_at_zero_has_no_process_serves_a_job_that_comes_and_is_at_zero_ag
         timeout=30,
     )
     assert lines.status_code == 202
-    wait_for(lambda: up.text().count("echo: 0 → 1 worker") == 2, 10.0, up.text)
+    wait_for(lambda: up.text().count("echo: 0 → 1 worker") == 2, 60.0, up.text)
     wait_for(lambda: up.text().count("echo: 1 → 0 workers") == 2, 60.0, up.text)
     assert up.interrupt() == 0, up.text()
 
@@ -106,7 +112,7 @@ def test_a_job_gets_the_workers_that_it_wants_and_no_more_than_the_api_may_have(
 
     job = submitted(ready["gateway"], item_list={"items": list(range(400))}, workers=2)
     assert job.workers == 2
-    wait_for(lambda: "echo: 0 → 2 workers (1 job under way that wants 2" in up.text(), 10.0, up.text)
+    wait_for(lambda: "echo: 0 → 2 workers (1 job under way that wants 2" in up.text(), 60.0, up.text)
     assert final(ready["gateway"], job.job_id, up).counts.succeeded == 400
     wait_for(lambda: "2 → 0 workers" in up.text(), 60.0, up.text)
     assert up.interrupt() == 0, up.text()
@@ -116,10 +122,10 @@ def test_a_predictor_that_does_not_load_at_its_first_job_ends_nobody_and_the_job
     broken = {**API, "predictor": {"type": "native", "target": "no_such_file.py:Echo"}}
     with up_in(tmp_path, write_config(tmp_path, apis=[broken])) as up:
         ready = up.wait_until_ready()
-        job = submitted(ready["gateway"], item_list={"items": [1]}, timeout=20)
+        job = submitted(ready["gateway"], item_list={"items": [1]}, timeout=40)
         with closing(Gateway(ready["gateway"])) as client:
-            wait_for(lambda: "no_such_file.py" in (client.ask(calls.job(job.job_id)).hindrance or ""), 60.0, up.text)
-        assert final(ready["gateway"], job.job_id, up).state is State.TIMED_OUT
+            wait_for(lambda: "no_such_file.py" in (hindrance(client, job.job_id) or ""), 60.0, up.text)
+        assert final(ready["gateway"], job.job_id, up, 120.0).state is State.TIMED_OUT
         assert up.interrupt() == 0, up.text()
 
 

@@ -163,7 +163,6 @@ def test_every_source_gives_its_items_from_the_shell(shell: Shell, folder: Path,
     assert listed.out.splitlines()[-1] == "echo would get more than 1 item; see --limit."
 
 
-@pytest.mark.timeout(300)
 def test_an_empty_missing_forbidden_or_malformed_source_fails_its_job_with_its_place_and_no_other(
     shell: Shell, s3: S3Server
 ) -> None:
@@ -223,7 +222,6 @@ def test_an_empty_missing_forbidden_or_malformed_source_fails_its_job_with_its_p
     assert "starting it again" not in shell.up.text()
 
 
-@pytest.mark.timeout(300)
 def test_a_prefix_of_many_objects_and_a_table_of_many_rows_come_whole(shell: Shell, folder: Path, s3: S3Server) -> None:
     """More than one page of a listing, more than one row group."""
     client = s3.client()

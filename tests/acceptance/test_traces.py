@@ -1,7 +1,6 @@
 """One trace, from the request that submits a job to its committed results: real processes, Kafka and OTLP."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import urllib3
 
 from stream_infer.kafka.topic_reader import TopicReader
 from stream_infer.settings import KafkaSettings
+from tests.support.gateway import seen
 from tests.support.settings import predictor
 from tests.support.traces import SENT, SPAN, TRACE, Collector, Told, collecting
 from tests.support.up_process import UpProcess, up_in, wait_for, write_config
@@ -53,13 +53,10 @@ def answered(ready: dict[str, Any], up: UpProcess) -> Any:
     )
     assert asked.status == 202, asked.data
     job_id = asked.json()["job_id"]
-    wait_for(lambda: job(ready, job_id)["is_final"], 60.0, up.text)
-    assert job(ready, job_id)["state"] == "succeeded"
+    url = f"{ready['gateway']}/v1/jobs/{job_id}"
+    job = wait_for(lambda: found if (found := seen(url)) and found["is_final"] else None, 60.0, up.text)
+    assert job["state"] == "succeeded"
     return asked
-
-
-def job(ready: dict[str, Any], job_id: str) -> Any:
-    return POOL.request("GET", f"{ready['gateway']}/v1/jobs/{job_id}").json()
 
 
 def named(spans: list[Told], name: str) -> list[Told]:
@@ -81,7 +78,17 @@ def test_one_trace_goes_from_the_request_to_the_committed_results(
         ("stream-infer-sink", "finalize assemble"),
         ("stream-infer-tracker", "fold stream-infer.progress"),
     }
-    spans = collector.wait_for(lambda found: wanted <= {(span.service, span.name) for span in found}, TRACE)
+
+    def counted(spans: list[Told], name: str, what: str) -> int:
+        return sum(int(span.attributes[what]) for span in named(spans, name))
+
+    def is_whole(found: list[Told]) -> bool:
+        """Each process tells its own, and a second batch a moment later."""
+        sent = counted(found, f"send {ITEMS_TOPIC}", "messaging.batch.message_count")
+        done = counted(found, f"commit {ITEMS_TOPIC}", "stream_infer.items.succeeded")
+        return wanted <= {(span.service, span.name) for span in found} and min(sent, done) >= ITEMS
+
+    spans = collector.wait_for(is_whole, TRACE)
 
     [request] = named(spans, "POST /v1/apis/{api}/jobs")
     assert (request.parent, request.attributes["http.response.status_code"]) == (SPAN, 202)
@@ -89,10 +96,8 @@ def test_one_trace_goes_from_the_request_to_the_committed_results(
         assert {span.parent for span in named(spans, name)} == {request.span_id}, name
     processes = {span.span_id for span in named(spans, f"process {ITEMS_TOPIC}")}
     assert {span.parent for span in named(spans, "predict echo")} <= processes
-    sent = [span.attributes["messaging.batch.message_count"] for span in named(spans, f"send {ITEMS_TOPIC}")]
-    assert sum(sent) == ITEMS
-    done = [span.attributes["stream_infer.items.succeeded"] for span in named(spans, f"commit {ITEMS_TOPIC}")]
-    assert sum(done) == ITEMS
+    assert counted(spans, f"send {ITEMS_TOPIC}", "messaging.batch.message_count") == ITEMS
+    assert counted(spans, f"commit {ITEMS_TOPIC}", "stream_infer.items.succeeded") == ITEMS
     assert all(span.seconds >= 0 and span.error is None for span in spans), spans
 
     reader = TopicReader(KafkaSettings(bootstrap_servers=ready["bootstrap_servers"]), RESULTS_TOPIC)
@@ -109,7 +114,7 @@ def test_one_trace_goes_from_the_request_to_the_committed_results(
 def lines_of(up: UpProcess) -> list[dict[str, Any]]:
     """What the roles have logged: each line a JSON object behind its role's name."""
     found = []
-    for line in up.text().splitlines():
+    for line in up.text().rpartition("\n")[0].splitlines():  # the last one may not be whole yet
         who, _, said = line.partition(" | ")
         if said.startswith("{"):
             found.append(json.loads(said) | {"who": who.strip()})
@@ -118,31 +123,34 @@ def lines_of(up: UpProcess) -> list[dict[str, Any]]:
 
 def test_from_the_requests_id_to_the_jobs_log_and_back(up: UpProcess, ready: dict[str, Any], answered: Any) -> None:
     job_id, request_id = answered.json()["job_id"], answered.headers["X-Request-Id"]
+
+    def all_have_spoken() -> bool:
+        spoken = {line["role"] for line in lines_of(up) if line.get("trace_id") == TRACE}
+        return spoken >= {"gateway", "intake", "tracker"}
+
+    wait_for(all_have_spoken, 60.0, up.text)
     lines = lines_of(up)
 
     [request] = [line for line in lines if line["event"] == "request" and line.get("request_id") == request_id]
     assert (request["role"], request["trace_id"], request["status"]) == ("gateway", TRACE, 202)
     [submitted] = [line for line in lines if line["event"] == "submitted" and line.get("job_id") == job_id]
     assert (submitted["request_id"], submitted["trace_id"]) == (request_id, TRACE)
-    assert {line["role"] for line in lines if line.get("trace_id") == TRACE} >= {"gateway", "intake", "tracker"}
 
     def job_log() -> list[dict[str, Any]]:
-        asked = POOL.request("GET", f"{ready['gateway']}/v1/jobs/{job_id}/logs?limit=1000")
-        return list(asked.json()["lines"])
+        found = seen(f"{ready['gateway']}/v1/jobs/{job_id}/logs?limit=1000")
+        return [line for line in found["lines"] if line["line"] == "submitted"] if found else []
 
-    deadline = time.monotonic() + 20
-    while not any(line["line"] == "submitted" for line in job_log()):
-        assert time.monotonic() < deadline, job_log()
-        time.sleep(0.2)
-    [told] = [line for line in job_log() if line["line"] == "submitted"]
+    [told] = wait_for(job_log, 60.0, up.text)
     assert (told["fields"]["request_id"], told["fields"]["trace_id"]) == (request_id, TRACE)
 
 
 def test_what_the_predictor_prints_is_json_under_its_jobs_too(up: UpProcess, answered: Any) -> None:
     job_id = answered.json()["job_id"]
-    said = [line for line in lines_of(up) if line["event"] == "predictor_said" and job_id in line["job_ids"]]
 
-    assert said, up.text()
+    def of_it() -> list[dict[str, Any]]:
+        return [line for line in lines_of(up) if line["event"] == "predictor_said" and job_id in line["job_ids"]]
+
+    said = wait_for(of_it, 60.0, up.text)
     assert {line["role"] for line in said} == {"worker"}
 
 

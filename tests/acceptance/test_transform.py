@@ -168,7 +168,6 @@ def accuracy(objects: dict[str, bytes], labels: dict[str, int]) -> float:
     return right / len(labels)
 
 
-@pytest.mark.timeout(300)
 def test_a_thousand_digits_by_prefix_and_by_manifest(cloud: Cloud, packed: Packed) -> None:
     # Given a thousand scans in a bucket, and a manifest of them
     names = sorted(packed.labels)
@@ -220,7 +219,6 @@ def described_at_its_end(sagemaker: Any, name: str) -> dict[str, Any]:
         time.sleep(0.2)
 
 
-@pytest.mark.timeout(300)
 def test_lines_are_joined_filtered_and_assembled_and_a_bad_one_leaves_its_object_out(cloud: Cloud) -> None:
     # Given rows of an id and numbers, in two good files and one with a bad row
     cloud.put("in/rows/a.csv", b"id1,1,2\nid2,3,4\n")
@@ -267,7 +265,6 @@ def npy(array: Any) -> bytes:
     return data.getvalue()
 
 
-@pytest.mark.timeout(300)
 def test_a_model_without_code_has_the_containers_functions_of_npy_csv_and_json(cloud: Cloud) -> None:
     # Given a TorchScript model alone, two arrays, and rows that are packed though their names do not say so
     arrays = {"a.npy": np.array([[1.5, 2.0], [3.0, 4.0]], np.float32), "deep/b.npy": np.arange(3, dtype=np.float64)}
@@ -293,7 +290,6 @@ def test_a_model_without_code_has_the_containers_functions_of_npy_csv_and_json(c
     assert rows == {"a.out": b"[3.0, 6.0]\n[9.0, 13.5]\n", "b.out": b"[15.0, 18.0]\n"}
 
 
-@pytest.mark.timeout(300)
 def test_a_transform_fn_gets_what_fits_and_as_many_workers_as_transforms_may_run(cloud: Cloud) -> None:
     cloud.put("in/texts/a.txt", b"small")
     cloud.put("in/texts/b.txt", b"x" * (1 << 20))
@@ -330,7 +326,6 @@ def test_a_transform_fn_gets_what_fits_and_as_many_workers_as_transforms_may_run
     assert "spelling: 0 → 2 workers (1 job under way that wants 2" in cloud.up.text()
 
 
-@pytest.mark.timeout(300)
 def test_a_transform_job_is_stopped_by_boto3_and_what_was_whole_is_there(cloud: Cloud) -> None:
     # Given a job of which one object is done, and another has begun
     cloud.put("in/lines/a", b"one\ntwo\n")

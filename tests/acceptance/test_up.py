@@ -68,7 +68,7 @@ def test_a_killed_role_comes_back_every_line_bears_its_name_and_ctrl_c_ends_ever
 
     descendants = up.descendants()
     assert up.interrupt() == 0, up.text()
-    assert survivors(descendants, within_s=1.0) == []
+    assert survivors(descendants, within_s=30.0) == []
     text = up.text()
     assert "worker echo/0 ended with signal 9; starting it again" in text
     for number, role in enumerate(["lookout", "gateway", "intake", "worker echo/0", "sink", "tracker"], 1):
@@ -87,7 +87,7 @@ def test_when_up_itself_is_killed_nothing_is_left_and_the_next_one_starts(up: Up
     up.process.wait()
     with up_in(folder) as successor:
         ready = successor.wait_until_ready()
-        assert survivors(descendants, within_s=0.0) == []
+        assert survivors(descendants, within_s=30.0) == []
         assert run_a_job(ready["gateway"], successor).state == State.SUCCEEDED
         assert successor.interrupt() == 0
 

@@ -56,8 +56,8 @@ def test_a_worker_serves_what_was_deployed_follows_it_and_ends_with_it(
 
     def until(state: str) -> Any:
         def reached() -> Any:
-            found = client.seen("/v1/apis/shouter")
-            return found if found and found["state"] == state else None
+            found = client("GET", "/v1/apis/shouter", status=200)
+            return found if found["state"] == state else None
 
         return wait_for(reached, 60.0, said)
 

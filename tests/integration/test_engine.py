@@ -373,11 +373,11 @@ def test_collate_runs_in_a_thread_and_gets_what_preprocess_has_left(ready):
         ("panic", "as in an extension in Rust"),
         ("segfault", "was killed by SIGSEGV"),
         ("exit", "exited with status 3"),
-        ("hang", "hung for 1 s"),
+        ("hang", "hung for 2 s"),
     ],
 )
 def test_an_item_that_fails_in_collate_fails_alone(ready, poison, reason):
-    engine = ready("collating.py:FailingInCollate", max_batch_size=4, call_timeout_s=1.0)
+    engine = ready("collating.py:FailingInCollate", max_batch_size=4, call_timeout_s=2.0 if poison == "hang" else 30.0)
     outcomes = ask(engine, [0, 1, 2, 3, 4, poison, 6, 7])
     assert [outcomes[n] for n in (0, 1, 2, 3, 4, 6, 7)] == [0, 1, 2, 3, 4, 6, 7]
     assert reason in outcomes[5].message
@@ -397,19 +397,19 @@ def test_a_context_that_was_poisoned_in_collate_is_a_crash_of_the_item_that_pois
 
 
 def test_an_item_that_hangs_fails_alone_and_says_where(ready):
-    engine = ready("failing.py:Failing", max_batch_size=2, call_timeout_s=0.5)
+    engine = ready("failing.py:Failing", max_batch_size=2, call_timeout_s=2.0)
     outcomes = ask(engine, ["hang", 1, 2])
     assert outcomes[1:] == [1, 2]
     assert outcomes[0].exception == "stream_infer.engine.isolation.PredictorTimedOut"
-    assert "hung for 0.5 s" in outcomes[0].message
+    assert "hung for 2 s" in outcomes[0].message
     assert "in hang_here" in outcomes[0].stacktrace
 
 
 def test_a_child_that_is_frozen_is_replaced(ready):
-    engine = ready("failing.py:Failing", max_batch_size=2, heartbeat_timeout_s=0.8)
+    engine = ready("failing.py:Failing", max_batch_size=2, heartbeat_timeout_s=3.0)
     outcomes = ask(engine, ["freeze", 1, 2])
     assert outcomes[1:] == [1, 2]
-    assert "gave no sign of life for 0.8 s" in outcomes[0].message
+    assert "gave no sign of life for 3 s" in outcomes[0].message
 
 
 def test_the_child_has_neither_kafka_nor_a_model_framework_of_its_own(ready):
@@ -422,9 +422,9 @@ def test_the_child_has_neither_kafka_nor_a_model_framework_of_its_own(ready):
 
 
 def test_heartbeats_keep_an_idle_child_alive(ready):
-    engine = ready("behaving.py:Echo", heartbeat_timeout_s=0.4)
+    engine = ready("behaving.py:Echo", heartbeat_timeout_s=3.0)
     pid = child_of(engine).pid
-    assert engine.poll(1.0) == []
+    assert engine.poll(5.0) == []
     assert (child_of(engine).pid, engine.readiness.state) == (pid, State.READY)
 
 
@@ -507,7 +507,7 @@ def test_nobody_waits_for_a_predictor_that_is_not_needed_any_more(engine_of):
     began = time.monotonic()
     engine.wait_ready(PATIENCE_S, lambda: time.monotonic() > began + 0.2)
 
-    assert time.monotonic() < began + 3
+    assert time.monotonic() < began + 30
     assert engine.readiness.state is State.LOADING
 
 
@@ -526,7 +526,7 @@ def test_items_wait_for_a_predictor_that_comes_up_later(engine_of, tmp_path):
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("hang", "was not ready within 1 s"),
+        ("hang", "was not ready within 5 s"),
         ("segfault", "was killed by SIGSEGV while loading"),
         ("exit", "its __init__ raised SystemExit: 5"),
         ("leave", "exited with status 6 while loading"),
@@ -534,10 +534,10 @@ def test_items_wait_for_a_predictor_that_comes_up_later(engine_of, tmp_path):
 )
 def test_a_predictor_that_loads_at_the_third_attempt_has_lost_no_item(engine_of, tmp_path, how, reason):
     config = {"counter": str(tmp_path / "counter"), "how": how}
-    engine = engine_of("unloadable.py:ThirdTimeLucky", config, load_timeout_s=1.0 if how == "hang" else PATIENCE_S)
+    engine = engine_of("unloadable.py:ThirdTimeLucky", config, load_timeout_s=5.0 if how == "hang" else PATIENCE_S)
     engine.submit_many(as_tasks([1, 2]))
     seen, answers = [], []
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + 2 * PATIENCE_S
     while len(answers) < 2 and time.monotonic() < deadline:
         seen.append(engine.readiness)
         answers += engine.poll(PATIENCE_S)  # returns when readiness changes

@@ -42,7 +42,7 @@ def test_a_gateway_that_starts_ends_what_one_that_was_killed_had_claimed(harness
         began = time.monotonic()
         with harness.gateway() as client:
             assert client("GET", "/v1/jobs", status=200)["jobs"] == []
-            assert time.monotonic() - began < 15  # the transaction would be open for a minute
+            assert time.monotonic() - began < 40  # the transaction would be open for a minute
 
 
 def test_submissions_that_share_a_slot_all_come_true_whichever_gateways_they_come_to(harness: GatewayHarness) -> None:

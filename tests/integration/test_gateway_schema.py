@@ -86,6 +86,8 @@ def test_no_request_is_answered_with_a_fault_of_the_gateway(client: HttpClient, 
                 name: value for name, value in known.items() if name in (case.path_parameters or {})
             }
         answer = case.call(base_url=client.url, timeout=60)
+        if answer.status_code == 503:  # a machine that stood still
+            answer = case.call(base_url=client.url, timeout=60)
         assert answer.status_code < 500, (answer.status_code, answer.content)
         if answer.status_code >= 400 and method != "HEAD":
             assert "json" in str(answer.headers.get("content-type")), answer.headers

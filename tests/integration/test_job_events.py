@@ -141,7 +141,7 @@ def test_followers_that_go_make_room_and_the_gateway_ends_in_spite_of_those_that
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             began = time.monotonic()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_how_fast_a_job_has_gone_is_made_of_its_rows(harness: GatewayHarness, client: HttpClient, job: str) -> None:

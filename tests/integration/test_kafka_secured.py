@@ -110,6 +110,7 @@ def oauth_of(url: str, user: str, secret: str = "s3cret") -> dict[str, str]:
     return {"token_endpoint": url, "client_id": user, "client_secret": secret, "scope": "kafka"}
 
 
+@pytest.mark.timeout(300)
 def test_tokens_are_renewed_and_an_endpoint_that_is_away_ends_nobody(
     secured: SecuredKafka, tmp_path: Path, topic_prefix: str
 ) -> None:
@@ -208,6 +209,7 @@ def started(role: Role, settings: Settings, folder: Path) -> RunningRole:
     return RunningRole(process, log)
 
 
+@pytest.mark.timeout(300)
 def test_each_role_works_with_the_rights_of_the_table_and_with_no_fewer(
     secured: SecuredKafka, tmp_path: Path, topic_prefix: str
 ) -> None:
@@ -281,10 +283,10 @@ def _do_everything(client: HttpClient, said: Callable[[], str]) -> None:
     assert client("POST", f"/v1/jobs/{job_id}/dlq/replay", {}, status=200)["replayed"] == 1
     assert eventually(lambda: ended(job_id), said=said)["generation"] == 2
 
-    slow = {"item_list": {"items": ["slow"] * 200}, "timeout": 2}
+    slow = {"item_list": {"items": ["slow"] * 2000}, "timeout": 2}
     late = client("POST", path, slow, status=202)["job_id"]
     assert eventually(lambda: ended(late), said=said)["state"] == "timed_out", said()
-    stopped = client("POST", path, {"item_list": {"items": ["slow"] * 200}}, status=202)["job_id"]
+    stopped = client("POST", path, {"item_list": {"items": ["slow"] * 2000}}, status=202)["job_id"]
     client("DELETE", f"/v1/jobs/{stopped}", status=200)
     assert eventually(lambda: ended(stopped), said=said)["state"] == "stopped", said()
 

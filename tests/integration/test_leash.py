@@ -12,6 +12,7 @@ import pytest
 
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.local.leashed import LeashedProcess
+from tests.support.processes import survivors
 
 STUBBORN = [
     sys.executable,
@@ -27,20 +28,8 @@ time.sleep(60)
 """
 
 
-def gone_within(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def wait_for_output(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while text not in path.read_text():
         assert time.monotonic() < deadline, f"{path} never said {text}"
         time.sleep(0.02)
@@ -51,7 +40,7 @@ def test_stop_ends_the_program_with_sigterm_and_gives_its_status(tmp_path: Path)
     assert process.poll() is None
 
     assert process.stop() == 128 + signal.SIGTERM
-    assert gone_within(process.pid, 1)
+    assert survivors([process.pid], within_s=30) == []
     assert process.stop() == 128 + signal.SIGTERM
 
 
@@ -59,7 +48,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path
     process = LeashedProcess.start(STUBBORN, output=tmp_path / "log", grace_s=0.3)
     wait_for_output(tmp_path / "log", "up")
 
-    assert process.stop(5) == 128 + signal.SIGKILL
+    assert process.stop(30) == 128 + signal.SIGKILL
 
 
 def test_a_stop_with_less_time_than_the_grace_kills(tmp_path: Path):
@@ -68,7 +57,7 @@ def test_a_stop_with_less_time_than_the_grace_kills(tmp_path: Path):
 
     began = time.monotonic()
     assert process.stop(0.3) == 128 + signal.SIGKILL
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_the_program_ends_with_an_owner_that_was_killed(tmp_path: Path):
@@ -80,7 +69,7 @@ def test_the_program_ends_with_an_owner_that_was_killed(tmp_path: Path):
 
         owner.kill()
 
-        assert gone_within(pid, 3)
+        assert survivors([pid], within_s=30) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
@@ -89,13 +78,13 @@ def test_a_killed_leash_takes_its_program_with_it(tmp_path: Path):
 
     os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
 
-    assert gone_within(process.pid, 3)
+    assert survivors([process.pid], within_s=30) == []
     process.stop()
 
 
 def test_a_program_that_ends_by_itself_gives_its_status_and_output(tmp_path: Path):
     with LeashedProcess.start(["sh", "-c", "echo said; exit 3"], output=tmp_path / "log") as process:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         assert process.poll() == 3

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from stream_infer.errors import ServiceUnavailable
 from stream_infer.local import kafka_jars
 from stream_infer.local.broker import BrokerConfig, LocalBroker
-from tests.integration.test_leash import gone_within
+from tests.support.processes import survivors
 
 OWNER = """
 import sys, time
@@ -75,7 +75,7 @@ def test_data_and_port_survive_a_restart_in_order_and_a_kill(tmp_path: Path):
     assert broker.bootstrap_servers == first_address
     write_in_a_transaction(first_address, "kept", b"before the kill")
     os.kill(broker.pid, signal.SIGKILL)
-    assert gone_within(broker.pid, 5)
+    assert survivors([broker.pid], within_s=30) == []
     broker.stop()
 
     with broker:
@@ -97,7 +97,7 @@ def test_killing_the_owner_leaves_no_java_and_its_successor_waits_for_that(tmp_p
         owner.kill()
         owner.wait()
     with LocalBroker(BrokerConfig(tmp_path)) as successor:
-        assert gone_within(java, 0.1)
+        assert survivors([java], within_s=0.1) == []
         assert successor.alive()
 
 

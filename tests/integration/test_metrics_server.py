@@ -98,14 +98,14 @@ def test_an_asker_that_sends_a_byte_now_and_then_is_hung_up_on(monkeypatch, list
     monkeypatch.setattr(server, "_SLOWEST_S", 0.5)
     with served(listen, Exposure()):
         host, _, port = listen.rpartition(":")
+        began = time.monotonic()
         with socket.create_connection((host, int(port)), timeout=20) as slow:
-            began = time.monotonic()
             slow.sendall(b"GET /met")
             with contextlib.suppress(ConnectionError):
                 while not select.select([slow], [], [], 0.1)[0]:
                     slow.sendall(b"r")
                 assert slow.recv(100) == b""
-            assert 0.4 < time.monotonic() - began < 10
+            assert 0.4 < time.monotonic() - began < 20
 
 
 def test_of_too_many_askers_the_first_goes_and_the_last_is_answered(monkeypatch, listen):

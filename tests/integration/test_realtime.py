@@ -74,7 +74,7 @@ def test_bytes_come_back_as_they_went_in_however_many(tmp_path: Path) -> None:
 
 
 def test_requests_that_come_together_share_a_micro_batch(tmp_path: Path) -> None:
-    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 0.2}, batching={"max_wait_ms": 100})
+    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 1.0}, batching={"max_wait_ms": 100})
     with replica(settings) as client:
         sizes = [int(asked.result().data) for asked in [client.begin(b"1") for _ in range(16)]]
         assert max(sizes) > 4
@@ -104,7 +104,7 @@ def test_one_that_takes_the_process_down_fails_alone_and_its_neighbours_succeed(
 
 def test_what_does_not_fit_is_429_and_the_rest_is_answered(tmp_path: Path) -> None:
     realtime = {"max_in_flight": 3}
-    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 0.5}, realtime=realtime)
+    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 3.0}, realtime=realtime)
     with replica(settings) as client:
         answers = [asked.result() for asked in [client.begin(b"1") for _ in range(8)]]
         refused = [answer for answer in answers if answer.status == 429]
@@ -115,10 +115,10 @@ def test_what_does_not_fit_is_429_and_the_rest_is_answered(tmp_path: Path) -> No
 
 
 def test_past_its_deadline_a_request_is_504_and_the_next_one_is_served(tmp_path: Path) -> None:
-    with replica(realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 0.6})) as client:
+    with replica(realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 2.0})) as client:
         began = time.monotonic()
         problem(client.ask(b"1", si_timeout="0.1"), 504, "deadline-passed")
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1.8
         assert client.ask(b"1").status == 200
 
 
@@ -129,31 +129,37 @@ def test_a_client_that_hangs_up_gives_its_place_back(tmp_path: Path) -> None:
         with pytest.raises(urllib3.exceptions.TimeoutError):
             impatient.request("POST", client.url + PREDICT, body=b"1", headers={"content-type": "application/json"})
         impatient.clear()
-        until(lambda: client.ask(b"1").status == 200, 2.0)
+        until(lambda: client.ask(b"1").status == 200, 30.0)
+
+
+def listens(url: str) -> bool:
+    try:
+        return bool(urllib3.PoolManager(retries=False).request("GET", url + "/healthz").status)
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def test_asked_to_end_it_is_unready_first_finishes_what_it_has_and_then_takes_no_more(tmp_path: Path) -> None:
     settings = realtime_settings(
-        tmp_path, "behaving.py:Sizes", {"pause": 1.0}, realtime={"drain_delay": 0.5}, batching={"max_batch_size": 1}
+        tmp_path, "behaving.py:Sizes", {"pause": 1.0}, realtime={"drain_delay": 2.0}, batching={"max_batch_size": 1}
     )
     with replica(settings) as client:
         first, second = client.begin(b"1"), client.begin(b"2")
-        time.sleep(0.1)
+        time.sleep(0.5)
         client.stop()
-        until(lambda: client.get("/readyz").status == 503, 0.4)
+        until(lambda: client.get("/readyz").status == 503, 1.8)
         third = client.begin(b"3")  # who does not know yet is still served
         answers = [first.result(), second.result(), third.result()]
         assert [answer.status for answer in answers] == [200, 200, 200]
         assert answers[2].headers["connection"] == "close"
-        with pytest.raises(urllib3.exceptions.HTTPError):
-            urllib3.PoolManager(retries=False).request("GET", client.url + "/healthz")
+        until(lambda: not listens(client.url))
 
 
 def test_what_takes_longer_than_it_may_at_the_end_is_503(tmp_path: Path) -> None:
-    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 5.0}, realtime={"drain_timeout": 0.2})
+    settings = realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 20.0}, realtime={"drain_timeout": 0.2})
     with replica(settings) as client:
         asked = client.begin(b"1")
-        time.sleep(0.2)
+        time.sleep(1.0)
         client.stop()
         assert "had to end" in problem(asked.result(), 503, "unavailable")["detail"]
 
@@ -205,10 +211,11 @@ def gateway_of(settings: Settings) -> Iterator[Client]:
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[tuple[Settings, list[Any]]]:
-    """Settings of a gateway of two replicas, and those."""
+def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, list[Any]]]:
+    """Settings of a gateway of two replicas, and those; its parameter is what a call takes, in seconds."""
+    pause = getattr(request, "param", 0.3)
     settings = realtime_settings(
-        tmp_path, "behaving.py:Sizes", {"pause": 0.3}, batching={"max_batch_size": 1}, realtime={"drain_delay": 1.2}
+        tmp_path, "behaving.py:Sizes", {"pause": pause}, batching={"max_batch_size": 1}, realtime={"drain_delay": 1.2}
     )
     ports = find_free(2)
     with (
@@ -222,23 +229,24 @@ def two(tmp_path: Path) -> Iterator[tuple[Settings, list[Any]]]:
         yield settings.model_copy(update={"apis": [api]}), [first, second]
 
 
+@pytest.mark.parametrize("two", [1.5], indirect=True)
 def test_the_gateway_uses_both_and_when_one_is_killed_the_other_answers(two: tuple[Settings, list[Any]]) -> None:
     settings, [first, second] = two
     with gateway_of(settings) as client:
         until(lambda: client.ask(b"1").status == 200)
         began = time.monotonic()
         assert [asked.result().status for asked in [client.begin(b"1") for _ in range(6)]] == [200] * 6
-        assert time.monotonic() - began < 1.6, "six calls of 0.3 s by two"
+        assert time.monotonic() - began < 8.0, "six calls of 1.5 s by two"
 
         asked = [client.begin(b"1") for _ in range(2)]
-        time.sleep(0.1)
+        time.sleep(0.5)
         first.process.kill()
         statuses = sorted(one.result().status for one in asked)
         assert statuses == [200, 502]
-        assert [client.ask(b"1").status for _ in range(4)] == [200] * 4
+        assert [client.ask(b"1").status for _ in range(2)] == [200] * 2
 
         second.process.send_signal(signal.SIGTERM)
-        second.process.wait(10)
+        second.process.wait(60)
         assert "cannot be reached" in problem(client.ask(b"1"), 503, "not-ready")["detail"]
 
 

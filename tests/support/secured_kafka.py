@@ -5,7 +5,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -126,6 +127,12 @@ class SecuredKafka:
             for future in self.admin.alter_user_scram_credentials([upsert]).values():
                 future.result(30)
 
+        def known() -> bool:
+            described = self.admin.describe_user_scram_credentials([user])[user].result(30)
+            return len(described.scram_credential_infos) == len(upserts)
+
+        _until(known)
+
     def allow(self, user: str, rights: Iterable[Right]) -> None:
         """These, beside what the user may already."""
         bindings = [
@@ -142,9 +149,27 @@ class SecuredKafka:
         ]
         for future in self.admin.create_acls(bindings, request_timeout=30).values():
             future.result(30)
+        of_user = AclBindingFilter(
+            ResourceType.ANY,
+            None,
+            ResourcePatternType.ANY,
+            f"User:{user}",
+            None,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        _until(lambda: set(self.admin.describe_acls(of_user).result(30)) >= set(bindings))
 
     def stop(self) -> None:
         self.broker.stop()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    """Kafka answers once something is written down; the broker that asks for it reads it a moment later."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _overrides(plain: int, sasl: int, tls: int, broker: Pair, authority: Authority) -> dict[str, str]:

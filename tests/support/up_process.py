@@ -18,7 +18,7 @@ from stream_infer.local.free_ports import find_free
 from tests.support.settings import predictor
 
 ROOT = Path(__file__).parents[2]
-READY_S = 60.0
+READY_S = 120.0
 END_S = 60.0
 
 

@@ -26,9 +26,11 @@ class FakePublisher:
     def __init__(self, room=10**6):
         self.room = room
         self.records = []
+        self.refused = 0
 
     def offer(self, record):
         if len(self.records) >= self.room:
+            self.refused += 1
             return False
         self.records.append(record)
         return True
@@ -104,8 +106,8 @@ def test_lines_that_kafka_does_not_take_are_counted_until_it_does(log, publisher
     log.line({"a"}, "lost")
     log.line({"a"}, "lost too")
     log.start()
-    deadline = time.monotonic() + 10
-    while not log._queue.empty():
+    deadline = time.monotonic() + 60
+    while publisher.refused < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     publisher.room = 10
@@ -242,9 +244,9 @@ def test_many_rejections_are_one_line_a_second_and_kind():
 @pytest.mark.parametrize("line", ["a." * 4096, "secret" * 1365, "a://" * 2048, "secret" + " " * 8000])
 def test_no_line_keeps_the_redaction_busy(line):
     """170 ms each with unbounded patterns, in which nothing else ran."""
-    began = time.perf_counter()
+    began = time.thread_time()
     redact_text(line)
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.1
 
 
 def test_of_jobs_that_nobody_submitted_no_rejection_is_told_and_no_id_takes_a_page():

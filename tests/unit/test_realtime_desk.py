@@ -43,7 +43,7 @@ def with_desk(scenario, askers=None, **engine):
     asyncio.run(run())
 
 
-def ask(desk, data=b"1", content_type=JSON, timeout_s=5.0):
+def ask(desk, data=b"1", content_type=JSON, timeout_s=60.0):
     asker = Asker()
     token = desk.admit(len(data), timeout_s, asker)
     desk.submit(token, Payload(data, content_type))

@@ -294,10 +294,10 @@ def test_a_file_of_an_archive_that_is_too_large_fails_alone(put, policy, odd, re
 def test_a_header_full_of_tiny_records_takes_no_time(put, policy):
     """Each was once cut off the rest of a header of 1 MiB: 100 GB were copied, for a kilobyte of a packed archive."""
     source = TarSource(file_at(put("x.tar", extended(b"5 a=\n" * 200_000)), policy))
-    began = time.process_time()
+    began = time.thread_time()
 
     assert [item.key for item in source.read(None)] == [b"a"]
-    assert time.process_time() - began < 2  # 0.2 s; it took 8
+    assert time.thread_time() - began < 3  # 0.2 s; it took 8
 
 
 def test_includes_and_excludes_choose_among_the_files_of_an_archive(put, policy):

@@ -78,9 +78,9 @@ def test_a_pattern_that_can_match_nothing_or_too_much_is_refused(pattern):
 
 
 def test_a_hostile_pattern_is_decided_quickly():
-    started = time.perf_counter()
+    started = time.thread_time()
 
     assert not selects("/".join(["a"] * 200), ["**/a/" * 60 + "b"])
     assert not selects("a" * 250, ["*a" * 60 + "b"])
 
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2

@@ -19,7 +19,7 @@ class HangingProducer:
 
     def __init__(self) -> None:
         self.released = threading.Event()
-        self.closed = False
+        self.closed = threading.Event()
 
     def poll(self, _timeout: float) -> int:
         return 0
@@ -34,7 +34,7 @@ class HangingProducer:
         self.released.wait()
 
     def purge(self) -> None:
-        self.closed = True
+        self.closed.set()
 
     def close(self) -> None:
         self.released.wait()
@@ -55,14 +55,14 @@ def test_a_call_that_never_returns_is_given_up_and_its_producer_is_to_be_forgott
         producer.transact([], {("items", 0): 1}, Membership(object()))
 
     producer.close()
-    assert not hanging.closed, "closing it would wait for the call that hangs"
+    assert not hanging.closed.is_set(), "closing it would wait for the call that hangs"
 
 
 def test_a_close_that_never_returns_is_given_up(hanging: HangingProducer) -> None:
     producer = TransactionalProducer(NOBODY, "slot", close_within_s=0.05)
 
     producer.close()
-    assert hanging.closed
+    assert hanging.closed.wait(60)
     producer.close()
 
 

@@ -69,7 +69,7 @@ def test_a_size_at_which_it_fails_bounds_the_size_too():
         def predict(self, items):
             if len(items) > 4:
                 raise ValueError("profile has 4")
-            time.sleep(0.002)
+            time.sleep(0.05)
             return items
 
     knee = tried(Fixed())
