@@ -18,7 +18,7 @@ from stream_infer.gateway.shared import Shared
 from stream_infer.gateway.workforce import Workers, Workforce, workforce
 from stream_infer.http.answers import answer
 from stream_infer.http.requests import read_query
-from stream_infer.settings import ApiSettings, Settings
+from stream_infer.settings import ApiSettings
 from stream_infer.topics import ApiTopics
 
 # Each open page asks every 2 s, and an answer walks through all jobs: measured with 10,000 of them, 27 ms.
@@ -26,9 +26,9 @@ _SHARED_FOR_S = 1.0
 
 
 class _Seen(NamedTuple):
-    """Every API, by name, with the settings of when it was looked at."""
+    """Every API, by name: what it was when it was looked at, and what was told of it."""
 
-    settings: Settings
+    apis: dict[str, ApiSettings]
     bodies: dict[str, ApiBody]
 
 
@@ -64,12 +64,12 @@ class ApisResource:
     async def _bodies_of(self, apis: Sequence[ApiSettings]) -> dict[str, ApiBody]:
         """By name, as of at most a second ago; what was deployed or changed since, as of now."""
         seen = await self._bodies.get()
-        changed = [api for api in apis if seen.settings.api(api.name) != api]
+        changed = [api for api in apis if seen.apis.get(api.name) != api]
         return seen.bodies | await self._look(changed) if changed else seen.bodies
 
     async def _look_at_all(self) -> _Seen:
-        settings = self._services.settings
-        return _Seen(settings, await self._look(settings.apis))
+        apis = {api.name: api for api in self._services.settings.apis}
+        return _Seen(apis, await self._look(list(apis.values())))
 
     async def _look(self, apis: Sequence[ApiSettings]) -> dict[str, ApiBody]:
         services = self._services

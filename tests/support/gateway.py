@@ -27,7 +27,7 @@ from stream_infer.topics import Topics
 from tests.support.items import message_at
 from tests.support.roles import running
 
-# A machine that stands still for longer than a gateway waits for Kafka makes it answer 503 once (seen in CI).
+# CI stands still for seconds at times; a gateway that has waited 5 s for Kafka by then answers 503.
 ASKED_AGAIN_S = 30.0
 _POOL = urllib3.PoolManager(retries=False, timeout=60)
 
