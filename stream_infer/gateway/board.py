@@ -82,7 +82,7 @@ class JobBoard:
         self._jobs.close()
         self._statuses.close()
 
-    async def catch_up(self, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:
+    async def catch_up(self, timeout_s: float | None = None) -> None:
         """Returns once all that was committed before the call is seen. Raises ServiceUnavailable."""
         reached = (self._jobs.catch_up(), self._statuses.catch_up())
         await asyncio.gather(*(caught_up(one, timeout_s) for one in reached))
@@ -202,8 +202,9 @@ def _row(job: Job, status: JobStatus | None) -> JobStatus:
     return JobStatus(job_id=job.job_id, api=job.api, submitted_at=job.submitted_at) if status is None else status
 
 
-async def caught_up(reached: Future[None], timeout_s: float) -> None:
-    """Waits for a view. Raises ServiceUnavailable."""
+async def caught_up(reached: Future[None], timeout_s: float | None = None) -> None:
+    """Waits for a view, if nothing else is said for 5 s. Raises ServiceUnavailable."""
+    timeout_s = CATCH_UP_TIMEOUT_S if timeout_s is None else timeout_s
     inner = asyncio.wrap_future(reached)
     # An error that comes after we have given up is nobody's; taken here, asyncio does not complain of it.
     inner.add_done_callback(lambda late: late.cancelled() or late.exception())

@@ -74,7 +74,7 @@ def work(up: UpProcess, client: Gateway, prometheus: Prometheus) -> Callable[[],
     def some_more() -> None:
         job = client.ask(calls.submit("echo", JOB, uuid.uuid4().hex))
         client.ask(calls.predict("echo", b"1", "application/json", 20.0))
-        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, 30.0, up.text)
+        wait_for(lambda: client.ask(calls.job(job.job_id)).is_final, 90.0, up.text)
 
     return some_more
 

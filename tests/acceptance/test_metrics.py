@@ -89,7 +89,7 @@ def test_every_process_is_a_target_and_ready(targets: dict[str, str]) -> None:
     assert sorted(targets) == ["gateway", "intake", "realtime echo/0", "sink", "tracker", "worker echo/0"]
     for name, address in targets.items():
         assert get(address, "/healthz").status == 200, name
-        assert get(address, "/readyz").status == 200, (name, get(address, "/readyz").data)
+        wait_for(lambda at=address: get(at, "/readyz").status == 200, 30.0, lambda at=address: get(at, "/readyz").data)
 
 
 @pytest.mark.usefixtures("worked")
@@ -132,7 +132,9 @@ def test_the_numbers_are_those_of_the_job(up: UpProcess, targets: dict[str, str]
     gateway = samples(targets, "gateway")
     submitted = {"method": "POST", "path": "/v1/apis/{api}/jobs", "status": "202"}
     assert value(gateway, serving.HTTP_REQUESTS, **submitted) == 2
-    assert value(gateway, serving.REPLICAS, api="echo", state="ready") == 1
+    wait_for(
+        lambda: value(samples(targets, "gateway"), serving.REPLICAS, api="echo", state="ready") == 1, 30.0, up.text
+    )
     wait_for(
         lambda: value(samples(targets, "gateway"), serving.GROUP_MEMBERS, group="worker", api="echo") == 1,
         30.0,

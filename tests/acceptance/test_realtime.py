@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def test_predict_answers_from_the_shell_and_up_ends_its_replicas(tmp_path: Path)
         assert predict(tmp_path, "harm", "no json").returncode == 2
         assert predict(tmp_path, "quiet", "1").returncode == 2
         hangs = predict(tmp_path, "harm", '"hang"', "--timeout", "0.5")
-        assert (hangs.returncode, b"within 0.5 s" in hangs.stderr) == (3, True)
+        assert hangs.returncode == 3
+        assert re.search(rb"within 0\.(5|4\d*) s", hangs.stderr), "what was left of it when it was passed on"
 
         assert up.interrupt() == 0, up.text()
         assert "realtime harm/0, realtime harm/1" in up.text()

@@ -24,7 +24,7 @@ from stream_infer.ports import Reference
 from stream_infer.records import Payload
 from tests.support.names import Names, system_names
 
-PRIVATE = FetchPolicy(allow_private_addresses=True, timeout_s=5, max_bytes=1000)
+PRIVATE = FetchPolicy(allow_private_addresses=True, timeout_s=60, max_bytes=1000)
 
 
 async def fetch(policy, uri, content_type=None):
@@ -173,7 +173,7 @@ def test_a_name_that_answers_differently_the_second_time_gains_nothing(only_loop
         async with serving() as base:
             port = base.rpartition(":")[2]
             names = Names("127.0.0.1", "10.0.0.1")
-            fetcher = HttpFetcher(FetchPolicy(timeout_s=5), names)
+            fetcher = HttpFetcher(FetchPolicy(timeout_s=60), names)
             try:
                 return await fetcher.fetch(Reference(f"http://rebinding.example:{port}/cat.jpg")), names.addresses
             finally:
@@ -190,7 +190,7 @@ def test_the_systems_names_are_looked_up_once_a_host_on_each_redirect_too(only_l
     async def run():
         async with serving() as base:
             port = base.rpartition(":")[2]
-            return await fetch(FetchPolicy(timeout_s=5), f"http://first.example:{port}{path.format(port=port)}")
+            return await fetch(FetchPolicy(timeout_s=60), f"http://first.example:{port}{path.format(port=port)}")
 
     redirected = "again" in path
     with system_names(monkeypatch, *["127.0.0.1"] * (1 + redirected), "10.0.0.1") as names:
@@ -227,7 +227,7 @@ def test_a_redirect_to_a_private_name_is_refused(only_loopback_is_public):
     async def run():
         async with serving() as base:
             port = base.rpartition(":")[2]
-            fetcher = HttpFetcher(FetchPolicy(timeout_s=5), Names("127.0.0.1", "169.254.169.254"))
+            fetcher = HttpFetcher(FetchPolicy(timeout_s=60), Names("127.0.0.1", "169.254.169.254"))
             try:
                 target = "http://metadata.example/secret"
                 await fetcher.fetch(Reference(f"http://public.example:{port}/redirects?to={target}"))
@@ -251,7 +251,7 @@ def test_a_redirect_to_a_private_name_is_refused(only_loopback_is_public):
 )
 def test_each_redirect_is_checked_like_the_first_address(only_loopback_is_public, target, reason):
     with pytest.raises(RefusedItem, match=reason) as caught:
-        served(f"/redirects?to={target}", FetchPolicy(timeout_s=5))
+        served(f"/redirects?to={target}", FetchPolicy(timeout_s=60))
     assert "secret" not in str(caught.value)
 
 
@@ -374,7 +374,7 @@ def files(tmp_path):
 
 
 def file_policy(files, **limits):
-    return FetchPolicy(allowed_directories=(files / "in",), timeout_s=5, **limits)
+    return FetchPolicy(allowed_directories=(files / "in",), timeout_s=60, **limits)
 
 
 def test_an_allowed_file_brings_its_bytes_and_the_type_of_its_name(files):
@@ -460,7 +460,7 @@ def bucket(s3, monkeypatch):
 
 
 def s3_policy(bucket, **limits):
-    return FetchPolicy(allowed_s3_prefixes=(f"s3://{bucket}/in", "s3://no-such-bucket-here"), timeout_s=5, **limits)
+    return FetchPolicy(allowed_s3_prefixes=(f"s3://{bucket}/in", "s3://no-such-bucket-here"), timeout_s=60, **limits)
 
 
 def test_an_allowed_object_brings_its_bytes_and_type(bucket):
@@ -522,7 +522,7 @@ def who_is_asked_for_two_objects(status, monkeypatch):
 
     async def run():
         async with s3_that_answers_signed_urls(status) as (url, asked):
-            fetcher = open_fetcher(FetchPolicy(allowed_s3_prefixes=("s3://b",), timeout_s=5), url)
+            fetcher = open_fetcher(FetchPolicy(allowed_s3_prefixes=("s3://b",), timeout_s=60), url)
             try:
                 for key in ("1", "2"):
                     assert await fetcher.fetch(Reference(f"s3://b/{key}")) == Payload(b"{}", "application/json")
@@ -560,4 +560,4 @@ def test_credentials_that_are_missing_are_no_fault_of_the_item(monkeypatch, tmp_
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(RetryableError, match="cannot be used as it is set up"):
-        fetched(FetchPolicy(allowed_s3_prefixes=("s3://b",), timeout_s=5), "s3://b/x")
+        fetched(FetchPolicy(allowed_s3_prefixes=("s3://b",), timeout_s=60), "s3://b/x")

@@ -63,8 +63,9 @@ def held_by_chromium() -> int:
 
 
 def anonymous(pid: int) -> int:
-    [kib] = re.findall(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(kib) * 1024
+    """Nothing of one that has just ended."""
+    found = re.findall(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found[0]) * 1024 if found else 0
 
 
 @contextmanager

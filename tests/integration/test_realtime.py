@@ -115,10 +115,10 @@ def test_what_does_not_fit_is_429_and_the_rest_is_answered(tmp_path: Path) -> No
 
 
 def test_past_its_deadline_a_request_is_504_and_the_next_one_is_served(tmp_path: Path) -> None:
-    with replica(realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 2.0})) as client:
+    with replica(realtime_settings(tmp_path, "behaving.py:Sizes", {"pause": 6.0})) as client:
         began = time.monotonic()
         problem(client.ask(b"1", si_timeout="0.1"), 504, "deadline-passed")
-        assert time.monotonic() - began < 1.8
+        assert time.monotonic() - began < 5.5
         assert client.ask(b"1").status == 200
 
 
@@ -141,13 +141,13 @@ def listens(url: str) -> bool:
 
 def test_asked_to_end_it_is_unready_first_finishes_what_it_has_and_then_takes_no_more(tmp_path: Path) -> None:
     settings = realtime_settings(
-        tmp_path, "behaving.py:Sizes", {"pause": 1.0}, realtime={"drain_delay": 2.0}, batching={"max_batch_size": 1}
+        tmp_path, "behaving.py:Sizes", {"pause": 1.0}, realtime={"drain_delay": 6.0}, batching={"max_batch_size": 1}
     )
     with replica(settings) as client:
         first, second = client.begin(b"1"), client.begin(b"2")
         time.sleep(0.5)
         client.stop()
-        until(lambda: client.get("/readyz").status == 503, 1.8)
+        until(lambda: client.get("/readyz").status == 503, 5.5)
         third = client.begin(b"3")  # who does not know yet is still served
         answers = [first.result(), second.result(), third.result()]
         assert [answer.status for answer in answers] == [200, 200, 200]
@@ -215,7 +215,7 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settin
     """Settings of a gateway of two replicas, and those; its parameter is what a call takes, in seconds."""
     pause = getattr(request, "param", 0.3)
     settings = realtime_settings(
-        tmp_path, "behaving.py:Sizes", {"pause": pause}, batching={"max_batch_size": 1}, realtime={"drain_delay": 1.2}
+        tmp_path, "behaving.py:Sizes", {"pause": pause}, batching={"max_batch_size": 1}, realtime={"drain_delay": 5.0}
     )
     ports = find_free(2)
     with (
@@ -229,14 +229,14 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settin
         yield settings.model_copy(update={"apis": [api]}), [first, second]
 
 
-@pytest.mark.parametrize("two", [1.5], indirect=True)
+@pytest.mark.parametrize("two", [3.0], indirect=True)
 def test_the_gateway_uses_both_and_when_one_is_killed_the_other_answers(two: tuple[Settings, list[Any]]) -> None:
     settings, [first, second] = two
     with gateway_of(settings) as client:
         until(lambda: client.ask(b"1").status == 200)
         began = time.monotonic()
-        assert [asked.result().status for asked in [client.begin(b"1") for _ in range(6)]] == [200] * 6
-        assert time.monotonic() - began < 8.0, "six calls of 1.5 s by two"
+        assert [asked.result().status for asked in [client.begin(b"1") for _ in range(4)]] == [200] * 4
+        assert time.monotonic() - began < 11.0, "four calls of 3 s by two"
 
         asked = [client.begin(b"1") for _ in range(2)]
         time.sleep(0.5)
@@ -255,13 +255,13 @@ def test_a_replica_that_ends_in_order_costs_no_request(two: tuple[Settings, list
     with gateway_of(settings) as client:
         until(lambda: client.ask(b"1").status == 200)
         asked = []
-        for number in range(20):
+        for number in range(40):
             asked.append(client.begin(b"1"))
             if number == 5:
                 first.process.send_signal(signal.SIGTERM)
-            time.sleep(0.16)
-        assert [one.result().status for one in asked] == [200] * 20
-        assert first.process.wait(10) == 0
+            time.sleep(0.35)
+        assert [one.result().status for one in asked] == [200] * 40
+        assert first.process.wait(60) == 0
 
 
 def test_the_gateway_keeps_the_deadline_and_says_what_is_not_configured(two: tuple[Settings, list[Any]]) -> None:

@@ -23,6 +23,7 @@ from stream_infer.errors import Fenced, TransactionAborted
 from stream_infer.gateway.board import KnownJob
 from stream_infer.gateway.dead_letters import abandoned as abandoned_replays
 from stream_infer.gateway.dead_letters import replay as replaying
+from stream_infer.gateway.dead_letters import replay_resource
 from stream_infer.gateway.dead_letters.choice import JobIsRunning, ReplayStopped, Request
 from stream_infer.gateway.dead_letters.replay import Replay
 from stream_infer.gateway.dead_letters.search import topic_ends
@@ -123,8 +124,9 @@ def client(roles: Roles) -> Iterator[HttpClient]:
 
 
 @pytest.fixture(autouse=True)
-def broken(roles: Roles) -> None:
+def broken(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
     roles.mended.unlink(missing_ok=True)
+    monkeypatch.setattr(replay_resource, "_SHOWN_WITHIN_S", 60.0)
 
 
 def until(look: Callable[[], Any], is_so: Callable[[Any], bool]) -> Any:
@@ -300,7 +302,7 @@ def test_a_replay_that_was_killed_in_the_middle_is_gone_on_with(roles: Roles, cl
 def test_a_gateway_killed_in_the_middle_of_a_replay_leaves_what_the_same_command_goes_on_with(
     roles: Roles, client: HttpClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job_id, bad = failed_job(client, bad=300), 300
+    job_id, bad = failed_job(client, bad=450), 450
     roles.mended.touch()
     one_by_one = roles.settings.intake.model_copy(update={"chunk_items": 1})
     with (

@@ -73,7 +73,7 @@ def with_poster(act: Callable[[WebhookPoster, str], Awaitable[Any]], **options: 
     """What `act` answers, which is given the server's address."""
 
     async def run() -> Any:
-        poster = WebhookPoster(**{"timeout_s": 5.0, "allow_private_addresses": True, **options})
+        poster = WebhookPoster(**{"timeout_s": 60.0, "allow_private_addresses": True, **options})
         try:
             async with serving() as base:
                 return await act(poster, base)

@@ -35,7 +35,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def harness(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> GatewayHarness:
     """Shared by the tests here, since creating topics takes seconds: a test looks at its own jobs only."""
-    webhooks = {"url": receiver.url, "secrets": [NEW, OLD], "allow_private_addresses": True, "timeout": 5.0}
+    webhooks = {"url": receiver.url, "secrets": [NEW, OLD], "allow_private_addresses": True, "timeout": 60.0}
     folder = tmp_path_factory.mktemp("webhooks")
     return GatewayHarness(settings_for(bootstrap_servers, f"t-webhooks-{time.time_ns()}", folder, webhooks=webhooks))
 

@@ -93,5 +93,5 @@ def _take(mebibytes):
     taken = []
     for _ in range(mebibytes):
         taken.append(bytearray(b"x") * MIB)
-        time.sleep(0.002)
+        time.sleep(0.005)
     return taken

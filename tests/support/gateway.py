@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import urllib3
 
 from connectors.formats.jsonl import result_line
 from connectors.stores import open_store
 from stream_infer.dead_letters import dead_letter
+from stream_infer.gateway import board
 from stream_infer.gateway.run import run
 from stream_infer.headers import item_headers, item_id_of, read_item
 from stream_infer.jobs.events import decode_event
@@ -27,8 +29,8 @@ from stream_infer.topics import Topics
 from tests.support.items import message_at
 from tests.support.roles import running
 
-# CI stands still for seconds at times; a gateway that has waited 5 s for Kafka by then answers 503.
-ASKED_AGAIN_S = 30.0
+# CI stands still for seconds at times. A gateway that has waited 5 s for Kafka by then answers 503.
+STANDSTILL_S = 30.0
 _POOL = urllib3.PoolManager(retries=False, timeout=60)
 
 
@@ -54,7 +56,7 @@ class HttpClient:
             raw = json.dumps(body).encode()
             sent.setdefault("content-type", "application/json")
         answer = self._asked(method, path, raw, sent)
-        deadline = time.monotonic() + ASKED_AGAIN_S
+        deadline = time.monotonic() + STANDSTILL_S
         while (method, status, answer.status) == ("GET", 200, 503) and time.monotonic() < deadline:
             time.sleep(0.2)
             answer = self._asked(method, path, raw, sent)
@@ -89,8 +91,9 @@ class GatewayHarness:
     def gateway(self, settings: Settings | None = None, store: Any = None, **ports: Any) -> Iterator[HttpClient]:
         urls: list[str] = []
         used = settings or self.settings
-        with running(
-            lambda stop, ready: run(used, store or self.store, stop, ready, on_listening=urls.append, **ports)
+        with (
+            patch.object(board, "CATCH_UP_TIMEOUT_S", STANDSTILL_S),
+            running(lambda stop, ready: run(used, store or self.store, stop, ready, on_listening=urls.append, **ports)),
         ):
             client = HttpClient(urls[0])
             yield client

@@ -132,7 +132,7 @@ class Reader:
             lambda: started.poll() is None,
         )
         found = wait_for(
-            lambda: re.search(r"kafka +(\d\S+:\d+)", self._output.read_text()), 5.0, self._output.read_text
+            lambda: re.search(r"kafka +(\d\S+:\d+)", self._output.read_text()), 60.0, self._output.read_text
         )
         self._instead["127.0.0.1:9092"] = found[1]
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from operator import attrgetter
 
 from stream_infer.definitions import ApiState, Definition, Report, Seal, decode_report, summed
-from stream_infer.gateway.board import CATCH_UP_TIMEOUT_S, caught_up
+from stream_infer.gateway.board import caught_up
 from stream_infer.kafka.definitions import Definitions
 from stream_infer.kafka.views import CompactedView
 from stream_infer.settings import Settings
@@ -47,10 +47,10 @@ class DeployedApis:
         self._definitions.close()
         self._reports.close()
 
-    async def catch_up(self, timeout_s: float = CATCH_UP_TIMEOUT_S) -> None:
+    async def catch_up(self) -> None:
         """Returns once all that was committed before the call is seen. Raises ServiceUnavailable."""
         reached = (self._definitions.catch_up(), self._reports.catch_up())
-        await asyncio.gather(*(caught_up(one, timeout_s) for one in reached))
+        await asyncio.gather(*(caught_up(one) for one in reached))
 
     def get(self, name: str) -> Definition | None:
         """None of an API of the file, too."""

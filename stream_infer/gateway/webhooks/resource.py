@@ -11,7 +11,7 @@ from operator import attrgetter
 import structlog
 from aiohttp import web
 
-from stream_infer.gateway.board import CATCH_UP_TIMEOUT_S, caught_up
+from stream_infer.gateway.board import caught_up
 from stream_infer.gateway.services import Services
 from stream_infer.gateway.validation import validate
 from stream_infer.gateway.webhooks.bodies import (
@@ -100,7 +100,7 @@ class WebhooksResource:
 
         Not in the event loop: there may be 100,000 to choose from. Raises a Problem where none has that id.
         """
-        await caught_up(self._services.deliveries.catch_up(), CATCH_UP_TIMEOUT_S)
+        await caught_up(self._services.deliveries.catch_up())
 
         def choose() -> list[Delivery]:
             chosen = choice.among(self._known(choice))
