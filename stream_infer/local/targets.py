@@ -43,8 +43,8 @@ def choose_addresses(
     silent = (RoleKind.LOOKOUT, RoleKind.PREPARE)
     names = [spec.name for spec in specs if spec.kind not in silent and spec.name not in given]
     taken = _listens(settings) | {_port(address) for address in given.values()}
-    ports = [port for port in find_free(len(names) + len(taken)) if port not in taken]
-    return {name: f"{_HOST}:{port}" for name, port in zip(names, ports, strict=False)}
+    ports = find_free(len(names), but_not=taken)
+    return {name: f"{_HOST}:{port}" for name, port in zip(names, ports, strict=True)}
 
 
 def _listens(settings: Settings) -> set[int]:

@@ -2,7 +2,7 @@
 
 import random
 
-from stream_infer.local.free_ports import SERVERS, is_free
+from stream_infer.local.free_ports import SERVERS, hold, is_free
 
 _CHANCE = random.SystemRandom()
 
@@ -11,5 +11,6 @@ def free_neighbours(count: int) -> int:
     """The first of `count` free ports in a row."""
     while True:
         first = _CHANCE.choice(SERVERS[:-count])
-        if all(is_free(first + number) for number in range(count)):
+        ports = range(first, first + count)
+        if all(is_free(port) for port in ports) and all(hold(port) for port in ports):
             return first
